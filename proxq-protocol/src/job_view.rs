@@ -1,0 +1,172 @@
+//! The JSON of the jobs API and of proxq's errors.
+
+use serde::{Deserialize, Serialize};
+
+use crate::JobId;
+
+/// Where a job stands, as a client sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobStatus {
+    /// Waiting to be picked up, or for its delay.
+    Queued,
+    /// A worker is on it, or it waits for a retry.
+    Running,
+    /// An upstream's response is stored, whatever its status code.
+    Completed,
+    /// No response came from any attempt that was allowed.
+    Failed,
+}
+
+impl JobStatus {
+    /// Whether the job has ended.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed)
+    }
+}
+
+/// How far an ended job got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The upstream answered.
+    Responded,
+    /// The upstream saw nothing of the request.
+    NotSent,
+    /// The request may or may not have reached the upstream.
+    Indeterminate,
+}
+
+/// Body of the `202` to a submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Accepted {
+    /// Under which the job is asked for.
+    pub job_id: JobId,
+}
+
+/// Body of the answer to a cancellation: `{"status":"cancelled"}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename = "cancelled")]
+pub struct Cancelled {}
+
+/// A job's status. Times are RFC 3339 in UTC; what does not apply is left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobInfo {
+    /// The job.
+    pub id: JobId,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// Method of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// Path of the request as it was submitted, without its query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// When it was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<String>,
+    /// When its first attempt began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+    /// When its response was stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed_at: Option<String>,
+    /// When it was given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_at: Option<String>,
+    /// Attempts begun, those included that never connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// How many failed attempts may be retried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_retries: Option<u32>,
+    /// The earliest start of the next attempt, while the job waits for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<String>,
+    /// Why the last attempt, or the job, failed: the step and the cause in one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// How far an ended job got.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+}
+
+/// What went wrong, for programs. Constant names, never removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[non_exhaustive]
+pub enum ErrorCode {
+    /// The path climbs (`..`).
+    BadPath,
+    /// A control header has a value that it cannot have.
+    BadHeader,
+    /// A query parameter of the jobs API has a value that it cannot have.
+    BadQuery,
+    /// No such job, or nothing at this path.
+    NotFound,
+    /// The job has not ended.
+    NotReady,
+    /// The job ended without a response.
+    JobFailed,
+    /// The method has no meaning here.
+    MethodNotAllowed,
+    /// The proposed id belongs to a job of another credential.
+    JobIdTaken,
+    /// The body is larger than the upstream's `maxBodySize`.
+    BodyTooLarge,
+    /// A bug in proxq.
+    Internal,
+    /// A stored record or body does not match its checksum.
+    Corrupt,
+    /// Not offered by this server.
+    NotImplemented,
+    /// No upstream's prefix matches the path.
+    NoUpstream,
+    /// The store does not answer.
+    StoreUnavailable,
+    /// The store has no room.
+    StoreFull,
+    /// The server is shutting down.
+    Draining,
+    /// The request came back to this deployment.
+    LoopDetected,
+}
+
+/// Body of an error that proxq makes (RFC 9457 problem details).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// The HTTP status code.
+    pub status: u16,
+    /// The status code's reason phrase.
+    pub title: String,
+    /// What went wrong, for programs.
+    pub code: ErrorCode,
+    /// What went wrong and what would be right, for people.
+    pub detail: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_json_is_spelled_as_documented() {
+        let id: JobId = "550e8400-e29b-41d4-a716-446655440000".parse().unwrap();
+        let accepted = serde_json::to_string(&Accepted { job_id: id }).unwrap();
+        assert_eq!(accepted, r#"{"jobId":"550e8400-e29b-41d4-a716-446655440000"}"#);
+        assert_eq!(serde_json::to_string(&Cancelled {}).unwrap(), r#"{"status":"cancelled"}"#);
+        assert_eq!(serde_json::to_string(&ErrorCode::NoUpstream).unwrap(), r#""NO_UPSTREAM""#);
+        assert_eq!(serde_json::to_string(&Outcome::NotSent).unwrap(), r#""not_sent""#);
+    }
+
+    #[test]
+    fn a_minimal_status_of_the_original_is_understood() {
+        let json = r#"{"id":"550e8400-e29b-41d4-a716-446655440000","status":"queued"}"#;
+        let info: JobInfo = serde_json::from_str(json).unwrap();
+        assert_eq!(info.status, JobStatus::Queued);
+        assert_eq!(serde_json::to_string(&info).unwrap(), json, "what does not apply is left out");
+    }
+}

@@ -1,0 +1,145 @@
+//! What the program runs on. Valid by construction: [`Config`]'s parts check themselves, and what was checked is not
+//! checked again. How it is written down is `config/raw.rs`'s affair.
+
+mod path_filter;
+mod upstream;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName};
+
+pub use self::path_filter::{FilterMode, PathFilter};
+pub use self::upstream::{
+    ClientIdentity, HostHeader, Prefix, StreamDetection, TlsVerification, Upstream, UpstreamTls, UpstreamUrl,
+};
+use crate::job::QueueName;
+use crate::trust::TrustedProxies;
+
+/// The configuration of one server.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `host:port` to listen at; the host may be a name.
+    pub listen_address: String,
+    /// Where jobs are kept.
+    pub store: StoreConfig,
+    /// The queue that this server feeds and works on.
+    pub queue: QueueName,
+    /// Attempts at once; 0 for a front that only accepts.
+    pub concurrency: usize,
+    /// Root of the jobs API.
+    pub jobs_path: Prefix,
+    /// How long ended jobs and their responses stay readable.
+    pub task_retention: Duration,
+    /// The longest that a client may wait for a job in one request.
+    pub max_wait: Duration,
+    /// How long running attempts may go on after a signal to stop.
+    pub shutdown_timeout: Duration,
+    /// Bodies above it, in bytes, are streamed to and from blobs.
+    pub inline_body_limit: u64,
+    /// The largest response that is taken from an upstream, in bytes.
+    pub max_response_size: u64,
+    /// Peers whose forwarding headers are believed.
+    pub trusted_proxies: TrustedProxies,
+    /// Names this deployment in `Via`; `None` for the name kept in the store.
+    pub via_name: Option<String>,
+    /// How often a request may come back to this deployment.
+    pub max_hops: u32,
+    /// How many lost leases end a job.
+    pub max_lease_losses: u32,
+    /// Headers that are secret.
+    pub secret_headers: SecretHeaders,
+    /// Limits on client connections.
+    pub limits: Limits,
+    /// Where requests go.
+    pub upstreams: Vec<Upstream>,
+}
+
+/// Where jobs are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreConfig {
+    /// In files of this process.
+    Embedded {
+        /// The folder.
+        data_dir: PathBuf,
+        /// When a write counts as done.
+        sync: SyncMode,
+    },
+}
+
+/// When a write counts as done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncMode {
+    /// When the disk has it: survives power loss.
+    Durable,
+    /// When the operating system has it: survives `kill -9`, not power loss.
+    OperatingSystem,
+}
+
+/// Limits on client connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest request head, in bytes.
+    pub max_header_bytes: usize,
+    /// The longest that a request head may take from its first byte, and a new connection to its first byte.
+    pub header_read_timeout: Duration,
+    /// The longest that a kept-alive connection may be silent.
+    pub idle_timeout: Duration,
+    /// Connections at once.
+    pub max_connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_header_bytes: 64 * 1024,
+            header_read_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_mins(2),
+            max_connections: 16_384,
+        }
+    }
+}
+
+/// The names of headers whose values are secrets: the usual ones and the configured ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretHeaders {
+    names: Vec<HeaderName>,
+}
+
+/// Headers that carry credentials whatever the configuration says.
+const ALWAYS_SECRET: [&str; 7] =
+    ["authorization", "cookie", "api-key", "x-api-key", "x-goog-api-key", "x-auth-token", "x-amz-security-token"];
+
+impl SecretHeaders {
+    /// The built-in names and these.
+    #[must_use]
+    pub fn with(configured: Vec<HeaderName>) -> Self {
+        let mut names: Vec<_> = ALWAYS_SECRET.into_iter().map(HeaderName::from_static).chain(configured).collect();
+        names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        names.dedup();
+        Self { names }
+    }
+
+    /// All names, in alphabetical order.
+    #[must_use]
+    pub fn names(&self) -> &[HeaderName] {
+        &self.names
+    }
+
+    /// Takes the secret headers out of a map, every value in order.
+    pub fn split_off(&self, headers: &mut HeaderMap) -> HeaderMap {
+        let mut secrets = HeaderMap::new();
+        for name in &self.names {
+            if let http::header::Entry::Occupied(entry) = headers.entry(name) {
+                secrets.extend(entry.remove_entry_mult().1.map(|value| (Some(name.clone()), value)));
+            }
+        }
+        secrets
+    }
+}
+
+impl Default for SecretHeaders {
+    fn default() -> Self {
+        Self::with(Vec::new())
+    }
+}

@@ -1,0 +1,302 @@
+//! One upstream: which requests are its own, where it is and how it is treated.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, Uri};
+
+use super::PathFilter;
+use crate::job::{Delivery, RetryPolicy};
+use crate::path;
+
+/// One upstream.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// The requests that go to it.
+    pub prefix: Prefix,
+    /// Where it is.
+    pub url: UpstreamUrl,
+    /// Limit for one attempt's whole exchange.
+    pub timeout: Duration,
+    /// The longest limit that a client may ask for instead.
+    pub max_timeout: Duration,
+    /// How failed attempts are retried.
+    pub retries: RetryPolicy,
+    /// What may be sent again.
+    pub delivery: Delivery,
+    /// Whether it honours `Idempotency-Key`.
+    pub honours_idempotency_key: bool,
+    /// The largest body that is queued, in bytes.
+    pub max_body_size: u64,
+    /// Bodies that are longer, in bytes, bypass the queue; `None` for no such limit.
+    pub direct_proxy_threshold: Option<u64>,
+    /// Paths that bypass the queue.
+    pub path_filter: PathFilter,
+    /// How requests for streams are told.
+    pub stream_detection: StreamDetection,
+    /// Which `Host` it is sent.
+    pub host_header: HostHeader,
+    /// How TLS is spoken to it.
+    pub tls: UpstreamTls,
+}
+
+impl Upstream {
+    /// Whether sending a request twice is harmless (RFC 9110 §9.2.2), by its method or by its `Idempotency-Key`.
+    #[must_use]
+    pub fn is_repeatable(&self, method: &http::Method, headers: &HeaderMap) -> bool {
+        method.is_idempotent() || self.honours_idempotency_key && headers.contains_key("idempotency-key")
+    }
+}
+
+/// How requests for streams are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamDetection {
+    /// By headers, query and body.
+    Full,
+    /// By headers alone.
+    HeadersOnly,
+}
+
+/// Which `Host` an upstream is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostHeader {
+    /// Its own.
+    Upstream,
+    /// The client's.
+    Client,
+}
+
+/// How TLS is spoken to an upstream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// PEM file of the authorities to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// What proxq shows as a client.
+    pub identity: Option<ClientIdentity>,
+    /// Whether its certificate is checked.
+    pub verification: TlsVerification,
+}
+
+/// A client certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientIdentity {
+    /// PEM file of the certificate chain.
+    pub cert_file: PathBuf,
+    /// PEM file of the private key.
+    pub key_file: PathBuf,
+}
+
+/// Whether an upstream's certificate is checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsVerification {
+    /// Against the trusted authorities and the URL's host.
+    #[default]
+    Full,
+    /// Not at all; for tests.
+    None,
+}
+
+/// A path prefix, compared by whole percent-decoded segments. `/` has none and contains every path.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Prefix {
+    text: String,
+    segments: Vec<Vec<u8>>,
+}
+
+impl Prefix {
+    /// Reads a prefix: it starts with `/`; a `/` at its end is ignored.
+    ///
+    /// # Errors
+    /// What is wrong with the text, as a fragment.
+    pub fn new(text: &str) -> Result<Self, &'static str> {
+        if !text.starts_with('/') {
+            return Err("must start with /");
+        }
+        if text.contains(['?', '#']) {
+            return Err("must be a path, without query or fragment");
+        }
+        if path::climbs(text) {
+            return Err("must not have a .. segment");
+        }
+        let text = match text.strip_suffix('/') {
+            Some(trimmed) if !trimmed.is_empty() => trimmed,
+            _ => text,
+        };
+        let segments: Vec<_> = path::segments(text).map(std::borrow::Cow::into_owned).collect();
+        if segments.iter().any(Vec::is_empty) {
+            return Err("must not have an empty segment (//)");
+        }
+        Ok(Self { text: text.to_owned(), segments })
+    }
+
+    /// The prefix as written, without a `/` at its end.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// How many segments it has.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Whether a raw path equals it or continues it with `/`.
+    #[must_use]
+    pub fn matches(&self, raw_path: &str) -> bool {
+        let mut given = path::segments(raw_path);
+        self.segments.iter().all(|own| given.next().is_some_and(|segment| *segment == own[..]))
+    }
+
+    /// Whether every path that `other` matches is matched by this prefix, too.
+    #[must_use]
+    pub fn contains(&self, other: &Self) -> bool {
+        other.segments.starts_with(&self.segments)
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)
+    }
+}
+
+/// Where an upstream is: scheme, host, port and base path, kept apart so that nothing in a request can change them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamUrl {
+    scheme: Scheme,
+    authority: Authority,
+    base_path: String,
+}
+
+impl UpstreamUrl {
+    /// Reads `http://host:port/base` or its `https` form, without userinfo, query and fragment.
+    ///
+    /// # Errors
+    /// What is wrong with the text, as a fragment.
+    pub fn new(text: &str) -> Result<Self, &'static str> {
+        if text.contains('#') {
+            return Err("must not have a fragment");
+        }
+        let uri: Uri = text.parse().map_err(|_| "is not a URL; write one like http://127.0.0.1:3000")?;
+        let parts = uri.into_parts();
+        let scheme = parts.scheme.ok_or("has no scheme; write http://… or https://…")?;
+        if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
+            return Err("has a scheme that is neither http nor https");
+        }
+        let authority = parts.authority.ok_or("has no host")?;
+        if authority.as_str().contains('@') {
+            return Err("must not have userinfo (user:password@)");
+        }
+        if authority.host().is_empty() {
+            return Err("has no host");
+        }
+        let port_text = &authority.as_str()[authority.host().len()..];
+        if !port_text.is_empty() && authority.port_u16().is_none_or(|port| port == 0) {
+            return Err("has a port that is not a number from 1 to 65535");
+        }
+        let base = parts.path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
+        if base.query().is_some() {
+            return Err("must not have a query");
+        }
+        if path::climbs(base.path()) {
+            return Err("must not have a .. segment");
+        }
+        let base_path = base.path().strip_suffix('/').unwrap_or(base.path()).to_owned();
+        Ok(Self { scheme, authority, base_path })
+    }
+
+    /// The scheme.
+    #[must_use]
+    pub fn scheme(&self) -> &Scheme {
+        &self.scheme
+    }
+
+    /// Host and port as written.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// The path without a `/` at its end; empty for the root.
+    #[must_use]
+    pub fn base_path(&self) -> &str {
+        &self.base_path
+    }
+}
+
+impl fmt::Display for UpstreamUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.scheme, self.authority, self.base_path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_matches_whole_decoded_segments() {
+        let api = Prefix::new("/api/").unwrap();
+        assert_eq!(api.as_str(), "/api");
+        for own in ["/api", "/api/", "/api/x", "/ap%69/x", "/api//x"] {
+            assert!(api.matches(own), "{own}");
+        }
+        for other in ["/", "/api2", "/api%2Fx", "/API", "/x/api", "", "*"] {
+            assert!(!api.matches(other), "{other}");
+        }
+        assert!(Prefix::new("/").unwrap().matches("/anything"));
+    }
+
+    #[test]
+    fn prefixes_contain_each_other_by_segments() {
+        let prefix = |text| Prefix::new(text).unwrap();
+        assert!(prefix("/api").contains(&prefix("/api/v2")));
+        assert!(prefix("/api").contains(&prefix("/%61pi")));
+        assert!(prefix("/").contains(&prefix("/api")));
+        assert!(!prefix("/api").contains(&prefix("/api2")));
+    }
+
+    #[test]
+    fn bad_prefixes_and_urls_are_refused() {
+        for bad in ["", "api", "/a?b", "/a#b", "/a/../b", "/a//b"] {
+            assert!(Prefix::new(bad).is_err(), "{bad}");
+        }
+        for bad in [
+            "",
+            "localhost:3000",
+            "ftp://host",
+            "http://",
+            "http:///x",
+            "http://user:pass@host",
+            "http://host:99999",
+            "http://host:0",
+            "http://host:",
+            "http://host/x?y=1",
+            "http://host/x#y",
+            "http://host/../x",
+        ] {
+            assert!(UpstreamUrl::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_url_loses_only_the_slash_at_its_end() {
+        for (text, shown) in [
+            ("http://api:3000", "http://api:3000"),
+            ("http://api:3000/", "http://api:3000"),
+            ("https://api/v2/%20/", "https://api/v2/%20"),
+            ("http://[::1]:3000/x", "http://[::1]:3000/x"),
+        ] {
+            assert_eq!(UpstreamUrl::new(text).unwrap().to_string(), shown);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! An accepted request and its life, as every stage knows it. Data and pure rules; nothing here does I/O.
+
+mod attempt;
+mod delivery;
+mod request;
+mod response;
+mod state;
+
+use std::fmt;
+
+use bytes::Bytes;
+pub use proxq_protocol::{JobId, JobStatus, Outcome};
+use uuid::Uuid;
+
+pub use self::attempt::{AttemptRecord, HISTORY_LIMIT, Progress, Reach};
+pub use self::delivery::{AttemptEnd, Backoff, Delivery, RetryPolicy, Verdict, judge, judge_lost_lease};
+pub use self::request::{CredentialHash, JobRequest};
+pub use self::response::{ResponseHead, StoredResponse};
+pub use self::state::State;
+
+/// The name of a queue: `[A-Za-z0-9._:-]+`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct QueueName(String);
+
+impl QueueName {
+    /// Checks a name; `None` if it is empty or has other characters.
+    #[must_use]
+    pub fn new(name: &str) -> Option<Self> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+        (!name.is_empty() && name.bytes().all(allowed)).then(|| Self(name.to_owned()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for QueueName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A stored body: beside its job where it is small, in a blob of its own where it is large.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// The bytes themselves.
+    Inline(Bytes),
+    /// Where the bytes are.
+    Blob(BlobRef),
+}
+
+impl Body {
+    /// Its length in bytes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Inline(bytes) => bytes.len() as u64,
+            Self::Blob(blob) => blob.length,
+        }
+    }
+}
+
+/// A large body in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlobRef {
+    /// Its name in the store.
+    pub id: Uuid,
+    /// Its length in bytes.
+    pub length: u64,
+    /// CRC-32 (ISO-HDLC) of its bytes.
+    pub checksum: u32,
+}
+
+/// A job as it stands: what was asked for and how far it has come.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// What was submitted. Its secret headers are left out.
+    pub request: JobRequest,
+    /// Where it is in the queue.
+    pub state: State,
+    /// What has been done about it.
+    pub progress: Progress,
+}

@@ -1,0 +1,171 @@
+//! What the end of an attempt means for its job. Pure: the worker and the stores apply it.
+
+use std::time::Duration;
+
+use proxq_protocol::Outcome;
+
+use super::{JobRequest, Progress, Reach, StoredResponse};
+
+/// What may be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Delivery {
+    /// What the upstream did not see, and what may be repeated without harm.
+    Auto,
+    /// Everything.
+    AtLeastOnce,
+    /// Only what the upstream did not see.
+    AtMostOnce,
+}
+
+/// How long a job rests before its next attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backoff {
+    /// The same pause before every retry.
+    Fixed(Duration),
+    /// `n⁴` seconds before retry `n`: 1 s, 16 s, 81 s, …
+    Quartic,
+}
+
+impl Backoff {
+    /// The pause before the retry with this number, from 1.
+    #[must_use]
+    pub fn pause(self, retry: u32) -> Duration {
+        match self {
+            Self::Fixed(pause) => pause,
+            Self::Quartic => Duration::from_secs(u64::from(retry).saturating_pow(4)),
+        }
+    }
+}
+
+/// How often a failed attempt is charged to a job before it is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Failed attempts that may be retried.
+    pub max_retries: u32,
+    /// The rest before each of them.
+    pub backoff: Backoff,
+}
+
+impl RetryPolicy {
+    /// For jobs whose upstream is no longer configured.
+    pub const NONE: Self = Self { max_retries: 0, backoff: Backoff::Quartic };
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug)]
+pub enum AttemptEnd {
+    /// With a complete response that is stored or can be.
+    Responded(StoredResponse),
+    /// With a response that proxq does not take, and that would be the same the next time.
+    Unacceptable {
+        /// Why not.
+        error: String,
+    },
+    /// Without a complete response.
+    Broke {
+        /// How far it got.
+        reach: Reach,
+        /// The step and the cause.
+        error: String,
+    },
+    /// By proxq itself, which is shutting down.
+    Aborted {
+        /// How far it may have got.
+        reach: Reach,
+    },
+    /// Before it began.
+    NotBegun,
+}
+
+/// What a worker makes of a job at the end of an attempt.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// Ends the job with this response.
+    Complete(StoredResponse),
+    /// Rests and tries again.
+    RetryAfter {
+        /// From now, by the store's clock.
+        pause: Duration,
+        /// Why the attempt failed.
+        error: String,
+        /// How far it got.
+        reach: Reach,
+        /// Whether it counts against the upstream's `maxRetries`.
+        charged: bool,
+    },
+    /// Gives the job up.
+    Fail {
+        /// Why.
+        error: String,
+        /// How far the last attempt got.
+        reach: Reach,
+        /// How far the job got.
+        outcome: Outcome,
+    },
+    /// Puts it back at the head of the queue: the attempt was not made.
+    Release,
+}
+
+/// Decides what the end of an attempt means for its job.
+#[must_use]
+pub fn judge(end: AttemptEnd, request: &JobRequest, progress: &Progress, retries: RetryPolicy) -> Verdict {
+    match end {
+        AttemptEnd::Responded(response) => Verdict::Complete(response), // an upstream's 500 is an answer
+        AttemptEnd::Unacceptable { error } => {
+            Verdict::Fail { error, reach: Reach::Responded, outcome: Outcome::Responded }
+        }
+        AttemptEnd::Broke { reach, error } => {
+            if may_send_again(request, reach) && progress.retried < retries.max_retries {
+                let pause = retries.backoff.pause(progress.retried + 1);
+                Verdict::RetryAfter { pause, error, reach, charged: true }
+            } else {
+                Verdict::Fail { error, reach, outcome: failed_outcome(progress.reach, reach) }
+            }
+        }
+        AttemptEnd::Aborted { reach } => {
+            let error = "attempt aborted: proxq was shut down".to_owned();
+            if may_send_again(request, reach) {
+                Verdict::RetryAfter { pause: Duration::ZERO, error, reach, charged: false }
+            } else {
+                Verdict::Fail { error, reach, outcome: failed_outcome(progress.reach, reach) }
+            }
+        }
+        AttemptEnd::NotBegun => Verdict::Release,
+    }
+}
+
+/// Decides what becomes of a job whose worker was lost. `progress` is as it was before the loss.
+///
+/// It spends no retry; more than `max_lease_losses` of them end the job, for it may be what kills workers.
+#[must_use]
+pub fn judge_lost_lease(request: &JobRequest, progress: &Progress, max_lease_losses: u32) -> Verdict {
+    let reach = Reach::Unknown;
+    let losses = progress.lease_losses.saturating_add(1);
+    let error = if losses > max_lease_losses {
+        format!("worker lost {losses} times while on this job; given up (maxLeaseLosses: {max_lease_losses})")
+    } else {
+        "worker lost: it is unknown whether the request reached the upstream".to_owned()
+    };
+    if may_send_again(request, reach) && losses <= max_lease_losses {
+        Verdict::RetryAfter { pause: Duration::ZERO, error, reach, charged: false }
+    } else {
+        Verdict::Fail { error, reach, outcome: failed_outcome(progress.reach, reach) }
+    }
+}
+
+fn may_send_again(request: &JobRequest, reach: Reach) -> bool {
+    match (request.delivery, reach) {
+        (Delivery::AtLeastOnce, Reach::NotSent | Reach::Unknown)
+        | (Delivery::Auto | Delivery::AtMostOnce, Reach::NotSent) => true,
+        (Delivery::Auto, Reach::Unknown) => request.idempotent,
+        (Delivery::AtMostOnce, Reach::Unknown) | (_, Reach::Responded) => false,
+    }
+}
+
+/// `not_sent` only if every attempt was.
+fn failed_outcome(before: Option<Reach>, last: Reach) -> Outcome {
+    match before.max(Some(last)) {
+        None | Some(Reach::NotSent) => Outcome::NotSent,
+        Some(Reach::Unknown | Reach::Responded) => Outcome::Indeterminate,
+    }
+}

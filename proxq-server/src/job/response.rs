@@ -1,0 +1,23 @@
+//! What the upstream answered.
+
+use http::{HeaderMap, StatusCode};
+
+use super::Body;
+
+/// Status and header fields of an upstream's response, hop-by-hop fields and proxq's own removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResponseHead {
+    /// The status code, whatever it is.
+    pub status: StatusCode,
+    /// The header fields, repetitions included, in order within a name.
+    pub headers: HeaderMap,
+}
+
+/// A complete response of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredResponse {
+    /// Status and headers.
+    pub head: ResponseHead,
+    /// The bytes of the body, as received.
+    pub body: Body,
+}

@@ -1,0 +1,37 @@
+//! Where a job is in the queue. The names are asynq's; `spec`-level transitions are the store's verbs.
+
+use proxq_protocol::JobStatus;
+
+/// A job's place in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Ready for a worker.
+    Pending,
+    /// Not before its delay is over.
+    Scheduled,
+    /// Under a lease.
+    Active,
+    /// Resting between attempts.
+    Retry,
+    /// Ended with a response.
+    Completed,
+    /// Ended without one.
+    Archived,
+}
+
+impl State {
+    /// All states, in the order of a job's life.
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Scheduled, Self::Active, Self::Retry, Self::Completed, Self::Archived];
+
+    /// How clients see it.
+    #[must_use]
+    pub fn status(self) -> JobStatus {
+        match self {
+            Self::Pending | Self::Scheduled => JobStatus::Queued,
+            Self::Active | Self::Retry => JobStatus::Running,
+            Self::Completed => JobStatus::Completed,
+            Self::Archived => JobStatus::Failed,
+        }
+    }
+}

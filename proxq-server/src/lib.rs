@@ -1,0 +1,8 @@
+//! proxq turns any HTTP request into a durable job.
+
+pub mod clock;
+pub mod config;
+pub mod job;
+mod path;
+pub mod store;
+pub mod trust;
