@@ -12,6 +12,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 mod vault;
+mod verify;
 mod writer;
 
 use std::io;
@@ -26,6 +27,7 @@ use self::folder::Folder;
 use self::reader::Readers;
 use self::signals::{Signals, lock};
 use self::steps::{Cancel, LeaseJobs, Probe, Renew, RetryFailed, Settle, Submit, Unreferred, Upkeep};
+pub use self::verify::{Finding, verify};
 use self::writer::{Health, Writer};
 use super::{
     BlobStream, BlobWriter, Content, Deployment, JobPage, JobStore, JobWatch, Lease, LeasedJob, NewJob, QueueStats,

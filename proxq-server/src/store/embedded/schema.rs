@@ -69,7 +69,8 @@ pub(super) fn open_writer(path: &Path, sync: SyncMode) -> Result<Connection, Ope
     let fails = |source| open_error(path, source);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(fails)?;
-    recognise(&connection, path)?;
+    let bytes = recognise(&connection, path)?;
+    check_small(&connection, path, bytes)?;
     configure_writer(&connection, sync).map_err(fails)?;
     migrate(&mut connection).map_err(fails)?;
     Ok(connection)
@@ -84,13 +85,13 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Makes sure that the file is a database of proxq's, whole, and of no later version.
-pub(super) fn recognise(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+/// Makes sure that the file is a database of proxq's and of no later version. Gives its size in bytes.
+pub(super) fn recognise(connection: &Connection, path: &Path) -> Result<i64, OpenError> {
     let fails = |source| open_error(path, source);
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).map_err(fails);
     let (format, application, pages) = (number("user_version")?, number("application_id")?, number("page_count")?);
     if pages == 0 {
-        return Ok(()); // made just now, or the last process died before it wrote anything
+        return Ok(0); // made just now, or the last process died before it wrote anything
     }
     if application != i64::from(APPLICATION_ID) {
         return Err(OpenError::NotOurs { path: path.to_owned() });
@@ -98,13 +99,17 @@ pub(super) fn recognise(connection: &Connection, path: &Path) -> Result<(), Open
     if format > i64::from(FORMAT) {
         return Err(OpenError::NewerFormat { path: path.to_owned(), found: format, known: FORMAT.into() });
     }
-    if pages.saturating_mul(number("page_size")?) <= CHECKED_AT_OPEN_BYTES {
-        let verdict: String = connection.pragma_query_value(None, "quick_check", |row| row.get(0)).map_err(fails)?;
-        if verdict != "ok" {
-            return Err(OpenError::Corrupt { path: path.to_owned(), what: verdict });
-        }
+    Ok(pages.saturating_mul(number("page_size")?))
+}
+
+fn check_small(connection: &Connection, path: &Path, bytes: i64) -> Result<(), OpenError> {
+    if bytes > CHECKED_AT_OPEN_BYTES {
+        return Ok(()); // what is damaged shows when it is read, and to `proxq check --store`
     }
-    Ok(())
+    let verdict: String = connection
+        .pragma_query_value(None, "quick_check", |row| row.get(0))
+        .map_err(|source| open_error(path, source))?;
+    if verdict == "ok" { Ok(()) } else { Err(OpenError::Corrupt { path: path.to_owned(), what: verdict }) }
 }
 
 fn configure_writer(connection: &Connection, sync: SyncMode) -> rusqlite::Result<()> {
