@@ -1,11 +1,14 @@
 //! What the program runs on. Valid by construction: [`Config`]'s parts check themselves, and what was checked is not
 //! checked again. How it is written down is `config/raw.rs`'s affair.
 
+mod advice;
+mod effective;
 mod error;
 pub(crate) mod listen_address;
 mod load;
 mod path_filter;
 mod raw;
+mod report;
 mod section;
 mod size;
 mod substitute;
@@ -17,9 +20,11 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
 
+pub use self::advice::warnings;
 pub use self::error::{ConfigErrors, Mistake};
 pub use self::load::{Loaded, load};
 pub use self::path_filter::{FilterMode, PathFilter};
+pub use self::report::report;
 pub use self::upstream::{
     ClientIdentity, HostHeader, Prefix, StreamDetection, TlsVerification, Upstream, UpstreamTls, UpstreamUrl,
 };

@@ -39,7 +39,8 @@ impl ConfigErrors {
     /// Mistakes in a text. `found` must not be empty.
     pub(super) fn in_text(source_name: &str, text: &str, mut found: Vec<Found>) -> Self {
         found.sort_by_key(|mistake| mistake.place);
-        let mistakes = found.into_iter().map(|mistake| mistake.located(source_name, text)).collect();
+        let lines: Vec<_> = text.lines().collect();
+        let mistakes = found.into_iter().map(|mistake| mistake.located(source_name, &lines)).collect();
         Self { mistakes }
     }
 
@@ -97,21 +98,21 @@ pub(super) struct Found {
 }
 
 impl Found {
-    fn located(self, source_name: &str, text: &str) -> Mistake {
+    fn located(self, source_name: &str, lines: &[&str]) -> Mistake {
         let position = match self.place {
             Some(Place { line, column, .. }) => format!("{source_name}:{line}:{column}"),
             None => source_name.to_owned(),
         };
-        let snippet = self.place.and_then(|place| snippet(text, place));
+        let snippet = self.place.and_then(|place| snippet(lines, place));
         Mistake { position, path: self.path, message: self.message, snippet }
     }
 }
 
 /// The line, and a caret under the place. `None` for an empty line.
-fn snippet(text: &str, place: Place) -> Option<String> {
+fn snippet(lines: &[&str], place: Place) -> Option<String> {
     /// As much of a line as fits beside its number on a usual screen.
     const SHOWN: usize = 110;
-    let line = hide_userinfo(text.lines().nth(place.line.checked_sub(1)?)?);
+    let line = hide_secrets(lines.get(place.line.checked_sub(1)?)?);
     let before = place.column.saturating_sub(1);
     let cut = if before < SHOWN { 0 } else { before - SHOWN / 2 };
     let shown: String = line.chars().skip(cut).take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -127,15 +128,30 @@ fn snippet(text: &str, place: Place) -> Option<String> {
     Some(format!("{margin} |\n{number} | {shown}\n{margin} | {indent}{caret}"))
 }
 
+/// Replaces credentials in a line by as many `*`: those of URLs, and whatever follows a key such as `password`.
+fn hide_secrets(line: &str) -> String {
+    let line = hide_userinfo(line);
+    let is_secret = |key: &str| {
+        let key = key.trim_end().trim_end_matches(['"', '\'']).to_lowercase();
+        ["password", "secret", "token", "tokens", "key"].iter().any(|word| key.ends_with(word))
+    };
+    let Some((colon, _)) = line.match_indices(':').find(|(colon, _)| is_secret(&line[..*colon])) else { return line };
+    let hidden = line[colon + 1..].chars().map(|c| if c.is_whitespace() { c } else { '*' });
+    line[..=colon].chars().chain(hidden).collect()
+}
+
 /// Replaces each character of a URL's `user:password` by `*`: messages end up in logs.
 pub(super) fn hide_userinfo(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let authority_end = rest.find(['/', '?', '#', '"', '\'', ' ', '\t']).unwrap_or(rest.len());
-    let hidden = match rest[..authority_end].rfind('@') {
-        Some(at) => "*".repeat(rest[..at].chars().count()) + &rest[at..authority_end],
-        None => rest[..authority_end].to_owned(),
-    };
-    format!("{scheme}://{hidden}{}", hide_userinfo(&rest[authority_end..]))
+    let mut parts = text.split("://");
+    let mut hidden = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let authority_end = part.find(['/', '?', '#', '"', '\'', ' ', '\t']).unwrap_or(part.len());
+        let userinfo_end = part[..authority_end].rfind('@').unwrap_or(0);
+        hidden += "://";
+        hidden.extend(part[..userinfo_end].chars().map(|_| '*'));
+        hidden += &part[userinfo_end..];
+    }
+    hidden
 }
 
 #[cfg(test)]
@@ -167,14 +183,26 @@ mod tests {
     #[test]
     fn credentials_in_urls_are_not_shown() {
         assert_eq!(hide_userinfo("url: \"http://me:secret@host/x@y\""), "url: \"http://*********@host/x@y\"");
+        assert_eq!(hide_userinfo("a@b://c@d"), "a@b://*@d");
         assert_eq!(hide_userinfo("[http://a@b, http://c]"), "[http://*@b, http://c]");
         assert_eq!(hide_userinfo("http://host/a@b"), "http://host/a@b");
+    }
+
+    #[test]
+    fn values_of_secret_keys_are_not_shown() {
+        assert_eq!(
+            hide_secrets("redis: {addr: x, password: 'a b', db: 1}"),
+            "redis: {addr: x, password: ** *** *** **"
+        );
+        assert_eq!(hide_secrets("  \"apiKey\" : x # y"), "  \"apiKey\" : * * *");
+        assert_eq!(hide_secrets("passwordFile: /run/x"), "passwordFile: /run/x");
     }
 
     proptest! {
         #[test]
         fn no_place_panics(text in "(.|\n){0,200}", line in 0_usize..9, column: usize, width: usize) {
-            let _ = snippet(&text, Place { line, column, width });
+            let lines: Vec<_> = text.lines().collect();
+            let _ = snippet(&lines, Place { line, column, width });
         }
     }
 }

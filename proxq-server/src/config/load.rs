@@ -7,15 +7,25 @@ mod upstreams;
 
 use super::error::{ConfigErrors, Found};
 use super::section::{Reading, Section};
-use super::{Config, raw};
+use super::{Config, UpstreamUrl, raw};
 
 /// A configuration that may be run, and what its file says beyond it.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// What to run on.
     pub config: Config,
+    /// The file it was read from; `None` where there is none.
+    pub file: Option<String>,
     /// Why the jobs are kept where they are kept, for the log.
     pub store_reason: &'static str,
+}
+
+impl Loaded {
+    /// One upstream under `/` and every default, without a file.
+    #[must_use]
+    pub fn for_upstream(url: UpstreamUrl) -> Self {
+        Self { config: Config::for_upstream(url), file: None, store_reason: "no configuration file" }
+    }
 }
 
 /// Reads a configuration. `source_name` is what messages call the text; `env` looks up environment variables.
@@ -34,6 +44,7 @@ pub fn load(source_name: &str, text: &str, env: &dyn Fn(&str) -> Option<String>)
     rules::check(&reading, &globals.config.jobs_path, &upstreams);
     let loaded = Loaded {
         config: Config { upstreams: upstreams.into_iter().map(|read| read.upstream).collect(), ..globals.config },
+        file: Some(source_name.to_owned()),
         store_reason: globals.store_reason,
     };
     let mistakes = reading.into_mistakes();

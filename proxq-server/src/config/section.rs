@@ -1,17 +1,17 @@
 //! A mapping of the YAML, read key by key. What is wrong is noted with its place, and a default read in its stead, so
 //! that one reading finds every mistake. [`Section::finish`] notes the keys that nobody asked for.
+//!
+//! What a value may be is told in `section/values.rs`.
+
+mod values;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fmt;
-use std::time::Duration;
-
-use proxq_protocol::GoDuration;
 
 use super::error::{Found, Place, hide_userinfo};
 use super::raw::{Entry, Kind, Node, Scalar, Value};
 use super::substitute::substitute;
-use super::{size, suggest};
+use super::suggest;
 
 /// One reading of a text: where variables come from, and what has been found wrong so far.
 pub(super) struct Reading<'a> {
@@ -49,9 +49,15 @@ pub(super) struct Written<T> {
     pub(super) at: At,
 }
 
-/// A value as messages show it: in quotes, and without credentials.
+/// A value as messages show it: in quotes, cut where it is very long, and without credentials.
 pub(super) fn shown(text: &str) -> String {
-    format!("{:?}", hide_userinfo(text))
+    /// Longer than any value that a person writes.
+    const SHOWN: usize = 200;
+    let text = hide_userinfo(text);
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
 }
 
 /// A mapping, or the lack of one, which reads like an empty one.
@@ -126,141 +132,6 @@ impl<'a> Section<'a> {
             could_be_one.then_some(section) // else it is noted already, and nothing can be missing from it
         };
         items.into_iter().filter_map(section).collect()
-    }
-
-    /// A text; `None` if there is none, or an empty one.
-    pub(super) fn text(&mut self, key: &'static str) -> Option<Written<String>> {
-        let (scalar, at) = self.scalar(key, "a text")?;
-        (!scalar.text.is_empty()).then_some(Written { value: scalar.text, at })
-    }
-
-    /// A text that must be there.
-    pub(super) fn required_text(&mut self, key: &'static str) -> Option<Written<String>> {
-        if !self.has(key) {
-            self.entry(key);
-            self.reading.note(&self.at_of(key), "is required");
-            return None;
-        }
-        let (scalar, at) = self.scalar(key, "a text")?;
-        if scalar.text.is_empty() {
-            self.reading.note(&at, "is required, but empty");
-            return None;
-        }
-        Some(Written { value: scalar.text, at })
-    }
-
-    /// The texts of a list; `None` if there is no list.
-    pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<Written<String>>> {
-        let items = self.items(key)?;
-        let text = |(node, at): (&Node, At)| {
-            let scalar = self.scalar_of(node, &at, "a text")?;
-            Some(Written { value: scalar.text, at })
-        };
-        Some(items.into_iter().filter_map(text).collect())
-    }
-
-    /// A text that `check` turns into a value; `None` if there is none or it is wrong.
-    pub(super) fn parsed<T, E: fmt::Display>(
-        &mut self,
-        key: &'static str,
-        check: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Option<Written<T>> {
-        let written = self.text(key)?;
-        self.check(written, check)
-    }
-
-    /// The value that `check` makes of a text; `None` if it is wrong.
-    pub(super) fn check<T, E: fmt::Display>(
-        &self,
-        written: Written<String>,
-        check: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Option<Written<T>> {
-        match check(&written.value) {
-            Ok(value) => Some(Written { value, at: written.at }),
-            Err(error) => {
-                self.reading.note(&written.at, format!("{} {error}", shown(&written.value)));
-                None
-            }
-        }
-    }
-
-    /// One of a few words.
-    pub(super) fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)]) -> Option<Written<T>> {
-        let written = self.text(key)?;
-        self.check(written, |word| {
-            let chosen = choices.iter().find_map(|(name, value)| (*name == word).then_some(*value));
-            chosen.ok_or_else(|| {
-                let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-                format!("is none of {}{}", names.join(", "), did_you_mean(word, names.iter().copied()))
-            })
-        })
-    }
-
-    /// A duration; 0 is the default.
-    pub(super) fn duration(&mut self, key: &'static str, default: Duration) -> Duration {
-        let Some((scalar, at)) = self.scalar(key, "a duration such as 30s") else { return default };
-        let problem = match scalar.text.parse::<GoDuration>().map(GoDuration::to_std) {
-            Ok(Some(Duration::ZERO)) => return default,
-            Ok(Some(duration)) => return duration,
-            Ok(None) => "must not be negative".to_owned(),
-            Err(error) => format!("is not a duration: {error}"),
-        };
-        self.reading.note(&at, format!("{} {problem}", shown(&scalar.text)));
-        default
-    }
-
-    /// A size in bytes; 0 is the default.
-    pub(super) fn size(&mut self, key: &'static str, default: u64) -> u64 {
-        let Some(Written { value, at }) = self.signed_size(key) else { return default };
-        match u64::try_from(value) {
-            Ok(0) => default,
-            Ok(bytes) => bytes,
-            Err(_) => {
-                self.reading.note(&at, format!("{value} must not be negative"));
-                default
-            }
-        }
-    }
-
-    /// A size in bytes as it is written, 0 and negative ones included.
-    pub(super) fn signed_size(&mut self, key: &'static str) -> Option<Written<i64>> {
-        let (scalar, at) = self.scalar(key, "a size such as 10485760 or 10MiB")?;
-        let read = match scalar.kind {
-            Kind::Integer(bytes) => i64::try_from(bytes).map_err(|_| size::SizeError::TooLarge),
-            Kind::Text | Kind::Bool(_) | Kind::Fraction => size::parse(&scalar.text),
-        };
-        read.map(|value| Written { value, at: at.clone() })
-            .map_err(|error| self.reading.note(&at, format!("{} is not a size: {error}", shown(&scalar.text))))
-            .ok()
-    }
-
-    /// A whole number, `least` or more.
-    pub(super) fn count(&mut self, key: &'static str, least: u32) -> Option<Written<u32>> {
-        let (scalar, at) = self.scalar(key, "a whole number")?;
-        let Kind::Integer(number) = scalar.kind else {
-            self.reading.note(&at, format!("expected a whole number, found {}", scalar.describe()));
-            return None;
-        };
-        let count = u32::try_from(number).ok().filter(|count| *count >= least);
-        if count.is_none() {
-            let problem = match number {
-                ..0 => "must not be negative".to_owned(),
-                _ if number < i128::from(least) => format!("must be at least {least}"),
-                _ => format!("must be at most {}", u32::MAX),
-            };
-            self.reading.note(&at, format!("{number} {problem}"));
-        }
-        count.map(|value| Written { value, at })
-    }
-
-    /// `true` or `false`.
-    pub(super) fn boolean(&mut self, key: &'static str, default: bool) -> bool {
-        let Some((scalar, at)) = self.scalar(key, "true or false") else { return default };
-        if let Kind::Bool(value) = scalar.kind {
-            return value;
-        }
-        self.reading.note(&at, format!("expected true or false, found {}", scalar.describe()));
-        default
     }
 
     /// A key whose time has not come: with a value, it is refused with a hint at what to do without it.
@@ -354,7 +225,8 @@ impl<'a> Section<'a> {
     }
 
     fn path_of(&self, key: &str) -> String {
-        if self.at.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.at.path) }
+        let key = key.escape_debug(); // an unknown key may be anything
+        if self.at.path.is_empty() { key.to_string() } else { format!("{}.{key}", self.at.path) }
     }
 
     fn at_key(&self, entry: &Entry) -> At {
@@ -366,11 +238,6 @@ impl<'a> Section<'a> {
         let own = matches!(entry.value.value, Value::Scalar(_) | Value::List(_));
         At { path: self.path_of(&entry.key), place: if own { entry.value.place } else { entry.key_place } }
     }
-}
-
-/// `; did you mean "…"?`, where something near is known.
-fn did_you_mean<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    suggest::nearest(written, known).map_or_else(String::new, |near| format!("; did you mean {near:?}?"))
 }
 
 /// What a substituted text is taken for. YAML saw the name of the variable, not its value.

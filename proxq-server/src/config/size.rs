@@ -22,10 +22,21 @@ pub(super) fn parse(text: &str) -> Result<i64, SizeError> {
     number.parse::<i64>().ok().and_then(|count| count.checked_mul(factor)).ok_or(SizeError::TooLarge)
 }
 
+/// Writes bytes in the largest binary unit that holds them without a remainder.
+pub(super) fn display(bytes: u64) -> String {
+    let binary = UNITS[..3].iter().rev().filter_map(|(name, unit)| Some((name, u64::try_from(*unit).ok()?)));
+    for (name, unit) in binary {
+        if bytes > 0 && bytes.is_multiple_of(unit) {
+            return format!("{}{name}", bytes / unit);
+        }
+    }
+    bytes.to_string()
+}
+
 /// Why a text is not a size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum SizeError {
-    #[error("expected a size: whole bytes, or a whole number with KiB, MiB, GiB, kB, MB or GB")]
+    #[error("write whole bytes, or a whole number with KiB, MiB, GiB, kB, MB or GB")]
     NoNumber,
     #[error("unknown unit {unit:?}; the units are KiB, MiB, GiB, kB, MB and GB, without a space before them")]
     UnknownUnit { unit: String },
@@ -70,10 +81,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn bytes_are_written_in_round_units() {
+        assert_eq!(display(10_485_760), "10MiB");
+        assert_eq!(display(65_536), "64KiB");
+        assert_eq!(display(1_500), "1500");
+        assert_eq!(display(0), "0");
+    }
+
     proptest! {
         #[test]
         fn no_text_panics(text in ".{0,24}") {
             let _ = parse(&text);
+        }
+
+        #[test]
+        fn what_is_written_is_read_back(bytes in 0..=i64::MAX, shift in 0_u32..40) {
+            let bytes = bytes.unsigned_abs() >> shift << shift;
+            prop_assert_eq!(parse(&display(bytes)).map(i64::unsigned_abs), Ok(bytes));
         }
 
         #[test]

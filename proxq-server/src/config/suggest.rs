@@ -2,6 +2,9 @@
 
 /// The nearest of `known` to `written`, if it is near enough to have been meant.
 pub(super) fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if written.len() > 64 {
+        return None; // no word that is known is nearly as long
+    }
     // Every third letter may be wrong; beyond that, words merely look alike.
     let tolerated = written.chars().count().div_ceil(3);
     known

@@ -1,12 +1,12 @@
 //! The keys at the top of the file, all but `upstreams`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use http::HeaderName;
 
-use super::super::section::{Reading, Section, Written, shown};
-use super::super::{Config, Limits, Prefix, SecretHeaders, StoreConfig, SyncMode};
-use crate::config::listen_address;
+use crate::config::section::{Reading, Section, Written, shown};
+use crate::config::{Config, Limits, Prefix, SecretHeaders, StoreConfig, SyncMode, listen_address};
 use crate::job::QueueName;
 use crate::trust::TrustedProxies;
 
@@ -34,7 +34,7 @@ const LATER: [(&str, &str); 10] = [
 
 pub(super) fn read(root: &mut Section<'_>, reading: &Reading<'_>) -> Globals {
     let default = Config::without_upstreams();
-    let (store, store_reason) = read_store(root, reading);
+    let (store, store_reason) = read_store(root, default.store);
     let config = Config {
         listen_address: or(root.parsed("listenAddress", listen_address::parse), default.listen_address),
         store,
@@ -65,26 +65,22 @@ fn or<T>(written: Option<Written<T>>, default: T) -> T {
     written.map_or(default, |written| written.value)
 }
 
-fn read_store(root: &mut Section<'_>, reading: &Reading<'_>) -> (StoreConfig, &'static str) {
-    let chosen = root.text("store");
-    let reason = match &chosen {
-        Some(Written { value, .. }) if value == "embedded" => "store: embedded",
-        Some(Written { value, at }) if value == "redis" => {
-            reading.note(at, "\"redis\" is not supported yet; write embedded, or remove the key");
-            "store: redis"
-        }
-        Some(Written { value, at }) => {
-            reading.note(at, format!("{} is none of embedded, redis", shown(value)));
-            "store: unknown"
-        }
-        None => "no redis: section",
-    };
+fn read_store(root: &mut Section<'_>, default: StoreConfig) -> (StoreConfig, &'static str) {
+    let chosen = root.parsed("store", |store| match store {
+        "embedded" => Ok(()),
+        "redis" => Err("is not supported yet; write embedded, or remove the key"),
+        _ => Err("is none of embedded, redis"),
+    });
+    let reason = if chosen.is_some() { "store: embedded" } else { "no redis: section" };
     let hint = "it asks for the Redis store, even when empty: remove it for the embedded store";
     root.later_unless("redis", hint, |_| false);
-    let data_dir = root.text("dataDir").map_or_else(|| PathBuf::from("proxq-data"), |dir| PathBuf::from(dir.value));
+
+    let StoreConfig::Embedded { data_dir, sync } = default;
+    let data_dir = root.text("dataDir").map_or(data_dir, |dir| PathBuf::from(dir.value));
     let mut embedded = root.section("embedded");
-    let sync = if embedded.boolean("fsync", true) { SyncMode::Durable } else { SyncMode::OperatingSystem };
+    let fsync = embedded.boolean("fsync", sync == SyncMode::Durable);
     embedded.finish();
+    let sync = if fsync { SyncMode::Durable } else { SyncMode::OperatingSystem };
     (StoreConfig::Embedded { data_dir, sync }, reason)
 }
 
@@ -133,8 +129,7 @@ fn read_cache(root: &mut Section<'_>) {
         "memory" | "redis" => Err("is not supported yet; write none, or remove the cache section"),
         _ => Err("is none of none, memory, redis"),
     });
-    let unused = std::time::Duration::ZERO;
-    cache.duration("ttl", unused);
+    cache.duration("ttl", Duration::ZERO);
     cache.count("maxEntries", 0);
     cache.size("maxBytes", 0);
     cache.text("redisKeyPrefix");

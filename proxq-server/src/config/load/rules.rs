@@ -1,8 +1,8 @@
 //! Rules between keys: which prefixes go together.
 
-use super::super::Prefix;
-use super::super::section::{Reading, Written, shown};
 use super::upstreams::ReadUpstream;
+use crate::config::Prefix;
+use crate::config::section::{Reading, Written, shown};
 
 /// Notes every prefix that another, or `jobsPath`, leaves no room for.
 pub(super) fn check(reading: &Reading<'_>, jobs_path: &Prefix, upstreams: &[ReadUpstream]) {

@@ -1,40 +1,45 @@
 //! What a file means, and what is said about one that means nothing.
 
+mod example;
+mod meaning;
+mod mistakes;
+
 use super::*;
 
-fn no_env(_: &str) -> Option<String> {
-    None
+/// The environment of these tests.
+fn env(name: &str) -> Option<String> {
+    match name {
+        "HOST" => Some("api".to_owned()),
+        "WORKERS" => Some("7".to_owned()),
+        "OFF" => Some("false".to_owned()),
+        _ => None,
+    }
 }
 
 fn config(text: &str) -> Config {
-    load("config.yaml", text, &no_env).unwrap_or_else(|errors| panic!("{errors}")).config
+    load("config.yaml", text, &env).unwrap_or_else(|errors| panic!("{errors}")).config
 }
 
 /// `path: message` of every mistake.
 fn mistakes(text: &str) -> Vec<String> {
-    let errors = load("config.yaml", text, &no_env).map(|loaded| loaded.config).expect_err(text);
+    let errors = load("config.yaml", text, &env).map(|loaded| loaded.config).expect_err(text);
     errors.mistakes().iter().map(|mistake| format!("{}: {}", mistake.path(), mistake.message())).collect()
 }
 
-const MINIMAL: &str = "upstreams: [{prefix: /, url: 'http://api:3000'}]";
+const UPSTREAM: &str = "upstreams: [{prefix: /, url: 'http://api:3000'}]\n";
 
-#[test]
-fn a_prefix_and_a_url_are_enough() {
-    let url = crate::config::UpstreamUrl::new("http://api:3000").unwrap();
-    assert_eq!(format!("{:?}", config(MINIMAL)), format!("{:?}", Config::for_upstream(url)));
+/// Keys at the top of a file that is otherwise in order.
+fn top(keys: &str) -> String {
+    format!("{keys}\n{UPSTREAM}")
 }
 
-#[test]
-fn mistakes_come_together_and_in_order() {
-    let text = "queue: a b\nmaxWait: 1d\nlistenAdress: ':80'\nupstreams:\n- prefix: /api\n- prefix: /api/v2\n  url: http://x\n";
-    assert_eq!(
-        mistakes(text),
-        [
-            "queue: \"a b\" is not a queue name: letters, digits and . _ : - make one",
-            "maxWait: \"1d\" is not a duration: unknown unit \"d\"; the units are ns, us, ms, s, m, h",
-            "listenAdress: unknown key; did you mean listenAddress?",
-            "upstreams[0].url: is required",
-            "upstreams[1].prefix: \"/api/v2\" lies inside upstreams[0].prefix \"/api\"",
-        ]
-    );
+/// Keys of the only upstream of a file that is otherwise in order.
+fn upstream(keys: &str) -> String {
+    format!("upstreams:\n- prefix: /\n  url: http://api:3000\n  {}\n", keys.replace('\n', "\n  "))
+}
+
+/// Upstreams under these prefixes.
+fn prefixes(prefixes: &[&str]) -> String {
+    let upstream = |prefix: &&str| format!("- {{prefix: '{prefix}', url: 'http://api:3000'}}");
+    format!("upstreams:\n{}\n", prefixes.iter().map(upstream).collect::<Vec<_>>().join("\n"))
 }

@@ -1,12 +1,13 @@
 //! `upstreams[]`.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::raw::{Kind, Scalar, Value};
-use super::super::section::{Reading, Section, Written, shown};
-use super::super::{
+use crate::config::raw::{Kind, Scalar, Value};
+use crate::config::section::{Reading, Section, Written, shown};
+use crate::config::{
     ClientIdentity, FilterMode, HostHeader, PathFilter, Prefix, StreamDetection, TlsVerification, Upstream,
     UpstreamTls, UpstreamUrl,
 };
@@ -141,12 +142,13 @@ fn read_tls(mut section: Section<'_>, reading: &Reading<'_>) -> UpstreamTls {
 
 fn readable_file(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
-    let is_file = File::open(&path).and_then(|file| file.metadata()).map(|metadata| metadata.is_file());
-    match is_file {
-        Ok(true) => Ok(path),
-        Ok(false) => Err("is not a file".to_owned()),
-        Err(error) => Err(format!("cannot be read: {error}")),
+    let unreadable = |error: io::Error| format!("cannot be read: {error}");
+    // Asked before it is opened: opening a pipe would wait for its writer.
+    if !fs::metadata(&path).map_err(unreadable)?.is_file() {
+        return Err("is not a file".to_owned());
     }
+    File::open(&path).map_err(unreadable)?;
+    Ok(path)
 }
 
 fn refuse_later_keys(section: &mut Section<'_>) {
