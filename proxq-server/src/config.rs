@@ -177,7 +177,7 @@ impl SecretHeaders {
         let mut secrets = HeaderMap::new();
         for name in &self.names {
             if let http::header::Entry::Occupied(entry) = headers.entry(name) {
-                secrets.extend(entry.remove_entry_mult().1.map(|value| (Some(name.clone()), value)));
+                secrets.extend(entry.remove_entry_mult().1.map(|value| (name.clone(), value)));
             }
         }
         secrets
