@@ -34,6 +34,6 @@ pub use log::{Log, Record};
 pub use message::{Head, Reply};
 pub use process::{Exit, Launch};
 pub use proxq::{Job, Proxq};
-pub use runner::{Store, run, within};
+pub use runner::{Store, eventually, pass, run, within};
 pub use upstream::{Answer, Received, Refusing, Upstream};
 pub use wire::Wire;

@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     const LOG: &str = r#"{"level":"INFO","message":"listening","address":"127.0.0.1:1"}
-{"level":"ERROR","fields":{"message":"store is full","job.id":"7"},"span":{"name":"request"},"spans":[{"request.id":"r"}]}
+{"level":"ERROR","fields":{"message":"store is full","job.id":"7"},"span":{},"spans":[{"request.id":"r"}]}
 thread 'main' panicked at x
 "#;
 

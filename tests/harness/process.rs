@@ -26,7 +26,7 @@ impl Launch {
     }
 
     /// The same, started by another program that takes the binary and its arguments as its last ones.
-    pub fn through(folder: &Path, starter: &[&str]) -> Self {
+    pub fn through(folder: &Path, starter: &[String]) -> Self {
         let mut words = starter.iter().map(OsString::from).chain([binary().into()]);
         let mut command = Command::new(words.next().expect("the binary, if nothing else"));
         command.args(words).current_dir(folder).env_remove("RUST_LOG").stdin(Stdio::null());
@@ -96,6 +96,10 @@ pub(crate) struct Process {
 impl Process {
     fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::client::Client;
 use crate::config::Config;
 use crate::log::Log;
-use crate::process::{Launch, Process};
+use crate::process::{Exit, Launch, Process};
 use crate::runner::within;
 
 /// A job that proxq has accepted.
@@ -42,7 +42,9 @@ pub struct Proxq {
 struct Setup {
     folder: TempDir,
     data_dir: PathBuf,
-    starter: Vec<&'static str>,
+    starter: Vec<String>,
+    /// In place of the configuration file.
+    args: Option<Vec<String>>,
     env: Vec<(&'static str, String)>,
 }
 
@@ -54,7 +56,14 @@ impl Proxq {
 
     /// A server that is started in a special way.
     pub fn builder(config: Config) -> Builder {
-        Builder { config, data_dir: None, starter: Vec::new(), env: Vec::new() }
+        Builder { config, data_dir: None, starter: Vec::new(), args: None, env: Vec::new() }
+    }
+
+    /// Starts a server by flags alone, with everything forwarded to this URL.
+    pub async fn without_file(url: &str) -> Self {
+        let builder = Self::builder(Config::new());
+        let args = ["--upstream", url, "--listen", "127.0.0.1:0", "--data-dir", "data"].map(str::to_owned);
+        Builder { args: Some(args.to_vec()), ..builder }.start().await
     }
 
     /// The folder with the configuration, the data and whatever the test puts there.
@@ -65,6 +74,23 @@ impl Proxq {
     /// The server's `dataDir`.
     pub fn data_dir(&self) -> &Path {
         &self.setup.data_dir
+    }
+
+    /// Every file below the data folder, with its length.
+    pub fn files(&self) -> Vec<(PathBuf, u64)> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.setup.data_dir.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                match entry.metadata() {
+                    Ok(metadata) if metadata.is_dir() => folders.push(entry.path()),
+                    Ok(metadata) => found.push((entry.path(), metadata.len())),
+                    Err(_gone) => {}
+                }
+            }
+        }
+        found.sort();
+        found
     }
 
     /// The log of the running process, or of the last one.
@@ -86,9 +112,9 @@ impl Proxq {
         self.process().signal(Signal::TERM);
     }
 
-    /// Sends a signal.
-    pub fn signal(&self, signal: Signal) {
-        self.process().signal(signal);
+    /// The same, as a terminal asks.
+    pub fn interrupt(&self) {
+        self.process().signal(Signal::INT);
     }
 
     /// Waits for its end; gives the exit code, or `None` after a signal.
@@ -122,6 +148,18 @@ impl Proxq {
     pub async fn start_again_with(&mut self, config: Config) {
         self.setup.write(config);
         self.start_again().await;
+    }
+
+    /// Starts it on the same data where that must fail; gives how.
+    pub async fn fails_to_start(&self) -> Exit {
+        assert!(self.process.is_none(), "it was stopped before");
+        self.setup.launch().to_exit().await
+    }
+
+    /// The data folder as the process sees it, which may have mounted something there.
+    pub fn data_dir_inside(&self) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.process().id()));
+        root.join(self.setup.data_dir.strip_prefix("/").expect("an absolute path"))
     }
 
     /// Memory that the process holds at this moment, in bytes.
@@ -169,7 +207,9 @@ impl Drop for Proxq {
 pub struct Builder {
     config: Config,
     data_dir: Option<PathBuf>,
-    starter: Vec<&'static str>,
+    starter: Vec<String>,
+    /// In place of the configuration file.
+    args: Option<Vec<String>>,
     env: Vec<(&'static str, String)>,
 }
 
@@ -190,8 +230,8 @@ impl Builder {
 
     /// Starts the binary through another program, which takes it and its arguments as its last ones.
     #[must_use]
-    pub fn through(mut self, starter: &[&'static str]) -> Self {
-        self.starter = starter.to_vec();
+    pub fn through(mut self, starter: &[&str]) -> Self {
+        self.starter = starter.iter().map(|&word| word.to_owned()).collect();
         self
     }
 
@@ -199,7 +239,7 @@ impl Builder {
     pub async fn start(self) -> Proxq {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let data_dir = self.data_dir.unwrap_or_else(|| folder.path().join("data"));
-        let setup = Setup { folder, data_dir, starter: self.starter, env: self.env };
+        let setup = Setup { folder, data_dir, starter: self.starter, args: self.args, env: self.env };
         setup.write(self.config);
         let (process, address) = setup.spawn().await;
         Proxq {
@@ -222,14 +262,18 @@ impl Setup {
         fs::write(self.config_file(), text).expect("the temporary folder is ours");
     }
 
-    async fn spawn(&self) -> (Process, SocketAddr) {
+    fn launch(&self) -> Launch {
         let mut launch = Launch::through(self.folder.path(), &self.starter);
         for (name, value) in &self.env {
             launch = launch.env(name, value);
         }
-        let config_file = self.config_file();
-        let args = ["--log-format".as_ref(), "json".as_ref(), "--config".as_ref(), config_file.as_os_str()];
-        let process = launch.args(args).spawn();
+        let config_file = self.config_file().display().to_string();
+        let args = self.args.clone().unwrap_or_else(|| vec!["--config".to_owned(), config_file]);
+        launch.args(["--log-format", "json"]).args(args)
+    }
+
+    async fn spawn(&self) -> (Process, SocketAddr) {
+        let process = self.launch().spawn();
         let address = listening_address(&process.log).await;
         (process, address)
     }

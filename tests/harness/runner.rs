@@ -59,13 +59,29 @@ pub async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
     in_time.unwrap_or_else(|_elapsed| panic!("did not happen within {EVENT_DEADLINE:?}: {what}"))
 }
 
+/// Lets time pass. Only where its passing is the matter: to see that something does *not* happen, or not before.
+pub async fn pass(span: Duration) {
+    tokio::time::sleep(span).await;
+}
+
+/// Waits until something holds that announces itself in no way: asks again and again, with a deadline.
+pub async fn eventually<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
+    const PAUSE: Duration = Duration::from_millis(10);
+    within(what, async {
+        while !holds().await {
+            tokio::time::sleep(PAUSE).await;
+        }
+    })
+    .await;
+}
+
 /// Makes each function a test on every store.
 ///
 /// A function takes a server that forwards everything to an upstream, and that upstream; or the store, to start what
 /// it needs itself.
 #[macro_export]
 macro_rules! on_every_store {
-    ($($(#[doc = $doc:expr])* async fn $name:ident($($argument:ident: $type:ident),+) $body:block)+) => {
+    ($($(#[doc = $doc:expr])* async fn $name:ident($($argument:ident: $type:ident),+ $(,)?) $body:block)+) => {
         $(
             $(#[doc = $doc])*
             async fn $name($($argument: $type),+) $body

@@ -283,6 +283,11 @@ impl Refusing {
         Self { socket }
     }
 
+    /// Begins to listen, as an upstream that has come back.
+    pub fn listen(self) -> Upstream {
+        Upstream::serve(self.socket.listen(1024).expect("a bound socket listens"), None)
+    }
+
     /// The URL that cannot be reached.
     pub fn url(&self) -> String {
         format!("http://{}", self.socket.local_addr().expect("a bound socket has an address"))
