@@ -123,7 +123,8 @@ on_every_store! {
         // By its chunks the first request is over after five bytes; by its length it is not.
         let hidden = "GET /hidden HTTP/1.1\r\nHost: h\r\n\r\n";
         let length = 5 + hidden.len();
-        let head = format!("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let head =
+            format!("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n");
         let mut wire = proxq.wire().await;
         wire.send(format!("{head}0\r\n\r\n{hidden}")).await;
         let reply = wire.reply().await;

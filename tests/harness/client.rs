@@ -144,14 +144,15 @@ impl Request {
     }
 }
 
-/// Speaks to one proxq, wherever it listens at the moment. Clones follow it, too.
+/// Speaks to one server, usually a proxq, wherever it listens at the moment. Clones follow it, too.
 #[derive(Clone, Debug)]
 pub struct Client {
     address: Arc<Mutex<SocketAddr>>,
 }
 
 impl Client {
-    pub(crate) fn new(address: SocketAddr) -> Self {
+    /// Speaks to whatever listens there.
+    pub fn at(address: SocketAddr) -> Self {
         Self { address: Arc::new(Mutex::new(address)) }
     }
 

@@ -27,7 +27,7 @@ mod upstream;
 mod wire;
 
 pub use body::{Digest, Pattern};
-pub use client::{Request, delete, get, head, post, put, request};
+pub use client::{Client, Request, delete, get, head, post, put, request};
 pub use config::{Config, Route};
 pub use gate::Gate;
 pub use log::{Log, Record};

@@ -54,7 +54,7 @@ impl Record {
 
 impl Log {
     /// Reads to the end on a thread of its own.
-    pub(crate) fn follow(source: impl Read + Send + 'static) -> Self {
+    pub fn follow(source: impl Read + Send + 'static) -> Self {
         let (announce, news) = watch::channel(Progress::Lines(0));
         let lines = Arc::new(Mutex::new(Vec::new()));
         let log = Self { lines: Arc::clone(&lines), news };
@@ -89,12 +89,24 @@ impl Log {
 
     /// The first record that is such; waits for it. `None` where the log ends without.
     pub async fn find(&self, is_such: impl Fn(&Record) -> bool) -> Option<Record> {
+        self.until(|line| Record::read(line).filter(&is_such)).await
+    }
+
+    /// The first line with this text; waits for it. `None` where the log ends without.
+    pub async fn line(&self, text: &str) -> Option<String> {
+        self.until(|line| line.contains(text).then(|| line.to_owned())).await
+    }
+
+    async fn until<T>(&self, look: impl Fn(&str) -> Option<T>) -> Option<T> {
         let mut news = self.news.clone();
+        let mut seen = 0;
         loop {
             let progress = *news.borrow_and_update();
-            if let Some(record) = self.records().into_iter().find(&is_such) {
-                return Some(record);
+            let lines = self.lines();
+            if let Some(found) = lines[seen..].iter().find_map(|line| look(line)) {
+                return Some(found);
             }
+            seen = lines.len();
             if progress == Progress::Ended || news.changed().await.is_err() {
                 return None;
             }

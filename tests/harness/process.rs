@@ -62,6 +62,13 @@ impl Launch {
         Process { child, log }
     }
 
+    /// Asks another program to stop, and waits until it has.
+    pub fn stop(program: &mut Child) {
+        // It may have ended by itself.
+        let _ = kill_process(Pid::from_child(program), Signal::TERM);
+        let _ = program.wait();
+    }
+
     /// Lets it run to its end.
     pub async fn to_exit(mut self) -> Exit {
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());

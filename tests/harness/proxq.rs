@@ -243,7 +243,7 @@ impl Builder {
         setup.write(self.config);
         let (process, address) = setup.spawn().await;
         Proxq {
-            client: Client::new(address),
+            client: Client::at(address),
             logs: vec![process.log.clone()],
             process: Some(process),
             expected_errors: Vec::new(),
