@@ -28,6 +28,12 @@ impl Timestamp {
         self.millis
     }
 
+    /// The span from the Unix epoch to this instant; zero if it lies before it.
+    #[must_use]
+    pub fn since_epoch(self) -> Duration {
+        self.since(Self { millis: 0 })
+    }
+
     /// This instant plus a span, whose fraction of a millisecond is rounded up: never early.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {
@@ -57,11 +63,19 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// The clocks of one server.
+/// The clocks of one server. Copies tell the same time.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    anchor: Instant,
-    anchor_wall: Timestamp,
+    source: Source,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    /// The machine's clocks.
+    Machine { anchor: Instant, anchor_wall: Timestamp },
+    /// Whatever a test says.
+    #[cfg(test)]
+    Chosen(&'static ChosenTime),
 }
 
 impl Clock {
@@ -69,21 +83,106 @@ impl Clock {
     #[must_use]
     #[expect(clippy::new_without_default, reason = "a default that differs at every call would surprise")]
     pub fn new() -> Self {
-        Self { anchor: Instant::now(), anchor_wall: read_wall_clock() }
+        Self { source: Source::Machine { anchor: Instant::now(), anchor_wall: read_wall_clock() } }
     }
 
     /// The time of day, for people. May jump.
     #[must_use]
-    #[expect(clippy::unused_self, reason = "whoever tells the time was handed a clock")]
     pub fn wall(&self) -> Timestamp {
-        read_wall_clock()
+        match self.source {
+            Source::Machine { .. } => read_wall_clock(),
+            #[cfg(test)]
+            Source::Chosen(chosen) => chosen.wall(),
+        }
     }
 
     /// The time that decides. Never jumps while the process lives.
     #[must_use]
     pub fn steady(&self) -> Timestamp {
-        let elapsed = i64::try_from(self.anchor.elapsed().as_millis()).unwrap_or(i64::MAX);
-        Timestamp { millis: self.anchor_wall.millis.saturating_add(elapsed) }
+        match self.source {
+            Source::Machine { anchor, anchor_wall } => {
+                let elapsed = i64::try_from(anchor.elapsed().as_millis()).unwrap_or(i64::MAX);
+                Timestamp { millis: anchor_wall.millis.saturating_add(elapsed) }
+            }
+            #[cfg(test)]
+            Source::Chosen(chosen) => chosen.steady(),
+        }
+    }
+
+    /// Returns once the steady clock shows `instant` or later, never before.
+    pub async fn steady_reaches(&self, instant: Timestamp) {
+        match self.source {
+            Source::Machine { .. } => {
+                while let left @ 1.. = instant.millis.saturating_sub(self.steady().millis) {
+                    tokio::time::sleep(Duration::from_millis(left.unsigned_abs())).await;
+                }
+            }
+            #[cfg(test)]
+            Source::Chosen(chosen) => chosen.steady_reaches(instant).await,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) use self::chosen::ChosenTime;
+
+#[cfg(test)]
+mod chosen {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use tokio::sync::Notify;
+
+    use super::{Clock, Duration, Source, Timestamp};
+
+    /// Time that stands still until a test moves it.
+    #[derive(Debug)]
+    pub(crate) struct ChosenTime {
+        steady_millis: AtomicI64,
+        wall_millis: AtomicI64,
+        moved: Notify,
+    }
+
+    impl ChosenTime {
+        /// Stops both clocks at this instant. Lives until the process ends, so that clocks stay copies.
+        pub(crate) fn at(start: Timestamp) -> &'static Self {
+            let millis = start.as_millis();
+            let (steady_millis, wall_millis) = (AtomicI64::new(millis), AtomicI64::new(millis));
+            Box::leak(Box::new(Self { steady_millis, wall_millis, moved: Notify::new() }))
+        }
+
+        pub(crate) fn clock(&'static self) -> Clock {
+            Clock { source: Source::Chosen(self) }
+        }
+
+        /// Lets time pass.
+        pub(crate) fn advance(&self, span: Duration) {
+            self.wall_millis.store(self.wall().after(span).as_millis(), Ordering::SeqCst);
+            self.steady_millis.store(self.steady().after(span).as_millis(), Ordering::SeqCst);
+            self.moved.notify_waiters();
+        }
+
+        /// Sets the wall clock, as an operator does. The steady clock does not notice.
+        pub(crate) fn set_wall(&self, wall: Timestamp) {
+            self.wall_millis.store(wall.as_millis(), Ordering::SeqCst);
+        }
+
+        pub(super) fn wall(&self) -> Timestamp {
+            Timestamp::from_millis(self.wall_millis.load(Ordering::SeqCst))
+        }
+
+        pub(super) fn steady(&self) -> Timestamp {
+            Timestamp::from_millis(self.steady_millis.load(Ordering::SeqCst))
+        }
+
+        pub(super) async fn steady_reaches(&self, instant: Timestamp) {
+            loop {
+                let moved = self.moved.notified(); // before the look, so that no move is missed
+                if self.steady() >= instant {
+                    return;
+                }
+                moved.await;
+            }
+        }
     }
 }
 
@@ -118,5 +217,17 @@ mod tests {
         let start = clock.steady();
         tokio::time::advance(Duration::from_secs(3_600)).await;
         assert_eq!(clock.steady().since(start), Duration::from_secs(3_600));
+    }
+
+    #[tokio::test]
+    async fn chosen_time_moves_only_when_told() {
+        let time = ChosenTime::at(Timestamp::from_millis(1_000));
+        let clock = time.clock();
+        time.set_wall(Timestamp::from_millis(5));
+        assert_eq!((clock.steady().as_millis(), clock.wall().as_millis()), (1_000, 5));
+        let reached = clock.steady_reaches(Timestamp::from_millis(1_100));
+        time.advance(Duration::from_millis(100));
+        reached.await;
+        assert_eq!((clock.steady().as_millis(), clock.wall().as_millis()), (1_100, 105));
     }
 }

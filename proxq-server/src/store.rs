@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod contract;
+pub mod embedded;
 mod record;
 
 use std::fmt;

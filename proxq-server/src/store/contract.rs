@@ -1,1 +1,243 @@
-//! contract
+//! What every store promises, as tests: one function a promise. A backend brings a [`Backend`] and runs them all by
+//! [`keeps_the_contract`].
+
+mod blobs;
+mod leasing;
+mod ordering;
+mod reading;
+mod settling;
+mod submitting;
+mod time;
+mod waiting;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+use super::{JobStore, LeasedJob, NewJob, Submitted};
+use crate::clock::Timestamp;
+use crate::job::{
+    Body, CredentialHash, Delivery, Job, JobId, JobRequest, Outcome, QueueName, Reach, ResponseHead, State,
+    StoredResponse, Verdict,
+};
+
+pub(super) use self::{blobs::*, leasing::*, ordering::*, reading::*, settling::*, submitting::*, time::*, waiting::*};
+
+/// A store under test, and its world.
+#[async_trait]
+pub(super) trait Backend: Send + Sync {
+    /// The store.
+    fn store(&self) -> &dyn JobStore;
+
+    /// Lets time pass, for the store and for the people.
+    async fn advance(&self, span: Duration);
+
+    /// Sets the time of day, as an operator does.
+    async fn set_wall(&self, wall: Timestamp);
+
+    /// Stops the store in order and starts it again.
+    async fn reopen(&mut self);
+}
+
+/// Runs every promise on a backend, which `$open` makes: an async function that gives a [`Backend`].
+macro_rules! keeps_the_contract {
+    ($open:path) => {
+        $crate::store::contract::keeps_the_contract! { $open =>
+            // submitting
+            a_submitted_job_is_pending
+            a_delayed_job_is_scheduled
+            the_same_submission_again_is_the_same_job
+            a_job_id_of_another_credential_is_taken
+            of_many_submissions_of_one_id_one_is_new
+            a_cancelled_jobs_id_is_free_again
+            a_submission_survives_a_restart
+            a_request_comes_back_as_it_was_submitted
+            // leasing
+            jobs_are_leased_oldest_first
+            no_more_are_leased_than_asked_for
+            a_leased_job_is_not_leased_again
+            concurrent_workers_never_get_the_same_job
+            queues_do_not_mix
+            a_lease_begins_an_attempt
+            a_renewed_lease_lasts_a_full_term_more
+            an_expired_lease_that_nobody_took_away_can_be_renewed
+            a_lost_lease_is_taken_away_after_its_grace
+            a_lease_that_is_gone_is_reported_when_it_is_renewed
+            a_lost_lease_that_may_not_be_sent_again_fails_the_job
+            a_job_that_loses_too_many_leases_fails
+            a_worker_that_goes_away_while_it_waits_for_jobs_loses_none
+            // settling
+            a_completed_job_has_its_response
+            a_job_that_rests_is_due_after_its_pause
+            an_uncharged_retry_spends_no_budget
+            a_failed_job_says_why
+            a_released_job_is_the_next_one_again
+            a_worker_that_lost_its_lease_cannot_settle
+            a_lease_is_settled_once
+            the_token_of_a_cancelled_job_does_not_fit_its_successor
+            a_completed_job_forgets_its_secrets
+            a_failed_job_keeps_its_secrets_for_a_retry
+            the_last_attempts_are_remembered
+            // ordering
+            a_job_is_cancelled_in_every_state
+            cancelling_a_running_job_tells_its_worker
+            cancelling_what_does_not_exist_changes_nothing
+            a_failed_job_can_be_retried
+            only_a_failed_job_can_be_retried
+            // waiting
+            a_watch_ends_at_the_next_change
+            a_change_between_watch_and_wait_is_not_lost
+            every_change_of_a_job_ends_a_watch
+            every_watcher_of_a_job_is_told
+            a_worker_is_woken_by_a_submission
+            a_wake_up_that_nobody_waited_for_is_kept
+            a_wake_up_that_was_dropped_is_passed_on
+            a_worker_is_woken_when_a_delay_is_over
+            a_worker_is_woken_for_what_is_left
+            // time
+            a_delayed_job_is_never_early
+            upkeep_wakes_what_is_due
+            a_job_that_was_due_longer_goes_first
+            an_ended_job_is_gone_after_its_retention
+            upkeep_copes_with_more_than_a_batch
+            stepping_the_wall_clock_changes_nothing
+            leases_of_a_former_run_are_lost_leases
+            // reading
+            an_unknown_job_has_nothing_to_read
+            a_job_that_has_not_ended_has_no_response
+            queues_are_counted_by_state
+            a_list_is_read_page_by_page
+            the_deployment_keeps_its_secrets
+            a_store_is_ready
+            a_closed_store_says_so
+            // blobs
+            a_blob_comes_back_as_it_was_written
+            an_empty_blob_is_a_blob
+            a_large_body_travels_with_its_job
+            a_dropped_blob_leaves_nothing_behind
+            a_blob_goes_with_its_job
+            a_kept_blob_that_no_job_refers_to_is_swept
+            a_blob_in_the_making_is_not_swept
+            a_finished_blob_can_be_finished_again
+        }
+    };
+    ($open:path => $($promise:ident)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                $crate::store::contract::$promise(&mut $open().await).await;
+            }
+        )+
+    };
+}
+pub(super) use keeps_the_contract;
+
+/// The queue of these tests.
+pub(super) fn queue() -> QueueName {
+    QueueName::new("default").unwrap()
+}
+
+/// A small job.
+pub(super) fn job() -> NewJob {
+    NewJob { queue: queue(), request: request(JobId::new()), body: Body::Inline("{}".into()), delay: None }
+}
+
+pub(super) fn request(id: JobId) -> JobRequest {
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", HeaderValue::from_static("application/json"));
+    JobRequest {
+        id,
+        upstream: "/api".to_owned(),
+        method: Method::POST,
+        path: "/api/reports".to_owned(),
+        target: "http://api:3000/reports?year=2026".parse().unwrap(),
+        headers,
+        added_headers: HeaderMap::new(),
+        created_at: START,
+        timeout: Duration::from_secs(30),
+        delivery: Delivery::Auto,
+        idempotent: true,
+        owner: None,
+        credential: CredentialHash([7; 32]),
+        idempotency_key: None,
+        client: [192, 0, 2, 1].into(),
+        request_id: "a-request".to_owned(),
+        retention: RETENTION,
+    }
+}
+
+/// When these tests begin.
+pub(super) const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+/// How long their jobs are kept.
+pub(super) const RETENTION: Duration = Duration::from_hours(1);
+
+pub(super) fn response(status: u16, body: impl Into<Bytes>) -> StoredResponse {
+    let mut headers = HeaderMap::new();
+    headers.append("set-cookie", HeaderValue::from_static("a=1"));
+    headers.append("set-cookie", HeaderValue::from_static("b=2"));
+    let status = StatusCode::from_u16(status).unwrap();
+    StoredResponse { head: ResponseHead { status, headers }, body: Body::Inline(body.into()) }
+}
+
+pub(super) fn retry_after(pause: Duration) -> Verdict {
+    Verdict::RetryAfter { pause, error: "connect: refused".to_owned(), reach: Reach::NotSent, charged: true }
+}
+
+pub(super) fn failure() -> Verdict {
+    Verdict::Fail { error: "connect: refused".to_owned(), reach: Reach::Unknown, outcome: Outcome::Indeterminate }
+}
+
+/// Submits a small job. Gives its id.
+pub(super) async fn submitted(store: &dyn JobStore) -> JobId {
+    let job = job();
+    let id = job.request.id;
+    assert_eq!(store.submit(job).await.unwrap(), Submitted::New);
+    id
+}
+
+/// Leases the one job that is due.
+pub(super) async fn leased(store: &dyn JobStore) -> LeasedJob {
+    let mut jobs = store.lease(&queue(), 2).await.unwrap();
+    let job = jobs.pop().expect("a job is due");
+    assert!(jobs.is_empty(), "one job is due");
+    job
+}
+
+pub(super) async fn lease_ids(store: &dyn JobStore, max: usize) -> Vec<JobId> {
+    store.lease(&queue(), max).await.unwrap().into_iter().map(|job| job.lease.id).collect()
+}
+
+/// A job that is there.
+pub(super) async fn found(store: &dyn JobStore, id: JobId) -> Job {
+    store.get(id).await.unwrap().expect("the job is there")
+}
+
+pub(super) async fn state_of(store: &dyn JobStore, id: JobId) -> Option<State> {
+    store.get(id).await.unwrap().map(|job| job.state)
+}
+
+/// A job brought into a state.
+pub(super) async fn job_in(store: &dyn JobStore, state: State) -> JobId {
+    if state == State::Scheduled {
+        let job = NewJob { delay: Some(Duration::from_mins(10)), ..job() };
+        let id = job.request.id;
+        store.submit(job).await.unwrap();
+        return id;
+    }
+    let id = submitted(store).await;
+    let verdict = match state {
+        State::Pending | State::Scheduled => return id,
+        State::Active => {
+            leased(store).await;
+            return id;
+        }
+        State::Retry => retry_after(Duration::from_mins(10)),
+        State::Completed => Verdict::Complete(response(200, "ok")),
+        State::Archived => failure(),
+    };
+    store.settle(&leased(store).await.lease, verdict).await.unwrap();
+    assert_eq!(state_of(store, id).await, Some(state));
+    id
+}

@@ -1,0 +1,83 @@
+//! `get`, `response`, `stats`, `list`, and the store itself.
+
+use super::*;
+use crate::store::{Content, StoreError};
+
+pub(in super::super) async fn an_unknown_job_has_nothing_to_read(backend: &mut impl Backend) {
+    let store = backend.store();
+    assert!(store.get(JobId::new()).await.unwrap().is_none());
+    assert!(matches!(store.response(JobId::new()).await.unwrap(), Content::Unknown));
+}
+
+pub(in super::super) async fn a_job_that_has_not_ended_has_no_response(backend: &mut impl Backend) {
+    let store = backend.store();
+    for state in [State::Pending, State::Scheduled, State::Active, State::Retry] {
+        let id = job_in(store, state).await;
+        assert!(matches!(store.response(id).await.unwrap(), Content::NotReady), "{state:?}");
+        store.cancel(id).await.unwrap();
+    }
+}
+
+pub(in super::super) async fn queues_are_counted_by_state(backend: &mut impl Backend) {
+    let store = backend.store();
+    for state in [State::Completed, State::Archived, State::Retry, State::Active, State::Scheduled] {
+        for _ in 0..=(state as usize) {
+            job_in(store, state).await;
+        }
+    }
+    let pending = [submitted(store).await, submitted(store).await];
+    let stats = store.stats(&queue()).await.unwrap();
+    for state in State::ALL {
+        let expected = if state == State::Pending { pending.len() } else { state as usize + 1 };
+        assert_eq!(stats.count(state), expected as u64, "{state:?}");
+    }
+}
+
+pub(in super::super) async fn a_list_is_read_page_by_page(backend: &mut impl Backend) {
+    let store = backend.store();
+    for state in State::ALL {
+        let mut ids = Vec::new();
+        for _ in 0..5 {
+            ids.push(job_in(store, state).await);
+            if state == State::Pending {
+                break; // another could not be told from it by `leased`
+            }
+        }
+        let (mut listed, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = store.list(&queue(), state, cursor, 2).await.unwrap();
+            assert!(page.jobs.len() <= 2 && page.jobs.iter().all(|job| job.state == state));
+            listed.extend(page.jobs.iter().map(|job| job.request.id));
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(listed, ids, "{state:?}, oldest first");
+        for id in ids {
+            store.cancel(id).await.unwrap();
+        }
+    }
+}
+
+pub(in super::super) async fn the_deployment_keeps_its_secrets(backend: &mut impl Backend) {
+    let first = backend.store().deployment().await.unwrap();
+    assert!(!first.via_name.is_empty() && first.credential_key != [0; 32]);
+    backend.reopen().await;
+    let again = backend.store().deployment().await.unwrap();
+    assert_eq!((again.via_name, again.credential_key), (first.via_name, first.credential_key));
+}
+
+pub(in super::super) async fn a_store_is_ready(backend: &mut impl Backend) {
+    backend.store().ready().await.unwrap();
+}
+
+pub(in super::super) async fn a_closed_store_says_so(backend: &mut impl Backend) {
+    let store = backend.store();
+    let id = submitted(store).await;
+    store.close().await;
+    assert!(matches!(store.submit(job()).await, Err(StoreError::Closed)));
+    assert!(matches!(store.ready().await, Err(StoreError::Closed)));
+    assert!(matches!(store.get(id).await, Err(StoreError::Closed)));
+    store.close().await;
+}

@@ -1,0 +1,298 @@
+//! Jobs in files of this process: SQLite for everything small, a file for each large body.
+//!
+//! All changes go through one thread, which does whatever waits in one transaction (`writer.rs`); reading has
+//! connections of its own (`reader.rs`). What the verbs do is in `steps/`.
+
+mod blobs;
+mod folder;
+mod reader;
+mod schema;
+mod signals;
+mod steps;
+#[cfg(test)]
+mod tests;
+mod vault;
+mod verify;
+mod writer;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use self::blobs::{Blobs, FileWriter};
+use self::folder::Folder;
+use self::reader::Readers;
+use self::signals::{Signals, lock};
+use self::steps::{Cancel, LeaseJobs, Probe, Renew, RetryFailed, Settle, Submit, Unreferred, Upkeep};
+pub use self::verify::{Finding, verify};
+use self::writer::{Health, Writer};
+use super::{
+    BlobStream, BlobWriter, Content, Deployment, JobPage, JobStore, JobWatch, Lease, LeasedJob, NewJob, QueueStats,
+    Requeued, StoreError, Submitted, UPKEEP_EVERY, Upkept,
+};
+use crate::clock::{Clock, Timestamp};
+use crate::config::{SecretHeaders, SyncMode};
+use crate::job::{BlobRef, Job, JobId, QueueName, State, Verdict};
+
+/// How an embedded store is opened.
+#[derive(Clone, Debug)]
+pub struct EmbeddedOptions {
+    /// The folder, made if there is none.
+    pub data_dir: PathBuf,
+    /// When a write counts as done.
+    pub sync: SyncMode,
+    /// The headers that are forgotten when a job ends.
+    pub secret_headers: SecretHeaders,
+    /// How many lost leases end a job.
+    pub max_lease_losses: u32,
+    /// Names this process in the history of the jobs that it works on.
+    pub instance: String,
+}
+
+/// Why an embedded store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process holds it.
+    #[error("{} is in use by another proxq process; give each its own dataDir", folder.display())]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The folder cannot be made or used.
+    #[error("use {} as data folder", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The file is something else.
+    #[error("{} is not a proxq database", path.display())]
+    NotOurs {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A later version of proxq wrote it.
+    #[error("{} has format {found}, but this proxq knows formats up to {known}; use a later proxq", path.display())]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The latest that this program reads.
+        known: i64,
+    },
+    /// It is damaged.
+    #[error("{} is damaged ({what}); restore it, or move it away to start with an empty store", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// SQLite failed.
+    #[error("open {}", path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: rusqlite::Error,
+    },
+    /// What the last run left could not be put in order.
+    #[error("take over the jobs in {}", path.display())]
+    Recover {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: StoreError,
+    },
+}
+
+/// How often blobs are looked for that no job refers to. Several times within the hour that is promised.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// Jobs in files of this process.
+///
+/// Dropped without [`JobStore::close`], it waits for what was begun, blocking the thread.
+#[derive(Debug)]
+pub struct EmbeddedStore {
+    shared: Arc<Shared>,
+    deployment: Deployment,
+    readers: Readers,
+    blobs: Arc<Blobs>,
+    last_sweep: Mutex<Option<Timestamp>>,
+    writer: Writer,
+}
+
+/// What the writer's thread and everybody else need.
+#[derive(Debug)]
+struct Shared {
+    clock: Clock,
+    secret_headers: SecretHeaders,
+    max_lease_losses: u32,
+    instance: String,
+    signals: Signals,
+    health: Health,
+    /// Leases that never reached their worker.
+    given_back: Mutex<Vec<Lease>>,
+}
+
+impl EmbeddedStore {
+    /// Opens the store, or makes one. Leases of the last run are lost leases. Reads and writes files.
+    ///
+    /// # Errors
+    /// Where the folder cannot be used, or what is in it.
+    pub fn open(options: EmbeddedOptions, clock: Clock) -> Result<Self, OpenError> {
+        let EmbeddedOptions { data_dir, sync, secret_headers, max_lease_losses, instance } = options;
+        let folder = Folder::hold(&data_dir)?;
+        let database = folder.database();
+        let fails = |source| schema::open_error(&database, source);
+        let connection = schema::open_writer(&database, sync)?;
+        let deployment = schema::deployment(&connection).map_err(fails)?;
+        let folder_fails = |source| OpenError::Folder { folder: data_dir.clone(), source };
+        let blobs = Blobs::open(folder.blobs(), sync).map_err(folder_fails)?;
+        if sync == SyncMode::Durable {
+            folder.sync().map_err(folder_fails)?;
+        }
+        let shared = Arc::new(Shared {
+            clock,
+            secret_headers,
+            max_lease_losses,
+            instance,
+            signals: Signals::default(),
+            health: Health::default(),
+            given_back: Mutex::default(),
+        });
+        let writer = Writer::start(connection, folder, Arc::clone(&shared))
+            .map_err(|source| OpenError::Recover { path: database.clone(), source })?;
+        let readers = Readers::new(database);
+        Ok(Self { shared, deployment, readers, blobs: Arc::new(blobs), last_sweep: Mutex::new(None), writer })
+    }
+
+    /// Removes the blobs that no job refers to, if it is time.
+    async fn sweep(&self) -> Result<(), StoreError> {
+        let now = self.shared.clock.steady();
+        if lock(&self.last_sweep).is_some_and(|last| now.since(last) < SWEEP_EVERY) {
+            return Ok(());
+        }
+        let unheld = self.blobs.unheld().await?;
+        for blobs in unheld.chunks(super::BATCH_LIMIT) {
+            let unreferred = self.writer.outbox.run(Unreferred { blobs: blobs.to_vec() }).await?;
+            if !unreferred.is_empty() {
+                tracing::info!(blobs = unreferred.len(), "blobs that no job refers to are removed");
+            }
+            self.blobs.remove(unreferred).await;
+        }
+        *lock(&self.last_sweep) = Some(now);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl JobStore for EmbeddedStore {
+    async fn deployment(&self) -> Result<Deployment, StoreError> {
+        Ok(self.deployment.clone())
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        if self.shared.health.is_failing() { self.writer.outbox.run(Probe).await } else { self.writer.outbox.is_open() }
+    }
+
+    async fn submit(&self, job: NewJob) -> Result<Submitted, StoreError> {
+        self.writer.outbox.run(Submit::new(job, &self.shared.secret_headers)).await
+    }
+
+    async fn lease(&self, queue: &QueueName, max: usize) -> Result<Vec<LeasedJob>, StoreError> {
+        let step = LeaseJobs {
+            queue: queue.as_str().to_owned(),
+            max,
+            outbox: self.writer.outbox.clone(),
+            shared: Arc::clone(&self.shared),
+        };
+        Ok(self.writer.outbox.run(step).await?.accept())
+    }
+
+    async fn renew(&self, leases: &[Lease]) -> Result<Vec<Lease>, StoreError> {
+        self.writer.outbox.run(Renew { leases: leases.to_vec() }).await
+    }
+
+    async fn settle(&self, lease: &Lease, verdict: Verdict) -> Result<(), StoreError> {
+        self.writer.outbox.run(Settle::new(*lease, verdict)).await
+    }
+
+    async fn get(&self, id: JobId) -> Result<Option<Job>, StoreError> {
+        self.readers.read(move |connection| reader::job(connection, id)).await
+    }
+
+    async fn response(&self, id: JobId) -> Result<Content, StoreError> {
+        self.readers.read(move |connection| reader::content(connection, id)).await
+    }
+
+    async fn cancel(&self, id: JobId) -> Result<bool, StoreError> {
+        let Some(blobs) = self.writer.outbox.run(Cancel { id }).await? else { return Ok(false) };
+        self.blobs.remove(blobs).await;
+        Ok(true)
+    }
+
+    async fn retry_failed(&self, id: JobId) -> Result<Requeued, StoreError> {
+        self.writer.outbox.run(RetryFailed { id }).await
+    }
+
+    async fn watch(&self, id: JobId) -> Result<JobWatch, StoreError> {
+        Ok(self.shared.signals.watch(id))
+    }
+
+    async fn due(&self, queue: &QueueName) {
+        self.shared.signals.queue(queue.as_str()).due(self.shared.clock).await;
+    }
+
+    async fn upkeep(&self) -> Result<Upkept, StoreError> {
+        let begun = self.shared.clock.steady();
+        let mut sum = Upkept::default();
+        loop {
+            let round = self.writer.outbox.run(Upkeep).await?;
+            sum.woken += round.upkept.woken;
+            sum.reclaimed += round.upkept.reclaimed;
+            sum.expired += round.upkept.expired;
+            let more = round.is_full();
+            self.blobs.remove(round.blobs).await;
+            if !more || self.shared.clock.steady().since(begun) >= UPKEEP_EVERY {
+                break;
+            }
+        }
+        self.sweep().await?;
+        Ok(sum)
+    }
+
+    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, StoreError> {
+        let queue = queue.clone();
+        self.readers.read(move |connection| reader::stats(connection, &queue)).await
+    }
+
+    async fn list(
+        &self,
+        queue: &QueueName,
+        state: State,
+        cursor: Option<u64>,
+        max: usize,
+    ) -> Result<JobPage, StoreError> {
+        let queue = queue.clone();
+        self.readers.read(move |connection| reader::page(connection, &queue, state, cursor, max)).await
+    }
+
+    async fn new_blob(&self) -> Result<Box<dyn BlobWriter>, StoreError> {
+        Ok(Box::new(FileWriter::begin(Arc::clone(&self.blobs), self.writer.outbox.clone()).await?))
+    }
+
+    async fn open_blob(&self, blob: &BlobRef) -> Result<BlobStream, StoreError> {
+        blobs::stream(&self.blobs, *blob).await
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}

@@ -1,0 +1,225 @@
+//! Connections that read, beside the writer and without waiting for it.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use tokio::sync::Semaphore;
+
+use super::schema;
+use super::signals::lock;
+use super::steps::{job_id, number, state};
+use crate::clock::Timestamp;
+use crate::job::{Job, JobId, Progress, QueueName, State, StoredResponse};
+use crate::store::record::{Facts, Head, Record};
+use crate::store::{Content, JobPage, QueueStats, StoreError};
+
+/// The most connections that read at once. More would only wait for each other's processors.
+const CONNECTIONS: usize = 8;
+
+/// The connections.
+#[derive(Debug)]
+pub(super) struct Readers {
+    database: PathBuf,
+    idle: Arc<Mutex<Vec<Connection>>>,
+    permits: Arc<Semaphore>,
+}
+
+impl Readers {
+    pub(super) fn new(database: PathBuf) -> Self {
+        Self { database, idle: Arc::default(), permits: Arc::new(Semaphore::new(CONNECTIONS)) }
+    }
+
+    /// Reads off the runtime's threads.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        let (idle, database) = (Arc::clone(&self.idle), self.database.clone());
+        let task = tokio::task::spawn_blocking(move || {
+            let pooled = lock(&idle).pop();
+            let connection = match pooled {
+                Some(connection) => connection,
+                None => schema::open_reader(&database)?,
+            };
+            let outcome = read(&connection);
+            if !matches!(outcome, Err(ReadError::Database(_))) {
+                lock(&idle).push(connection);
+            }
+            drop(permit);
+            outcome
+        });
+        task.await.unwrap_or_else(|panicked| Err(ReadError::Store(unavailable(panicked)))).map_err(ReadError::into)
+    }
+
+    /// Closes the connections once all that read are done.
+    pub(super) async fn close(&self) {
+        let all = u32::try_from(CONNECTIONS).expect("a handful fits into 32 bits");
+        let _finished = self.permits.acquire_many(all).await;
+        self.permits.close();
+        lock(&self.idle).clear();
+    }
+}
+
+/// Why nothing was read.
+#[derive(Debug)]
+pub(super) enum ReadError {
+    Store(StoreError),
+    Database(rusqlite::Error),
+}
+
+impl From<StoreError> for ReadError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<rusqlite::Error> for ReadError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<ReadError> for StoreError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Store(error) => error,
+            ReadError::Database(error) => unavailable(error),
+        }
+    }
+}
+
+fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+    StoreError::Unavailable { may_be_done: false, source: Box::new(error) }
+}
+
+/// A job as it stands, without its bodies.
+pub(super) fn job(connection: &Connection, id: JobId) -> Result<Option<Job>, ReadError> {
+    let mut select = connection.prepare_cached(JOB)?;
+    let columns = select.query_row((id.as_bytes(),), JobColumns::read).optional()?;
+    Ok(columns.map(JobColumns::job).transpose()?)
+}
+
+pub(super) const JOB: &str = "SELECT jobs.id, state, due, progress, facts
+    FROM jobs LEFT JOIN requests ON requests.seq = jobs.seq WHERE jobs.id = ?1";
+
+/// What makes a [`Job`].
+#[derive(Debug)]
+struct JobColumns {
+    id: JobId,
+    state: State,
+    due: i64,
+    progress: Vec<u8>,
+    facts: Vec<u8>,
+}
+
+impl JobColumns {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: job_id(row.get(0)?),
+            state: state(row.get(1)?),
+            due: row.get(2)?,
+            progress: row.get(3)?,
+            facts: row.get::<_, Option<_>>(4)?.unwrap_or_default(),
+        })
+    }
+
+    fn job(self) -> Result<Job, StoreError> {
+        let mut progress = Progress::decode(self.id, self.progress.into())?;
+        if matches!(self.state, State::Scheduled | State::Retry) {
+            progress.due_at = Some(Timestamp::from_millis(self.due));
+        }
+        let facts = Facts::decode(self.id, self.facts.into())?;
+        Ok(Job { request: facts.request, state: self.state, progress })
+    }
+}
+
+/// A job's response.
+pub(super) fn content(connection: &Connection, id: JobId) -> Result<Content, ReadError> {
+    let mut select = connection.prepare_cached(CONTENT)?;
+    let mut rows = select.query((id.as_bytes(),))?;
+    let Some(row) = rows.next()? else { return Ok(Content::Unknown) };
+    let bytes = |column| row.get::<_, Option<Vec<u8>>>(column).map(Option::unwrap_or_default);
+    Ok(match state(row.get(0)?) {
+        State::Pending | State::Scheduled | State::Active | State::Retry => Content::NotReady,
+        State::Archived => {
+            let error = Progress::decode(id, bytes(1)?.into())?.last_error;
+            Content::Failed { error: error.unwrap_or_default() }
+        }
+        State::Completed => {
+            let head = Head::decode(id, bytes(2)?.into())?;
+            let corrupt = StoreError::CorruptJob { id, what: "response body" };
+            let body = head.body.body(bytes(3)?).ok_or(corrupt)?;
+            Content::Ready(StoredResponse { head: head.head, body })
+        }
+    })
+}
+
+pub(super) const CONTENT: &str = "SELECT state, progress, head, body
+    FROM jobs LEFT JOIN results ON results.seq = jobs.seq WHERE jobs.id = ?1";
+
+/// How many jobs a queue has in each state.
+pub(super) fn stats(connection: &Connection, queue: &QueueName) -> Result<QueueStats, ReadError> {
+    let mut stats = QueueStats::default();
+    for sql in COUNTS {
+        let mut select = connection.prepare_cached(sql)?;
+        let mut rows = select.query((queue.as_str(),))?;
+        while let Some(row) = rows.next()? {
+            let count: i64 = row.get(1)?;
+            stats.set(state(row.get(0)?), count.unsigned_abs());
+        }
+    }
+    Ok(stats)
+}
+
+/// One for each index, whose condition it repeats word for word.
+pub(super) const COUNTS: [&str; 4] = [
+    "SELECT state, count(*) FROM jobs WHERE queue = ?1 AND state = 0 GROUP BY state",
+    "SELECT state, count(*) FROM jobs WHERE queue = ?1 AND state IN (1, 3) GROUP BY state",
+    "SELECT state, count(*) FROM jobs WHERE queue = ?1 AND state = 2 GROUP BY state",
+    "SELECT state, count(*) FROM jobs WHERE queue = ?1 AND state IN (4, 5) GROUP BY state",
+];
+
+/// A page of a queue's jobs in one state, in the order of their submission. Jobs that cannot be read are left out.
+pub(super) fn page(
+    connection: &Connection,
+    queue: &QueueName,
+    of: State,
+    cursor: Option<u64>,
+    max: usize,
+) -> Result<JobPage, ReadError> {
+    let after = cursor.map_or(i64::MIN, |cursor| i64::try_from(cursor).unwrap_or(i64::MAX));
+    let limit = i64::try_from(max).unwrap_or(i64::MAX);
+    let mut select = connection.prepare_cached(&page_sql(of))?;
+    let rows: Vec<i64> =
+        select.query_map((queue.as_str(), number(of), after, limit), |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let next = rows.last().filter(|_| rows.len() == max).map(|last| last.unsigned_abs());
+    let mut select = connection.prepare_cached(
+        "SELECT jobs.id, state, due, progress, facts
+         FROM jobs LEFT JOIN requests ON requests.seq = jobs.seq WHERE jobs.seq = ?1",
+    )?;
+    let mut jobs = Vec::with_capacity(rows.len());
+    for seq in rows {
+        let Some(columns) = select.query_row((seq,), JobColumns::read).optional()? else { continue };
+        let id = columns.id;
+        match columns.job() {
+            Ok(job) => jobs.push(job),
+            Err(error) => {
+                tracing::warn!(job.id = %id, error = &error as &dyn std::error::Error, "job left out of a list");
+            }
+        }
+    }
+    Ok(JobPage { jobs, next })
+}
+
+/// Repeats the condition of the state's index word for word.
+pub(super) fn page_sql(of: State) -> String {
+    let indexed = match of {
+        State::Pending => "state = 0",
+        State::Active => "state = 2",
+        State::Scheduled | State::Retry => "state IN (1, 3)",
+        State::Completed | State::Archived => "state IN (4, 5)",
+    };
+    format!("SELECT seq FROM jobs WHERE {indexed} AND queue = ?1 AND state = ?2 AND seq > ?3 ORDER BY seq LIMIT ?4")
+}

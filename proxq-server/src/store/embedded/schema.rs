@@ -1,0 +1,190 @@
+//! The database of an embedded store: its tables, its settings, and how old ones are brought up to date.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::OpenError;
+use crate::config::SyncMode;
+use crate::store::Deployment;
+
+/// The format that this program writes, kept in SQLite's `user_version`. Below it lie [`MIGRATIONS`].
+pub(super) const FORMAT: u32 = 1;
+
+/// `user_version` 0 → 1 → 2 …: each makes a database one version newer, in one transaction.
+const MIGRATIONS: [&str; FORMAT as usize] = [FIRST_FORMAT];
+
+/// Marks a database as proxq's: "prxq".
+const APPLICATION_ID: i32 = 0x7072_7871;
+
+/// `jobs` is small and changes at every step; bodies and facts lie apart, so that a step does not copy them.
+///
+/// Instants are milliseconds of the store's clock. Numbers of `state` are [`super::states`]'s. `due` is since when, or
+/// from when on, a worker may take the job. A lease's `token` is never given twice. `secrets` names a row of `vault`.
+///
+/// Rows of `vault` are never deleted, only overwritten by as many bytes: they never move, so that an erased secret
+/// leaves no copy on a page that was split or merged (see `vault.rs`).
+const FIRST_FORMAT: &str = "
+CREATE TABLE jobs (
+    seq         INTEGER PRIMARY KEY,
+    id          BLOB    NOT NULL UNIQUE,
+    queue       TEXT    NOT NULL,
+    state       INTEGER NOT NULL,
+    due         INTEGER NOT NULL,
+    lease_until INTEGER,
+    token       INTEGER NOT NULL,
+    expires     INTEGER,
+    retention   INTEGER NOT NULL,
+    credential  BLOB    NOT NULL,
+    secrets     INTEGER,
+    progress    BLOB    NOT NULL
+) STRICT;
+CREATE INDEX pending ON jobs (queue, due) WHERE state = 0;
+CREATE INDEX waiting ON jobs (queue, due, state) WHERE state IN (1, 3);
+CREATE INDEX leased ON jobs (lease_until) WHERE state = 2;
+CREATE INDEX ended ON jobs (queue, state) WHERE state IN (4, 5);
+CREATE INDEX expiring ON jobs (expires) WHERE expires IS NOT NULL;
+
+CREATE TABLE requests (seq INTEGER PRIMARY KEY, facts BLOB NOT NULL, body BLOB NOT NULL) STRICT;
+CREATE TABLE results (seq INTEGER PRIMARY KEY, head BLOB NOT NULL, body BLOB NOT NULL) STRICT;
+CREATE TABLE vault (slot INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
+
+CREATE TABLE blobs (id BLOB PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX blobs_of_job ON blobs (seq);
+
+CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// A database up to this size is checked as a whole at every start: reading so much takes well under a second.
+const CHECKED_AT_OPEN_BYTES: i64 = 64 << 20;
+
+/// Pages (of 4 KiB) that the log grows by before it is copied into the database. Later copies would be cheaper and
+/// would hold up the writer for longer.
+const CHECKPOINT_PAGES: u32 = 3_000;
+
+/// Opens the writer's connection, and makes or migrates the tables.
+pub(super) fn open_writer(path: &Path, sync: SyncMode) -> Result<Connection, OpenError> {
+    let fails = |source| open_error(path, source);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(fails)?;
+    let bytes = recognise(&connection, path)?;
+    check_small(&connection, path, bytes)?;
+    configure_writer(&connection, sync).map_err(fails)?;
+    migrate(&mut connection).map_err(fails)?;
+    Ok(connection)
+}
+
+/// Opens a connection that only reads, beside the writer's or alone.
+pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.execute_batch("PRAGMA cache_size = -2048; PRAGMA cell_size_check = ON;")?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}
+
+/// Makes sure that the file is a database of proxq's and of no later version. Gives its size in bytes.
+pub(super) fn recognise(connection: &Connection, path: &Path) -> Result<i64, OpenError> {
+    let fails = |source| open_error(path, source);
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).map_err(fails);
+    let (format, application, pages) = (number("user_version")?, number("application_id")?, number("page_count")?);
+    if pages == 0 {
+        return Ok(0); // made just now, or the last process died before it wrote anything
+    }
+    if application != i64::from(APPLICATION_ID) {
+        return Err(OpenError::NotOurs { path: path.to_owned() });
+    }
+    if format > i64::from(FORMAT) {
+        return Err(OpenError::NewerFormat { path: path.to_owned(), found: format, known: FORMAT.into() });
+    }
+    Ok(pages.saturating_mul(number("page_size")?))
+}
+
+fn check_small(connection: &Connection, path: &Path, bytes: i64) -> Result<(), OpenError> {
+    if bytes > CHECKED_AT_OPEN_BYTES {
+        return Ok(()); // what is damaged shows when it is read, and to `proxq check --store`
+    }
+    let verdict: String = connection
+        .pragma_query_value(None, "quick_check", |row| row.get(0))
+        .map_err(|source| open_error(path, source))?;
+    if verdict == "ok" { Ok(()) } else { Err(OpenError::Corrupt { path: path.to_owned(), what: verdict }) }
+}
+
+fn configure_writer(connection: &Connection, sync: SyncMode) -> rusqlite::Result<()> {
+    let synchronous = match sync {
+        SyncMode::Durable => "FULL",
+        SyncMode::OperatingSystem => "NORMAL", // commits are not synced, checkpoints are: old jobs survive a power loss
+    };
+    connection.execute_batch(&format!(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = {synchronous};
+         PRAGMA secure_delete = FAST;
+         PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
+         PRAGMA journal_size_limit = 67108864;
+         PRAGMA cache_size = -16384;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA cell_size_check = ON;
+         PRAGMA foreign_keys = OFF;
+         PRAGMA trusted_schema = OFF;"
+    ))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let format: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let missing = MIGRATIONS.get(format as usize..).unwrap_or_default();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for migration in missing {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.commit()?;
+    if format > 0 {
+        tracing::info!(from = format, to = FORMAT, "store migrated");
+    }
+    Ok(())
+}
+
+/// What a failure to open or read the database at start means.
+pub(super) fn open_error(path: &Path, source: rusqlite::Error) -> OpenError {
+    let path: PathBuf = path.to_owned();
+    match source.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => OpenError::NotOurs { path },
+        Some(ErrorCode::DatabaseCorrupt) => OpenError::Corrupt { path, what: source.to_string() },
+        _ => OpenError::Database { path, source },
+    }
+}
+
+/// The deployment's secrets, made at first start.
+pub(super) fn deployment(connection: &Connection) -> rusqlite::Result<Deployment> {
+    let made_now = Deployment { via_name: random_name(), credential_key: random_key() };
+    let kept = |key: &str, value: &[u8]| {
+        connection.execute("INSERT OR IGNORE INTO meta (key, value) VALUES (?1, ?2)", (key, value))?;
+        connection.query_row("SELECT value FROM meta WHERE key = ?1", (key,), |row| row.get::<_, Vec<u8>>(0))
+    };
+    let wrong = |error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, error);
+    let name = kept("via_name", made_now.via_name.as_bytes())?;
+    let key = kept("credential_key", &made_now.credential_key)?;
+    Ok(Deployment {
+        via_name: String::from_utf8(name).map_err(|error| wrong(error.into()))?,
+        credential_key: key.try_into().map_err(|_| wrong("the credential key has not 32 bytes".into()))?,
+    })
+}
+
+fn random_name() -> String {
+    let (random, ..) = Uuid::new_v4().as_fields();
+    format!("proxq-{random:08x}")
+}
+
+/// Three random UUIDs have more random bits than the key.
+fn random_key() -> [u8; 32] {
+    let random = [(); 3].map(|()| Uuid::new_v4());
+    random.iter().fold(Sha256::new(), |hash, uuid| hash.chain_update(uuid.as_bytes())).finalize().into()
+}

@@ -1,0 +1,20 @@
+//! What the store does, as steps of the writer: a file for each group of verbs.
+
+mod blobs;
+mod end;
+mod lease;
+mod order;
+mod recover;
+mod row;
+mod settle;
+mod submit;
+mod upkeep;
+
+pub(super) use self::blobs::{Probe, Unreferred};
+pub(super) use self::lease::{LeaseJobs, Renew};
+pub(super) use self::order::{Cancel, RetryFailed};
+pub(super) use self::recover::{ReclaimLeftovers, Recover};
+pub(super) use self::row::{job_id, number, state};
+pub(super) use self::settle::{Settle, Unsettled};
+pub(super) use self::submit::Submit;
+pub(super) use self::upkeep::Upkeep;

@@ -1,0 +1,79 @@
+//! The end of an attempt, and the end of a job.
+
+use super::super::signals::Effect;
+use super::super::writer::{StepError, Tx};
+use super::row::{JobRow, number};
+use crate::clock::Timestamp;
+use crate::job::{Outcome, Progress, Reach, State};
+use crate::store::StoreError;
+use crate::store::record::Record;
+
+/// Where a job goes that does not end.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Onward {
+    /// Back to its old place, before all that have been due for less long.
+    Pending,
+    /// It rests until then.
+    Resting(Timestamp),
+}
+
+/// Ends a job's lease without ending the job.
+pub(super) fn go_on(tx: &mut Tx<'_>, row: &JobRow, progress: &Progress, onward: Onward) -> rusqlite::Result<()> {
+    let (state, due) = match onward {
+        Onward::Pending => (State::Pending, None),
+        Onward::Resting(due) => (State::Retry, Some(due)),
+    };
+    tx.connection
+        .prepare_cached(
+            "UPDATE jobs SET state = ?2, due = coalesce(?3, due), lease_until = NULL, progress = ?4 WHERE seq = ?1",
+        )?
+        .execute((row.seq, number(state), due.map(Timestamp::as_millis), progress.encode(row.id)))?;
+    let queue = row.queue.clone();
+    tx.tell(match onward {
+        Onward::Pending => Effect::Ready(queue),
+        Onward::Resting(due) => Effect::DueAt(queue, due),
+    });
+    Ok(())
+}
+
+/// Ends a job, for as long as it is kept.
+pub(super) fn end(tx: &mut Tx<'_>, row: &JobRow, progress: &Progress, state: State) -> rusqlite::Result<()> {
+    let secrets = row.secrets_kept_in(state);
+    if secrets.is_none() {
+        row.erase_secrets(tx)?;
+    }
+    tx.connection
+        .prepare_cached(
+            "UPDATE jobs SET state = ?2, lease_until = NULL, expires = ?3, secrets = ?4, progress = ?5 WHERE seq = ?1",
+        )?
+        .execute((row.seq, number(state), expiry(tx, row), secrets, progress.encode(row.id)))
+        .map(drop)
+}
+
+/// Ends a job that cannot be read, so that it does not stand in the way of others. What is damaged stays as it is.
+pub(super) fn archive_damaged(tx: &mut Tx<'_>, row: &JobRow, error: &StoreError) -> Result<(), StepError> {
+    tracing::error!(job.id = %row.id, error = error as &dyn std::error::Error, "job is damaged and given up");
+    if let Ok(mut progress) = row.progress() {
+        if row.state == State::Active {
+            progress.end_attempt(tx.wall, Reach::Unknown, None);
+        }
+        progress.ended_at = Some(tx.wall);
+        progress.last_error = Some(error.to_string());
+        progress.outcome = Some(match progress.reach {
+            None | Some(Reach::NotSent) => Outcome::NotSent,
+            Some(Reach::Unknown | Reach::Responded) => Outcome::Indeterminate,
+        });
+        end(tx, row, &progress, State::Archived)?;
+    } else {
+        tx.connection
+            .prepare_cached("UPDATE jobs SET state = ?2, lease_until = NULL, expires = ?3 WHERE seq = ?1")?
+            .execute((row.seq, number(State::Archived), expiry(tx, row)))?;
+    }
+    tx.tell(Effect::Changed(row.id));
+    Ok(())
+}
+
+/// Until when an ended job is kept.
+fn expiry(tx: &Tx<'_>, row: &JobRow) -> i64 {
+    tx.now.as_millis().saturating_add(row.retention_ms)
+}

@@ -1,0 +1,180 @@
+//! Hands jobs out, and prolongs the right to work on them.
+
+use std::sync::Arc;
+
+use rusqlite::OptionalExtension;
+use tokio_util::sync::CancellationToken;
+
+use super::super::Shared;
+use super::super::signals::{Effect, QueueSignal, lock};
+use super::super::writer::{Outbox, Step, StepError, Tx};
+use super::end::archive_damaged;
+use super::row::{JobRow, number};
+use crate::clock::Timestamp;
+use crate::job::{JobId, State};
+use crate::store::record::Record;
+use crate::store::{LEASE_TERM, Lease, LeasedJob, StoreError};
+
+/// Leases up to `max` jobs of a queue.
+#[derive(Debug)]
+pub(in super::super) struct LeaseJobs {
+    pub(in super::super) queue: String,
+    pub(in super::super) max: usize,
+    pub(in super::super) outbox: Outbox,
+    pub(in super::super) shared: Arc<Shared>,
+}
+
+impl Step for LeaseJobs {
+    type Output = HandedOut;
+
+    fn run(&self, tx: &mut Tx<'_>) -> Result<HandedOut, StepError> {
+        let queue = tx.shared.signals.queue(&self.queue);
+        let rows = due_rows(tx, &self.queue, self.max)?;
+        let asked_for_all = rows.len() == self.max;
+        let mut jobs = Vec::with_capacity(rows.len());
+        let mut lost_some = false;
+        for seq in rows {
+            let row = JobRow::numbered(tx, seq)?;
+            match hand_out(tx, &row) {
+                Ok(job) => jobs.push(job),
+                Err(StepError::Refused(error)) => {
+                    set_aside(tx, &row, error)?;
+                    lost_some = true;
+                }
+                Err(error @ StepError::Database(_)) => return Err(error),
+            }
+        }
+        tx.tell(Effect::NextDue(Arc::clone(&queue), next_due(tx, &queue)?));
+        if (asked_for_all && self.max > 0) || lost_some {
+            tx.tell(Effect::Ready(queue)); // there may be more
+        }
+        Ok(HandedOut { jobs, shared: Arc::clone(&self.shared), outbox: self.outbox.clone() })
+    }
+}
+
+pub(in super::super) const OLDEST_PENDING: &str =
+    "SELECT due, seq FROM jobs WHERE state = 0 AND queue = ?1 AND due <= ?2 ORDER BY due, seq LIMIT ?3";
+
+pub(in super::super) const OLDEST_WAITING: &str =
+    "SELECT due, seq FROM jobs WHERE state IN (1, 3) AND queue = ?1 AND due <= ?2 ORDER BY due, seq LIMIT ?3";
+
+/// The jobs that have been due longest, pending or not yet woken.
+fn due_rows(tx: &Tx<'_>, queue: &str, max: usize) -> rusqlite::Result<Vec<i64>> {
+    let limit = i64::try_from(max + tx.books.newer.len()).unwrap_or(i64::MAX);
+    let mut rows: Vec<(i64, i64)> = Vec::new();
+    // A pending job is due whatever the clock says, which a restart may have set back.
+    for (sql, until) in [(OLDEST_PENDING, i64::MAX), (OLDEST_WAITING, tx.now.as_millis())] {
+        let mut select = tx.connection.prepare_cached(sql)?;
+        for row in select.query_map((queue, until, limit), |row| Ok((row.get(0)?, row.get(1)?)))? {
+            rows.push(row?);
+        }
+    }
+    rows.retain(|(_, seq)| !tx.books.newer.contains(seq));
+    rows.sort_unstable();
+    rows.truncate(max);
+    Ok(rows.into_iter().map(|(_, seq)| seq).collect())
+}
+
+/// When the first of a queue's waiting jobs is due.
+pub(super) fn next_due(tx: &Tx<'_>, queue: &QueueSignal) -> rusqlite::Result<Option<Timestamp>> {
+    let mut select = tx
+        .connection
+        .prepare_cached("SELECT due FROM jobs WHERE state IN (1, 3) AND queue = ?1 ORDER BY due LIMIT 1")?;
+    Ok(select.query_row((&queue.name,), |row| row.get(0)).optional()?.map(Timestamp::from_millis))
+}
+
+fn hand_out(tx: &mut Tx<'_>, row: &JobRow) -> Result<LeasedJob, StepError> {
+    let mut progress = row.progress()?;
+    let (facts, body) = row.request(tx)?;
+    progress.begin_attempt(tx.wall, &tx.shared.instance);
+    let token = tx.books.next_token();
+    tx.connection
+        .prepare_cached("UPDATE jobs SET state = ?2, lease_until = ?3, token = ?4, progress = ?5 WHERE seq = ?1")?
+        .execute((
+            row.seq,
+            number(State::Active),
+            tx.now.after(LEASE_TERM).as_millis(),
+            token.cast_signed(),
+            progress.encode(row.id),
+        ))?;
+    let revoked = CancellationToken::new();
+    tx.tell(Effect::Leased(row.id, revoked.clone()));
+    tx.tell(Effect::Changed(row.id));
+    Ok(LeasedJob { lease: Lease { id: row.id, token }, request: facts.request, body, progress, revoked })
+}
+
+/// Takes a job that cannot be read out of the way of the others.
+pub(super) fn set_aside(tx: &mut Tx<'_>, row: &JobRow, error: StoreError) -> Result<(), StepError> {
+    match error {
+        StoreError::NewerRecord { id, version } => {
+            if tx.books.newer.insert(row.seq) {
+                tracing::warn!(job.id = %id, version, "job was written by a later version of proxq and is left alone");
+            }
+            Ok(())
+        }
+        StoreError::CorruptJob { .. } => archive_damaged(tx, row, &error),
+        other @ (StoreError::LeaseLost { .. }
+        | StoreError::CorruptBlob { .. }
+        | StoreError::Full { .. }
+        | StoreError::Unavailable { .. }
+        | StoreError::Closed) => Err(StepError::Refused(other)),
+    }
+}
+
+/// Leased jobs on their way to a worker. If it is gone when they arrive, they are given back.
+#[derive(Debug)]
+pub(in super::super) struct HandedOut {
+    jobs: Vec<LeasedJob>,
+    shared: Arc<Shared>,
+    outbox: Outbox,
+}
+
+impl HandedOut {
+    /// The worker has them.
+    pub(in super::super) fn accept(mut self) -> Vec<LeasedJob> {
+        std::mem::take(&mut self.jobs)
+    }
+}
+
+impl Drop for HandedOut {
+    fn drop(&mut self) {
+        if !self.jobs.is_empty() {
+            lock(&self.shared.given_back).extend(self.jobs.iter().map(|job| job.lease));
+            self.outbox.look_around();
+        }
+    }
+}
+
+/// Prolongs leases.
+#[derive(Debug)]
+pub(in super::super) struct Renew {
+    pub(in super::super) leases: Vec<Lease>,
+}
+
+impl Step for Renew {
+    type Output = Vec<Lease>;
+
+    fn run(&self, tx: &mut Tx<'_>) -> Result<Vec<Lease>, StepError> {
+        let until = tx.now.after(LEASE_TERM).as_millis();
+        let mut update = tx
+            .connection
+            .prepare_cached("UPDATE jobs SET lease_until = ?3 WHERE id = ?1 AND token = ?2 AND state = 2")?;
+        let mut gone = Vec::new();
+        for lease in &self.leases {
+            if update.execute((lease.id.as_bytes(), lease.token.cast_signed(), until))? == 0 {
+                gone.push(*lease);
+            }
+        }
+        Ok(gone)
+    }
+}
+
+/// Whether the row is under this lease.
+pub(super) fn holds(row: &JobRow, lease: &Lease) -> bool {
+    row.state == State::Active && row.token == lease.token.cast_signed()
+}
+
+/// That the lease is gone.
+pub(super) fn lost(id: JobId) -> StepError {
+    StepError::Refused(StoreError::LeaseLost { id })
+}

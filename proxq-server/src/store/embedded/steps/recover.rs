@@ -1,0 +1,47 @@
+//! What there is to do after a restart, before anybody else is served.
+
+use super::super::signals::Effect;
+use super::super::writer::{Step, StepError, Tx};
+use super::lease::next_due;
+use super::upkeep::reclaim_all;
+
+/// Puts the queues in order and lets those who will wait know.
+#[derive(Debug)]
+pub(in super::super) struct Recover;
+
+impl Step for Recover {
+    type Output = ();
+
+    fn run(&self, tx: &mut Tx<'_>) -> Result<(), StepError> {
+        // Where the clock was set back since the last run, new jobs must not overtake those that wait already.
+        tx.connection.execute(
+            "UPDATE jobs SET due = due - (SELECT max(due) - ?1 FROM jobs WHERE state = 0)
+             WHERE state = 0 AND (SELECT max(due) FROM jobs WHERE state = 0) > ?1",
+            (tx.now.as_millis(),),
+        )?;
+        let mut select = tx.connection.prepare(
+            "SELECT DISTINCT queue FROM jobs WHERE state = 0
+             UNION SELECT DISTINCT queue FROM jobs WHERE state IN (1, 3)",
+        )?;
+        for name in select.query_map((), |row| row.get::<_, String>(0))? {
+            let queue = tx.shared.signals.queue(&name?);
+            let next = next_due(tx, &queue)?;
+            tx.tell(Effect::NextDue(queue.clone(), next));
+            tx.tell(Effect::Ready(queue));
+        }
+        Ok(())
+    }
+}
+
+/// Takes away a batch of the leases of the last run, whose workers are gone with it.
+#[derive(Debug)]
+pub(in super::super) struct ReclaimLeftovers;
+
+impl Step for ReclaimLeftovers {
+    /// How many there were.
+    type Output = usize;
+
+    fn run(&self, tx: &mut Tx<'_>) -> Result<usize, StepError> {
+        reclaim_all(tx)
+    }
+}

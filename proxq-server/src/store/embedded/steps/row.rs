@@ -1,0 +1,153 @@
+//! A job's row, as the steps read it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rusqlite::{OptionalExtension, Row};
+use uuid::Uuid;
+
+use super::super::signals::QueueSignal;
+use super::super::vault;
+use super::super::writer::{StepError, Tx};
+use crate::job::{Body, JobId, Progress, State};
+use crate::store::StoreError;
+use crate::store::record::{Facts, Record, Secrets};
+
+/// The number of a state in the database.
+pub(in super::super) fn number(state: State) -> i64 {
+    match state {
+        State::Pending => 0,
+        State::Scheduled => 1,
+        State::Active => 2,
+        State::Retry => 3,
+        State::Completed => 4,
+        State::Archived => 5,
+    }
+}
+
+/// The state with a number; one that no version wrote counts as failed.
+pub(in super::super) fn state(number: i64) -> State {
+    State::ALL.into_iter().find(|state| self::number(*state) == number).unwrap_or(State::Archived)
+}
+
+/// What the steps need of a row of `jobs`.
+#[derive(Debug)]
+pub(super) struct JobRow {
+    pub(super) seq: i64,
+    pub(super) id: JobId,
+    pub(super) queue: Arc<QueueSignal>,
+    pub(super) state: State,
+    pub(super) token: i64,
+    pub(super) retention_ms: i64,
+    secrets: Option<i64>,
+    progress: Bytes,
+}
+
+/// The columns that [`JobRow::read`] expects, of `jobs`.
+const COLUMNS: &str = "seq, id, queue, state, token, retention, secrets, progress";
+
+impl JobRow {
+    /// The row of a job, if there is one.
+    pub(super) fn of_job(tx: &Tx<'_>, id: JobId) -> rusqlite::Result<Option<Self>> {
+        let mut select = tx.connection.prepare_cached(&format!("SELECT {COLUMNS} FROM jobs WHERE id = ?1"))?;
+        select.query_row((id.as_bytes(),), |row| Self::read(tx, row)).optional()
+    }
+
+    /// The row with a number.
+    pub(super) fn numbered(tx: &Tx<'_>, seq: i64) -> rusqlite::Result<Self> {
+        let mut select = tx.connection.prepare_cached(&format!("SELECT {COLUMNS} FROM jobs WHERE seq = ?1"))?;
+        select.query_row((seq,), |row| Self::read(tx, row))
+    }
+
+    fn read(tx: &Tx<'_>, row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            seq: row.get(0)?,
+            id: job_id(row.get(1)?),
+            queue: tx.shared.signals.queue(row.get_ref(2)?.as_str()?),
+            state: state(row.get(3)?),
+            token: row.get(4)?,
+            retention_ms: row.get(5)?,
+            secrets: row.get(6)?,
+            progress: row.get::<_, Vec<u8>>(7)?.into(),
+        })
+    }
+
+    /// How far the job has come.
+    pub(super) fn progress(&self) -> Result<Progress, StoreError> {
+        Progress::decode(self.id, self.progress.clone())
+    }
+
+    /// What was submitted, without its secrets.
+    pub(super) fn facts(&self, tx: &Tx<'_>) -> Result<Facts, StepError> {
+        let mut select = tx.connection.prepare_cached("SELECT facts FROM requests WHERE seq = ?1")?;
+        let record: Option<Vec<u8>> = select.query_row((self.seq,), |row| row.get(0)).optional()?;
+        Ok(Facts::decode(self.id, record.unwrap_or_default().into())?)
+    }
+
+    /// What was submitted, with its secrets, and its body.
+    pub(super) fn request(&self, tx: &Tx<'_>) -> Result<(Facts, Body), StepError> {
+        let mut select = tx.connection.prepare_cached("SELECT facts, body FROM requests WHERE seq = ?1")?;
+        let records: Option<(Vec<u8>, Vec<u8>)> =
+            select.query_row((self.seq,), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let (facts, beside) = records.unwrap_or_default();
+        let mut facts = Facts::decode(self.id, facts.into())?;
+        let corrupt = StoreError::CorruptJob { id: self.id, what: "request body" };
+        let body = facts.body.body(beside).ok_or(corrupt)?;
+        if let Some(slot) = self.secrets {
+            let secrets = vault::read(tx.connection, slot)?;
+            Secrets::decode(self.id, secrets.into())?.put_back(&mut facts.request);
+        }
+        Ok((facts, body))
+    }
+
+    /// Where the job's secrets stay when it ends in this state: a failed job may be retried.
+    pub(super) fn secrets_kept_in(&self, state: State) -> Option<i64> {
+        self.secrets.filter(|_| state == State::Archived)
+    }
+
+    /// Erases the job's secrets.
+    pub(super) fn erase_secrets(&self, tx: &mut Tx<'_>) -> rusqlite::Result<()> {
+        match self.secrets {
+            Some(slot) => tx.books.vault.erase(tx.connection, slot),
+            None => Ok(()),
+        }
+    }
+
+    /// The first byte of the record of the job's progress.
+    pub(super) fn version_byte(&self) -> Option<u8> {
+        self.progress.first().copied()
+    }
+
+    /// Removes all that is stored of the job. Gives its blobs, whose files are left to remove.
+    pub(super) fn remove(&self, tx: &mut Tx<'_>) -> rusqlite::Result<Vec<Uuid>> {
+        self.erase_secrets(tx)?;
+        let blobs = tx
+            .connection
+            .prepare_cached("DELETE FROM blobs WHERE seq = ?1 RETURNING id")?
+            .query_map((self.seq,), |row| Ok(Uuid::from_bytes(row.get(0)?)))?
+            .collect::<Result<_, _>>()?;
+        for table in ["jobs", "requests", "results"] {
+            tx.connection.prepare_cached(&format!("DELETE FROM {table} WHERE seq = ?1"))?.execute((self.seq,))?;
+        }
+        Ok(blobs)
+    }
+}
+
+/// Refers to the blob of a body from a job, so that it lives as long as the job.
+pub(super) fn refer_to_blob(tx: &Tx<'_>, seq: i64, blob: Uuid) -> rusqlite::Result<()> {
+    tx.connection
+        .prepare_cached("INSERT INTO blobs (id, seq) VALUES (?1, ?2)")?
+        .execute((blob.as_bytes(), seq))
+        .map(drop)
+}
+
+/// The id in a row. Bytes that are no job's id give another id, under which none of the row's records is intact.
+pub(in super::super) fn job_id(bytes: [u8; 16]) -> JobId {
+    let id = uuid::Builder::from_random_bytes(bytes).into_uuid();
+    JobId::from_bytes(id.into_bytes()).expect("the builder made it a version 4 UUID")
+}
+
+/// A span as the database keeps it.
+pub(super) fn millis(span_ms: u64) -> i64 {
+    i64::try_from(span_ms).unwrap_or(i64::MAX)
+}

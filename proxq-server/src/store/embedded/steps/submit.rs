@@ -1,0 +1,104 @@
+//! Takes a job in.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rusqlite::OptionalExtension;
+use uuid::Uuid;
+
+use super::super::signals::Effect;
+use super::super::writer::{Step, StepError, Tx};
+use super::row::{millis, number, refer_to_blob};
+use crate::config::SecretHeaders;
+use crate::job::{Body, JobId, Progress, State};
+use crate::store::record::{Facts, Record, Secrets, beside};
+use crate::store::{NewJob, Submitted};
+
+/// A job, ready to be written: all that can be made before the transaction is.
+#[derive(Debug)]
+pub(in super::super) struct Submit {
+    id: JobId,
+    queue: String,
+    delay: Option<Duration>,
+    credential: [u8; 32],
+    retention_ms: i64,
+    secrets: Option<Vec<u8>>,
+    facts: Vec<u8>,
+    body: Bytes,
+    blob: Option<Uuid>,
+}
+
+impl Submit {
+    pub(in super::super) fn new(job: NewJob, secret_headers: &SecretHeaders) -> Self {
+        let NewJob { queue, mut request, body, delay } = job;
+        let secrets = Secrets::take(&mut request, secret_headers);
+        let id = request.id;
+        let blob = match &body {
+            Body::Inline(_) => None,
+            Body::Blob(blob) => Some(blob.id),
+        };
+        Self {
+            id,
+            queue: queue.as_str().to_owned(),
+            delay: delay.filter(|delay| !delay.is_zero()),
+            credential: request.credential.0,
+            retention_ms: millis(u64::try_from(request.retention.as_millis()).unwrap_or(u64::MAX)),
+            secrets: secrets.map(|secrets| secrets.encode(id)),
+            facts: Facts::new(request, &body).encode(id),
+            body: beside(&body),
+            blob,
+        }
+    }
+}
+
+impl Step for Submit {
+    type Output = Submitted;
+
+    fn run(&self, tx: &mut Tx<'_>) -> Result<Submitted, StepError> {
+        let mut select = tx.connection.prepare_cached("SELECT credential FROM jobs WHERE id = ?1")?;
+        let holder: Option<[u8; 32]> = select.query_row((self.id.as_bytes(),), |row| row.get(0)).optional()?;
+        if let Some(credential) = holder {
+            let same = credential == self.credential;
+            return Ok(if same { Submitted::Existing(self.id) } else { Submitted::Taken });
+        }
+        let (state, due) = match self.delay {
+            None => (State::Pending, tx.now),
+            Some(delay) => (State::Scheduled, tx.now.after(delay)),
+        };
+        let secrets = match &self.secrets {
+            Some(record) => Some(tx.books.vault.store(tx.connection, record)?),
+            None => None,
+        };
+        tx.connection
+            .prepare_cached(
+                "INSERT INTO jobs (id, queue, state, due, token, retention, credential, secrets, progress)
+                 VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8)",
+            )?
+            .execute((
+                self.id.as_bytes(),
+                &self.queue,
+                number(state),
+                due.as_millis(),
+                self.retention_ms,
+                self.credential,
+                secrets,
+                Progress::default().encode(self.id),
+            ))?;
+        let seq = tx.connection.last_insert_rowid();
+        tx.connection.prepare_cached("INSERT INTO requests (seq, facts, body) VALUES (?1, ?2, ?3)")?.execute((
+            seq,
+            &self.facts,
+            &self.body[..],
+        ))?;
+        if let Some(blob) = self.blob {
+            refer_to_blob(tx, seq, blob)?;
+        }
+        let queue = tx.shared.signals.queue(&self.queue);
+        tx.tell(match self.delay {
+            None => Effect::Ready(queue),
+            Some(_) => Effect::DueAt(queue, due),
+        });
+        tx.tell(Effect::Changed(self.id));
+        Ok(Submitted::New)
+    }
+}

@@ -1,0 +1,172 @@
+//! What time brings: delayed jobs become pending, lost leases are taken away, old jobs are dropped.
+
+use uuid::Uuid;
+
+use super::super::signals::{Effect, QueueSignal};
+use super::super::writer::{Step, StepError, Tx};
+use super::blobs::Probe;
+use super::end::{Onward, go_on};
+use super::lease::{next_due, set_aside};
+use super::order::newer_version;
+use super::row::{JobRow, number};
+use super::settle::fail;
+use crate::job::{Reach, State, Verdict, judge_lost_lease};
+use crate::store::{BATCH_LIMIT, RECLAIM_GRACE, StoreError, Upkept};
+
+/// One batch of everything that time brings.
+#[derive(Debug)]
+pub(in super::super) struct Upkeep;
+
+/// What a batch of upkeep did, and what is left to do.
+#[derive(Debug, Default)]
+pub(in super::super) struct UpkeepRound {
+    pub(in super::super) upkept: Upkept,
+    /// Blobs of dropped jobs, whose files are left to remove.
+    pub(in super::super) blobs: Vec<Uuid>,
+}
+
+impl UpkeepRound {
+    /// Whether there may be more to do.
+    pub(in super::super) fn is_full(&self) -> bool {
+        let Upkept { woken, reclaimed, expired } = self.upkept;
+        woken.max(reclaimed).max(expired) >= BATCH_LIMIT
+    }
+}
+
+impl Step for Upkeep {
+    type Output = UpkeepRound;
+
+    fn run(&self, tx: &mut Tx<'_>) -> Result<UpkeepRound, StepError> {
+        if tx.shared.health.is_failing() {
+            Probe.run(tx)?; // ends the outage, or proves that it goes on
+        }
+        let woken = wake(tx)?;
+        let reclaimed = if tx.may_reclaim { reclaim(tx)? } else { 0 };
+        let (expired, blobs) = expire(tx)?;
+        tx.books.empty_log = true;
+        Ok(UpkeepRound { upkept: Upkept { woken, reclaimed, expired }, blobs })
+    }
+}
+
+fn wake(tx: &mut Tx<'_>) -> Result<usize, StepError> {
+    let mut woken = 0;
+    for queue in tx.shared.signals.queues() {
+        let rows = batch(tx, DUE, (&queue.name, tx.now.as_millis(), limit(tx)))?;
+        let before = woken;
+        for seq in rows.into_iter().take(BATCH_LIMIT - woken) {
+            let row = JobRow::numbered(tx, seq)?;
+            if let Some(version) = newer_version(tx, &row)? {
+                set_aside(tx, &row, StoreError::NewerRecord { id: row.id, version })?;
+                continue;
+            }
+            tx.connection
+                .prepare_cached("UPDATE jobs SET state = ?2 WHERE seq = ?1")?
+                .execute((seq, number(State::Pending)))?;
+            tx.tell(Effect::Changed(row.id));
+            woken += 1;
+        }
+        if woken > before {
+            tell_next_due(tx, queue)?;
+        }
+    }
+    Ok(woken)
+}
+
+pub(in super::super) const DUE: &str =
+    "SELECT seq FROM jobs WHERE state IN (1, 3) AND queue = ?1 AND due <= ?2 ORDER BY due, seq LIMIT ?3";
+
+fn tell_next_due(tx: &mut Tx<'_>, queue: std::sync::Arc<QueueSignal>) -> rusqlite::Result<()> {
+    let next = next_due(tx, &queue)?;
+    tx.tell(Effect::NextDue(queue.clone(), next));
+    tx.tell(Effect::Ready(queue));
+    Ok(())
+}
+
+/// Takes away leases that expired a while ago.
+fn reclaim(tx: &mut Tx<'_>) -> Result<usize, StepError> {
+    let expired_before = tx.now.before(RECLAIM_GRACE);
+    let rows = batch(tx, LOST, (expired_before.as_millis(), limit(tx)))?;
+    reclaim_rows(tx, rows)
+}
+
+pub(in super::super) const LOST: &str =
+    "SELECT seq FROM jobs WHERE state = 2 AND lease_until < ?1 ORDER BY lease_until LIMIT ?2";
+
+/// Takes a batch of all leases away, whoever holds them. Gives how many there were.
+pub(super) fn reclaim_all(tx: &mut Tx<'_>) -> Result<usize, StepError> {
+    let rows = batch(tx, LOST, (i64::MAX, limit(tx)))?;
+    reclaim_rows(tx, rows)
+}
+
+fn reclaim_rows(tx: &mut Tx<'_>, rows: Vec<i64>) -> Result<usize, StepError> {
+    let mut reclaimed = 0;
+    for seq in rows {
+        let row = JobRow::numbered(tx, seq)?;
+        match reclaim_one(tx, &row) {
+            Ok(()) => {}
+            Err(StepError::Refused(error @ StoreError::NewerRecord { .. })) => {
+                set_aside(tx, &row, error)?;
+                continue;
+            }
+            Err(StepError::Refused(error)) => set_aside(tx, &row, error)?,
+            Err(error @ StepError::Database(_)) => return Err(error),
+        }
+        tx.tell(Effect::Revoked(row.id));
+        tx.tell(Effect::Changed(row.id));
+        reclaimed += 1;
+    }
+    Ok(reclaimed)
+}
+
+fn reclaim_one(tx: &mut Tx<'_>, row: &JobRow) -> Result<(), StepError> {
+    let mut progress = row.progress()?;
+    let request = row.facts(tx)?.request;
+    let verdict = judge_lost_lease(&request, &progress, tx.shared.max_lease_losses);
+    progress.end_attempt(tx.wall, Reach::Unknown, None);
+    progress.lease_losses = progress.lease_losses.saturating_add(1);
+    tracing::warn!(job.id = %row.id, attempt = progress.attempts, "worker lost, its lease is taken away");
+    match verdict {
+        Verdict::RetryAfter { error, .. } => {
+            progress.last_error = Some(error);
+            go_on(tx, row, &progress, Onward::Pending)?;
+        }
+        Verdict::Fail { error, outcome, .. } => fail(tx, row, progress, &error, outcome)?,
+        Verdict::Complete(_) | Verdict::Release => unreachable!("a lost worker neither responds nor releases"),
+    }
+    Ok(())
+}
+
+/// Drops what is past its retention.
+fn expire(tx: &mut Tx<'_>) -> Result<(usize, Vec<Uuid>), StepError> {
+    let mut expired = 0;
+    let mut blobs = Vec::new();
+    let rows = batch(tx, EXPIRED, (tx.now.as_millis(), limit(tx)))?;
+    for seq in rows {
+        let row = JobRow::numbered(tx, seq)?;
+        if let Some(version) = newer_version(tx, &row)? {
+            set_aside(tx, &row, StoreError::NewerRecord { id: row.id, version })?;
+            continue;
+        }
+        blobs.extend(row.remove(tx)?);
+        tx.tell(Effect::Changed(row.id));
+        expired += 1;
+    }
+    Ok((expired, blobs))
+}
+
+pub(in super::super) const EXPIRED: &str =
+    "SELECT seq FROM jobs WHERE expires IS NOT NULL AND expires <= ?1 ORDER BY expires LIMIT ?2";
+
+/// A batch, and as many more as are passed over.
+fn limit(tx: &Tx<'_>) -> i64 {
+    i64::try_from(BATCH_LIMIT + tx.books.newer.len()).unwrap_or(i64::MAX)
+}
+
+/// The numbers of the rows that are next.
+fn batch(tx: &Tx<'_>, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<Vec<i64>> {
+    let mut select = tx.connection.prepare_cached(sql)?;
+    let mut rows: Vec<i64> = select.query_map(params, |row| row.get(0))?.collect::<Result<_, _>>()?;
+    rows.retain(|seq| !tx.books.newer.contains(seq));
+    rows.truncate(BATCH_LIMIT);
+    Ok(rows)
+}

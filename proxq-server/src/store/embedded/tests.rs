@@ -1,0 +1,67 @@
+//! The contract on this store, and what is only this store's.
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tempfile::TempDir;
+
+use super::{EmbeddedOptions, EmbeddedStore, OpenError};
+use crate::clock::{ChosenTime, Timestamp};
+use crate::config::{SecretHeaders, SyncMode};
+use crate::store::JobStore;
+use crate::store::contract::{Backend, START, keeps_the_contract};
+
+/// A store in a folder of its own, in a time of its own.
+struct Embedded {
+    folder: TempDir,
+    time: &'static ChosenTime,
+    store: EmbeddedStore,
+}
+
+fn options(folder: &Path) -> EmbeddedOptions {
+    EmbeddedOptions {
+        data_dir: folder.to_owned(),
+        sync: SyncMode::Durable,
+        secret_headers: SecretHeaders::default(),
+        max_lease_losses: 5,
+        instance: "one".to_owned(),
+    }
+}
+
+fn open(folder: &Path, time: &'static ChosenTime) -> Result<EmbeddedStore, OpenError> {
+    EmbeddedStore::open(options(folder), time.clock())
+}
+
+async fn embedded() -> Embedded {
+    let folder = tempfile::tempdir().unwrap();
+    let time = ChosenTime::at(START);
+    let store = open(folder.path(), time).unwrap();
+    Embedded { folder, time, store }
+}
+
+#[async_trait]
+impl Backend for Embedded {
+    fn store(&self) -> &dyn JobStore {
+        &self.store
+    }
+
+    async fn advance(&self, span: Duration) {
+        self.time.advance(span);
+    }
+
+    async fn set_wall(&self, wall: Timestamp) {
+        self.time.set_wall(wall);
+    }
+
+    async fn reopen(&mut self) {
+        self.store.close().await;
+        self.store = open(self.folder.path(), self.time).unwrap();
+    }
+}
+
+mod contract {
+    use super::embedded;
+
+    super::keeps_the_contract!(embedded);
+}

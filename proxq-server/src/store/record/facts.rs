@@ -1,0 +1,165 @@
+//! What was submitted. Written once, never changed.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Uri};
+
+use super::Record;
+use super::fields::{BodyFields, HeaderField, header_fields, header_map};
+use crate::clock::Timestamp;
+use crate::job::{Body, CredentialHash, Delivery, JobId, JobRequest};
+
+/// A job's request without its secret headers, and where its body is.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    /// What is to be sent.
+    pub(crate) request: JobRequest,
+    /// What the body must be.
+    pub(crate) body: BodyFields,
+}
+
+impl Facts {
+    /// The facts of a request that [`super::Secrets::take`] has been through.
+    pub(crate) fn new(request: JobRequest, body: &Body) -> Self {
+        Self { request, body: BodyFields::of(body) }
+    }
+}
+
+/// The job is an HTTP request.
+const KIND_HTTP: u32 = 0; // 1: a callback, 2: a schedule, when they come
+
+/// Durations are whole milliseconds, rounded up; instants are milliseconds since the Unix epoch.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct FactsFields {
+    #[prost(bytes = "bytes", tag = "1")]
+    id: Bytes,
+    #[prost(uint32, tag = "2")]
+    kind: u32,
+    #[prost(string, tag = "3")]
+    upstream: String,
+    #[prost(string, tag = "4")]
+    method: String,
+    #[prost(string, tag = "5")]
+    path: String,
+    #[prost(bytes = "bytes", tag = "6")]
+    target: Bytes,
+    #[prost(message, repeated, tag = "7")]
+    headers: Vec<HeaderField>,
+    #[prost(message, repeated, tag = "8")]
+    added_headers: Vec<HeaderField>,
+    #[prost(message, optional, tag = "9")]
+    body: Option<BodyFields>,
+    #[prost(int64, tag = "10")]
+    created_at: i64,
+    #[prost(uint64, tag = "11")]
+    timeout_ms: u64,
+    #[prost(uint32, tag = "12")]
+    delivery: u32,
+    #[prost(bool, tag = "13")]
+    idempotent: bool,
+    #[prost(string, optional, tag = "14")]
+    owner: Option<String>,
+    #[prost(bytes = "bytes", tag = "15")]
+    credential: Bytes,
+    #[prost(bytes = "vec", optional, tag = "16")]
+    idempotency_key: Option<Vec<u8>>,
+    /// Four bytes or sixteen.
+    #[prost(bytes = "bytes", tag = "17")]
+    client: Bytes,
+    #[prost(string, tag = "18")]
+    request_id: String,
+    #[prost(uint64, tag = "19")]
+    retention_ms: u64,
+    // Reserved: 20 order key, 21 priority, 22 callback, 23 parent, 24 scheme, 25 trace context, 26 encryption.
+}
+
+impl Record for Facts {
+    const NAME: &'static str = "request";
+    type Fields = FactsFields;
+
+    fn to_fields(&self) -> FactsFields {
+        let request = &self.request;
+        FactsFields {
+            id: Bytes::copy_from_slice(request.id.as_bytes()),
+            kind: KIND_HTTP,
+            upstream: request.upstream.clone(),
+            method: request.method.to_string(),
+            path: request.path.clone(),
+            target: request.target.to_string().into(),
+            headers: header_fields(&request.headers),
+            added_headers: header_fields(&request.added_headers),
+            body: Some(self.body),
+            created_at: request.created_at.as_millis(),
+            timeout_ms: whole_millis(request.timeout),
+            delivery: delivery_number(request.delivery),
+            idempotent: request.idempotent,
+            owner: request.owner.clone(),
+            credential: Bytes::copy_from_slice(&request.credential.0),
+            idempotency_key: request.idempotency_key.clone(),
+            client: address_bytes(request.client),
+            request_id: request.request_id.clone(),
+            retention_ms: whole_millis(request.retention),
+        }
+    }
+
+    fn from_fields(fields: FactsFields) -> Option<Self> {
+        if fields.kind != KIND_HTTP {
+            return None;
+        }
+        let request = JobRequest {
+            id: JobId::from_bytes(fields.id.as_ref().try_into().ok()?).ok()?,
+            upstream: fields.upstream,
+            method: Method::from_bytes(fields.method.as_bytes()).ok()?,
+            path: fields.path,
+            target: Uri::from_maybe_shared(fields.target).ok()?,
+            headers: header_map(fields.headers)?,
+            added_headers: header_map(fields.added_headers)?,
+            created_at: Timestamp::from_millis(fields.created_at),
+            timeout: Duration::from_millis(fields.timeout_ms),
+            delivery: delivery(fields.delivery)?,
+            idempotent: fields.idempotent,
+            owner: fields.owner,
+            credential: CredentialHash(fields.credential.as_ref().try_into().ok()?),
+            idempotency_key: fields.idempotency_key,
+            client: address(&fields.client)?,
+            request_id: fields.request_id,
+            retention: Duration::from_millis(fields.retention_ms),
+        };
+        Some(Self { request, body: fields.body? })
+    }
+}
+
+pub(super) fn whole_millis(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+fn delivery_number(delivery: Delivery) -> u32 {
+    match delivery {
+        Delivery::Auto => 0,
+        Delivery::AtLeastOnce => 1,
+        Delivery::AtMostOnce => 2,
+    }
+}
+
+fn delivery(number: u32) -> Option<Delivery> {
+    match number {
+        0 => Some(Delivery::Auto),
+        1 => Some(Delivery::AtLeastOnce),
+        2 => Some(Delivery::AtMostOnce),
+        _ => None,
+    }
+}
+
+fn address_bytes(address: IpAddr) -> Bytes {
+    match address {
+        IpAddr::V4(address) => Bytes::copy_from_slice(&address.octets()),
+        IpAddr::V6(address) => Bytes::copy_from_slice(&address.octets()),
+    }
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
+}

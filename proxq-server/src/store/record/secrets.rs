@@ -1,0 +1,53 @@
+//! The secret headers of a request, stored apart from it so that they can be forgotten.
+
+use http::HeaderMap;
+
+use super::Record;
+use super::fields::{HeaderField, header_fields, header_map};
+use crate::config::SecretHeaders;
+use crate::job::JobRequest;
+
+/// The secret headers of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Secrets {
+    headers: HeaderMap,
+    added_headers: HeaderMap,
+}
+
+impl Secrets {
+    /// Takes what is secret out of a request; `None` if nothing is.
+    pub(crate) fn take(request: &mut JobRequest, names: &SecretHeaders) -> Option<Self> {
+        let secrets = Self {
+            headers: names.split_off(&mut request.headers),
+            added_headers: names.split_off(&mut request.added_headers),
+        };
+        (secrets != Self::default()).then_some(secrets)
+    }
+
+    /// Puts the secrets back into the request that they were taken from.
+    pub(crate) fn put_back(self, request: &mut JobRequest) {
+        request.headers.extend(self.headers);
+        request.added_headers.extend(self.added_headers);
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(crate) struct SecretsFields {
+    #[prost(message, repeated, tag = "1")]
+    headers: Vec<HeaderField>,
+    #[prost(message, repeated, tag = "2")]
+    added_headers: Vec<HeaderField>,
+}
+
+impl Record for Secrets {
+    const NAME: &'static str = "secret headers";
+    type Fields = SecretsFields;
+
+    fn to_fields(&self) -> SecretsFields {
+        SecretsFields { headers: header_fields(&self.headers), added_headers: header_fields(&self.added_headers) }
+    }
+
+    fn from_fields(fields: SecretsFields) -> Option<Self> {
+        Some(Self { headers: header_map(fields.headers)?, added_headers: header_map(fields.added_headers)? })
+    }
+}
