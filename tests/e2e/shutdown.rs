@@ -63,7 +63,7 @@ on_every_store! {
     }
 
     async fn open_connections_are_served_once_more_and_closed(store: Store) {
-        let Draining { mut proxq, job, gate, mut wire, .. } = draining(store).await;
+        let Draining { mut proxq, upstream: _upstream, job, gate, mut wire } = draining(store).await;
         wire.send("POST /late HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody").await;
         let reply = wire.reply().await;
         assert_eq!((reply.status, reply.header("connection").as_deref()), (202, Some("close")), "{reply}");
@@ -80,7 +80,7 @@ on_every_store! {
     }
 
     async fn readiness_ends_first(store: Store) {
-        let Draining { mut proxq, gate, mut wire, .. } = draining(store).await;
+        let Draining { mut proxq, upstream: _upstream, gate, mut wire, .. } = draining(store).await;
         wire.send("GET /__jobs/readyz HTTP/1.1\r\nHost: h\r\n\r\n").await;
         wire.reply().await.refused(503, "DRAINING");
         gate.open();
@@ -161,10 +161,11 @@ on_every_store! {
     }
 
     async fn a_second_signal_ends_it_at_once(store: Store) {
-        let Draining { mut proxq, .. } = draining(store).await;
+        let Draining { mut proxq, upstream: _upstream, .. } = draining(store).await;
+        proxq.expect_error("second signal");
         let begin = Instant::now();
         proxq.terminate();
-        proxq.exit_code().await;
+        assert_eq!(proxq.exit_code().await, Some(1), "it was no clean drain");
         assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
     }
 

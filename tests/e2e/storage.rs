@@ -137,7 +137,7 @@ on_every_store! {
         fs::write(&file, bytes).unwrap();
         let exit = proxq.fails_to_start().await;
         assert_eq!(exit.code, Some(1), "{}", exit.log);
-        assert!(exit.log.contains("1000000") && exit.log.contains("newer"), "{}", exit.log);
+        assert!(exit.log.contains("format 1000000") && exit.log.contains("a later proxq"), "{}", exit.log);
         assert!(!exit.log.contains("panicked"), "{}", exit.log);
     }
 

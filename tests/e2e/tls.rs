@@ -50,7 +50,8 @@ on_every_store! {
     async fn an_upstream_that_does_not_speak_tls_was_not_sent_to(store: Store) {
         let upstream = Upstream::start().await;
         let url = upstream.url().replace("http:", "https:");
-        let proxq = Proxq::start(store.config().route(Route::new("/", &url))).await;
+        let route = Route::new("/", &url).set("timeout", "300ms"); // it waits for the end of what it takes for a head
+        let proxq = Proxq::start(store.config().route(route)).await;
         let job = proxq.submit(post("/x")).await;
         let status = proxq.settled(&job).await;
         assert_eq!((status.status, status.outcome), (JobStatus::Failed, Some(Outcome::NotSent)));

@@ -45,7 +45,7 @@ on_every_store! {
         let upstream = Upstream::start().await;
         let proxq = Proxq::start(store.config_for(&upstream).set("maxWait", "200ms")).await;
         let (job, _gate) = held(&proxq, &upstream).await;
-        for wait in ["1h", "1000000"] {
+        for wait in ["1h", "1000000", "99999999999999999999"] {
             let begin = Instant::now();
             assert_eq!(proxq.send(get(&format!("{}?wait={wait}", job.location))).await.status, 200);
             assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
@@ -54,7 +54,7 @@ on_every_store! {
 
     async fn a_bad_wait_is_refused(proxq: Proxq, _upstream: Upstream) {
         let job = proxq.submit(post("/x")).await;
-        for bad in ["", "soon", "-1", "-1s", "1.5", "1d", "99999999999999999999", "1s&wait=2s"] {
+        for bad in ["", "soon", "-1", "-1s", "1.5", "1d", "1s&wait=2s"] {
             for path in ["", "/content"] {
                 let reply = proxq.send(get(&format!("{}{path}?wait={bad}", job.location))).await;
                 reply.refused(400, "BAD_QUERY");
