@@ -250,7 +250,7 @@ on_every_store! {
         proxq: Proxq,
         upstream: Upstream,
     ) {
-        proxq.through_queue(get("/x")).await;
+        proxq.through_queue(post("/x")).await;
         pass(Duration::from_millis(1200)).await;
         proxq.through_queue(post("/x")).await;
         let connections: Vec<_> = upstream.received().iter().map(|received| received.connection).collect();
