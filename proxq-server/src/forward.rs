@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 
 use self::client::UpstreamClient;
 pub(crate) use self::error::ForwardError;
@@ -45,6 +46,11 @@ impl Forwarder {
         Ok(Self { by_prefix: Arc::new(by_prefix), fallback })
     }
 
+    /// Tells whether a request that is about to be sent was given a connection.
+    pub(crate) fn watch(request: &mut Request<RequestBody>) -> HandedOver {
+        HandedOver(capture_connection(request))
+    }
+
     /// Sends a request to the upstream with this prefix and waits for the head of its response.
     ///
     /// Dropping the future closes the connection to the upstream.
@@ -56,6 +62,17 @@ impl Forwarder {
     ) -> Result<Response<Incoming>, ForwardError> {
         let upstream = self.by_prefix.get(prefix).unwrap_or(&self.fallback);
         upstream.send(request, repeatable).await
+    }
+}
+
+/// Whether a request was given a connection: before that, its upstream has seen nothing of it.
+#[derive(Debug)]
+pub(crate) struct HandedOver(CaptureConnection);
+
+impl HandedOver {
+    /// Whether it was by now.
+    pub(crate) fn already(&self) -> bool {
+        self.0.connection_metadata().is_some()
     }
 }
 

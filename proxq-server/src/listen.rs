@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use futures_util::FutureExt;
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use proxq_protocol::header as proxq;
 use tokio::net::TcpListener;
@@ -115,9 +116,10 @@ impl Surface {
 
     async fn dispatch(&self, arrival: Arrival) -> Option<Response<Body>> {
         let path = arrival.head.uri.path();
-        if path::climbs(path) {
+        let problem = malformed(&arrival.head).or_else(|| path::climbs(path).then(Problem::bad_path));
+        if let Some(problem) = problem {
             self.intake.discard_unread(&arrival.head.headers, arrival.body);
-            return Some(Problem::bad_path().into_response());
+            return Some(problem.into_response());
         }
         if self.config.jobs_path.matches(path) {
             let Arrival { head, body, .. } = arrival;
@@ -127,6 +129,17 @@ impl Surface {
         }
         self.intake.handle(arrival).await
     }
+}
+
+/// What is wrong with a request head that the HTTP library lets pass (RFC 9112 §3.2).
+fn malformed(head: &Parts) -> Option<Problem> {
+    let hosts = head.headers.get_all(http::header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && head.version == Version::HTTP_11) {
+        return Some(Problem::bad_host(hosts));
+    }
+    let path = head.uri.path();
+    let is_path = path.starts_with('/') || (path == "*" && head.method == Method::OPTIONS);
+    (!is_path && head.method != Method::CONNECT).then(Problem::no_path)
 }
 
 fn fresh_request_id() -> HeaderValue {

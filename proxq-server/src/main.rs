@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use proxq_server::cli::{self, Command};
 use proxq_server::config::{self, Loaded};
-use proxq_server::{Server, process, shutdown, telemetry};
+use proxq_server::shutdown::StopRequests;
+use proxq_server::{Server, process, telemetry};
+use tokio_util::sync::CancellationToken;
 
 /// A mistake in the flags or the configuration.
 const EXIT_CONFIG: u8 = 2;
@@ -50,12 +52,19 @@ fn serve(loaded: Loaded) -> Result<(), Box<dyn Error>> {
         for warning in config::warnings(&loaded.config) {
             tracing::warn!(warning, "configuration");
         }
+        let mut requests = StopRequests::new();
         let server = Server::bind(loaded.config).await?;
         tracing::info!(address = %server.local_addr()?, "listening");
-        // Whoever asks a second time does not want to wait.
+        let stop = CancellationToken::new();
+        let asked_twice = async {
+            requests.next().await;
+            stop.cancel();
+            requests.next().await;
+        };
         tokio::select! {
-            ended = server.run(shutdown::requested()) => ended?,
-            () = async { shutdown::requested().await; shutdown::requested().await } => {
+            ended = server.run(stop.cancelled()) => ended?,
+            // Whoever asks a second time does not want to wait.
+            () = asked_twice => {
                 tracing::warn!("a second signal: ending at once");
                 return Err("ended by a second signal before the drain was over".into());
             }

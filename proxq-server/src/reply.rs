@@ -60,6 +60,17 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadPath, detail)
     }
 
+    /// The request target is neither a path nor an absolute URL.
+    pub(crate) fn no_path() -> Self {
+        let detail = "the request target is no path; it must begin with /";
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadPath, detail)
+    }
+
+    pub(crate) fn bad_host(count: usize) -> Self {
+        let detail = format!("Host is there {count} times; HTTP/1.1 wants it exactly once");
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadHeader, detail)
+    }
+
     pub(crate) fn bad_header(name: &str, value: &str, expected: &str) -> Self {
         let detail = format!("{name}: {value:?} is not valid: {expected}");
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadHeader, detail)

@@ -56,8 +56,7 @@ impl Server {
     /// Where either is not possible.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
         let forwarder = Forwarder::new(&config.upstreams)?;
-        let address = config.listen_address.clone();
-        let listener = TcpListener::bind(&address).await.map_err(|source| StartError::Listen { address, source })?;
+        let listener = listen(&config.listen_address).await?;
         let clock = Clock::new();
         let store = open_store(&config, clock).await?;
         Ok(Self { listener, config: Arc::new(config), store, clock, forwarder })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::store::JobStore;
@@ -12,16 +12,33 @@ use crate::worker::StopSignals;
 /// How long aborted attempts have to be settled, and connections to end, once the drain's time is up.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
-/// Returns at the next SIGTERM or SIGINT.
-///
-/// # Panics
-/// Where the operating system refuses a signal handler.
-pub async fn requested() {
-    let mut terminate = signal(SignalKind::terminate()).expect("a handler for SIGTERM can be installed");
-    let mut interrupt = signal(SignalKind::interrupt()).expect("a handler for SIGINT can be installed");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// Every SIGTERM and SIGINT from the making of this on: none is missed, whenever it comes and whenever it is asked for.
+#[derive(Debug)]
+pub struct StopRequests {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopRequests {
+    /// Takes the signals over from the operating system, which would end the process at once.
+    ///
+    /// # Panics
+    /// Where it refuses a signal handler.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "it installs signal handlers, which no default should")]
+    pub fn new() -> Self {
+        Self {
+            terminate: signal(SignalKind::terminate()).expect("a handler for SIGTERM can be installed"),
+            interrupt: signal(SignalKind::interrupt()).expect("a handler for SIGINT can be installed"),
+        }
+    }
+
+    /// Returns at the next signal.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 

@@ -22,6 +22,9 @@ pub(crate) enum ForwardError {
     /// The upstream switched protocols although it was not asked to.
     #[error("{origin} answered 101 Switching Protocols to a request for none")]
     UnexpectedUpgrade { origin: String },
+    /// The attempt's limit was reached before there was a connection, its TLS handshake included.
+    #[error("connect to {origin}: no connection within {limit:?}")]
+    ConnectTimeout { origin: String, limit: std::time::Duration },
     /// The attempt's limit was reached.
     #[error("no complete response of {origin} within {limit:?}")]
     Timeout { origin: String, limit: std::time::Duration },
@@ -41,7 +44,7 @@ impl ForwardError {
     /// How far the attempt got.
     pub(crate) fn reach(&self) -> Reach {
         match self {
-            Self::Connect { .. } => Reach::NotSent,
+            Self::Connect { .. } | Self::ConnectTimeout { .. } => Reach::NotSent,
             Self::Exchange { .. } | Self::Body { .. } | Self::UnexpectedUpgrade { .. } | Self::Timeout { .. } => {
                 Reach::Unknown
             }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::{Worker, store_pauses};
 use crate::forward::headers::strip_response;
-use crate::forward::{ForwardError, Repeatable, RequestBody, chain, target};
+use crate::forward::{ForwardError, Forwarder, Repeatable, RequestBody, chain, target};
 use crate::job::{AttemptEnd, BlobRef, Body, JobRequest, Reach, ResponseHead, StoredResponse};
 use crate::store::{BlobWriter, StoreError};
 
@@ -62,11 +62,15 @@ impl Worker {
         })
     }
 
-    async fn exchange(&self, request: &JobRequest, outgoing: Request<RequestBody>) -> Attempted {
+    async fn exchange(&self, request: &JobRequest, mut outgoing: Request<RequestBody>) -> Attempted {
         let mut patience = Patience { left: request.timeout, limit: request.timeout, target: &request.target };
         let repeatable = if request.idempotent { Repeatable::Yes } else { Repeatable::No };
+        let handed_over = Forwarder::watch(&mut outgoing);
         let response = match patience.wait(self.forwarder.send(&request.upstream, outgoing, repeatable)).await {
             Ok(Ok(response)) => response,
+            Err(ForwardError::Timeout { origin, limit }) if !handed_over.already() => {
+                return broke(&ForwardError::ConnectTimeout { origin, limit }).into();
+            }
             Ok(Err(error)) | Err(error) => return broke(&error).into(),
         };
         let (mut head, body) = response.into_parts();
