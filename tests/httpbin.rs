@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use harness::{Client, Launch, Proxq, Reply, Request, Route, Store, delete, get, head, post, put, request};
-use proxq_protocol::header;
+use proxq_protocol::{JobStatus, header};
 
 /// httpbin on a free port. Stopped when dropped.
 struct Httpbin {
@@ -78,7 +78,6 @@ fn requests() -> Vec<Request> {
         get("/gzip"),
         get("/deflate"),
         get("/brotli"),
-        get("/bytes/1000?seed=7"),
         get("/stream-bytes/5000?seed=7&chunk_size=100"),
         get("/stream/3"),
         get("/drip?duration=0.2&numbytes=5&delay=0"),
@@ -122,19 +121,32 @@ fn requests() -> Vec<Request> {
     requests
 }
 
+/// Under gunicorn, `/bytes` promises a body and breaks off: what fails directly fails in the queue.
+#[test]
+fn what_httpbin_breaks_off_fails() {
+    harness::run(async {
+        let httpbin = Httpbin::start().await;
+        let route = Route::new("/", &format!("http://{}", httpbin.address));
+        let proxq = Proxq::start(Store::Embedded.config().route(route)).await;
+        assert!(Client::at(httpbin.address).try_send(get("/bytes/1000")).await.is_err());
+        let job = proxq.submit(get("/bytes/1000")).await;
+        assert_eq!(proxq.settled(&job).await.status, JobStatus::Failed);
+    });
+}
+
 #[test]
 fn the_queue_answers_as_httpbin_does() {
     harness::run(async {
         let httpbin = Httpbin::start().await;
         let direct = Client::at(httpbin.address);
-        let route = Route::new("/", &format!("http://{}", httpbin.address)).set("maxRetries", 3);
+        let route = Route::new("/", &format!("http://{}", httpbin.address));
         let config = Store::Embedded.config().set("viaName", "edge").route(route);
         let proxq = Proxq::start(config).await;
         for request in requests() {
             let shown = format!("{request:?}");
             let job = proxq.submit(request.clone().header("X-Request-ID", "r")).await;
             let queued = proxq.response(&job).await;
-            // httpbin tells what it received, so the direct call bears what proxq adds.
+            // httpbin tells what it received, so the direct call bears what proxq adds, in its order.
             let as_forwarded = request
                 .header("Host", httpbin.address.to_string())
                 .header("Via", "1.1 edge")
@@ -143,12 +155,12 @@ fn the_queue_answers_as_httpbin_does() {
                 .header("X-Forwarded-Proto", "http")
                 .header("X-Real-Ip", "127.0.0.1")
                 .header("X-Request-Id", "r")
-                .header(header::ATTEMPT, "1")
-                .header(header::JOB_ID, job.id.to_string());
+                .header(header::JOB_ID, job.id.to_string())
+                .header(header::ATTEMPT, "1");
             let direct = direct.send(as_forwarded).await;
             assert_eq!(queued.status, direct.status, "{shown}\n{queued}");
-            assert_eq!(body(&queued), body(&direct), "{shown}\n--- queued\n{queued}\n--- direct\n{direct}");
-            assert_eq!(headers(&queued), headers(&direct), "{shown}\n--- queued\n{queued}\n--- direct\n{direct}");
+            assert!(body(&queued) == body(&direct), "{shown}\n--- queued\n{queued}\n--- direct\n{direct}");
+            assert!(headers(&queued) == headers(&direct), "{shown}\n--- queued\n{queued}\n--- direct\n{direct}");
             if direct.head.has("content-length") && !shown.contains("HEAD") {
                 assert_eq!(queued.header("content-length"), direct.header("content-length"), "{shown}");
             }
