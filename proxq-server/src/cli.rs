@@ -28,6 +28,7 @@ Examples:
   proxq --upstream http://127.0.0.1:3000   serve one upstream, with every default
   proxq --config /etc/proxq/config.yaml    serve what the file says
   proxq check --config config.yaml         say what a file means, or what is wrong with it
+  proxq check --store --config config.yaml the same, and verify every stored job
 
 Exit codes: 0 after a clean shutdown, 1 for a failure at run time, 2 for a mistake in flags or configuration.";
 
@@ -38,7 +39,11 @@ pub enum Command {
     #[default]
     Serve,
     /// Check the configuration: print what it means, warnings, and where it means something else to the Go proxq.
-    Check,
+    Check {
+        /// Check the job store, too: its structure and every checksum. The store must not be in use.
+        #[arg(long)]
+        store: bool,
+    },
 }
 
 /// What every command takes.
@@ -210,7 +215,10 @@ mod tests {
         }
         for arguments in [&["check", "--config", "x"], &["--config", "x", "check"]] {
             let cli = cli(arguments).unwrap();
-            assert_eq!((cli.command(), cli.options.config), (Command::Check, Some(PathBuf::from("x"))));
+            assert_eq!(
+                (cli.command(), cli.options.config),
+                (Command::Check { store: false }, Some(PathBuf::from("x")))
+            );
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::MissedTickBehavior;
 
 use super::Worker;
-use crate::store::{BATCH_LIMIT, UPKEEP_EVERY, Upkept};
+use crate::store::UPKEEP_EVERY;
 
 /// Runs until nothing runs any more.
 pub(crate) async fn run(worker: Arc<Worker>) {
@@ -16,30 +16,12 @@ pub(crate) async fn run(worker: Arc<Worker>) {
             _ = ticks.tick() => {}
             () = worker.stop.finished.cancelled() => return,
         }
-        while is_behind(one_round(&worker).await) {
-            if worker.stop.finished.is_cancelled() {
-                return;
-            }
-        }
-    }
-}
-
-/// Whether there may be more to do at once: a batch came back full.
-fn is_behind(done: Upkept) -> bool {
-    done.woken.max(done.reclaimed).max(done.expired) >= BATCH_LIMIT
-}
-
-async fn one_round(worker: &Worker) -> Upkept {
-    match worker.store.upkeep().await {
-        Ok(done) => {
-            if done.reclaimed > 0 {
+        match worker.store.upkeep().await {
+            Ok(done) if done.reclaimed > 0 => {
                 tracing::warn!(jobs = done.reclaimed, "took over jobs whose workers were lost");
             }
-            done
-        }
-        Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "upkeep of the store");
-            Upkept::default()
+            Ok(_) => {}
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "upkeep of the store"),
         }
     }
 }
