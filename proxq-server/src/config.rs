@@ -85,8 +85,8 @@ impl Config {
             queue: QueueName::new("default").expect("only letters"),
             concurrency: 10,
             jobs_path: Prefix::new("/__jobs").expect("starts with / and has one segment"),
-            task_retention: Duration::from_secs(60 * 60),
-            max_wait: Duration::from_secs(60),
+            task_retention: Duration::from_hours(1),
+            max_wait: Duration::from_mins(1),
             shutdown_timeout: Duration::from_secs(30),
             inline_body_limit: 256 * 1024,
             max_response_size: 1024 * 1024 * 1024,
@@ -140,7 +140,7 @@ impl Default for Limits {
         Self {
             max_header_bytes: 64 * 1024,
             header_read_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(120),
+            idle_timeout: Duration::from_mins(2),
             max_connections: 16_384,
         }
     }

@@ -13,7 +13,7 @@ pub struct TrustedProxies {
 /// What the word `loopback` stands for.
 const LOOPBACK: &[&str] = &["127.0.0.0/8", "::1/128"];
 /// What the word `private` stands for: RFC 1918, unique local (RFC 4193), link-local (RFC 3927, RFC 4291).
-const PRIVATE: &[&str] = &["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"];
+const PRIVATE: [&str; 6] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"];
 
 impl TrustedProxies {
     /// Reads a list of networks (`10.0.0.0/8`), addresses and the words `loopback` and `private`.

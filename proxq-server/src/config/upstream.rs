@@ -51,8 +51,8 @@ impl Upstream {
         Self {
             prefix,
             url,
-            timeout: Duration::from_secs(5 * 60),
-            max_timeout: Duration::from_secs(60 * 60),
+            timeout: Duration::from_mins(5),
+            max_timeout: Duration::from_hours(1),
             retries: RetryPolicy::NONE,
             delivery: Delivery::Auto,
             honours_idempotency_key: false,

@@ -17,8 +17,6 @@ use super::watchdog::{BusyBody, Watchdog, Watched};
 /// How long an idle connection stays open while the server drains, so that a request that is on its way is still
 /// served, with `Connection: close`, rather than met by a reset.
 const DRAIN_LINGER: Duration = Duration::from_secs(1);
-/// The most header fields of a request; the library's default of 100 would refuse honest ones.
-const MAX_REQUEST_HEADERS: usize = 256;
 /// The smallest read buffer that the HTTP library takes.
 const MIN_BUFFER_BYTES: usize = 8 * 1024;
 
@@ -40,7 +38,6 @@ pub(super) async fn run(surface: Arc<Surface>, stream: TcpStream, peer: SocketAd
         .timer(TokioTimer::new())
         .header_read_timeout(None) // the watchdog tells a slow head from an idle connection
         .max_buf_size(limits.max_header_bytes.max(MIN_BUFFER_BYTES))
-        .max_headers(MAX_REQUEST_HEADERS)
         .title_case_headers(true)
         .serve_connection(TokioIo::new(Watched::new(stream, watchdog.clone())), service);
     let mut connection = pin!(connection);

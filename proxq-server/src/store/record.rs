@@ -108,5 +108,11 @@ impl Record for Progress {
     }
 }
 
+/// The record of a later version of proxq, for tests of who comes across one.
+#[cfg(test)]
+pub(crate) fn of_later_version<R: Record>(id: JobId, part: &R) -> Vec<u8> {
+    seal(R::NAME, id, VERSION + 1, &part.to_fields())
+}
+
 #[cfg(test)]
 mod tests;

@@ -18,3 +18,8 @@ pub(super) use self::row::{job_id, number, state};
 pub(super) use self::settle::{Settle, Unsettled};
 pub(super) use self::submit::Submit;
 pub(super) use self::upkeep::Upkeep;
+#[cfg(test)]
+pub(super) use self::{
+    lease::{NEXT_DUE, OLDEST_PENDING, OLDEST_WAITING},
+    upkeep::{DUE, EXPIRED, LOST},
+};

@@ -1,11 +1,21 @@
 //! The contract on this store, and what is only this store's.
 
+mod crash;
+mod damage;
+mod full;
+mod grouping;
+mod opening;
+mod outage;
+mod plans;
+mod secrets;
+
 use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tempfile::TempDir;
 
+use super::writer::{Step, StepError, Tx};
 use super::{EmbeddedOptions, EmbeddedStore, OpenError};
 use crate::clock::{ChosenTime, Timestamp};
 use crate::config::{SecretHeaders, SyncMode};
@@ -58,6 +68,30 @@ impl Backend for Embedded {
         self.store.close().await;
         self.store = open(self.folder.path(), self.time).unwrap();
     }
+}
+
+/// Any statements, as a step.
+#[derive(Debug)]
+struct Sql(String);
+
+impl Step for Sql {
+    type Output = ();
+
+    fn run(&self, tx: &mut Tx<'_>) -> Result<(), StepError> {
+        Ok(tx.connection.execute_batch(&self.0)?)
+    }
+}
+
+impl Embedded {
+    /// Changes the database behind the store's back.
+    async fn alter(&self, sql: impl Into<String>) {
+        self.store.writer.outbox.run(Sql(sql.into())).await.unwrap();
+    }
+}
+
+/// Bytes as SQL writes them.
+fn literal(bytes: &[u8]) -> String {
+    format!("x'{:x}'", bytes::Bytes::copy_from_slice(bytes))
 }
 
 mod contract {

@@ -133,6 +133,7 @@ impl Health {
     }
 
     /// Transactions that wrote, and steps done in all.
+    #[cfg(test)]
     pub(super) fn counts(&self) -> (u64, u64) {
         (self.commits.load(Ordering::Relaxed), self.steps.load(Ordering::Relaxed))
     }

@@ -92,19 +92,17 @@ impl ProgressFields {
             attempt_started_at: self.attempt_started_at.map(Timestamp::from_millis),
             ended_at: self.ended_at.map(Timestamp::from_millis),
             due_at: None,
-            reach: optional(self.reach, reach)?,
+            reach: match self.reach {
+                None => None,
+                Some(number) => Some(reach(number)?),
+            },
             last_error: self.last_error,
-            outcome: optional(self.outcome, outcome)?,
+            outcome: match self.outcome {
+                None => None,
+                Some(number) => Some(outcome(number)?),
+            },
             history: self.history.into_iter().map(attempt).collect::<Option<_>>()?,
             instance: self.instance,
         })
-    }
-}
-
-/// Absent stays absent; an unknown number does not.
-fn optional<T>(number: Option<u32>, read: impl Fn(u32) -> Option<T>) -> Option<Option<T>> {
-    match number {
-        None => Some(None),
-        Some(number) => read(number).map(Some),
     }
 }

@@ -32,8 +32,8 @@ fn a_prefix_and_a_url_are_enough() {
     assert_eq!(default.listen_address, "127.0.0.1:8080");
     assert_eq!(default.concurrency, 10);
     assert_eq!(default.jobs_path.as_str(), "/__jobs");
-    assert_eq!(default.task_retention, Duration::from_secs(3600));
-    assert_eq!(default.upstreams[0].timeout, Duration::from_secs(300));
+    assert_eq!(default.task_retention, Duration::from_hours(1));
+    assert_eq!(default.upstreams[0].timeout, Duration::from_mins(5));
     assert_eq!(default.upstreams[0].delivery, Delivery::Auto);
 }
 
@@ -63,9 +63,9 @@ fn every_key_at_the_top_is_taken() {
     assert_eq!(read.queue.as_str(), "a.b_c:d-1");
     assert_eq!(read.concurrency, 3);
     assert_eq!(read.jobs_path.as_str(), "/jobs");
-    assert_eq!(read.task_retention, Duration::from_secs(5400));
+    assert_eq!(read.task_retention, Duration::from_mins(90));
     assert_eq!(read.max_wait, Duration::from_secs(5));
-    assert_eq!(read.shutdown_timeout, Duration::from_secs(60));
+    assert_eq!(read.shutdown_timeout, Duration::from_mins(1));
     assert_eq!((read.inline_body_limit, read.max_response_size), (1000, 2048 * MIB));
     assert_eq!(read.trusted_proxies, TrustedProxies::default());
     assert_eq!(read.via_name.as_deref(), Some("edge-1"));
@@ -87,7 +87,7 @@ fn every_key_of_an_upstream_is_taken() {
     );
     assert_eq!(read.prefix.as_str(), "/api");
     assert_eq!(read.url.to_string(), "https://host:8443/base");
-    assert_eq!(read.timeout, Duration::from_secs(7200));
+    assert_eq!(read.timeout, Duration::from_hours(2));
     assert_eq!(read.max_timeout, read.timeout, "the greater of timeout and 1h");
     let backoff = Backoff::Fixed(Duration::from_secs(10));
     assert_eq!(read.retries, RetryPolicy { max_retries: 3, backoff });
@@ -99,7 +99,7 @@ fn every_key_of_an_upstream_is_taken() {
     assert_eq!(read.path_filter.mode, FilterMode::Whitelist);
     assert!(read.path_filter.bypasses("/api/x") && !read.path_filter.bypasses("/api/reports"));
     assert_eq!(read.tls.verification, TlsVerification::None);
-    assert_eq!(only_upstream(&upstream("maxTimeout: 7m")).max_timeout, Duration::from_secs(420));
+    assert_eq!(only_upstream(&upstream("maxTimeout: 7m")).max_timeout, Duration::from_mins(7));
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn files_for_the_original_mean_the_same() {
     let media = "upstreams:\n  - prefix: \"/process\"\n    url: \"http://media-worker:9000\"\n    timeout: \"30m\"\n    \
                  maxBodySize: 1073741824\n    directProxyThreshold: 0\n";
     let expected = Upstream {
-        timeout: Duration::from_secs(1800),
+        timeout: Duration::from_mins(30),
         max_body_size: 1024 * MIB,
         direct_proxy_threshold: None,
         ..default("/process", "http://media-worker:9000")
@@ -215,9 +215,9 @@ fn files_for_the_original_mean_the_same() {
             delivery: Delivery::AtLeastOnce,
             ..default("/api", "http://api:3000")
         },
-        Upstream { timeout: Duration::from_secs(900), ..default("/ml", "http://ml-service:8080") },
+        Upstream { timeout: Duration::from_mins(15), ..default("/ml", "http://ml-service:8080") },
         Upstream {
-            timeout: Duration::from_secs(600),
+            timeout: Duration::from_mins(10),
             max_body_size: 1024 * MIB,
             ..default("/uploads", "http://file-server:9000/storage")
         },

@@ -13,7 +13,7 @@ use super::row::{JobRow, number};
 use crate::clock::Timestamp;
 use crate::job::{JobId, State};
 use crate::store::record::Record;
-use crate::store::{LEASE_TERM, Lease, LeasedJob, StoreError};
+use crate::store::{BATCH_LIMIT, LEASE_TERM, Lease, LeasedJob, StoreError};
 
 /// Leases up to `max` jobs of a queue.
 #[derive(Debug)]
@@ -28,25 +28,32 @@ impl Step for LeaseJobs {
     type Output = HandedOut;
 
     fn run(&self, tx: &mut Tx<'_>) -> Result<HandedOut, StepError> {
-        let queue = tx.shared.signals.queue(&self.queue);
-        let rows = due_rows(tx, &self.queue, self.max)?;
-        let asked_for_all = rows.len() == self.max;
-        let mut jobs = Vec::with_capacity(rows.len());
-        let mut lost_some = false;
-        for seq in rows {
-            let row = JobRow::numbered(tx, seq)?;
-            match hand_out(tx, &row) {
-                Ok(job) => jobs.push(job),
-                Err(StepError::Refused(error)) => {
-                    set_aside(tx, &row, error)?;
-                    lost_some = true;
-                }
-                Err(error @ StepError::Database(_)) => return Err(error),
+        let mut jobs = Vec::with_capacity(self.max.min(BATCH_LIMIT));
+        let mut unreadable = 0;
+        let may_be_more = loop {
+            if jobs.len() == self.max || unreadable > BATCH_LIMIT {
+                break self.max > 0;
             }
-        }
+            let rows = due_rows(tx, &self.queue, self.max - jobs.len())?;
+            if rows.is_empty() {
+                break false;
+            }
+            for seq in rows {
+                let row = JobRow::numbered(tx, seq)?;
+                match hand_out(tx, &row) {
+                    Ok(job) => jobs.push(job),
+                    Err(StepError::Refused(error)) => {
+                        set_aside(tx, &row, error)?;
+                        unreadable += 1;
+                    }
+                    Err(error @ StepError::Database(_)) => return Err(error),
+                }
+            }
+        };
+        let queue = tx.shared.signals.queue(&self.queue);
         tx.tell(Effect::NextDue(Arc::clone(&queue), next_due(tx, &queue)?));
-        if (asked_for_all && self.max > 0) || lost_some {
-            tx.tell(Effect::Ready(queue)); // there may be more
+        if may_be_more {
+            tx.tell(Effect::Ready(queue));
         }
         Ok(HandedOut { jobs, shared: Arc::clone(&self.shared), outbox: self.outbox.clone() })
     }
@@ -75,11 +82,12 @@ fn due_rows(tx: &Tx<'_>, queue: &str, max: usize) -> rusqlite::Result<Vec<i64>> 
     Ok(rows.into_iter().map(|(_, seq)| seq).collect())
 }
 
+pub(in super::super) const NEXT_DUE: &str =
+    "SELECT due FROM jobs WHERE state IN (1, 3) AND queue = ?1 ORDER BY due LIMIT 1";
+
 /// When the first of a queue's waiting jobs is due.
 pub(super) fn next_due(tx: &Tx<'_>, queue: &QueueSignal) -> rusqlite::Result<Option<Timestamp>> {
-    let mut select = tx
-        .connection
-        .prepare_cached("SELECT due FROM jobs WHERE state IN (1, 3) AND queue = ?1 ORDER BY due LIMIT 1")?;
+    let mut select = tx.connection.prepare_cached(NEXT_DUE)?;
     Ok(select.query_row((&queue.name,), |row| row.get(0)).optional()?.map(Timestamp::from_millis))
 }
 

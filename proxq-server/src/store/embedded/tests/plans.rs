@@ -1,0 +1,53 @@
+//! No query that is asked often reads more than it gives.
+
+use super::super::{reader, steps};
+use super::*;
+use crate::job::State;
+use crate::store::contract::submitted;
+
+#[tokio::test]
+async fn every_query_has_its_index() {
+    let embedded = embedded().await;
+    submitted(&embedded.store).await;
+    let mut queries = vec![
+        (steps::OLDEST_PENDING.to_owned(), "pending"),
+        (steps::OLDEST_WAITING.to_owned(), "waiting"),
+        (steps::NEXT_DUE.to_owned(), "waiting"),
+        (steps::DUE.to_owned(), "waiting"),
+        (steps::LOST.to_owned(), "leased"),
+        (steps::EXPIRED.to_owned(), "expiring"),
+        (reader::JOB.to_owned(), "sqlite_autoindex_jobs_1"),
+        (reader::CONTENT.to_owned(), "sqlite_autoindex_jobs_1"),
+    ];
+    queries.extend(
+        reader::COUNTS
+            .into_iter()
+            .zip(["pending", "waiting", "leased", "ended"])
+            .map(|(query, index)| (query.to_owned(), index)),
+    );
+    queries.extend(State::ALL.into_iter().map(|state| {
+        let index = match state {
+            State::Pending => "pending",
+            State::Scheduled | State::Retry => "waiting",
+            State::Active => "leased",
+            State::Completed | State::Archived => "ended",
+        };
+        (reader::page_sql(state), index)
+    }));
+    for (query, index) in queries {
+        let explained = query.clone();
+        let plan: Vec<String> = embedded
+            .store
+            .readers
+            .read(move |connection| {
+                let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {explained}"))?;
+                let parameters = vec![rusqlite::types::Null; plan.parameter_count()];
+                Ok(plan
+                    .query_map(rusqlite::params_from_iter(parameters), |row| row.get(3))?
+                    .collect::<Result<_, _>>()?)
+            })
+            .await
+            .unwrap();
+        assert!(plan[0].contains(&format!("INDEX {index}")), "{query}\n{plan:?}");
+    }
+}
