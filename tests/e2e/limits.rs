@@ -50,6 +50,26 @@ on_every_store! {
         }
     }
 
+    async fn a_client_of_unknown_length_that_sends_on_sees_the_refusal(proxq: Proxq, _upstream: Upstream) {
+        let mut wire = proxq.wire().await;
+        wire.send("POST /.. HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        for _ in 0..9 {
+            wire.send(format!("186a0\r\n{}\r\n", "x".repeat(100_000))).await;
+        }
+        wire.send("0\r\n\r\n").await;
+        wire.reply().await.refused(400, "BAD_PATH");
+    }
+
+    async fn a_refused_body_is_not_waited_for_longer_than_five_seconds(store: Store) {
+        let (proxq, _upstream) = with_body_limit(store, 1000).await;
+        let mut wire = proxq.wire().await;
+        wire.send("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n").await;
+        let begin = Instant::now();
+        wire.reply().await.refused(413, "BODY_TOO_LARGE");
+        wire.closed().await;
+        assert!(begin.elapsed() < Duration::from_secs(7), "{:?}", begin.elapsed());
+    }
+
     async fn no_more_of_a_refused_body_is_read_than_a_mebibyte(store: Store) {
         let (proxq, _upstream) = with_body_limit(store, 1000).await;
         let mut wire = proxq.wire().await;

@@ -16,6 +16,15 @@ on_every_store! {
         assert!(proxq.log().lines().iter().any(names_the_store), "{}", proxq.log().text());
     }
 
+    async fn jobs_that_a_power_failure_may_cost_are_announced(store: Store) {
+        let upstream = Upstream::start().await;
+        let proxq = Proxq::start(store.config_for(&upstream).set("embedded.fsync", false)).await;
+        let warns = |record: &Record| record.level() == "WARN" && record.message().contains("embedded.fsync");
+        proxq.log().record("a warning", warns).await;
+        let job = proxq.submit(post("/x")).await;
+        proxq.response(&job).await;
+    }
+
     async fn a_request_and_a_jobs_end_have_a_line_each(store: Store) {
         let upstream = Upstream::start().await;
         upstream.answers(418, "short and stout");

@@ -79,6 +79,22 @@ on_every_store! {
         forwards_to(&proxq, &upstream).await;
     }
 
+    async fn a_port_alone_means_all_interfaces(store: Store) {
+        let upstream = Upstream::start().await;
+        let proxq = Proxq::start(store.config_for(&upstream).set("listenAddress", ":0")).await;
+        let listening = proxq.log().record("it listens", |record| record.message() == "listening").await;
+        let address: std::net::SocketAddr = listening.field("address").unwrap().parse().unwrap();
+        assert!(address.ip().is_unspecified(), "{address}");
+        forwards_to(&proxq, &upstream).await;
+    }
+
+    async fn a_host_name_is_resolved(store: Store) {
+        let upstream = Upstream::start().await;
+        let proxq = Proxq::start(store.config_for(&upstream).set("listenAddress", "localhost:0")).await;
+        assert!(proxq.address().ip().is_loopback());
+        forwards_to(&proxq, &upstream).await;
+    }
+
     async fn values_come_from_the_environment_where_the_file_says_so(store: Store) {
         let upstream = Upstream::start().await;
         let route = Route::new("/", "http://${UPSTREAM_HOST}:${UPSTREAM_PORT:-1}");

@@ -239,6 +239,34 @@ on_every_store! {
         assert_eq!((reply.status, reply.text().as_str()), (413, "too much"));
     }
 
+    async fn an_answer_to_an_upload_that_the_upstream_does_not_read_is_an_answer(store: Store) {
+        let upstream = Upstream::start().await;
+        upstream.always(Answer::status(413).body("too much").early().hang());
+        let config = store.config_for(&upstream).upstream("timeout", "5s");
+        let proxq = Proxq::start(config).await;
+        let reply = proxq.through_queue(post("/x").pattern(Pattern::new(1, 10 << 20))).await;
+        assert_eq!((reply.status, reply.text().as_str()), (413, "too much"));
+    }
+
+    async fn an_upgrade_that_nobody_asked_for_is_no_answer(store: Store) {
+        let switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+        let (status, ..) = ends(store, Answer::raw(switching).hang()).await;
+        assert_eq!((status.status, status.outcome), (JobStatus::Failed, Some(Outcome::Indeterminate)));
+    }
+
+    async fn contradicting_lengths_are_no_answer(store: Store) {
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n";
+        let (status, ..) = ends(store, Answer::raw(head).then("hi!").close()).await;
+        assert_eq!((status.status, status.outcome), (JobStatus::Failed, Some(Outcome::Indeterminate)));
+    }
+
+    async fn many_and_long_headers_are_an_answer(proxq: Proxq, upstream: Upstream) {
+        let answer = (0..200).fold(Answer::status(200), |answer, n| answer.header(&format!("X-{n}"), [b'x'; 500]));
+        upstream.always(answer);
+        let reply = proxq.through_queue(get("/x")).await;
+        assert_eq!(reply.head.values("x-199"), ["x".repeat(500)]);
+    }
+
     async fn an_idle_upstream_connection_is_dropped_after_four_seconds(proxq: Proxq, upstream: Upstream) {
         proxq.through_queue(get("/x")).await;
         let begin = Instant::now();

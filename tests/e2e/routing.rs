@@ -94,6 +94,15 @@ on_every_store! {
         assert!(api.received().is_empty() && other.received().is_empty());
     }
 
+    async fn a_refusal_is_a_problem_document(store: Store) {
+        let (proxq, ..) = two(store).await;
+        let reply = proxq.send(get("/other?x=hidden")).await;
+        let expected =
+            r#"{"status":502,"title":"Bad Gateway","code":"NO_UPSTREAM","detail":"no upstream matches /other"}"#;
+        assert_eq!(reply.text(), expected);
+        assert_eq!(reply.header("content-type").as_deref(), Some("application/problem+json"));
+    }
+
     async fn a_prefix_matches_whole_segments_percent_decoded(store: Store) {
         let (proxq, api, other) = two(store).await;
         for (path, forwarded) in [

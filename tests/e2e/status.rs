@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::{Answer, Gate, Proxq, Reply, Store, Upstream, eventually, get, on_every_store, post, request};
+use harness::{Answer, Gate, Proxq, Reply, Store, Upstream, eventually, get, head, on_every_store, post, request};
 use jiff::Timestamp;
 use proxq_protocol::{JobId, JobStatus, Outcome};
 use serde_json::Value;
@@ -116,6 +116,26 @@ on_every_store! {
         }
     }
 
+    async fn an_id_is_read_in_either_case(proxq: Proxq, _upstream: Upstream) {
+        let job = proxq.submit(post("/x")).await;
+        let shouted = proxq.send(get(&format!("/__jobs/{}", job.id.to_string().to_uppercase()))).await;
+        assert_eq!(shouted.json()["id"], job.id.to_string());
+    }
+
+    async fn head_of_a_status_is_its_head_alone(proxq: Proxq, _upstream: Upstream) {
+        let job = proxq.submit(post("/x")).await;
+        proxq.settled(&job).await;
+        let (alone, whole) = (proxq.send(head(&job.location)).await, proxq.send(get(&job.location)).await);
+        assert_eq!((alone.status, alone.body.len()), (200, 0));
+        assert_eq!(alone.header("content-length"), whole.header("content-length"));
+    }
+
+    async fn events_and_retries_by_hand_are_not_there_yet(proxq: Proxq, _upstream: Upstream) {
+        let job = proxq.submit(post("/x")).await;
+        proxq.send(get(&format!("{}/events", job.location))).await.refused(501, "NOT_IMPLEMENTED");
+        proxq.send(post(&format!("{}/retry", job.location))).await.refused(501, "NOT_IMPLEMENTED");
+    }
+
     async fn a_method_without_meaning_is_not_allowed(proxq: Proxq, _upstream: Upstream) {
         let id = JobId::new();
         for (method, path) in [
@@ -167,6 +187,18 @@ on_every_store! {
         eventually("the job is gone", gone).await;
         proxq.content(&job).await.refused(404, "NOT_FOUND");
         eventually("its bodies are gone", async || proxq.files().len() == before).await;
+    }
+
+    async fn a_failed_job_is_gone_after_its_retention(store: Store) {
+        let upstream = Upstream::start().await;
+        upstream.always(Answer::nothing().reset());
+        let config = store.config_for(&upstream).set("taskRetention", "500ms").set("inlineBodyLimit", 1000);
+        let proxq = Proxq::start(config).await;
+        let before = proxq.files().len();
+        let job = proxq.submit(post("/x").body("x".repeat(10_000))).await;
+        assert_eq!(proxq.settled(&job).await.status, JobStatus::Failed);
+        eventually("the job is gone", async || proxq.send(get(&job.location)).await.status == 404).await;
+        eventually("its body is gone", async || proxq.files().len() == before).await;
     }
 
     async fn probes_tell_life_and_readiness(proxq: Proxq, _upstream: Upstream) {

@@ -1,6 +1,6 @@
 //! A proxq server: the process, its folder, and a client of it.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::{fs, thread};
@@ -284,5 +284,7 @@ async fn listening_address(log: &Log) -> SocketAddr {
     let found = within("proxq listens", log.find(|record| record.message() == "listening")).await;
     let Some(record) = found else { panic!("proxq ended before it listened:\n{}", log.text()) };
     let address = record.field("address").unwrap_or_default();
-    address.parse().unwrap_or_else(|_| panic!("{address:?} is no address"))
+    let address: SocketAddr = address.parse().unwrap_or_else(|_| panic!("{address:?} is no address"));
+    // All interfaces are asked at this machine's own.
+    if address.ip().is_unspecified() { (Ipv4Addr::LOCALHOST, address.port()).into() } else { address }
 }

@@ -10,7 +10,7 @@ use crate::upstream::Upstream;
 const EVENT_DEADLINE: Duration = Duration::from_secs(20);
 
 /// The longest that a whole test may take.
-const TEST_DEADLINE: Duration = Duration::from_secs(300);
+const TEST_DEADLINE: Duration = Duration::from_mins(5);
 
 /// Where the server under test keeps its jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
