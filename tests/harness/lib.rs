@@ -9,6 +9,9 @@
 //! redirects are not followed. A test waits for events, each with a deadline, and never sleeps.
 //! Whatever the harness sees of proxq's own replies is checked against [`reply::OWN_HEADERS`], and a server that
 //! panicked or logged an error that its test did not announce fails that test.
+//!
+//! `PROXQ_BIN` names another binary to test than the one beside the tests. `PROXQ_TEST_KILLS`, `PROXQ_TEST_BODIES` and
+//! `PROXQ_TEST_BODY_MIB` make the trials of recovery and memory larger than a quick run wants them.
 
 #![expect(clippy::missing_panics_doc, reason = "panicking is how a harness fails a test")]
 #![expect(clippy::must_use_candidate, reason = "tests look at what they need")]

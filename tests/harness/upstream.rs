@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use proxq_protocol::{JobId, header};
@@ -18,7 +17,7 @@ use tokio::task::JoinSet;
 
 pub use self::answer::Answer;
 use self::answer::{Reading, Step};
-use self::tls::{Authority, Tls};
+use self::tls::{Authority, Clients, Tls};
 use crate::body::Digest;
 use crate::message::{Framed, Head, ReceivedBody};
 use crate::runner::within;
@@ -86,6 +85,9 @@ pub struct Upstream {
     /// The accept loop, which owns the connections.
     serving: JoinSet<()>,
 }
+
+/// The names of this machine.
+const HERE: [&str; 2] = ["localhost", "127.0.0.1"];
 
 /// Chooses the answer to a request by its head.
 type Plan = Box<dyn FnMut(&Head) -> Answer + Send>;
@@ -156,8 +158,19 @@ impl Upstream {
     /// The same behind TLS, with a certificate for `localhost` and `127.0.0.1` from a private authority.
     pub async fn start_tls() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port of loopback");
-        let (authority, tls) = Authority::new();
-        Self::serve(listener, Some((authority, tls)))
+        Self::serve(listener, Some(Authority::new(&HERE, Clients::Any)))
+    }
+
+    /// The same with a certificate for another machine.
+    pub async fn start_tls_as(name: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port of loopback");
+        Self::serve(listener, Some(Authority::new(&[name], Clients::Any)))
+    }
+
+    /// The same, for clients with a certificate of that authority only.
+    pub async fn start_mutual_tls() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port of loopback");
+        Self::serve(listener, Some(Authority::new(&HERE, Clients::Known)))
     }
 
     /// Starts where another one was. To be called inside the test's runtime.
@@ -189,8 +202,17 @@ impl Upstream {
     }
 
     /// The certificate file of its private authority.
-    pub fn ca_file(&self) -> &Path {
-        self.authority.as_ref().expect("an upstream with TLS").file()
+    pub fn ca_file(&self) -> String {
+        self.tls_file("ca.pem")
+    }
+
+    /// The files of a client that the authority vouches for: certificate and key.
+    pub fn client_files(&self) -> (String, String) {
+        (self.tls_file("client.pem"), self.tls_file("client-key.pem"))
+    }
+
+    fn tls_file(&self, name: &str) -> String {
+        self.authority.as_ref().expect("an upstream with TLS").file(name).display().to_string()
     }
 
     /// Answers every request with this status and body from now on.
