@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use harness::{Answer, Gate, Job, Pattern, Proxq, Record, Reply, Store, Upstream, get, on_every_store, pass, post};
+use harness::{Answer, Exit, Gate, Job, Launch, Pattern, Proxq, Record, Reply, Store, Upstream, get, on_every_store, pass, post};
 use proxq_protocol::JobStatus;
 
 /// Large enough to be told from everything else, small enough to lie in the database.
@@ -51,6 +51,13 @@ async fn stopped_after(store: Store, answer: Answer) -> (Proxq, Upstream, Job) {
     (proxq, upstream, job)
 }
 
+/// What `proxq check --store` says of a stopped server's folder.
+async fn checked(proxq: &Proxq) -> Exit {
+    let data_dir = proxq.data_dir().display().to_string();
+    let arguments = ["check", "--store", "--upstream", "http://127.0.0.1:1", "--data-dir", &data_dir];
+    Launch::new(proxq.folder()).args(arguments).to_exit().await
+}
+
 /// The content is refused, and the log names the job and the request.
 async fn is_corrupt(proxq: &mut Proxq, job: &Job) {
     let id = job.id.to_string();
@@ -69,6 +76,21 @@ async fn is_corrupt(proxq: &mut Proxq, job: &Job) {
 }
 
 on_every_store! {
+    async fn check_store_says_that_all_is_as_it_was_written(store: Store) {
+        let (proxq, _upstream, _job) = stopped_after(store, Answer::status(200).body(INLINE)).await;
+        let exit = checked(&proxq).await;
+        assert_eq!(exit.code, Some(0), "{}{}", exit.output, exit.log);
+        assert!(exit.output.contains("as it was written"), "{}", exit.output);
+    }
+
+    async fn check_store_names_the_job_that_is_damaged(store: Store) {
+        let (proxq, _upstream, job) = stopped_after(store, Answer::status(200).body(INLINE)).await;
+        damage(&proxq, INLINE.as_bytes());
+        let exit = checked(&proxq).await;
+        assert_eq!(exit.code, Some(1), "{}{}", exit.output, exit.log);
+        assert!(exit.output.contains(&job.id.to_string()), "{}", exit.output);
+    }
+
     async fn a_damaged_large_response_is_never_served(store: Store) {
         let pattern = Pattern::new(1, 200_000);
         let (mut proxq, _upstream, job) = stopped_after(store, Answer::status(200).pattern(pattern)).await;

@@ -87,6 +87,12 @@ impl Embedded {
     async fn alter(&self, sql: impl Into<String>) {
         self.store.writer.outbox.run(Sql(sql.into())).await.unwrap();
     }
+
+    /// Upkeep, and what the writer does about its log after that.
+    async fn keep_up(&self) {
+        self.store.upkeep().await.unwrap();
+        self.alter("").await; // in its turn
+    }
 }
 
 /// Bytes as SQL writes them.

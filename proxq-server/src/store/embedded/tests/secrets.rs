@@ -74,8 +74,7 @@ async fn a_completed_jobs_secrets_are_nowhere_on_disk() {
     kept.extend(submit_many(&embedded, 300..350).await.into_values());
 
     time.advance(Duration::from_secs(1));
-    store.upkeep().await.unwrap(); // finds the log left alone, and empties it before it does anything else
-    store.upkeep().await.unwrap();
+    embedded.keep_up().await;
     let log = embedded.folder.path().join("jobs.sqlite3-wal");
     assert_eq!(log.metadata().unwrap().len(), 0, "the log is empty");
     assert_eq!(in_files(embedded.folder.path(), secrets.values()), Vec::<&String>::new());
@@ -85,13 +84,12 @@ async fn a_completed_jobs_secrets_are_nowhere_on_disk() {
 #[tokio::test]
 async fn a_busy_log_is_emptied_now_and_then() {
     let embedded = embedded().await;
-    let (store, time) = (&embedded.store, embedded.time);
+    let time = embedded.time;
     let log = embedded.folder.path().join("jobs.sqlite3-wal");
     let mut emptied_at = Vec::new();
     for second in 0..45 {
         submit_many(&embedded, second..second + 1).await;
-        store.upkeep().await.unwrap();
-        store.upkeep().await.unwrap(); // is done after what the first may have begun
+        embedded.keep_up().await;
         if log.metadata().unwrap().len() == 0 {
             emptied_at.push(second);
         }

@@ -1,0 +1,234 @@
+//! The thread's work: batches of steps, and the log.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::mpsc;
+
+use super::super::Shared;
+use super::super::folder::Folder;
+use super::super::signals::lock;
+use super::super::steps::{ReclaimLeftovers, Recover, Unsettled};
+use super::outbox::{Envelope, Failure, Message, Waiting};
+use super::{Books, Step, Tx};
+use crate::clock::Timestamp;
+use crate::store::{BATCH_LIMIT, RECLAIM_AFTER_OUTAGE, StoreError};
+
+/// The most steps that share a transaction.
+const BATCH_STEPS: usize = 256;
+
+/// How long the log must have been left alone before it is emptied into the database.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// How long the log may keep what was erased while there is always something to write.
+const LOG_EMPTIED_EVERY: Duration = Duration::from_secs(30);
+
+/// How long a statement waits for another program that has the database open.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The thread's own things.
+#[derive(Debug)]
+pub(super) struct Desk {
+    connection: Connection,
+    books: Books,
+    shared: Arc<Shared>,
+    /// Since when transactions have been written without a failure.
+    answering_since: Timestamp,
+    last_write: Timestamp,
+    /// When the log was emptied last; `None` while it is empty.
+    log_filled_since: Option<Timestamp>,
+    closing: Arc<AtomicBool>,
+    _folder: Folder,
+}
+
+impl Desk {
+    pub(super) fn new(
+        connection: Connection,
+        folder: Folder,
+        shared: Arc<Shared>,
+        closing: Arc<AtomicBool>,
+    ) -> rusqlite::Result<Self> {
+        let now = shared.clock.steady();
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        Ok(Self {
+            books: Books::load(&connection)?,
+            connection,
+            shared,
+            answering_since: now.before(RECLAIM_AFTER_OUTAGE), // a clean start is not an outage
+            last_write: now,
+            log_filled_since: Some(now), // the last run may have left a log
+            closing,
+            _folder: folder,
+        })
+    }
+
+    /// Puts in order what the last run left.
+    pub(super) fn recover(&mut self) -> Result<(), StoreError> {
+        self.run_now(Recover)?;
+        let mut reclaimed = 0;
+        loop {
+            let batch = self.run_now(ReclaimLeftovers)?;
+            reclaimed += batch;
+            if batch < BATCH_LIMIT {
+                break;
+            }
+        }
+        if reclaimed > 0 {
+            tracing::info!(jobs = reclaimed, "jobs that the last run was working on are taken over");
+        }
+        Ok(())
+    }
+
+    fn run_now<S: Step>(&mut self, step: S) -> Result<S::Output, StoreError> {
+        let (envelope, mut answer) = Envelope::new(step);
+        self.process(&mut vec![envelope]);
+        answer.try_recv().expect("every step that was processed is answered")
+    }
+
+    /// Works until nobody can ask for anything any more.
+    pub(super) fn work(mut self, mut inbox: mpsc::Receiver<Message>) {
+        let mut batch: Vec<Box<dyn Waiting>> = Vec::with_capacity(BATCH_STEPS);
+        while let Some(message) = inbox.blocking_recv() {
+            if self.closing.load(Ordering::Acquire) {
+                inbox.close(); // what is in it is still received
+            }
+            let mut next = Some(message);
+            while let Some(message) = next {
+                match message {
+                    Message::Step(step) => batch.push(step),
+                    Message::LookAround => {}
+                }
+                next = (batch.len() < BATCH_STEPS).then(|| inbox.try_recv().ok()).flatten();
+            }
+            self.give_back(&mut batch);
+            self.process(&mut batch);
+            self.tend_log();
+        }
+        self.empty_log();
+    }
+
+    /// Adds the release of leases whose workers were gone when they were handed out.
+    fn give_back(&self, batch: &mut Vec<Box<dyn Waiting>>) {
+        let leases = std::mem::take(&mut *lock(&self.shared.given_back));
+        if !leases.is_empty() {
+            batch.push(Envelope::new(Unsettled { leases }).0);
+        }
+    }
+
+    /// Does the steps and answers them.
+    fn process(&mut self, batch: &mut Vec<Box<dyn Waiting>>) {
+        match self.transact(batch) {
+            Ok(()) => batch.drain(..).for_each(|step| step.answer(None)),
+            Err(failure) if failure.is_of_one_step() && batch.len() > 1 => {
+                for step in batch.drain(..) {
+                    let mut alone = [step];
+                    let failure = self.transact(&mut alone).err();
+                    let [step] = alone;
+                    step.answer(failure.as_ref());
+                }
+            }
+            Err(failure) => batch.drain(..).for_each(|step| step.answer(Some(&failure))),
+        }
+    }
+
+    /// Does the steps in one transaction and tells what there is to tell.
+    fn transact(&mut self, batch: &mut [Box<dyn Waiting>]) -> Result<(), Failure> {
+        let now = self.shared.clock.steady();
+        let changes_before = self.connection.total_changes();
+        match self.write(batch, now) {
+            Ok(()) => {
+                let wrote = self.connection.total_changes() != changes_before;
+                self.committed(now, wrote, batch.len());
+                Ok(())
+            }
+            Err(failure) => {
+                self.rolled_back(&failure);
+                Err(failure)
+            }
+        }
+    }
+
+    fn write(&mut self, batch: &mut [Box<dyn Waiting>], now: Timestamp) -> Result<(), Failure> {
+        let before = |source| Failure { source: Arc::new(source), may_be_done: false };
+        let statement = |sql| self.connection.prepare_cached(sql).and_then(|mut statement| statement.execute(()));
+        statement("BEGIN IMMEDIATE").map_err(before)?;
+        let health = &self.shared.health;
+        let mut tx = Tx {
+            connection: &self.connection,
+            shared: &self.shared,
+            books: &mut self.books,
+            now,
+            wall: self.shared.clock.wall(),
+            may_reclaim: !health.is_failing() && now >= self.answering_since.after(RECLAIM_AFTER_OUTAGE),
+        };
+        for step in batch {
+            step.run(&mut tx).map_err(before)?;
+        }
+        statement("COMMIT").map_err(|source| Failure { source: Arc::new(source), may_be_done: true })?;
+        Ok(())
+    }
+
+    fn committed(&mut self, now: Timestamp, wrote: bool, steps: usize) {
+        let health = &self.shared.health;
+        health.steps.fetch_add(steps as u64, Ordering::Relaxed);
+        if wrote {
+            health.commits.fetch_add(1, Ordering::Relaxed);
+            self.last_write = now;
+            self.log_filled_since.get_or_insert(now);
+            if health.failing.swap(false, Ordering::AcqRel) {
+                self.answering_since = now;
+                tracing::info!("store works again");
+            }
+        }
+        self.books.vault.commit();
+        for effect in self.books.effects.drain(..) {
+            self.shared.signals.apply(effect);
+        }
+    }
+
+    fn rolled_back(&mut self, failure: &Failure) {
+        // SQLite ends the transaction by itself after some failures.
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(error = &error as &dyn std::error::Error, "store could not roll back");
+        }
+        self.books.vault.roll_back();
+        self.books.effects.clear();
+        self.books.empty_log = false;
+        if !failure.is_of_one_step() && !self.shared.health.failing.swap(true, Ordering::AcqRel) {
+            tracing::error!(error = &*failure.source as &dyn std::error::Error, "store cannot write");
+        }
+    }
+
+    /// Empties the log when upkeep asked for it and it is time.
+    fn tend_log(&mut self) {
+        if !std::mem::take(&mut self.books.empty_log) {
+            return;
+        }
+        let Some(filled_since) = self.log_filled_since else { return };
+        let now = self.shared.clock.steady();
+        if now.since(self.last_write) >= IDLE || now.since(filled_since) >= LOG_EMPTIED_EVERY {
+            self.empty_log();
+        }
+    }
+
+    /// Copies the log into the database and cuts it to nothing: what was erased is then gone from both.
+    fn empty_log(&mut self) {
+        match truncate_log(&self.connection) {
+            Ok(true) => self.log_filled_since = None,
+            Ok(false) => {} // somebody reads; the next tick tries again
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "store could not empty its log"),
+        }
+    }
+}
+
+/// Gives whether the log is empty now. Does not wait for those who read.
+fn truncate_log(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.busy_timeout(Duration::ZERO)?;
+    let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(busy == 0)
+}

@@ -1,0 +1,132 @@
+//! How a step gets to the thread, and its outcome back.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rusqlite::ErrorCode;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Step, StepError, Tx};
+use crate::store::StoreError;
+
+/// Steps that may wait for the thread; who comes later waits to be let in.
+const QUEUE_STEPS: usize = 1_024;
+
+/// The way to the thread.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Outbox(mpsc::Sender<Message>);
+
+#[derive(Debug)]
+pub(super) enum Message {
+    Step(Box<dyn Waiting>),
+    /// Leases were given back, or the store is closing.
+    LookAround,
+}
+
+impl Outbox {
+    /// The way, and where it ends.
+    pub(super) fn new() -> (Self, mpsc::Receiver<Message>) {
+        let (sender, inbox) = mpsc::channel(QUEUE_STEPS);
+        (Self(sender), inbox)
+    }
+
+    /// Has a step done. Given up while it waits, it may be done all the same.
+    pub(in super::super) async fn run<S: Step>(&self, step: S) -> Result<S::Output, StoreError> {
+        let (envelope, answer) = Envelope::new(step);
+        self.0.send(Message::Step(envelope)).await.map_err(|_| StoreError::Closed)?;
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Has a step done, from a thread that may block.
+    pub(in super::super) fn run_blocking<S: Step>(&self, step: S) -> Result<S::Output, StoreError> {
+        let (envelope, answer) = Envelope::new(step);
+        self.0.blocking_send(Message::Step(envelope)).map_err(|_| StoreError::Closed)?;
+        answer.blocking_recv().unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Whether the thread takes steps.
+    pub(in super::super) fn is_open(&self) -> Result<(), StoreError> {
+        if self.0.is_closed() { Err(StoreError::Closed) } else { Ok(()) }
+    }
+
+    /// Has the thread look at what is shared with it. Where there is no room to say so, it is awake anyway.
+    pub(in super::super) fn look_around(&self) {
+        let _awake = self.0.try_send(Message::LookAround);
+    }
+}
+
+/// A step and whoever waits for it.
+pub(super) trait Waiting: fmt::Debug + Send {
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), rusqlite::Error>;
+
+    /// Answers with what the step gave, or with why nothing was committed.
+    fn answer(self: Box<Self>, failure: Option<&Failure>);
+}
+
+#[derive(Debug)]
+pub(super) struct Envelope<S: Step> {
+    step: S,
+    outcome: Option<Result<S::Output, StoreError>>,
+    reply: oneshot::Sender<Result<S::Output, StoreError>>,
+}
+
+impl<S: Step> Envelope<S> {
+    /// A step, and where its outcome comes out.
+    pub(super) fn new(step: S) -> (Box<Self>, oneshot::Receiver<Result<S::Output, StoreError>>) {
+        let (reply, answer) = oneshot::channel();
+        (Box::new(Self { step, outcome: None, reply }), answer)
+    }
+}
+
+impl<S: Step> Waiting for Envelope<S> {
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), rusqlite::Error> {
+        self.outcome = Some(match self.step.run(tx) {
+            Ok(output) => Ok(output),
+            Err(StepError::Refused(refusal)) => Err(refusal),
+            Err(StepError::Database(error)) => return Err(error),
+        });
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, failure: Option<&Failure>) {
+        let outcome = match failure {
+            Some(failure) => Err(failure.to_store_error()),
+            None => self.outcome.expect("a step was run before its transaction was committed"),
+        };
+        let _nobody_waits = self.reply.send(outcome);
+    }
+}
+
+/// A transaction that was not committed, or not for sure.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) source: Arc<rusqlite::Error>,
+    pub(super) may_be_done: bool,
+}
+
+impl Failure {
+    fn to_store_error(&self) -> StoreError {
+        let source = Box::new(Arc::clone(&self.source));
+        match self.source.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => StoreError::Full { source },
+            _ => StoreError::Unavailable { may_be_done: self.may_be_done, source },
+        }
+    }
+
+    /// Whether the cause lies in one of the steps, so that the others may succeed without it.
+    pub(super) fn is_of_one_step(&self) -> bool {
+        let environment = matches!(
+            self.source.sqlite_error_code(),
+            Some(
+                ErrorCode::DiskFull
+                    | ErrorCode::SystemIoFailure
+                    | ErrorCode::CannotOpen
+                    | ErrorCode::DatabaseBusy
+                    | ErrorCode::DatabaseLocked
+                    | ErrorCode::OutOfMemory
+                    | ErrorCode::ReadOnly
+            )
+        );
+        !environment && !self.may_be_done
+    }
+}
