@@ -12,8 +12,8 @@ LLVM_COV_VERSION := 0.9.1
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
-dep: ## install what the tests need beside Rust (Python and httpbin)
-	tests/httpbin.sh
+dep: ## install what the tests need beside Rust (curl, Python, httpbin)
+	tests/dep.sh
 
 lint: ## format, clippy and rustdoc, warnings denied; licences, bans and sources of all dependencies
 	$(CARGO) fmt --all --check

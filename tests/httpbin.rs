@@ -1,6 +1,6 @@
 //! httpbin under gunicorn, asked directly and through the queue: the answers are the same, byte for byte.
 //!
-//! Needs `tests/.venv`, which `tests/httpbin.sh` makes.
+//! Needs `tests/.venv`, which `make dep` makes.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,7 +18,7 @@ struct Httpbin {
 impl Httpbin {
     async fn start() -> Self {
         let gunicorn = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/gunicorn");
-        assert!(gunicorn.exists(), "{} is missing: run tests/httpbin.sh first", gunicorn.display());
+        assert!(gunicorn.exists(), "{} is missing: run `make dep` first", gunicorn.display());
         let mut command = Command::new(gunicorn);
         command.args(["--bind", "127.0.0.1:0", "--threads", "8", "--keep-alive", "2", "httpbin:app"]);
         let mut server = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("gunicorn starts");
