@@ -4,7 +4,9 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use harness::{Answer, Exit, Gate, Job, Launch, Pattern, Proxq, Record, Reply, Store, Upstream, get, on_every_store, pass, post};
+use harness::{
+    Answer, Exit, Gate, Job, Launch, Pattern, Proxq, Record, Reply, Store, Upstream, get, on_every_store, pass, post,
+};
 use proxq_protocol::JobStatus;
 
 /// Large enough to be told from everything else, small enough to lie in the database.

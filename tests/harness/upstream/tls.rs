@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::Transport;
+use super::serve::Transport;
 
 /// The authority's certificate, in a file for whoever should trust it, and the client's that it vouches for.
 #[derive(Debug)]
