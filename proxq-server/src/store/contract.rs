@@ -57,6 +57,7 @@ macro_rules! keeps_the_contract {
             // leasing
             jobs_are_leased_oldest_first
             no_more_are_leased_than_asked_for
+            a_worker_that_asks_for_very_many_gets_a_batch
             a_leased_job_is_not_leased_again
             concurrent_workers_never_get_the_same_job
             queues_do_not_mix

@@ -30,8 +30,8 @@ use self::steps::{Cancel, LeaseJobs, Probe, Renew, RetryFailed, Settle, Submit, 
 pub use self::verify::{Finding, verify};
 use self::writer::{Health, Writer};
 use super::{
-    BlobStream, BlobWriter, Content, Deployment, JobPage, JobStore, JobWatch, Lease, LeasedJob, NewJob, QueueStats,
-    Requeued, StoreError, Submitted, UPKEEP_EVERY, Upkept,
+    BATCH_LIMIT, BlobStream, BlobWriter, Content, Deployment, JobPage, JobStore, JobWatch, Lease, LeasedJob, NewJob,
+    QueueStats, Requeued, StoreError, Submitted, UPKEEP_EVERY, Upkept,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::config::{SecretHeaders, SyncMode};
@@ -179,7 +179,7 @@ impl EmbeddedStore {
             return Ok(());
         }
         let unheld = self.blobs.unheld().await?;
-        for blobs in unheld.chunks(super::BATCH_LIMIT) {
+        for blobs in unheld.chunks(BATCH_LIMIT) {
             let unreferred = self.writer.outbox.run(Unreferred { blobs: blobs.to_vec() }).await?;
             if !unreferred.is_empty() {
                 tracing::info!(blobs = unreferred.len(), "blobs that no job refers to are removed");
@@ -208,7 +208,7 @@ impl JobStore for EmbeddedStore {
     async fn lease(&self, queue: &QueueName, max: usize) -> Result<Vec<LeasedJob>, StoreError> {
         let step = LeaseJobs {
             queue: queue.as_str().to_owned(),
-            max,
+            max: max.min(BATCH_LIMIT),
             outbox: self.writer.outbox.clone(),
             shared: Arc::clone(&self.shared),
         };

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::store::{LEASE_TERM, RECLAIM_GRACE, RENEW_EVERY};
+use crate::store::{BATCH_LIMIT, LEASE_TERM, RECLAIM_GRACE, RENEW_EVERY};
 
 pub(in super::super) async fn jobs_are_leased_oldest_first(backend: &mut impl Backend) {
     let store = backend.store();
@@ -26,6 +26,25 @@ pub(in super::super) async fn no_more_are_leased_than_asked_for(backend: &mut im
     assert_eq!(lease_ids(store, 0).await, []);
     assert_eq!(lease_ids(store, 3).await.len(), 3);
     assert_eq!(store.stats(&queue()).await.unwrap().count(State::Pending), 2);
+}
+
+pub(in super::super) async fn a_worker_that_asks_for_very_many_gets_a_batch(backend: &mut impl Backend) {
+    let store = backend.store();
+    let ids = submitted_many(store, BATCH_LIMIT + 20).await;
+    let first = lease_ids(store, usize::MAX).await;
+    assert_eq!(first.len(), BATCH_LIMIT);
+    store.due(&queue()).await; // it is told that there is more
+    let second = lease_ids(store, usize::MAX).await;
+    assert_eq!([first, second].concat(), ids);
+}
+
+/// Submits jobs, one after another.
+async fn submitted_many(store: &dyn JobStore, count: usize) -> Vec<JobId> {
+    let mut ids = Vec::new();
+    for _ in 0..count {
+        ids.push(submitted(store).await);
+    }
+    ids
 }
 
 pub(in super::super) async fn a_leased_job_is_not_leased_again(backend: &mut impl Backend) {

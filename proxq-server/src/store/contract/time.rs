@@ -65,16 +65,27 @@ pub(in super::super) async fn upkeep_copes_with_more_than_a_batch(backend: &mut 
     futures_util::future::try_join_all(delayed).await.unwrap();
     backend.advance(Duration::from_secs(1)).await;
     assert_eq!(all_upkeep(store).await.woken, count);
-    let jobs = store.lease(&queue(), count).await.unwrap();
-    assert_eq!(jobs.len(), count);
+    assert_eq!(all_leased(store).await.len(), count);
     backend.advance(LEASE_LOST).await;
     assert_eq!(all_upkeep(store).await.reclaimed, count);
-    let jobs = store.lease(&queue(), count).await.unwrap();
+    let jobs = all_leased(store).await;
     let settled = jobs.iter().map(|job| store.settle(&job.lease, Verdict::Complete(response(200, "ok"))));
     futures_util::future::try_join_all(settled).await.unwrap();
     backend.advance(RETENTION).await;
     assert_eq!(all_upkeep(store).await.expired, count);
     assert_eq!(store.stats(&queue()).await.unwrap(), crate::store::QueueStats::default());
+}
+
+/// Leases until there is nothing left.
+pub(in super::super) async fn all_leased(store: &dyn JobStore) -> Vec<LeasedJob> {
+    let mut all = Vec::new();
+    loop {
+        let batch = store.lease(&queue(), BATCH_LIMIT).await.unwrap();
+        if batch.is_empty() {
+            return all;
+        }
+        all.extend(batch);
+    }
 }
 
 /// Upkeep until there is nothing left to do.

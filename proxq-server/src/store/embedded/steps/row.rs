@@ -43,19 +43,22 @@ pub(super) struct JobRow {
     progress: Bytes,
 }
 
-/// The columns that [`JobRow::read`] expects, of `jobs`.
-const COLUMNS: &str = "seq, id, queue, state, token, retention, secrets, progress";
+const BY_ID: &str = "SELECT seq, id, queue, state, token, retention, secrets, progress FROM jobs WHERE id = ?1";
+const BY_SEQ: &str = "SELECT seq, id, queue, state, token, retention, secrets, progress FROM jobs WHERE seq = ?1";
+
+const REMOVE: [&str; 3] =
+    ["DELETE FROM jobs WHERE seq = ?1", "DELETE FROM requests WHERE seq = ?1", "DELETE FROM results WHERE seq = ?1"];
 
 impl JobRow {
     /// The row of a job, if there is one.
     pub(super) fn of_job(tx: &Tx<'_>, id: JobId) -> rusqlite::Result<Option<Self>> {
-        let mut select = tx.connection.prepare_cached(&format!("SELECT {COLUMNS} FROM jobs WHERE id = ?1"))?;
+        let mut select = tx.connection.prepare_cached(BY_ID)?;
         select.query_row((id.as_bytes(),), |row| Self::read(tx, row)).optional()
     }
 
     /// The row with a number.
     pub(super) fn numbered(tx: &Tx<'_>, seq: i64) -> rusqlite::Result<Self> {
-        let mut select = tx.connection.prepare_cached(&format!("SELECT {COLUMNS} FROM jobs WHERE seq = ?1"))?;
+        let mut select = tx.connection.prepare_cached(BY_SEQ)?;
         select.query_row((seq,), |row| Self::read(tx, row))
     }
 
@@ -126,8 +129,8 @@ impl JobRow {
             .prepare_cached("DELETE FROM blobs WHERE seq = ?1 RETURNING id")?
             .query_map((self.seq,), |row| Ok(Uuid::from_bytes(row.get(0)?)))?
             .collect::<Result<_, _>>()?;
-        for table in ["jobs", "requests", "results"] {
-            tx.connection.prepare_cached(&format!("DELETE FROM {table} WHERE seq = ?1"))?.execute((self.seq,))?;
+        for table in REMOVE {
+            tx.connection.prepare_cached(table)?.execute((self.seq,))?;
         }
         Ok(blobs)
     }

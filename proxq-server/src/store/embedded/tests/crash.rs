@@ -5,7 +5,9 @@ use std::fs;
 use super::super::verify;
 use super::*;
 use crate::job::{Body, JobId, State, Verdict};
-use crate::store::contract::{found, job, job_in, leased, queue, response, retry_after, state_of, submitted};
+use crate::store::contract::{
+    all_leased, found, job, job_in, leased, queue, response, retry_after, state_of, submitted,
+};
 use crate::store::{Content, NewJob};
 
 /// What a `kill -9` would leave at this moment.
@@ -55,7 +57,7 @@ async fn many_lost_leases_are_taken_over_at_the_start() {
     let embedded = embedded().await;
     let submissions = (0..250).map(|_| embedded.store.submit(job()));
     futures_util::future::try_join_all(submissions).await.unwrap();
-    assert_eq!(embedded.store.lease(&queue(), 250).await.unwrap().len(), 250);
+    assert_eq!(all_leased(&embedded.store).await.len(), 250);
     let remains = remains(&embedded);
     let store = open(remains.path(), embedded.time).unwrap();
     assert_eq!(store.stats(&queue()).await.unwrap().count(State::Pending), 250);

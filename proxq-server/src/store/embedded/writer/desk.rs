@@ -90,11 +90,15 @@ impl Desk {
     /// Works until nobody can ask for anything any more.
     pub(super) fn work(mut self, mut inbox: mpsc::Receiver<Message>) {
         let mut batch: Vec<Box<dyn Waiting>> = Vec::with_capacity(BATCH_STEPS);
-        while let Some(message) = inbox.blocking_recv() {
+        loop {
+            // Looked at before every wait: what wakes for it may have been taken along with a batch.
             if self.closing.load(Ordering::Acquire) {
                 inbox.close(); // what is in it is still received
             }
-            let mut next = Some(message);
+            let mut next = inbox.blocking_recv();
+            if next.is_none() {
+                break;
+            }
             while let Some(message) = next {
                 match message {
                     Message::Step(step) => batch.push(step),
@@ -103,8 +107,10 @@ impl Desk {
                 next = (batch.len() < BATCH_STEPS).then(|| inbox.try_recv().ok()).flatten();
             }
             self.give_back(&mut batch);
-            self.process(&mut batch);
-            self.tend_log();
+            if !batch.is_empty() {
+                self.process(&mut batch);
+                self.tend_log();
+            }
         }
         self.empty_log();
     }
