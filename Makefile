@@ -5,6 +5,8 @@ SHELL := /bin/bash
 CARGO ?= cargo
 DENY_VERSION := 0.20.2
 LLVM_COV_VERSION := 0.9.1
+# End-to-end tests wait more than they compute.
+TEST_THREADS ?= 8
 
 .DEFAULT_GOAL := help
 .PHONY: help run dep lint test test-coverage ci
@@ -24,7 +26,7 @@ lint: ## format, clippy and rustdoc, warnings denied; licences, bans and sources
 
 test: dep ## unit, property, contract, end-to-end, documentation and example tests
 	$(CARGO) build --workspace --all-targets --locked
-	$(CARGO) test --workspace --locked
+	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --workspace --locked
 
 test-coverage: dep ## the same with a report of line coverage; fails below 90 % of the library crates
 	command -v cargo-llvm-cov >/dev/null || $(CARGO) install --quiet --locked cargo-llvm-cov@$(LLVM_COV_VERSION)

@@ -21,7 +21,7 @@ const APPLICATION_ID: i32 = 0x7072_7871;
 
 /// `jobs` is small and changes at every step; bodies and facts lie apart, so that a step does not copy them.
 ///
-/// Instants are milliseconds of the store's clock. Numbers of `state` are [`super::states`]'s. `due` is since when, or
+/// Instants are milliseconds of the store's clock. Numbers of `state` are [`super::steps::state`]'s. `due` is since when, or
 /// from when on, a worker may take the job. A lease's `token` is never given twice. `secrets` names a row of `vault`.
 ///
 /// Rows of `vault` are never deleted, only overwritten by as many bytes: they never move, so that an erased secret
