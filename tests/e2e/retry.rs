@@ -267,6 +267,14 @@ on_every_store! {
         assert_eq!(reply.head.values("x-199"), ["x".repeat(500)]);
     }
 
+    async fn an_answer_is_heard_although_the_upstream_hung_up_on_a_large_body(proxq: Proxq, upstream: Upstream) {
+        upstream.always(Answer::status(413).body("too much").early().close());
+        for _ in 0..10 {
+            let reply = proxq.through_queue(post("/x").pattern(Pattern::new(3, 4 << 20))).await;
+            assert_eq!((reply.status, reply.text().as_str()), (413, "too much"));
+        }
+    }
+
     async fn an_idle_upstream_connection_is_dropped_after_four_seconds(proxq: Proxq, upstream: Upstream) {
         proxq.through_queue(get("/x")).await;
         let begin = Instant::now();
