@@ -91,7 +91,6 @@ impl Surface {
             job.id = tracing::field::Empty,
             bypass = tracing::field::Empty,
         );
-        let draining = self.draining.is_cancelled();
         let arrival = Arrival { head, body, peer, request_id: request_id.clone() };
         let answered = AssertUnwindSafe(self.dispatch(arrival)).catch_unwind().instrument(span.clone()).await;
         let _entered = span.entered();
@@ -107,7 +106,7 @@ impl Surface {
         if reply::is_own(&response) {
             response.headers_mut().insert(HeaderName::from_static(proxq::REQUEST_ID), request_id);
         }
-        if draining {
+        if self.draining.is_cancelled() {
             response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
         }
         tracing::info!(status = response.status().as_u16(), elapsed_ms, "request answered");
