@@ -117,14 +117,12 @@ impl Surface {
         let path = arrival.head.uri.path();
         let problem = malformed(&arrival.head).or_else(|| path::climbs(path).then(Problem::bad_path));
         if let Some(problem) = problem {
-            self.intake.discard_unread(&arrival.head.headers, arrival.body);
-            return Some(problem.into_response());
+            return Some(self.intake.answer_unread(&arrival.head.headers, arrival.body, problem.into_response()));
         }
         if self.config.jobs_path.matches(path) {
             let Arrival { head, body, .. } = arrival;
             let response = self.jobs_api.handle(&head).await;
-            self.intake.discard_unread(&head.headers, body);
-            return Some(response);
+            return Some(self.intake.answer_unread(&head.headers, body, response));
         }
         self.intake.handle(arrival).await
     }
