@@ -2,6 +2,7 @@
 //! its unread body, or why there is none and how far it got. What to make of that is the worker's affair.
 
 mod client;
+mod connection;
 mod error;
 pub(crate) mod headers;
 pub(crate) mod target;

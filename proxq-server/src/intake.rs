@@ -13,10 +13,10 @@ use backon::{ExponentialBuilder, Retryable};
 use http::header::{self, HeaderMap};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
 
-use self::body::{ReceiveError, ReceivedBody, discard, receive};
+use self::body::{DISCARD_LIMIT_BYTES, ReceiveError, ReceivedBody, discard, receive};
 use self::control::Controls;
 use crate::admit::{Admission, admit};
 use crate::clock::Clock;
@@ -72,8 +72,7 @@ impl Intake {
         let plan = match self.plan(&head, peer, &request_id) {
             Ok(plan) => plan,
             Err(problem) => {
-                self.discard_unread(&head.headers, body);
-                return Some(problem.into_response());
+                return Some(self.answer_unread(&head.headers, body, problem.into_response()));
             }
         };
         let received = match receive(body, plan.length, &self.config, &*self.store).await {
@@ -84,8 +83,7 @@ impl Intake {
             }
             Err(ReceiveError::Store { error, unread }) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "store a request's body");
-                self.discard_unread(&head.headers, unread);
-                return Some(Problem::store(&error).into_response());
+                return Some(self.answer_unread(&head.headers, unread, Problem::store(&error).into_response()));
             }
         };
         Some(match self.submit(plan, received).await {
@@ -222,11 +220,22 @@ impl Intake {
 
     /// Lets a client that is still sending see the answer, within bounds (RFC 9112 §9.6).
     ///
-    /// Not one that waits for a `100 Continue`: reading would send it.
-    pub(crate) fn discard_unread(&self, headers: &HeaderMap, body: Incoming) {
-        if !headers.contains_key(header::EXPECT) {
+    /// Not one that waits for a `100 Continue`: reading would send it. Where the rest of the body will not be read, the
+    /// connection cannot be used again, and the answer says so.
+    pub(crate) fn answer_unread(
+        &self,
+        headers: &HeaderMap,
+        body: Incoming,
+        mut answer: Response<ReplyBody>,
+    ) -> Response<ReplyBody> {
+        let waits = headers.contains_key(header::EXPECT);
+        if (waits && !body.is_end_stream()) || body.size_hint().lower() > DISCARD_LIMIT_BYTES {
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if !waits {
             self.tasks.spawn(discard(body));
         }
+        answer
     }
 }
 

@@ -74,10 +74,17 @@ impl JobsApi {
             Content::Unknown => Err(unknown_job(id)),
             Content::NotReady => Err(Problem::not_ready()),
             Content::Failed { error } => Err(Problem::job_failed(&error)),
-            Content::Ready(response) => {
-                content::replay(response, method, &*self.store).await.map_err(|error| store_problem(id, &error))
-            }
+            Content::Ready(response) => match content::replay(response, method, &*self.store).await {
+                // A blob goes with its job: one that was cancelled or dropped since the look is gone, not damaged.
+                Err(StoreError::CorruptBlob { .. }) if self.is_gone(id).await? => Err(unknown_job(id)),
+                replayed => replayed.map_err(|error| store_problem(id, &error)),
+            },
         }
+    }
+
+    async fn is_gone(&self, id: JobId) -> Result<bool, Problem> {
+        let job = self.store.get(id).await.map_err(|error| store_problem(id, &error))?;
+        Ok(job.is_none())
     }
 
     async fn cancel(&self, id: JobId) -> Result<Response<Body>, Problem> {

@@ -91,7 +91,6 @@ impl Surface {
             job.id = tracing::field::Empty,
             bypass = tracing::field::Empty,
         );
-        let draining = self.draining.is_cancelled();
         let arrival = Arrival { head, body, peer, request_id: request_id.clone() };
         let answered = AssertUnwindSafe(self.dispatch(arrival)).catch_unwind().instrument(span.clone()).await;
         let _entered = span.entered();
@@ -107,7 +106,7 @@ impl Surface {
         if reply::is_own(&response) {
             response.headers_mut().insert(HeaderName::from_static(proxq::REQUEST_ID), request_id);
         }
-        if draining {
+        if self.draining.is_cancelled() {
             response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
         }
         tracing::info!(status = response.status().as_u16(), elapsed_ms, "request answered");
@@ -118,14 +117,12 @@ impl Surface {
         let path = arrival.head.uri.path();
         let problem = malformed(&arrival.head).or_else(|| path::climbs(path).then(Problem::bad_path));
         if let Some(problem) = problem {
-            self.intake.discard_unread(&arrival.head.headers, arrival.body);
-            return Some(problem.into_response());
+            return Some(self.intake.answer_unread(&arrival.head.headers, arrival.body, problem.into_response()));
         }
         if self.config.jobs_path.matches(path) {
             let Arrival { head, body, .. } = arrival;
             let response = self.jobs_api.handle(&head).await;
-            self.intake.discard_unread(&head.headers, body);
-            return Some(response);
+            return Some(self.intake.answer_unread(&head.headers, body, response));
         }
         self.intake.handle(arrival).await
     }

@@ -118,4 +118,23 @@ on_every_store! {
         gone(&proxq, &cancelled).await;
         assert_eq!(upstream.deliveries(cancelled.id), 0);
     }
+
+    async fn whoever_asks_for_content_while_it_is_deleted_gets_it_or_is_told_that_it_is_gone(store: Store) {
+        let upstream = Upstream::start().await;
+        upstream.always(Answer::status(200).body(vec![b'x'; 10_000]));
+        let proxq = Proxq::start(store.config_for(&upstream).set("inlineBodyLimit", 1000)).await;
+        for _ in 0..60 {
+            let job = proxq.submit(get("/x")).await;
+            proxq.settled(&job).await;
+            let content = format!("{}/content", job.location);
+            let ask = || proxq.send(get(&content));
+            let replies = tokio::join!(ask(), ask(), proxq.cancel(&job), ask(), ask());
+            for reply in [replies.0, replies.1, replies.3, replies.4] {
+                match reply.status {
+                    200 => assert_eq!(reply.body.len(), 10_000),
+                    _ => reply.refused(404, "NOT_FOUND"),
+                }
+            }
+        }
+    }
 }

@@ -74,7 +74,9 @@ on_every_store! {
         let (proxq, _upstream) = with_body_limit(store, 1000).await;
         let mut wire = proxq.wire().await;
         wire.send("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 10000000\r\n\r\n").await;
-        wire.reply().await.refused(413, "BODY_TOO_LARGE");
+        let reply = wire.reply().await;
+        reply.refused(413, "BODY_TOO_LARGE");
+        assert_eq!(reply.header("connection").as_deref(), Some("close"), "it cannot be used again: {reply}");
         let mut sent = 0;
         while sent < 10_000_000 && wire.try_send(vec![b'x'; 64 << 10]).await.is_ok() {
             sent += 64 << 10;
@@ -93,8 +95,23 @@ on_every_store! {
                 "POST {target} HTTP/1.1\r\nHost: h\r\n{header}Content-Length: 1001\r\nExpect: 100-continue\r\n\r\n"
             );
             wire.send(head).await;
-            assert_eq!(wire.reply().await.status, status, "{target} {header}");
+            let reply = wire.reply().await;
+            assert_eq!(reply.status, status, "{target} {header}");
+            assert_eq!(reply.header("connection").as_deref(), Some("close"), "the body is not read: {reply}");
+            wire.closed().await;
         }
+    }
+
+    async fn a_connection_lives_on_after_a_small_refused_body(store: Store) {
+        let (proxq, _upstream) = with_body_limit(store, 1000).await;
+        let mut wire = proxq.wire().await;
+        wire.send("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 2000\r\n\r\n").await;
+        let reply = wire.reply().await;
+        assert_eq!((reply.status, reply.header("connection")), (413, None), "{reply}");
+        wire.send(vec![b'x'; 2000]).await;
+        wire.send("GET /__jobs/healthz HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n\r\n").await;
+        let reply = wire.reply().await;
+        assert_eq!((reply.status, reply.header("connection")), (200, None), "there is no body to wait for: {reply}");
     }
 
     async fn a_head_that_is_too_large_is_refused(store: Store) {

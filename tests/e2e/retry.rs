@@ -207,7 +207,7 @@ on_every_store! {
             let (status, ..) = ends(store, failure).await;
             let error = status.error.expect("a failed job says why");
             assert!(error.starts_with("forward request: "), "{error}");
-            for no in ["\n", "hidden", ".rs", "::", "{", "hyper", "Error("] {
+            for no in ["\n", "hidden", ".rs", "::", "{", "hyper", "Error(", "error reading a body"] {
                 assert!(!error.contains(no), "{no:?} in {error:?}");
             }
         }
@@ -265,6 +265,14 @@ on_every_store! {
         upstream.always(answer);
         let reply = proxq.through_queue(get("/x")).await;
         assert_eq!(reply.head.values("x-199"), ["x".repeat(500)]);
+    }
+
+    async fn an_answer_is_heard_although_the_upstream_hung_up_on_a_large_body(proxq: Proxq, upstream: Upstream) {
+        upstream.always(Answer::status(413).body("too much").early().close());
+        for _ in 0..10 {
+            let reply = proxq.through_queue(post("/x").pattern(Pattern::new(3, 4 << 20))).await;
+            assert_eq!((reply.status, reply.text().as_str()), (413, "too much"));
+        }
     }
 
     async fn an_idle_upstream_connection_is_dropped_after_four_seconds(proxq: Proxq, upstream: Upstream) {

@@ -102,6 +102,9 @@ on_every_store! {
         });
         assert_eq!(status.json()["status"], "running");
         content.refused(404, "NOT_READY");
+        for reply in [status, content] {
+            assert_eq!(reply.header("connection").as_deref(), Some("close"), "{reply}");
+        }
         assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
         gate.open();
         assert_eq!(proxq.exit_code().await, Some(0));

@@ -9,6 +9,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use super::connection::Connector;
 use super::error::ForwardError;
 use super::tls::{self, TlsFileError};
 use super::{Repeatable, RequestBody};
@@ -26,7 +27,7 @@ const MAX_RESPONSE_HEADERS: usize = 512;
 /// The largest response head, and the read buffer's limit.
 const MAX_RESPONSE_HEAD_BYTES: usize = 256 * 1024;
 
-type Pool = Client<HttpsConnector<HttpConnector>, RequestBody>;
+type Pool = Client<HttpsConnector<Connector>, RequestBody>;
 
 /// The connections to one upstream, in one pool for requests that may be sent twice and one for those that may not.
 #[derive(Clone, Debug)]
@@ -43,6 +44,7 @@ impl UpstreamClient {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
+        let tcp = Connector::new(tcp);
         let connector = match host {
             HostHeader::Upstream => schemes.enable_all_versions().wrap_connector(tcp),
             // HTTP/2 takes its `:authority` from the URL, so only HTTP/1.1 can name another host.
@@ -69,7 +71,7 @@ impl UpstreamClient {
     }
 }
 
-fn pool(connector: HttpsConnector<HttpConnector>, idle_limit: Duration) -> Pool {
+fn pool(connector: HttpsConnector<Connector>, idle_limit: Duration) -> Pool {
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())

@@ -90,10 +90,11 @@ pub fn chain(error: &(dyn StdError + 'static)) -> String {
 }
 
 /// What the HTTP library says between the step and its cause.
-const NOISE: [&str; 5] = [
+const NOISE: [&str; 6] = [
     "client error (Connect)",
     "client error (SendRequest)",
     "client error (Canceled)",
     "tcp connect error",
     "connection error",
+    "error reading a body from connection",
 ];

@@ -137,7 +137,8 @@ pub(crate) fn outgoing(mut headers: HeaderMap, hop: &Hop<'_>) -> Outgoing {
     }
     let via = format!("{} {}", version_number(hop.version), hop.via_name);
     added.insert(header::VIA, joined(&take_all(&mut headers, &header::VIA), via.as_bytes()));
-    if !headers.contains_key(proxq::REQUEST_ID) {
+    if headers.get(proxq::REQUEST_ID).is_none_or(HeaderValue::is_empty) {
+        headers.remove(proxq::REQUEST_ID);
         added.insert(proxq::REQUEST_ID, hop.request_id.clone());
     }
     Outgoing { from_client: headers, added, client, distrusted }
@@ -315,7 +316,11 @@ mod tests {
         assert_eq!(text(&sent.added, "via"), ["1.0 fred, 1.1 edge"]);
         assert_eq!(text(&sent.from_client, "x-request-id"), ["own"]);
         assert!(!sent.added.contains_key("x-request-id") && !sent.from_client.contains_key("expect"));
-        assert_eq!(text(&sent_by("127.0.0.1", &[], &[]).added, "x-request-id"), ["made"]);
+        for fields in [&[][..], &[("x-request-id", "")]] {
+            let sent = sent_by("127.0.0.1", &[], fields);
+            assert_eq!(text(&sent.added, "x-request-id"), ["made"]);
+            assert!(!sent.from_client.contains_key("x-request-id"), "an empty one is none");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::job::Body;
 use crate::store::{BlobWriter, JobStore, StoreError};
 
 /// How much of a body is read after an answer was given without it, so that its client sees the answer.
-const DISCARD_LIMIT_BYTES: u64 = 1024 * 1024;
+pub(super) const DISCARD_LIMIT_BYTES: u64 = 1024 * 1024;
 /// How long such reading may take.
 const DISCARD_LIMIT: Duration = Duration::from_secs(5);
 /// Room for a small body at first; the rest is made as it arrives, so that a promise of bytes costs nothing.
