@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::{Answer, Proxq, Store, Upstream, get, on_every_store, pass, post};
+use harness::{Answer, Pattern, Proxq, Store, Upstream, get, on_every_store, pass, post};
 use tokio::time::Instant;
 
 async fn with_body_limit(store: Store, bytes: u64) -> (Proxq, Upstream) {
@@ -219,6 +219,21 @@ on_every_store! {
             drop(held.pop());
         });
         assert_eq!(reply.status, 200);
+    }
+
+    async fn a_client_that_takes_nothing_of_its_answer_loses_its_connection(store: Store) {
+        let upstream = Upstream::start().await;
+        // More than the sockets' buffers hold on both sides.
+        upstream.always(Answer::status(200).pattern(Pattern::new(1, 32 << 20)));
+        let config = store.config_for(&upstream).set("limits.maxConnections", 1).set("limits.idleTimeout", "300ms");
+        let proxq = Proxq::start(config).await;
+        let job = proxq.submit(get("/large")).await;
+        proxq.settled(&job).await;
+        let mut unread = proxq.wire().await;
+        unread.send(format!("GET {}/content HTTP/1.1\r\nHost: h\r\n\r\n", job.location)).await;
+        // There is no place for this one until the other is gone.
+        assert_eq!(proxq.send(get("/__jobs/healthz")).await.status, 200);
+        drop(unread);
     }
 
     async fn many_jobs_at_once_are_all_served(store: Store) {

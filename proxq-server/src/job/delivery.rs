@@ -73,9 +73,17 @@ pub enum AttemptEnd {
         /// How far it may have got.
         reach: Reach,
     },
-    /// Before it began.
+    /// Before it began: the store did not give the request's body, for the time being.
+    NotReadable {
+        /// What the store said.
+        error: String,
+    },
+    /// Before it began: proxq is shutting down.
     NotBegun,
 }
+
+/// How long a job rests whose body the store did not give: its troubles are not over in an instant.
+const UNREADABLE_PAUSE: Duration = Duration::from_secs(5);
 
 /// What a worker makes of a job at the end of an attempt.
 #[derive(Clone, Debug)]
@@ -129,6 +137,9 @@ pub fn judge(end: AttemptEnd, request: &JobRequest, progress: &Progress, retries
             } else {
                 Verdict::Fail { error, reach, outcome: failed_outcome(progress.reach, reach) }
             }
+        }
+        AttemptEnd::NotReadable { error } => {
+            Verdict::RetryAfter { pause: UNREADABLE_PAUSE, error, reach: Reach::NotSent, charged: false }
         }
         AttemptEnd::NotBegun => Verdict::Release,
     }
@@ -260,6 +271,13 @@ mod tests {
         let end = AttemptEnd::Unacceptable { error: "too large".to_owned() };
         let verdict = judge(end, &request(Delivery::AtLeastOnce, true), &Progress::default(), THREE);
         assert!(matches!(verdict, Verdict::Fail { outcome: Outcome::Responded, .. }));
+    }
+
+    #[test]
+    fn trouble_with_the_store_costs_no_retry() {
+        let end = AttemptEnd::NotReadable { error: "the store is unavailable".to_owned() };
+        let verdict = judge(end, &request(Delivery::AtMostOnce, false), &Progress::default(), RetryPolicy::NONE);
+        assert_eq!(retried(&verdict), Some(false));
     }
 
     #[test]

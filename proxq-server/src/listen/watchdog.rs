@@ -1,5 +1,6 @@
 //! Tells how long a connection has been silent, and in which phase: before its first byte, within a request's head,
-//! or between requests. The HTTP library has one limit for all three.
+//! between requests, or while its client takes nothing of an answer. The HTTP library has one limit for the first three
+//! and none for the last.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,6 +36,8 @@ enum Phase {
     Head { deadline: Instant },
     /// A request is being handled or answered; that has limits of its own.
     Busy,
+    /// An answer is being sent and the client does not take it: until when it may leave it.
+    Stalled { deadline: Instant },
 }
 
 impl Watchdog {
@@ -49,7 +52,7 @@ impl Watchdog {
         loop {
             let changed = self.shared.changed.notified();
             let deadline = match *self.shared.lock() {
-                Phase::Silent { deadline } | Phase::Head { deadline } => Some(deadline),
+                Phase::Silent { deadline } | Phase::Head { deadline } | Phase::Stalled { deadline } => Some(deadline),
                 Phase::Busy => None,
             };
             match deadline {
@@ -66,6 +69,18 @@ impl Watchdog {
     pub(super) fn busy(&self) -> Busy {
         self.shared.enter(Phase::Busy);
         Busy { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Notes whether the client takes what is sent.
+    fn sent<T>(&self, write: &Poll<T>) {
+        let phase = *self.shared.lock();
+        match (phase, write.is_pending()) {
+            (Phase::Busy, true) => {
+                self.shared.enter(Phase::Stalled { deadline: Instant::now() + self.shared.idle_limit });
+            }
+            (Phase::Stalled { .. }, false) => self.shared.enter(Phase::Busy),
+            (Phase::Silent { .. } | Phase::Head { .. } | Phase::Busy | Phase::Stalled { .. }, _) => {}
+        }
     }
 
     fn bytes_came(&self) {
@@ -129,7 +144,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for BusyBody<B> {
     }
 }
 
-/// A socket that tells the watchdog when bytes come.
+/// A socket that tells the watchdog when bytes come, and when none can be sent.
 #[derive(Debug)]
 pub(super) struct Watched {
     stream: TcpStream,
@@ -155,7 +170,9 @@ impl AsyncRead for Watched {
 
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.watchdog.sent(&polled);
+        polled
     }
 
     fn poll_write_vectored(
@@ -163,7 +180,9 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bufs: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.watchdog.sent(&polled);
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -210,6 +229,19 @@ mod tests {
             after = overdue_after(&watchdog) => assert_eq!(after, HEAD),
             () = trickle => panic!("a trickling head was never overdue"),
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_of_its_answer_has_the_idle_limit() {
+        let watchdog = Watchdog::new(HEAD, IDLE);
+        let _busy = watchdog.busy();
+        watchdog.sent::<()>(&Poll::Pending);
+        let almost = IDLE.checked_sub(Duration::from_secs(1)).unwrap();
+        assert!(tokio::time::timeout(almost, watchdog.overdue()).await.is_err());
+        watchdog.sent(&Poll::Ready(()));
+        watchdog.sent::<()>(&Poll::Pending);
+        watchdog.sent::<()>(&Poll::Pending);
+        assert_eq!(overdue_after(&watchdog).await, IDLE, "since it last took something");
     }
 
     #[tokio::test(start_paused = true)]

@@ -43,7 +43,7 @@ impl Worker {
             Ok(body) => body,
             Err(error) => {
                 tracing::error!(job.id = %request.id, error = &error as &dyn std::error::Error, "read a job's body");
-                return AttemptEnd::Broke { reach: Reach::NotSent, error: described(&error) }.into();
+                return unreadable(&error).into();
             }
         };
         let outgoing = assemble(request, length, body, attempt);
@@ -249,6 +249,20 @@ fn own_host(target: &Uri) -> Option<HeaderValue> {
 
 fn broke(error: &ForwardError) -> AttemptEnd {
     AttemptEnd::Broke { reach: error.reach(), error: described(error) }
+}
+
+/// A damaged body stays damaged; a store that does not answer may do so later.
+fn unreadable(error: &StoreError) -> AttemptEnd {
+    let described = format!("read the request's body: {}", chain(error));
+    match error {
+        StoreError::CorruptJob { .. } | StoreError::CorruptBlob { .. } | StoreError::NewerRecord { .. } => {
+            AttemptEnd::Broke { reach: Reach::NotSent, error: described }
+        }
+        StoreError::LeaseLost { .. }
+        | StoreError::Full { .. }
+        | StoreError::Unavailable { .. }
+        | StoreError::Closed => AttemptEnd::NotReadable { error: described },
+    }
 }
 
 fn described(error: &(dyn std::error::Error + 'static)) -> String {
