@@ -1,7 +1,18 @@
 //! What the program runs on. Valid by construction: [`Config`]'s parts check themselves, and what was checked is not
 //! checked again. How it is written down is `config/raw.rs`'s affair.
 
+mod advice;
+mod effective;
+mod error;
+pub(crate) mod listen_address;
+mod load;
 mod path_filter;
+mod raw;
+mod report;
+mod section;
+mod size;
+mod substitute;
+mod suggest;
 mod upstream;
 
 use std::path::PathBuf;
@@ -9,7 +20,11 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
 
+pub use self::advice::warnings;
+pub use self::error::{ConfigErrors, Mistake};
+pub use self::load::{Loaded, load};
 pub use self::path_filter::{FilterMode, PathFilter};
+pub use self::report::report;
 pub use self::upstream::{
     ClientIdentity, HostHeader, Prefix, StreamDetection, TlsVerification, Upstream, UpstreamTls, UpstreamUrl,
 };
@@ -53,6 +68,37 @@ pub struct Config {
     pub limits: Limits,
     /// Where requests go.
     pub upstreams: Vec<Upstream>,
+}
+
+impl Config {
+    /// One upstream under `/` and every default: what `proxq --upstream URL` runs on.
+    #[must_use]
+    pub fn for_upstream(url: UpstreamUrl) -> Self {
+        Self { upstreams: vec![Upstream::new(Prefix::root(), url)], ..Self::without_upstreams() }
+    }
+
+    /// Every default. What is read from a file starts from here, so that a default is written down once.
+    fn without_upstreams() -> Self {
+        Self {
+            listen_address: "127.0.0.1:8080".to_owned(),
+            store: StoreConfig::Embedded { data_dir: PathBuf::from("proxq-data"), sync: SyncMode::Durable },
+            queue: QueueName::new("default").expect("only letters"),
+            concurrency: 10,
+            jobs_path: Prefix::new("/__jobs").expect("starts with / and has one segment"),
+            task_retention: Duration::from_hours(1),
+            max_wait: Duration::from_mins(1),
+            shutdown_timeout: Duration::from_secs(30),
+            inline_body_limit: 256 * 1024,
+            max_response_size: 1024 * 1024 * 1024,
+            trusted_proxies: TrustedProxies::new(["loopback", "private"]).expect("both are words it knows"),
+            via_name: None,
+            max_hops: 1,
+            max_lease_losses: 5,
+            secret_headers: SecretHeaders::default(),
+            limits: Limits::default(),
+            upstreams: Vec::new(),
+        }
+    }
 }
 
 /// Where jobs are kept.

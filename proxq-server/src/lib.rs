@@ -1,8 +1,39 @@
-//! proxq turns any HTTP request into a durable job.
+//! proxq turns any HTTP request into a durable job: it answers `202` with the job's id at once, a worker forwards the
+//! request to the matching upstream, and the client fetches the upstream's exact response later.
+//!
+//! Data moves one way:
+//!
+//! ```text
+//! listen → intake → route → admit → (direct | store) → worker → forward → store → jobs_api
+//! ```
+//!
+//! [`job`], [`config`] and [`clock`] are vocabulary for all stages, [`store::JobStore`] is the seam to whatever keeps
+//! the jobs; beyond these a stage knows only what stands to its right. `server.rs` joins them.
+//!
+//! Public is what it takes to run a server inside a program of one's own: a [`config::Config`], a [`Server`], and
+//! something that says when to stop.
 
+mod admit;
+pub mod cli;
 pub mod clock;
 pub mod config;
+mod credential;
+mod forward;
+mod intake;
 pub mod job;
+mod jobs_api;
+mod listen;
 mod path;
+pub mod process;
+mod reply;
+mod route;
+mod server;
+pub mod shutdown;
 pub mod store;
+mod tasks;
+pub mod telemetry;
 pub mod trust;
+mod worker;
+
+pub use forward::{TlsFileError, chain};
+pub use server::{Server, StartError};

@@ -32,16 +32,9 @@ pub(crate) fn decode(raw: &str) -> Cow<'_, [u8]> {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        match encoded_byte(&bytes[at..]) {
-            Some(byte) => {
-                decoded.push(byte);
-                at += 3;
-            }
-            None => {
-                decoded.push(bytes[at]);
-                at += 1;
-            }
-        }
+        let (byte, width) = encoded_byte(&bytes[at..]).map_or((bytes[at], 1), |byte| (byte, 3));
+        decoded.push(byte);
+        at += width;
     }
     Cow::Owned(decoded)
 }

@@ -212,7 +212,8 @@ pub trait JobStore: fmt::Debug + Send + Sync {
     /// Returns when something may be due in the queue. Cancel safe: a wake-up that was not waited for is kept.
     async fn due(&self, queue: &QueueName);
 
-    /// Wakes what is due, takes lost leases away, drops what is past its retention; a bounded batch of each.
+    /// Wakes what is due, takes lost leases away, drops what is past its retention. Works in bounded batches, and for
+    /// no longer than [`UPKEEP_EVERY`] before it returns.
     async fn upkeep(&self) -> Result<Upkept, StoreError>;
 
     /// How many jobs the queue has.

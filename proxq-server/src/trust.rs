@@ -11,9 +11,9 @@ pub struct TrustedProxies {
 }
 
 /// What the word `loopback` stands for.
-const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];
+const LOOPBACK: &[&str] = &["127.0.0.0/8", "::1/128"];
 /// What the word `private` stands for: RFC 1918, unique local (RFC 4193), link-local (RFC 3927, RFC 4291).
-const PRIVATE: [&str; 6] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"];
+const PRIVATE: &[&str] = &["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"];
 
 impl TrustedProxies {
     /// Reads a list of networks (`10.0.0.0/8`), addresses and the words `loopback` and `private`.
@@ -24,12 +24,18 @@ impl TrustedProxies {
         let mut networks = Vec::new();
         for (index, entry) in entries.into_iter().enumerate() {
             match entry {
-                "loopback" => networks.extend(LOOPBACK.iter().map(|net| parse(net).expect("a constant"))),
-                "private" => networks.extend(PRIVATE.iter().map(|net| parse(net).expect("a constant"))),
+                "loopback" => networks.extend(LOOPBACK.iter().filter_map(|network| parse(network))),
+                "private" => networks.extend(PRIVATE.iter().filter_map(|network| parse(network))),
                 written => networks.push(parse(written).ok_or(index)?),
             }
         }
         Ok(Self { networks })
+    }
+
+    /// The networks, words replaced by what they stand for.
+    #[must_use]
+    pub fn networks(&self) -> &[IpNet] {
+        &self.networks
     }
 
     /// Whether this peer is one of them.

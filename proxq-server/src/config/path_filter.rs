@@ -21,14 +21,22 @@ pub enum FilterMode {
     Whitelist,
 }
 
+/// Makes classes such as `\w` ASCII ones, and lets patterns match bytes that are not UTF-8.
+const ASCII: &str = "(?-u)";
+
 impl PathFilter {
     /// A filter with these patterns, in RE2's notation: on bytes, with ASCII classes, in linear time.
     ///
     /// # Errors
     /// What is wrong with the first bad pattern.
     pub fn new(mode: FilterMode, patterns: &[String]) -> Result<Self, regex::Error> {
-        let ascii = patterns.iter().map(|pattern| format!("(?-u){pattern}"));
+        let ascii = patterns.iter().map(|pattern| format!("{ASCII}{pattern}"));
         Ok(Self { mode, patterns: RegexSet::new(ascii)? })
+    }
+
+    /// The patterns as they were given.
+    pub fn patterns(&self) -> impl Iterator<Item = &str> {
+        self.patterns.patterns().iter().map(|pattern| pattern.strip_prefix(ASCII).unwrap_or(pattern))
     }
 
     /// Whether a request with this raw path bypasses the queue.

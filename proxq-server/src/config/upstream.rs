@@ -43,6 +43,28 @@ pub struct Upstream {
 }
 
 impl Upstream {
+    /// An upstream with every default.
+    #[must_use]
+    pub fn new(prefix: Prefix, url: UpstreamUrl) -> Self {
+        /// 10 MiB: a larger body bypasses the queue, and would be refused by it.
+        const BODY_LIMIT: u64 = 10_485_760;
+        Self {
+            prefix,
+            url,
+            timeout: Duration::from_mins(5),
+            max_timeout: Duration::from_hours(1),
+            retries: RetryPolicy::NONE,
+            delivery: Delivery::Auto,
+            honours_idempotency_key: false,
+            max_body_size: BODY_LIMIT,
+            direct_proxy_threshold: Some(BODY_LIMIT),
+            path_filter: PathFilter::default(),
+            stream_detection: StreamDetection::Full,
+            host_header: HostHeader::Upstream,
+            tls: UpstreamTls::default(),
+        }
+    }
+
     /// Whether sending a request twice is harmless (RFC 9110 §9.2.2), by its method or by its `Idempotency-Key`.
     #[must_use]
     pub fn is_repeatable(&self, method: &http::Method, headers: &HeaderMap) -> bool {
@@ -106,6 +128,12 @@ pub struct Prefix {
 }
 
 impl Prefix {
+    /// `/`, which contains every path.
+    #[must_use]
+    pub fn root() -> Self {
+        Self { text: "/".to_owned(), segments: Vec::new() }
+    }
+
     /// Reads a prefix: it starts with `/`; a `/` at its end is ignored.
     ///
     /// # Errors

@@ -73,9 +73,17 @@ pub enum AttemptEnd {
         /// How far it may have got.
         reach: Reach,
     },
-    /// Before it began.
+    /// Before it began: the store did not give the request's body, for the time being.
+    NotReadable {
+        /// What the store said.
+        error: String,
+    },
+    /// Before it began: proxq is shutting down.
     NotBegun,
 }
+
+/// How long a job rests whose body the store did not give: its troubles are not over in an instant.
+const UNREADABLE_PAUSE: Duration = Duration::from_secs(5);
 
 /// What a worker makes of a job at the end of an attempt.
 #[derive(Clone, Debug)]
@@ -130,6 +138,9 @@ pub fn judge(end: AttemptEnd, request: &JobRequest, progress: &Progress, retries
                 Verdict::Fail { error, reach, outcome: failed_outcome(progress.reach, reach) }
             }
         }
+        AttemptEnd::NotReadable { error } => {
+            Verdict::RetryAfter { pause: UNREADABLE_PAUSE, error, reach: Reach::NotSent, charged: false }
+        }
         AttemptEnd::NotBegun => Verdict::Release,
     }
 }
@@ -167,5 +178,121 @@ fn failed_outcome(before: Option<Reach>, last: Reach) -> Outcome {
     match before.max(Some(last)) {
         None | Some(Reach::NotSent) => Outcome::NotSent,
         Some(Reach::Unknown | Reach::Responded) => Outcome::Indeterminate,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::StatusCode;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::job::{Body, ResponseHead};
+
+    const THREE: RetryPolicy = RetryPolicy { max_retries: 3, backoff: Backoff::Quartic };
+
+    fn request(delivery: Delivery, idempotent: bool) -> JobRequest {
+        JobRequest { delivery, idempotent, ..JobRequest::sample() }
+    }
+
+    fn broke(reach: Reach) -> AttemptEnd {
+        AttemptEnd::Broke { reach, error: "forward request: broke".to_owned() }
+    }
+
+    /// `Some(charged)` for a retry, `None` for a failure.
+    fn retried(verdict: &Verdict) -> Option<bool> {
+        match verdict {
+            Verdict::RetryAfter { charged, .. } => Some(*charged),
+            Verdict::Fail { .. } => None,
+            Verdict::Complete(_) | Verdict::Release => panic!("neither retried nor failed: {verdict:?}"),
+        }
+    }
+
+    #[test]
+    fn any_complete_response_completes_the_job() {
+        let head = ResponseHead { status: StatusCode::INTERNAL_SERVER_ERROR, headers: http::HeaderMap::new() };
+        let response = StoredResponse { head, body: Body::Inline(Bytes::new()) };
+        let end = AttemptEnd::Responded(response.clone());
+        let verdict = judge(end, &request(Delivery::Auto, false), &Progress::default(), RetryPolicy::NONE);
+        assert!(matches!(verdict, Verdict::Complete(kept) if kept == response));
+    }
+
+    #[test]
+    fn what_may_be_sent_again_follows_delivery() {
+        for (delivery, idempotent, reach, expected) in [
+            (Delivery::Auto, false, Reach::NotSent, true),
+            (Delivery::Auto, false, Reach::Unknown, false),
+            (Delivery::Auto, true, Reach::Unknown, true),
+            (Delivery::AtMostOnce, true, Reach::NotSent, true),
+            (Delivery::AtMostOnce, true, Reach::Unknown, false),
+            (Delivery::AtLeastOnce, false, Reach::NotSent, true),
+            (Delivery::AtLeastOnce, false, Reach::Unknown, true),
+        ] {
+            let job = request(delivery, idempotent);
+            let after_break = judge(broke(reach), &job, &Progress::default(), THREE);
+            assert_eq!(retried(&after_break), expected.then_some(true), "{delivery:?} {idempotent} {reach:?}");
+            let aborted = judge(AttemptEnd::Aborted { reach }, &job, &Progress::default(), RetryPolicy::NONE);
+            assert_eq!(retried(&aborted), expected.then_some(false), "an abort spends no retry");
+            if reach == Reach::Unknown {
+                let lost = judge_lost_lease(&job, &Progress::default(), 5);
+                assert_eq!(retried(&lost), expected.then_some(false), "a lost lease spends no retry");
+            }
+        }
+    }
+
+    #[test]
+    fn retries_end_with_the_budget() {
+        let job = request(Delivery::AtLeastOnce, false);
+        let after = |retried| judge(broke(Reach::Unknown), &job, &Progress { retried, ..Progress::default() }, THREE);
+        let Verdict::RetryAfter { pause, .. } = after(2) else { panic!("the third retry is allowed") };
+        assert_eq!(pause, Duration::from_secs(81));
+        assert_eq!(retried(&after(3)), None);
+    }
+
+    #[test]
+    fn a_failed_job_was_not_sent_only_if_no_attempt_was() {
+        let job = request(Delivery::Auto, false);
+        let outcome = |before, last| {
+            let progress = Progress { reach: before, ..Progress::default() };
+            match judge(broke(last), &job, &progress, RetryPolicy::NONE) {
+                Verdict::Fail { outcome, .. } => outcome,
+                other @ (Verdict::Complete(_) | Verdict::RetryAfter { .. } | Verdict::Release) => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(outcome(None, Reach::NotSent), Outcome::NotSent);
+        assert_eq!(outcome(Some(Reach::NotSent), Reach::NotSent), Outcome::NotSent);
+        assert_eq!(outcome(Some(Reach::Unknown), Reach::NotSent), Outcome::Indeterminate);
+        assert_eq!(outcome(None, Reach::Unknown), Outcome::Indeterminate);
+    }
+
+    #[test]
+    fn a_response_that_is_too_large_ends_the_job_at_once() {
+        let end = AttemptEnd::Unacceptable { error: "too large".to_owned() };
+        let verdict = judge(end, &request(Delivery::AtLeastOnce, true), &Progress::default(), THREE);
+        assert!(matches!(verdict, Verdict::Fail { outcome: Outcome::Responded, .. }));
+    }
+
+    #[test]
+    fn trouble_with_the_store_costs_no_retry() {
+        let end = AttemptEnd::NotReadable { error: "the store is unavailable".to_owned() };
+        let verdict = judge(end, &request(Delivery::AtMostOnce, false), &Progress::default(), RetryPolicy::NONE);
+        assert_eq!(retried(&verdict), Some(false));
+    }
+
+    #[test]
+    fn a_job_that_kills_workers_is_given_up() {
+        let job = request(Delivery::AtLeastOnce, true);
+        let after = |lease_losses| judge_lost_lease(&job, &Progress { lease_losses, ..Progress::default() }, 5);
+        assert_eq!(retried(&after(4)), Some(false));
+        assert_eq!(retried(&after(5)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_backoff_grows_and_never_overflows(retry: u32) {
+            prop_assert!(Backoff::Quartic.pause(retry) <= Backoff::Quartic.pause(retry.saturating_add(1)));
+            prop_assert_eq!(Backoff::Fixed(Duration::from_secs(3)).pause(retry), Duration::from_secs(3));
+        }
     }
 }

@@ -51,3 +51,29 @@ pub struct JobRequest {
     /// How long the job and its response stay readable after its end.
     pub retention: Duration,
 }
+
+#[cfg(test)]
+impl JobRequest {
+    /// A plain request, for tests to vary.
+    pub(crate) fn sample() -> Self {
+        Self {
+            id: JobId::new(),
+            upstream: "/api".to_owned(),
+            method: Method::POST,
+            path: "/api/report".to_owned(),
+            target: Uri::from_static("http://upstream:3000/report?year=2026"),
+            headers: HeaderMap::new(),
+            added_headers: HeaderMap::new(),
+            created_at: Timestamp::from_millis(1_767_225_600_123),
+            timeout: Duration::from_secs(30),
+            delivery: Delivery::Auto,
+            idempotent: false,
+            owner: None,
+            credential: CredentialHash([7; 32]),
+            idempotency_key: None,
+            client: IpAddr::from([127, 0, 0, 1]),
+            request_id: "a-request".to_owned(),
+            retention: Duration::from_hours(1),
+        }
+    }
+}

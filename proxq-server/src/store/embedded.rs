@@ -112,7 +112,7 @@ pub enum OpenError {
 }
 
 /// How often blobs are looked for that no job refers to. Several times within the hour that is promised.
-const SWEEP_EVERY: Duration = Duration::from_secs(600);
+const SWEEP_EVERY: Duration = Duration::from_mins(10);
 
 /// Jobs in files of this process.
 ///

@@ -105,3 +105,23 @@ mod contract {
 
     super::keeps_the_contract!(embedded);
 }
+
+#[test]
+fn a_blob_whose_beginning_nobody_waited_for_leaves_nothing_behind() {
+    // One thread makes and removes files, in turn.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let Embedded { folder, store, .. } = embedded().await;
+        for _ in 0..10 {
+            tokio::select! {
+                biased;
+                begun = store.new_blob() => drop(begun.unwrap()),
+                () = std::future::ready(()) => {} // gives up while the file is made
+            }
+        }
+        for _made_then_removed in 0..2 {
+            tokio::task::spawn_blocking(|| {}).await.unwrap();
+        }
+        assert_eq!(std::fs::read_dir(folder.path().join("blobs")).unwrap().count(), 0);
+    });
+}

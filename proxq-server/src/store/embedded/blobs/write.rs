@@ -56,21 +56,24 @@ enum State {
 impl FileWriter {
     /// Begins a blob.
     pub(in super::super) async fn begin(blobs: Arc<Blobs>, outbox: Outbox) -> Result<Self, StoreError> {
-        let id = Uuid::new_v4();
-        let held = Held::new(id, Arc::clone(&blobs));
-        let path = blobs.part_path(id);
-        let file = off_the_runtime(move || File::options().read(true).write(true).create_new(true).open(path)).await?;
-        Ok(Self {
-            id,
-            blobs,
-            outbox,
-            held: Some(held),
-            file: Arc::new(Mutex::new(file)),
-            written: Written::default(),
-            full: Bytes::new(),
-            filling: BytesMut::new(),
-            state: State::Writing,
+        // Made whole where the file is: a writer that nobody is waiting for any more takes its file away again.
+        off_the_runtime(move || {
+            let id = Uuid::new_v4();
+            let held = Held::new(id, Arc::clone(&blobs));
+            let file = File::options().read(true).write(true).create_new(true).open(blobs.part_path(id))?;
+            Ok(Self {
+                id,
+                blobs,
+                outbox,
+                held: Some(held),
+                file: Arc::new(Mutex::new(file)),
+                written: Written::default(),
+                full: Bytes::new(),
+                filling: BytesMut::new(),
+                state: State::Writing,
+            })
         })
+        .await
     }
 
     /// Writes what is buffered, and then `chunk`.

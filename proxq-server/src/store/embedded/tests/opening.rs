@@ -102,7 +102,7 @@ async fn a_clock_that_was_set_back_between_runs_keeps_the_order() {
     let second = submitted(&embedded.store).await;
     let delayed = job_in(&embedded.store, State::Scheduled).await;
     embedded.store.close().await;
-    embedded.time = ChosenTime::at(START.before(Duration::from_secs(3_600)));
+    embedded.time = ChosenTime::at(START.before(Duration::from_hours(1)));
     embedded.store = open(embedded.folder.path(), embedded.time).unwrap();
     let third = submitted(&embedded.store).await;
     assert_eq!(lease_ids(&embedded.store, 10).await, [first, second, third]);

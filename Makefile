@@ -1,0 +1,35 @@
+# `make help` lists the targets. `make test` is all that CI runs as tests, and what README names.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+CARGO ?= cargo
+DENY_VERSION := 0.20.2
+LLVM_COV_VERSION := 0.9.1
+# End-to-end tests wait more than they compute.
+TEST_THREADS ?= 8
+
+.DEFAULT_GOAL := help
+.PHONY: help run dep lint test test-coverage ci
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+dep: ## install what the tests need beside Rust (curl, Python, httpbin)
+	tests/dep.sh
+
+lint: ## format, clippy and rustdoc, warnings denied; licences, bans and sources of all dependencies
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --document-private-items
+	command -v cargo-deny >/dev/null || $(CARGO) install --quiet --locked cargo-deny@$(DENY_VERSION)
+	$(CARGO) deny --locked check licenses bans sources
+
+test: dep ## unit, property, contract, end-to-end, documentation and example tests
+	$(CARGO) build --workspace --all-targets --locked
+	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --workspace --locked
+
+test-coverage: dep ## the same with a report of line coverage; fails below 90 % of the library crates
+	command -v cargo-llvm-cov >/dev/null || $(CARGO) install --quiet --locked cargo-llvm-cov@$(LLVM_COV_VERSION)
+	$(CARGO) llvm-cov --workspace --locked --ignore-filename-regex '^(.*/)?(examples|tests)/' --fail-under-lines 90
+
+ci: lint test ## what .ci/run runs

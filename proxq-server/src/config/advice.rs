@@ -1,0 +1,191 @@
+//! What is worth knowing about a configuration that is valid.
+
+use std::cmp::Ordering;
+
+use proxq_protocol::GoDuration;
+
+use super::listen_address::is_loopback;
+use super::{
+    Config, FilterMode, HostHeader, StoreConfig, StreamDetection, SyncMode, TlsVerification, Upstream, UpstreamTls,
+    size,
+};
+use crate::job::{Backoff, Delivery};
+
+/// What is likely not meant, a line each, beginning with the key.
+#[must_use]
+pub fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if !is_loopback(&config.listen_address) {
+        warnings.push(format!(
+            "listenAddress: {} may be reached from other machines, and proxq asks nobody who they are; \
+             whoever knows a job's id can read it",
+            config.listen_address
+        ));
+    }
+    let StoreConfig::Embedded { sync, .. } = &config.store;
+    if *sync == SyncMode::OperatingSystem {
+        warnings.push("embedded.fsync: false: jobs accepted shortly before a power failure may be lost".to_owned());
+    }
+    if config.concurrency == 0 {
+        warnings.push(
+            "concurrency: 0 makes a front without workers, but no other process can work on an embedded store: \
+             jobs will stay queued"
+                .to_owned(),
+        );
+    }
+    for (index, upstream) in config.upstreams.iter().enumerate() {
+        let about = upstream_warnings(upstream, config);
+        warnings.extend(about.into_iter().map(|warning| format!("upstreams[{index}].{warning}")));
+    }
+    warnings
+}
+
+fn upstream_warnings(upstream: &Upstream, config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let (timeout, shutdown) = (GoDuration::from(upstream.timeout), GoDuration::from(config.shutdown_timeout));
+    if timeout > shutdown {
+        warnings.push(format!(
+            "timeout: {timeout} is longer than shutdownTimeout ({shutdown}): a shutdown aborts attempts that take longer"
+        ));
+    }
+    if upstream.max_timeout < upstream.timeout {
+        let max = GoDuration::from(upstream.max_timeout);
+        warnings.push(format!("maxTimeout: {max} is shorter than timeout ({timeout}): clients may only ask for less"));
+    }
+    if upstream.retries.max_retries == 0 && upstream.retries.backoff != Backoff::Quartic {
+        warnings.push("retryDelay: has no effect while maxRetries is 0".to_owned());
+    }
+    warnings.extend(body_limit_warning(upstream));
+    if upstream.path_filter.mode == FilterMode::Whitelist && upstream.path_filter.patterns().next().is_none() {
+        warnings.push("pathFilter: a whitelist without patterns queues nothing".to_owned());
+    }
+    if upstream.tls.verification == TlsVerification::None {
+        warnings.push("tls.insecureSkipVerify: anyone on the way can read and change what is sent".to_owned());
+    }
+    if *upstream.url.scheme() == http::uri::Scheme::HTTP && upstream.tls != UpstreamTls::default() {
+        warnings.push("tls: has no effect on an http:// url".to_owned());
+    }
+    warnings
+}
+
+fn body_limit_warning(upstream: &Upstream) -> Option<String> {
+    let threshold = upstream.direct_proxy_threshold?;
+    let (limit, from) = (size::display(upstream.max_body_size), size::display(threshold));
+    match upstream.max_body_size.cmp(&threshold) {
+        Ordering::Greater => Some(format!(
+            "maxBodySize: {limit} is never reached: bodies above directProxyThreshold ({from}) are not queued"
+        )),
+        Ordering::Less => {
+            Some(format!("maxBodySize: bodies above {limit} and up to directProxyThreshold ({from}) are refused"))
+        }
+        Ordering::Equal => None,
+    }
+}
+
+/// Where the same file means something else to the original, the Go proxq; a line each.
+pub(super) fn differences(config: &Config) -> Vec<String> {
+    let retention = GoDuration::from(config.task_retention);
+    let mut lines = vec![
+        "no redis: section: jobs are kept in the embedded store, not in Redis at 127.0.0.1:6379".to_owned(),
+        format!("failed jobs stay for taskRetention ({retention}), not for 90 days"),
+        "X-Forwarded-* from clients is believed where trustedProxies says so, queued or direct; \
+         it was believed from anyone when queued, and removed when direct"
+            .to_owned(),
+        "responses are kept as they came: no redirect is followed, no gzip decoded, no body cut at maxBodySize"
+            .to_owned(),
+    ];
+    if config.concurrency == 0 {
+        lines.push("concurrency: 0 makes a front without workers; it meant 10".to_owned());
+    }
+    let upstreams = &config.upstreams;
+    let mut about = |applies: &dyn Fn(&Upstream) -> bool, difference: &str| {
+        let whose: Vec<_> =
+            upstreams.iter().filter(|upstream| applies(upstream)).map(|own| own.prefix.as_str()).collect();
+        if !whose.is_empty() {
+            lines.push(format!("{difference} (upstreams: {})", whose.join(", ")));
+        }
+    };
+    about(
+        &|upstream| upstream.direct_proxy_threshold.is_none(),
+        "directProxyThreshold: 0 disables this bypass, as documented; it meant the default",
+    );
+    about(
+        &|upstream| upstream.host_header == HostHeader::Upstream,
+        "Host is the upstream's own, queued or direct; preserveHost: true sends the client's",
+    );
+    about(
+        &|upstream| upstream.stream_detection == StreamDetection::Full,
+        "requests for streams and CORS preflights go direct instead of into the queue; \
+         streamDetection: false queues those that only their body or query tells",
+    );
+    about(
+        &|upstream| upstream.delivery == Delivery::AtLeastOnce,
+        "a crash spends no retry: an attempt that it cut short is made again, delivery at-least-once",
+    );
+    about(
+        &|upstream| upstream.delivery != Delivery::AtLeastOnce,
+        "a crash spends no retry and sends nothing twice that must not be: such a job fails as indeterminate, see delivery",
+    );
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::load;
+
+    fn config(text: &str) -> Config {
+        load("config.yaml", text, &|_| None).unwrap().config
+    }
+
+    /// The keys that are warned of, beyond what the defaults are warned of.
+    fn warned(top: &str, upstream: &str) -> Vec<String> {
+        let text = format!("{top}\nshutdownTimeout: 1h\nupstreams:\n- prefix: /\n  url: https://api\n  {upstream}\n");
+        let keys = warnings(&config(&text)).into_iter().filter_map(|line| Some(line.split_once(": ")?.0.to_owned()));
+        keys.collect()
+    }
+
+    #[test]
+    fn what_is_likely_not_meant_is_warned_of() {
+        assert_eq!(warned("", ""), Vec::<String>::new());
+        assert_eq!(warned("listenAddress: ':80'", ""), ["listenAddress"]);
+        assert_eq!(warned("concurrency: 0", ""), ["concurrency"]);
+        assert_eq!(warned("embedded: {fsync: false}", ""), ["embedded.fsync"]);
+        for (upstream, key) in [
+            ("timeout: 2h", "upstreams[0].timeout"),
+            ("maxTimeout: 1s", "upstreams[0].maxTimeout"),
+            ("retryDelay: 1s", "upstreams[0].retryDelay"),
+            ("maxBodySize: 1GiB", "upstreams[0].maxBodySize"),
+            ("maxBodySize: 1MiB", "upstreams[0].maxBodySize"),
+            ("pathFilter: {mode: whitelist}", "upstreams[0].pathFilter"),
+            ("tls: {insecureSkipVerify: true}", "upstreams[0].tls.insecureSkipVerify"),
+        ] {
+            assert_eq!(warned("", upstream), [key]);
+        }
+        let on_http = warnings(&config(
+            "shutdownTimeout: 1h\nupstreams: [{prefix: /, url: 'http://api', tls: {insecureSkipVerify: true}}]",
+        ));
+        assert!(on_http.iter().any(|line| line.starts_with("upstreams[0].tls: has no effect")), "{on_http:?}");
+    }
+
+    #[test]
+    fn only_differences_that_apply_are_named() {
+        let plain = differences(&config("upstreams: [{prefix: /, url: 'http://api'}]")).join("\n");
+        assert!(plain.contains("no redis: section") && plain.contains("taskRetention (1h0m0s)"));
+        assert!(!plain.contains("concurrency") && !plain.contains("directProxyThreshold"));
+        let text = "concurrency: 0\nupstreams:\n- {prefix: /a, url: 'http://a', directProxyThreshold: 0, preserveHost: true}\n\
+                    - {prefix: /b, url: 'http://b', maxRetries: 1, streamDetection: false}\n";
+        let lines = differences(&config(text));
+        for part in [
+            "concurrency: 0 makes",
+            "directProxyThreshold: 0 disables this bypass, as documented; it meant the default (upstreams: /a)",
+            "preserveHost: true sends the client's (upstreams: /b)",
+            "queues those that only their body or query tells (upstreams: /a)",
+            "delivery at-least-once (upstreams: /b)",
+            "see delivery (upstreams: /a)",
+        ] {
+            assert!(lines.iter().any(|line| line.contains(part)), "{part} in {lines:#?}");
+        }
+        assert!(lines.iter().all(|line| !line.contains('\n')));
+    }
+}

@@ -1,0 +1,166 @@
+//! A configuration as YAML that means the same: every supported key, with defaults filled in.
+//!
+//! No supported key holds a secret: URLs have no userinfo, and of keys and certificates only the files are named.
+
+use std::fmt::Display;
+use std::path::Path;
+use std::time::Duration;
+
+use proxq_protocol::GoDuration;
+
+use super::{
+    Config, FilterMode, HostHeader, Limits, PathFilter, StoreConfig, StreamDetection, SyncMode, TlsVerification,
+    Upstream, UpstreamTls, size,
+};
+use crate::job::{Backoff, Delivery};
+
+/// Writes a configuration.
+pub(super) fn write(config: &Config) -> String {
+    let mut yaml = Yaml::default();
+    let StoreConfig::Embedded { data_dir, sync } = &config.store;
+    yaml.key("listenAddress", quoted(&config.listen_address));
+    yaml.key("store", "embedded");
+    yaml.key("dataDir", quoted_path(data_dir));
+    yaml.section("embedded", |yaml| yaml.key("fsync", *sync == SyncMode::Durable));
+    yaml.key("queue", quoted(config.queue.as_str()));
+    yaml.key("concurrency", config.concurrency);
+    yaml.key("jobsPath", quoted(config.jobs_path.as_str()));
+    yaml.duration("taskRetention", config.task_retention);
+    yaml.duration("maxWait", config.max_wait);
+    yaml.duration("shutdownTimeout", config.shutdown_timeout);
+    yaml.key("inlineBodyLimit", size::display(config.inline_body_limit));
+    yaml.key("maxResponseSize", size::display(config.max_response_size));
+    yaml.list("trustedProxies", config.trusted_proxies.networks().iter().map(ToString::to_string));
+    match &config.via_name {
+        Some(name) => yaml.key("viaName", quoted(name)),
+        None => yaml.key("viaName", "\"\" # random, kept in the store"),
+    }
+    yaml.key("maxHops", config.max_hops);
+    yaml.key("maxLeaseLosses", config.max_lease_losses);
+    yaml.list("secretHeaders", config.secret_headers.names().iter().map(ToString::to_string));
+    yaml.section("limits", |yaml| write_limits(yaml, config.limits));
+    yaml.line("upstreams:");
+    for upstream in &config.upstreams {
+        yaml.item(|yaml| write_upstream(yaml, upstream));
+    }
+    yaml.text
+}
+
+fn write_limits(yaml: &mut Yaml, limits: Limits) {
+    yaml.key("maxHeaderBytes", size::display(limits.max_header_bytes as u64));
+    yaml.duration("headerReadTimeout", limits.header_read_timeout);
+    yaml.duration("idleTimeout", limits.idle_timeout);
+    yaml.key("maxConnections", limits.max_connections);
+}
+
+fn write_upstream(yaml: &mut Yaml, upstream: &Upstream) {
+    yaml.key("prefix", quoted(upstream.prefix.as_str()));
+    yaml.key("url", quoted(&upstream.url.to_string()));
+    yaml.duration("timeout", upstream.timeout);
+    yaml.duration("maxTimeout", upstream.max_timeout);
+    yaml.key("maxRetries", upstream.retries.max_retries);
+    match upstream.retries.backoff {
+        Backoff::Fixed(pause) => yaml.duration("retryDelay", pause),
+        Backoff::Quartic => yaml.key("retryDelay", "0s # n⁴ seconds before retry n"),
+    }
+    yaml.key("delivery", delivery_word(upstream.delivery));
+    yaml.key("idempotentUpstream", upstream.honours_idempotency_key);
+    yaml.key("maxBodySize", size::display(upstream.max_body_size));
+    match upstream.direct_proxy_threshold {
+        Some(bytes) => yaml.key("directProxyThreshold", size::display(bytes)),
+        None => yaml.key("directProxyThreshold", "0 # disabled"),
+    }
+    yaml.key("directProxyMode", "proxy");
+    yaml.key("streamDetection", upstream.stream_detection == StreamDetection::Full);
+    yaml.section("pathFilter", |yaml| write_path_filter(yaml, &upstream.path_filter));
+    yaml.key("preserveHost", upstream.host_header == HostHeader::Client);
+    yaml.section("tls", |yaml| write_tls(yaml, &upstream.tls));
+}
+
+fn write_path_filter(yaml: &mut Yaml, filter: &PathFilter) {
+    let mode = match filter.mode {
+        FilterMode::Blacklist => "blacklist",
+        FilterMode::Whitelist => "whitelist",
+    };
+    yaml.key("mode", mode);
+    yaml.list("patterns", filter.patterns().map(ToOwned::to_owned));
+}
+
+fn write_tls(yaml: &mut Yaml, tls: &UpstreamTls) {
+    let file = |path: Option<&Path>| path.map_or_else(|| "\"\"".to_owned(), quoted_path);
+    let identity = tls.identity.as_ref();
+    yaml.key("caFile", file(tls.ca_file.as_deref()));
+    yaml.key("certFile", file(identity.map(|identity| identity.cert_file.as_path())));
+    yaml.key("keyFile", file(identity.map(|identity| identity.key_file.as_path())));
+    yaml.key("insecureSkipVerify", tls.verification == TlsVerification::None);
+}
+
+fn delivery_word(delivery: Delivery) -> &'static str {
+    match delivery {
+        Delivery::Auto => "auto",
+        Delivery::AtLeastOnce => "at-least-once",
+        Delivery::AtMostOnce => "at-most-once",
+    }
+}
+
+/// A double-quoted YAML scalar, its `${` escaped.
+fn quoted(text: &str) -> String {
+    let escaped = |character: char| match character {
+        '"' | '\\' => format!("\\{character}"),
+        c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') => format!("\\u{:04x}", u32::from(c)),
+        c => c.to_string(),
+    };
+    let inner: String = text.replace("${", "$${").chars().map(escaped).collect();
+    format!("\"{inner}\"")
+}
+
+fn quoted_path(path: &Path) -> String {
+    quoted(&path.to_string_lossy())
+}
+
+/// YAML as it is written, line by line.
+#[derive(Default)]
+struct Yaml {
+    text: String,
+    indent: usize,
+    /// Whether the next line begins an item of a list.
+    begins_item: bool,
+}
+
+impl Yaml {
+    fn line(&mut self, line: &str) {
+        let margin = if std::mem::take(&mut self.begins_item) {
+            " ".repeat(self.indent - 2) + "- "
+        } else {
+            " ".repeat(self.indent)
+        };
+        self.text.extend([&margin, line, "\n"]);
+    }
+
+    fn key(&mut self, key: &str, value: impl Display) {
+        self.line(&format!("{key}: {value}"));
+    }
+
+    fn duration(&mut self, key: &str, value: Duration) {
+        self.key(key, GoDuration::from(value));
+    }
+
+    fn list(&mut self, key: &str, items: impl Iterator<Item = String>) {
+        let items: Vec<_> = items.map(|item| quoted(&item)).collect();
+        self.key(key, format!("[{}]", items.join(", ")));
+    }
+
+    fn section(&mut self, key: &str, write: impl FnOnce(&mut Self)) {
+        self.line(&format!("{key}:"));
+        self.indent += 2;
+        write(self);
+        self.indent -= 2;
+    }
+
+    fn item(&mut self, write: impl FnOnce(&mut Self)) {
+        self.indent += 4;
+        self.begins_item = true;
+        write(self);
+        self.indent -= 4;
+    }
+}

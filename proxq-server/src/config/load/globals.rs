@@ -1,0 +1,156 @@
+//! The keys at the top of the file, all but `upstreams`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use crate::config::section::{Reading, Section, Written, shown};
+use crate::config::{Config, Limits, Prefix, SecretHeaders, StoreConfig, SyncMode, listen_address};
+use crate::job::QueueName;
+use crate::trust::TrustedProxies;
+
+/// What the top of a file says.
+pub(super) struct Globals {
+    /// Everything but the upstreams.
+    pub(super) config: Config,
+    /// Why the jobs are kept where they are kept.
+    pub(super) store_reason: &'static str,
+}
+
+/// Keys of the whole file whose features come later, and what to do without them.
+const LATER: [(&str, &str); 10] = [
+    ("maxDelay", "remove it: submissions cannot be delayed"),
+    ("streamPeekLimit", "remove it"),
+    ("idempotency", "remove it: Idempotency-Key is only passed on"),
+    ("admin", "remove it: there is no admin listener"),
+    ("auth", "remove it, and let a reverse proxy ask for credentials"),
+    ("tls", "remove it, and let a reverse proxy speak TLS"),
+    ("callbacks", "remove it"),
+    ("encryption", "remove it"),
+    ("telemetry", "remove it"),
+    ("schedules", "remove it"),
+];
+
+pub(super) fn read(root: &mut Section<'_>, reading: &Reading<'_>) -> Globals {
+    let default = Config::without_upstreams();
+    let (store, store_reason) = read_store(root, default.store);
+    let config = Config {
+        listen_address: or(root.parsed("listenAddress", listen_address::parse), default.listen_address),
+        store,
+        queue: or(root.parsed("queue", queue_name), default.queue),
+        concurrency: root.count("concurrency", 0).map_or(default.concurrency, |count| count.value as usize),
+        jobs_path: or(root.parsed("jobsPath", jobs_path), default.jobs_path),
+        task_retention: root.duration("taskRetention", default.task_retention),
+        max_wait: root.duration("maxWait", default.max_wait),
+        shutdown_timeout: root.duration("shutdownTimeout", default.shutdown_timeout),
+        inline_body_limit: root.size("inlineBodyLimit", default.inline_body_limit),
+        max_response_size: root.size("maxResponseSize", default.max_response_size),
+        trusted_proxies: read_trusted_proxies(root, reading).unwrap_or(default.trusted_proxies),
+        via_name: root.parsed("viaName", pseudonym).map(|written| written.value),
+        max_hops: or(root.count("maxHops", 0), default.max_hops),
+        max_lease_losses: or(root.count("maxLeaseLosses", 0), default.max_lease_losses),
+        secret_headers: read_secret_headers(root, reading),
+        limits: read_limits(root.section("limits")),
+        upstreams: Vec::new(),
+    };
+    for (key, hint) in LATER {
+        root.later(key, hint);
+    }
+    read_cache(root);
+    Globals { config, store_reason }
+}
+
+fn or<T>(written: Option<Written<T>>, default: T) -> T {
+    written.map_or(default, |written| written.value)
+}
+
+fn read_store(root: &mut Section<'_>, default: StoreConfig) -> (StoreConfig, &'static str) {
+    let chosen = root.parsed("store", |store| match store {
+        "embedded" => Ok(()),
+        "redis" => Err("is not supported yet; write embedded, or remove the key"),
+        _ => Err("is none of embedded, redis"),
+    });
+    let reason = if chosen.is_some() { "store: embedded" } else { "no redis: section" };
+    let hint = "it asks for the Redis store, even when empty: remove it for the embedded store";
+    root.later_unless("redis", hint, |_| false);
+
+    let StoreConfig::Embedded { data_dir, sync } = default;
+    let data_dir = root.text("dataDir").map_or(data_dir, |dir| PathBuf::from(dir.value));
+    let mut embedded = root.section("embedded");
+    let fsync = embedded.boolean("fsync", sync == SyncMode::Durable);
+    embedded.finish();
+    let sync = if fsync { SyncMode::Durable } else { SyncMode::OperatingSystem };
+    (StoreConfig::Embedded { data_dir, sync }, reason)
+}
+
+fn read_limits(mut limits: Section<'_>) -> Limits {
+    let default = Limits::default();
+    let read = Limits {
+        max_header_bytes: usize::try_from(limits.size("maxHeaderBytes", default.max_header_bytes as u64))
+            .unwrap_or(usize::MAX),
+        header_read_timeout: limits.duration("headerReadTimeout", default.header_read_timeout),
+        idle_timeout: limits.duration("idleTimeout", default.idle_timeout),
+        max_connections: limits
+            .count("maxConnections", 1)
+            .map_or(default.max_connections, |count| count.value as usize),
+    };
+    limits.finish();
+    read
+}
+
+fn read_trusted_proxies(root: &mut Section<'_>, reading: &Reading<'_>) -> Option<TrustedProxies> {
+    let entries = root.texts("trustedProxies")?;
+    for Written { value, at } in &entries {
+        if TrustedProxies::new([value.as_str()]).is_err() {
+            let problem = "is not a network such as 10.0.0.0/8, an address, or one of the words loopback and private";
+            reading.note(at, format!("{} {problem}", shown(value)));
+        }
+    }
+    TrustedProxies::new(entries.iter().map(|entry| entry.value.as_str())).ok()
+}
+
+fn read_secret_headers(root: &mut Section<'_>, reading: &Reading<'_>) -> SecretHeaders {
+    let mut names = Vec::new();
+    for Written { value, at } in root.texts("secretHeaders").unwrap_or_default() {
+        match HeaderName::from_bytes(value.as_bytes()) {
+            Ok(name) => names.push(name),
+            Err(_) => reading.note(&at, format!("{} is not the name of a header", shown(&value))),
+        }
+    }
+    SecretHeaders::with(names)
+}
+
+/// Checks the cache's keys. None of them has an effect yet, so no mode but `none` is taken.
+fn read_cache(root: &mut Section<'_>) {
+    let mut cache = root.section("cache");
+    cache.parsed("mode", |mode| match mode {
+        "none" => Ok(()),
+        "memory" | "redis" => Err("is not supported yet; write none, or remove the cache section"),
+        _ => Err("is none of none, memory, redis"),
+    });
+    cache.duration("ttl", Duration::ZERO);
+    cache.count("maxEntries", 0);
+    cache.size("maxBytes", 0);
+    cache.text("redisKeyPrefix");
+    cache.finish();
+}
+
+fn jobs_path(text: &str) -> Result<Prefix, &'static str> {
+    let path = Prefix::new(text)?;
+    if path == Prefix::root() { Err("must not be /: the jobs API would hide every upstream") } else { Ok(path) }
+}
+
+fn queue_name(text: &str) -> Result<QueueName, &'static str> {
+    QueueName::new(text).ok_or("is not a queue name: letters, digits and . _ : - make one")
+}
+
+/// A name for `Via` (RFC 9110 §7.6.3): a token (§5.6.2).
+fn pseudonym(text: &str) -> Result<String, &'static str> {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if text.bytes().all(token) {
+        Ok(text.to_owned())
+    } else {
+        Err("is not a name for Via: letters, digits and - . _ ~ and the like make one, without spaces")
+    }
+}

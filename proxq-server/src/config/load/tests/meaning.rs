@@ -1,0 +1,226 @@
+//! What files mean.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::*;
+use crate::config::{
+    FilterMode, HostHeader, Prefix, StoreConfig, StreamDetection, SyncMode, TlsVerification, Upstream,
+};
+use crate::job::{Backoff, Delivery, RetryPolicy};
+use crate::trust::TrustedProxies;
+
+const MIB: u64 = 1024 * 1024;
+
+fn only_upstream(text: &str) -> Upstream {
+    let upstreams = config(text).upstreams;
+    <[Upstream; 1]>::try_from(upstreams).expect("one upstream")[0].clone()
+}
+
+fn same(text: &str, expected: &Config) {
+    assert_eq!(format!("{:#?}", config(text)), format!("{expected:#?}"));
+}
+
+fn url(text: &str) -> UpstreamUrl {
+    UpstreamUrl::new(text).unwrap()
+}
+
+#[test]
+fn a_prefix_and_a_url_are_enough() {
+    same(UPSTREAM, &Config::for_upstream(url("http://api:3000")));
+    let default = config(UPSTREAM);
+    assert_eq!(default.listen_address, "127.0.0.1:8080");
+    assert_eq!(default.concurrency, 10);
+    assert_eq!(default.jobs_path.as_str(), "/__jobs");
+    assert_eq!(default.task_retention, Duration::from_hours(1));
+    assert_eq!(default.upstreams[0].timeout, Duration::from_mins(5));
+    assert_eq!(default.upstreams[0].delivery, Delivery::Auto);
+}
+
+#[test]
+fn zero_null_and_empty_mean_the_default() {
+    let keys = "listenAddress: ''\ndataDir: ''\nqueue:\njobsPath: ~\ntaskRetention: 0\nmaxWait: 0s\nshutdownTimeout: '0'\n\
+                inlineBodyLimit: 0\nmaxResponseSize: 0KiB\nviaName: ''\nembedded:\ntrustedProxies:\nsecretHeaders: []\n\
+                limits: {maxHeaderBytes: 0, headerReadTimeout: 0, idleTimeout: 0, maxConnections: ~}";
+    same(&top(keys), &config(UPSTREAM));
+    let keys = "timeout: 0\nmaxTimeout: 0\nmaxRetries: 0\nretryDelay: 0\ndelivery: ''\nmaxBodySize: 0\ndirectProxyThreshold:\n\
+                directProxyMode: ''\npathFilter: {mode: '', patterns: []}\ntls: {caFile: ''}";
+    same(&upstream(keys), &config(UPSTREAM));
+}
+
+#[test]
+fn every_key_at_the_top_is_taken() {
+    let read = config(&top(
+        "listenAddress: ':9000'\nstore: embedded\ndataDir: /var/lib/proxq\nembedded: {fsync: false}\nqueue: a.b_c:d-1\n\
+         concurrency: 3\njobsPath: /jobs/\ntaskRetention: 1h30m\nmaxWait: 5s\nshutdownTimeout: 1m\ninlineBodyLimit: 1kB\n\
+         maxResponseSize: 2GiB\ntrustedProxies: []\nviaName: edge-1\nmaxHops: 0\nmaxLeaseLosses: 9\n\
+         secretHeaders: [X-Session]\n\
+         limits: {maxHeaderBytes: 16KiB, headerReadTimeout: 1s, idleTimeout: 2s, maxConnections: 3}",
+    ));
+    assert_eq!(read.listen_address, "[::]:9000");
+    let store = StoreConfig::Embedded { data_dir: PathBuf::from("/var/lib/proxq"), sync: SyncMode::OperatingSystem };
+    assert_eq!(read.store, store);
+    assert_eq!(read.queue.as_str(), "a.b_c:d-1");
+    assert_eq!(read.concurrency, 3);
+    assert_eq!(read.jobs_path.as_str(), "/jobs");
+    assert_eq!(read.task_retention, Duration::from_mins(90));
+    assert_eq!(read.max_wait, Duration::from_secs(5));
+    assert_eq!(read.shutdown_timeout, Duration::from_mins(1));
+    assert_eq!((read.inline_body_limit, read.max_response_size), (1000, 2048 * MIB));
+    assert_eq!(read.trusted_proxies, TrustedProxies::default());
+    assert_eq!(read.via_name.as_deref(), Some("edge-1"));
+    assert_eq!((read.max_hops, read.max_lease_losses), (0, 9));
+    assert!(read.secret_headers.names().iter().any(|name| name == "x-session"));
+    assert!(read.secret_headers.names().iter().any(|name| name == "authorization"));
+    assert_eq!((read.limits.max_header_bytes, read.limits.max_connections), (16 * 1024, 3));
+    assert_eq!(read.limits.header_read_timeout, Duration::from_secs(1));
+    assert_eq!(read.limits.idle_timeout, Duration::from_secs(2));
+}
+
+#[test]
+fn every_key_of_an_upstream_is_taken() {
+    let read = only_upstream(
+        "upstreams:\n- prefix: /api/\n  url: https://host:8443/base/\n  timeout: 2h\n  maxRetries: 3\n  retryDelay: 10s\n  \
+         delivery: at-most-once\n  idempotentUpstream: true\n  maxBodySize: 20MiB\n  directProxyThreshold: 5MiB\n  \
+         directProxyMode: proxy\n  streamDetection: false\n  preserveHost: true\n  \
+         pathFilter: {mode: whitelist, patterns: ['^/api/reports$']}\n  tls: {insecureSkipVerify: true}\n",
+    );
+    assert_eq!(read.prefix.as_str(), "/api");
+    assert_eq!(read.url.to_string(), "https://host:8443/base");
+    assert_eq!(read.timeout, Duration::from_hours(2));
+    assert_eq!(read.max_timeout, read.timeout, "the greater of timeout and 1h");
+    let backoff = Backoff::Fixed(Duration::from_secs(10));
+    assert_eq!(read.retries, RetryPolicy { max_retries: 3, backoff });
+    assert_eq!(read.delivery, Delivery::AtMostOnce);
+    assert!(read.honours_idempotency_key);
+    assert_eq!((read.max_body_size, read.direct_proxy_threshold), (20 * MIB, Some(5 * MIB)));
+    assert_eq!(read.stream_detection, StreamDetection::HeadersOnly);
+    assert_eq!(read.host_header, HostHeader::Client);
+    assert_eq!(read.path_filter.mode, FilterMode::Whitelist);
+    assert!(read.path_filter.bypasses("/api/x") && !read.path_filter.bypasses("/api/reports"));
+    assert_eq!(read.tls.verification, TlsVerification::None);
+    assert_eq!(only_upstream(&upstream("maxTimeout: 7m")).max_timeout, Duration::from_mins(7));
+}
+
+#[test]
+fn delivery_is_at_least_once_where_retries_are_set_and_it_is_not() {
+    for (keys, delivery) in [
+        ("maxRetries: 1", Delivery::AtLeastOnce),
+        ("maxRetries: 0", Delivery::Auto),
+        ("maxRetries: 1\ndelivery: auto", Delivery::Auto),
+        ("delivery: at-least-once", Delivery::AtLeastOnce),
+    ] {
+        assert_eq!(only_upstream(&upstream(keys)).delivery, delivery, "{keys}");
+    }
+}
+
+#[test]
+fn an_explicit_zero_differs_from_absence_where_the_table_says_so() {
+    for disabled in ["0", "-1", "-5MiB", "'0'"] {
+        let read = only_upstream(&upstream(&format!("directProxyThreshold: {disabled}")));
+        assert_eq!(read.direct_proxy_threshold, None, "{disabled}");
+    }
+    assert_eq!(config(&top("concurrency: 0")).concurrency, 0);
+}
+
+#[test]
+fn variables_of_the_environment_are_replaced_in_values_of_every_type() {
+    let read = config(
+        "concurrency: ${WORKERS}\nqueue: '${QUEUE:-jobs}'\nembedded: {fsync: '${OFF}'}\ninlineBodyLimit: ${WORKERS}MiB\n\
+         maxWait: ${WAIT:-3s}\ntrustedProxies: ['10.${WORKERS}.0.0/16']\nviaName: 'a$b'\n\
+         upstreams:\n- prefix: /\n  url: http://${HOST}:3000\n  pathFilter: {patterns: ['^/[$${]HOST$']}\n",
+    );
+    assert_eq!(read.concurrency, 7);
+    assert_eq!(read.queue.as_str(), "jobs");
+    assert!(matches!(read.store, StoreConfig::Embedded { sync: SyncMode::OperatingSystem, .. }));
+    assert_eq!(read.inline_body_limit, 7 * MIB);
+    assert_eq!(read.max_wait, Duration::from_secs(3));
+    assert!(read.trusted_proxies.contains("10.7.0.1".parse().unwrap()));
+    assert_eq!(read.via_name.as_deref(), Some("a$b"));
+    assert_eq!(read.upstreams[0].url.to_string(), "http://api:3000");
+    assert_eq!(read.upstreams[0].path_filter.patterns().collect::<Vec<_>>(), ["^/[${]HOST$"]);
+}
+
+#[test]
+fn texts_may_look_like_numbers_and_anchors_may_be_used() {
+    assert_eq!(config(&top("queue: 007")).queue.as_str(), "007");
+    assert_eq!(config(&top("viaName: 1.50")).via_name.as_deref(), Some("1.50"));
+    let read = config(
+        "upstreams:\n- &base {prefix: /a, url: 'http://a', maxRetries: 2}\n- <<: *base\n  prefix: /b\n  timeout: 1s\n",
+    );
+    assert_eq!(read.upstreams[1].prefix.as_str(), "/b");
+    assert_eq!(read.upstreams[1].retries.max_retries, 2);
+    assert_eq!(read.upstreams[1].timeout, Duration::from_secs(1));
+}
+
+#[test]
+fn keys_of_later_steps_are_taken_where_they_ask_for_nothing() {
+    let keys =
+        "maxDelay:\ntelemetry:\ncache: {mode: none, ttl: 5m, maxEntries: 5, maxBytes: 1MiB, redisKeyPrefix: 'x:'}";
+    same(&top(keys), &config(UPSTREAM));
+    same(&upstream("clientMode: true\ncacheKeyExcludeHeaders: []\nstream:"), &config(UPSTREAM));
+}
+
+#[test]
+fn prefixes_are_told_apart_by_segments() {
+    assert_eq!(config(&prefixes(&["/api", "/api2", "/apis/v1", "/__jobs2"])).upstreams.len(), 4);
+}
+
+#[test]
+fn the_store_and_why_it_was_chosen_are_named() {
+    assert_eq!(load("x", UPSTREAM, &env).unwrap().store_reason, "no redis: section");
+    assert_eq!(load("x", &top("store: embedded"), &env).unwrap().store_reason, "store: embedded");
+}
+
+#[test]
+fn files_for_the_original_mean_the_same() {
+    let default = |prefix: &str, at: &str| Upstream::new(Prefix::new(prefix).unwrap(), url(at));
+    let quick_start =
+        "listenAddress: \"0.0.0.0:8080\"\nupstreams:\n  - prefix: \"/\"\n    url: \"http://your-api:3000\"\n";
+    let mut expected = Config::for_upstream(url("http://your-api:3000"));
+    expected.listen_address = "0.0.0.0:8080".to_owned();
+    same(quick_start, &expected);
+
+    let media = "upstreams:\n  - prefix: \"/process\"\n    url: \"http://media-worker:9000\"\n    timeout: \"30m\"\n    \
+                 maxBodySize: 1073741824\n    directProxyThreshold: 0\n";
+    let expected = Upstream {
+        timeout: Duration::from_mins(30),
+        max_body_size: 1024 * MIB,
+        direct_proxy_threshold: None,
+        ..default("/process", "http://media-worker:9000")
+    };
+    assert_eq!(format!("{:?}", only_upstream(media)), format!("{expected:?}"));
+
+    let retries = "upstreams:\n  - prefix: \"/\"\n    url: \"http://flaky-backend:8080\"\n    maxRetries: 5\n    retryDelay: \"30s\"\n";
+    let expected = Upstream {
+        retries: RetryPolicy { max_retries: 5, backoff: Backoff::Fixed(Duration::from_secs(30)) },
+        delivery: Delivery::AtLeastOnce,
+        ..default("/", "http://flaky-backend:8080")
+    };
+    assert_eq!(format!("{:?}", only_upstream(retries)), format!("{expected:?}"));
+
+    let filter = "upstreams:\n  - prefix: \"/api\"\n    url: \"http://backend:3000\"\n    timeout: \"5m\"\n    pathFilter:\n      \
+                  mode: \"blacklist\"\n      patterns:\n        - \"^/api/auth\"\n        - \"^/api/health\"\n";
+    let read = only_upstream(filter).path_filter;
+    assert!(read.bypasses("/api/auth/x") && read.bypasses("/api/health") && !read.bypasses("/api/reports"));
+
+    let gateway = "upstreams:\n  - prefix: \"/api\"\n    url: \"http://api:3000\"\n    timeout: \"5m\"\n    maxRetries: 3\n\n  \
+                   - prefix: \"/ml\"\n    url: \"http://ml-service:8080\"\n    timeout: \"15m\"\n\n  \
+                   - prefix: \"/uploads\"\n    url: \"http://file-server:9000/storage\"\n    timeout: \"10m\"\n    \
+                   maxBodySize: 1073741824\n";
+    let read = config(gateway).upstreams;
+    let expected = [
+        Upstream {
+            retries: RetryPolicy { max_retries: 3, backoff: Backoff::Quartic },
+            delivery: Delivery::AtLeastOnce,
+            ..default("/api", "http://api:3000")
+        },
+        Upstream { timeout: Duration::from_mins(15), ..default("/ml", "http://ml-service:8080") },
+        Upstream {
+            timeout: Duration::from_mins(10),
+            max_body_size: 1024 * MIB,
+            ..default("/uploads", "http://file-server:9000/storage")
+        },
+    ];
+    assert_eq!(format!("{read:?}"), format!("{expected:?}"));
+}

@@ -1,0 +1,172 @@
+//! `upstreams[]`.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::raw::{Kind, Scalar, Value};
+use crate::config::section::{Reading, Section, Written, shown};
+use crate::config::{
+    ClientIdentity, FilterMode, HostHeader, PathFilter, Prefix, StreamDetection, TlsVerification, Upstream,
+    UpstreamTls, UpstreamUrl,
+};
+use crate::job::{Backoff, Delivery, RetryPolicy};
+
+/// An upstream as it is read.
+pub(super) struct ReadUpstream {
+    /// Not to be used after a mistake: what is missing has a stand-in.
+    pub(super) upstream: Upstream,
+    /// Its prefix, if that is one.
+    pub(super) prefix: Option<Written<Prefix>>,
+}
+
+/// Keys of an upstream whose features come later, and what to do without them.
+const LATER: [(&str, &str); 8] = [
+    ("concurrency", "remove it: the concurrency at the top of the file is for all upstreams"),
+    ("queue", "remove it: the queue at the top of the file is for all upstreams"),
+    ("rateLimit", "remove it"),
+    ("burst", "remove it"),
+    ("maxQueued", "remove it"),
+    ("retryOn", "remove it: every complete response ends its job"),
+    ("circuitBreaker", "remove it"),
+    ("stream", "remove it"),
+];
+
+pub(super) fn read(root: &mut Section<'_>, reading: &Reading<'_>) -> Vec<ReadUpstream> {
+    let missing = "at least one upstream is required, with a prefix and a url";
+    let sections = root.required_sections("upstreams", missing);
+    sections.into_iter().map(|section| read_one(section, reading)).collect()
+}
+
+fn read_one(mut section: Section<'_>, reading: &Reading<'_>) -> ReadUpstream {
+    let prefix = section.required_text("prefix").and_then(|text| section.check(text, Prefix::new));
+    let url = section.required_text("url").and_then(|text| section.check(text, UpstreamUrl::new));
+    // Without them the rest is still read, for its mistakes.
+    let url = url.map_or_else(|| UpstreamUrl::new("http://stand-in").expect("a scheme and a host"), |url| url.value);
+    let default = Upstream::new(prefix.as_ref().map_or_else(Prefix::root, |prefix| prefix.value.clone()), url);
+
+    let timeout = section.duration("timeout", default.timeout);
+    let retries = read_retries(&mut section);
+    // What a file with retries has always meant.
+    let usual_delivery = if retries.max_retries > 0 { Delivery::AtLeastOnce } else { default.delivery };
+    let upstream = Upstream {
+        timeout,
+        max_timeout: section.duration("maxTimeout", default.max_timeout.max(timeout)),
+        retries,
+        delivery: section.choice("delivery", &DELIVERIES).map_or(usual_delivery, |chosen| chosen.value),
+        honours_idempotency_key: section.boolean("idempotentUpstream", default.honours_idempotency_key),
+        max_body_size: section.size("maxBodySize", default.max_body_size),
+        direct_proxy_threshold: match section.signed_size("directProxyThreshold") {
+            Some(written) => u64::try_from(written.value).ok().filter(|bytes| *bytes > 0),
+            None => default.direct_proxy_threshold,
+        },
+        path_filter: read_path_filter(section.section("pathFilter"), reading),
+        stream_detection: if section.boolean("streamDetection", true) {
+            StreamDetection::Full
+        } else {
+            StreamDetection::HeadersOnly
+        },
+        host_header: if section.boolean("preserveHost", false) { HostHeader::Client } else { HostHeader::Upstream },
+        tls: read_tls(section.section("tls"), reading),
+        ..default
+    };
+    refuse_later_keys(&mut section);
+    section.finish();
+    ReadUpstream { upstream, prefix }
+}
+
+const DELIVERIES: [(&str, Delivery); 3] =
+    [("auto", Delivery::Auto), ("at-least-once", Delivery::AtLeastOnce), ("at-most-once", Delivery::AtMostOnce)];
+
+fn read_retries(section: &mut Section<'_>) -> RetryPolicy {
+    let max_retries = section.count("maxRetries", 0).map_or(0, |written| written.value);
+    let backoff = match section.duration("retryDelay", Duration::ZERO) {
+        Duration::ZERO => Backoff::Quartic, // the YAML's 0 ends its life here
+        pause => Backoff::Fixed(pause),
+    };
+    RetryPolicy { max_retries, backoff }
+}
+
+fn read_path_filter(mut section: Section<'_>, reading: &Reading<'_>) -> PathFilter {
+    let modes = [("blacklist", FilterMode::Blacklist), ("whitelist", FilterMode::Whitelist)];
+    let mode = section.choice("mode", &modes).map_or(FilterMode::Blacklist, |chosen| chosen.value);
+    let patterns = section.texts("patterns").unwrap_or_default();
+    let mut all_valid = true;
+    for Written { value, at } in &patterns {
+        if let Err(error) = PathFilter::new(mode, std::slice::from_ref(value)) {
+            all_valid = false;
+            reading.note(at, format!("{} is not a pattern: {}", shown(value), last_line(&error.to_string())));
+        }
+    }
+    let texts: Vec<_> = patterns.into_iter().map(|pattern| pattern.value).collect();
+    let filter = PathFilter::new(mode, &texts).unwrap_or_else(|error| {
+        if all_valid {
+            reading.note(section.at(), format!("the patterns are too much together: {error}"));
+        }
+        PathFilter::default()
+    });
+    section.finish();
+    filter
+}
+
+/// The regex library draws the pattern over several lines and says what is wrong in the last.
+fn last_line(message: &str) -> &str {
+    let line = message.trim_end().lines().last().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line)
+}
+
+fn read_tls(mut section: Section<'_>, reading: &Reading<'_>) -> UpstreamTls {
+    let ca_file = section.parsed("caFile", readable_file).map(|written| written.value);
+    let (has_cert, has_key) = (section.text("certFile"), section.text("keyFile"));
+    let identity = match (has_cert, has_key) {
+        (Some(cert), Some(key)) => {
+            let (cert, key) = (section.check(cert, readable_file), section.check(key, readable_file));
+            cert.zip(key).map(|(cert, key)| ClientIdentity { cert_file: cert.value, key_file: key.value })
+        }
+        (Some(cert), None) => {
+            reading.note(&cert.at, "needs keyFile beside it");
+            None
+        }
+        (None, Some(key)) => {
+            reading.note(&key.at, "needs certFile beside it");
+            None
+        }
+        (None, None) => None,
+    };
+    let skips = section.boolean("insecureSkipVerify", false);
+    let verification = if skips { TlsVerification::None } else { TlsVerification::Full };
+    section.finish();
+    UpstreamTls { ca_file, identity, verification }
+}
+
+fn readable_file(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let unreadable = |error: io::Error| format!("cannot be read: {error}");
+    // Asked before it is opened: opening a pipe would wait for its writer.
+    if !fs::metadata(&path).map_err(unreadable)?.is_file() {
+        return Err("is not a file".to_owned());
+    }
+    File::open(&path).map_err(unreadable)?;
+    Ok(path)
+}
+
+fn refuse_later_keys(section: &mut Section<'_>) {
+    for (key, hint) in LATER {
+        section.later(key, hint);
+    }
+    section.parsed("directProxyMode", |mode| match mode {
+        "proxy" => Ok(()),
+        "redirect" => Err("is not supported yet; write proxy, or remove the key"),
+        _ => Err("is none of proxy, redirect"),
+    });
+    // `true` is what a file without the key says, and an empty list asks for nothing.
+    section.later_unless("clientMode", "remove it", |value| {
+        matches!(value, Value::Null | Value::Scalar(Scalar { kind: Kind::Bool(true), .. }))
+    });
+    section.later_unless("cacheKeyExcludeHeaders", "remove it: nothing is cached", |value| match value {
+        Value::Null => true,
+        Value::List(items) => items.is_empty(),
+        Value::Scalar(_) | Value::Map(_) => false,
+    });
+}

@@ -1,0 +1,74 @@
+//! What `proxq check` prints about a configuration without mistakes.
+
+use super::load::Loaded;
+use super::{advice, effective};
+
+/// The effective configuration, then what is worth knowing about it: as a whole a YAML file that means the same.
+#[must_use]
+pub fn report(loaded: &Loaded) -> String {
+    let Loaded { config, file, store_reason } = loaded;
+    let source = file.as_deref().unwrap_or("--upstream");
+    let mut report = format!("# {source}: valid; embedded store ({store_reason})\n{}", effective::write(config));
+    report += &comment("Warnings", &advice::warnings(config));
+    if file.is_some() {
+        report += &comment("Differences from the original that apply to this file", &advice::differences(config));
+    }
+    report
+}
+
+fn comment(title: &str, lines: &[String]) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!("\n# {title}:\n# - {}\n", lines.join("\n# - "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{UpstreamUrl, load};
+
+    fn reloaded(loaded: &Loaded) -> Loaded {
+        load("report", &report(loaded), &|_| None).unwrap_or_else(|errors| panic!("{errors}\n{}", report(loaded)))
+    }
+
+    #[test]
+    fn a_report_is_a_file_that_means_the_same() {
+        let text = r#"
+listenAddress: ":9000"
+dataDir: 'a "b" \ c'
+viaName: edge
+trustedProxies: [192.0.2.7, private]
+secretHeaders: [X-Session]
+inlineBodyLimit: 1000
+concurrency: 0
+upstreams:
+  - prefix: /a
+    url: https://a/base
+    maxRetries: 2
+    retryDelay: 1500ms
+    directProxyThreshold: 0
+    pathFilter: {mode: whitelist, patterns: ["^/a/\\d+$", "\t\x85[$${]'ä"]}
+  - {prefix: /b, url: 'http://b:1', delivery: at-most-once, streamDetection: false, preserveHost: true}
+"#;
+        let loaded = load("config.yaml", text, &|_| None).unwrap();
+        assert_eq!(format!("{:#?}", reloaded(&loaded).config), format!("{:#?}", loaded.config));
+        let bare = Loaded::for_upstream(UpstreamUrl::new("http://127.0.0.1:3000").unwrap());
+        assert_eq!(format!("{:#?}", reloaded(&bare).config), format!("{:#?}", bare.config));
+    }
+
+    #[test]
+    fn a_report_names_warnings_and_differences() {
+        let text = "upstreams: [{prefix: /, url: 'http://api'}]";
+        let with_file = report(&load("etc/config.yaml", text, &|_| None).unwrap());
+        assert!(with_file.starts_with("# etc/config.yaml: valid; embedded store (no redis: section)\nlistenAddress: "));
+        assert!(
+            with_file.contains("\n# Warnings:\n# - upstreams[0].timeout: 5m0s is longer than shutdownTimeout (30s): ")
+        );
+        assert!(
+            with_file.contains("\n# Differences from the original that apply to this file:\n# - no redis: section: ")
+        );
+        let without = report(&Loaded::for_upstream(UpstreamUrl::new("http://api").unwrap()));
+        assert!(without.starts_with("# --upstream: valid; ") && !without.contains("Differences"));
+    }
+}

@@ -1,0 +1,156 @@
+//! The values that keys may have: texts, choices, durations, sizes, counts, switches.
+
+use std::fmt;
+use std::time::Duration;
+
+use proxq_protocol::GoDuration;
+
+use super::{At, Section, Written, shown};
+use crate::config::raw::{Kind, Node};
+use crate::config::{size, suggest};
+
+impl Section<'_> {
+    /// A text; `None` if there is none, or an empty one.
+    pub(in crate::config) fn text(&mut self, key: &'static str) -> Option<Written<String>> {
+        let (scalar, at) = self.scalar(key, "a text")?;
+        (!scalar.text.is_empty()).then_some(Written { value: scalar.text, at })
+    }
+
+    /// A text that must be there.
+    pub(in crate::config) fn required_text(&mut self, key: &'static str) -> Option<Written<String>> {
+        if !self.has(key) {
+            self.entry(key);
+            self.reading.note(&self.at_of(key), "is required");
+            return None;
+        }
+        let (scalar, at) = self.scalar(key, "a text")?;
+        if scalar.text.is_empty() {
+            self.reading.note(&at, "is required, but empty");
+            return None;
+        }
+        Some(Written { value: scalar.text, at })
+    }
+
+    /// The texts of a list; `None` if there is no list.
+    pub(in crate::config) fn texts(&mut self, key: &'static str) -> Option<Vec<Written<String>>> {
+        let items = self.items(key)?;
+        let text = |(node, at): (&Node, At)| {
+            let scalar = self.scalar_of(node, &at, "a text")?;
+            Some(Written { value: scalar.text, at })
+        };
+        Some(items.into_iter().filter_map(text).collect())
+    }
+
+    /// A text that `check` turns into a value; `None` if there is none or it is wrong.
+    pub(in crate::config) fn parsed<T, E: fmt::Display>(
+        &mut self,
+        key: &'static str,
+        check: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<Written<T>> {
+        let written = self.text(key)?;
+        self.check(written, check)
+    }
+
+    /// The value that `check` makes of a text; `None` if it is wrong.
+    pub(in crate::config) fn check<T, E: fmt::Display>(
+        &self,
+        written: Written<String>,
+        check: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<Written<T>> {
+        match check(&written.value) {
+            Ok(value) => Some(Written { value, at: written.at }),
+            Err(error) => {
+                self.reading.note(&written.at, format!("{} {error}", shown(&written.value)));
+                None
+            }
+        }
+    }
+
+    /// One of a few words.
+    pub(in crate::config) fn choice<T: Copy>(
+        &mut self,
+        key: &'static str,
+        choices: &[(&str, T)],
+    ) -> Option<Written<T>> {
+        let written = self.text(key)?;
+        self.check(written, |word| {
+            let chosen = choices.iter().find_map(|(name, value)| (*name == word).then_some(*value));
+            chosen.ok_or_else(|| {
+                let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+                format!("is none of {}{}", names.join(", "), did_you_mean(word, names.iter().copied()))
+            })
+        })
+    }
+
+    /// A duration; 0 is the default.
+    pub(in crate::config) fn duration(&mut self, key: &'static str, default: Duration) -> Duration {
+        let Some((scalar, at)) = self.scalar(key, "a duration such as 30s") else { return default };
+        let problem = match scalar.text.parse::<GoDuration>().map(GoDuration::to_std) {
+            Ok(Some(Duration::ZERO)) => return default,
+            Ok(Some(duration)) => return duration,
+            Ok(None) => "must not be negative".to_owned(),
+            Err(error) => format!("is not a duration: {error}"),
+        };
+        self.reading.note(&at, format!("{} {problem}", shown(&scalar.text)));
+        default
+    }
+
+    /// A size in bytes; 0 is the default.
+    pub(in crate::config) fn size(&mut self, key: &'static str, default: u64) -> u64 {
+        let Some(Written { value, at }) = self.signed_size(key) else { return default };
+        match u64::try_from(value) {
+            Ok(0) => default,
+            Ok(bytes) => bytes,
+            Err(_) => {
+                self.reading.note(&at, format!("{value} must not be negative"));
+                default
+            }
+        }
+    }
+
+    /// A size in bytes as it is written, 0 and negative ones included.
+    pub(in crate::config) fn signed_size(&mut self, key: &'static str) -> Option<Written<i64>> {
+        let (scalar, at) = self.scalar(key, "a size such as 10485760 or 10MiB")?;
+        let read = match scalar.kind {
+            Kind::Integer(bytes) => i64::try_from(bytes).map_err(|_| size::SizeError::TooLarge),
+            Kind::Text | Kind::Bool(_) | Kind::Fraction => size::parse(&scalar.text),
+        };
+        read.map(|value| Written { value, at: at.clone() })
+            .map_err(|error| self.reading.note(&at, format!("{} is not a size: {error}", shown(&scalar.text))))
+            .ok()
+    }
+
+    /// A whole number, `least` or more.
+    pub(in crate::config) fn count(&mut self, key: &'static str, least: u32) -> Option<Written<u32>> {
+        let (scalar, at) = self.scalar(key, "a whole number")?;
+        let Kind::Integer(number) = scalar.kind else {
+            self.reading.note(&at, format!("expected a whole number, found {}", scalar.describe()));
+            return None;
+        };
+        let count = u32::try_from(number).ok().filter(|count| *count >= least);
+        if count.is_none() {
+            let problem = match number {
+                ..0 => "must not be negative".to_owned(),
+                _ if number < i128::from(least) => format!("must be at least {least}"),
+                _ => format!("must be at most {}", u32::MAX),
+            };
+            self.reading.note(&at, format!("{number} {problem}"));
+        }
+        count.map(|value| Written { value, at })
+    }
+
+    /// `true` or `false`.
+    pub(in crate::config) fn boolean(&mut self, key: &'static str, default: bool) -> bool {
+        let Some((scalar, at)) = self.scalar(key, "true or false") else { return default };
+        if let Kind::Bool(value) = scalar.kind {
+            return value;
+        }
+        self.reading.note(&at, format!("expected true or false, found {}", scalar.describe()));
+        default
+    }
+}
+
+/// `; did you mean "…"?`, where something near is known.
+fn did_you_mean<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    suggest::nearest(written, known).map_or_else(String::new, |near| format!("; did you mean {near:?}?"))
+}

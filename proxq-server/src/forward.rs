@@ -1,0 +1,87 @@
+//! One HTTP exchange with one upstream. Comes in: a request as it is to be sent. Goes out: the response's head with
+//! its unread body, or why there is none and how far it got. What to make of that is the worker's affair.
+
+mod client;
+mod connection;
+mod error;
+pub(crate) mod headers;
+pub(crate) mod target;
+mod tls;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+
+use self::client::UpstreamClient;
+pub(crate) use self::error::ForwardError;
+pub use self::error::chain;
+pub use self::tls::TlsFileError;
+use crate::config::{HostHeader, Upstream, UpstreamTls};
+use crate::store::StoreError;
+
+/// A request body on its way to an upstream.
+pub(crate) type RequestBody = UnsyncBoxBody<Bytes, StoreError>;
+
+/// The connections to all upstreams.
+#[derive(Clone, Debug)]
+pub(crate) struct Forwarder {
+    by_prefix: Arc<HashMap<String, UpstreamClient>>,
+    /// For jobs whose upstream is no longer configured.
+    fallback: UpstreamClient,
+}
+
+impl Forwarder {
+    /// Prepares a pool of connections for each upstream. Connects to none.
+    pub(crate) fn new(upstreams: &[Upstream]) -> Result<Self, TlsFileError> {
+        let mut by_prefix = HashMap::new();
+        for upstream in upstreams {
+            let client = UpstreamClient::new(&upstream.tls, upstream.host_header)?;
+            by_prefix.insert(upstream.prefix.as_str().to_owned(), client);
+        }
+        let fallback = UpstreamClient::new(&UpstreamTls::default(), HostHeader::Upstream)?;
+        Ok(Self { by_prefix: Arc::new(by_prefix), fallback })
+    }
+
+    /// Tells whether a request that is about to be sent was given a connection.
+    pub(crate) fn watch(request: &mut Request<RequestBody>) -> HandedOver {
+        HandedOver(capture_connection(request))
+    }
+
+    /// Sends a request to the upstream with this prefix and waits for the head of its response.
+    ///
+    /// Dropping the future closes the connection to the upstream.
+    pub(crate) async fn send(
+        &self,
+        prefix: &str,
+        request: Request<RequestBody>,
+        repeatable: Repeatable,
+    ) -> Result<Response<Incoming>, ForwardError> {
+        let upstream = self.by_prefix.get(prefix).unwrap_or(&self.fallback);
+        upstream.send(request, repeatable).await
+    }
+}
+
+/// Whether a request was given a connection: before that, its upstream has seen nothing of it.
+#[derive(Debug)]
+pub(crate) struct HandedOver(CaptureConnection);
+
+impl HandedOver {
+    /// Whether it was by now.
+    pub(crate) fn already(&self) -> bool {
+        self.0.connection_metadata().is_some()
+    }
+}
+
+/// Whether sending a request twice is harmless; decides how old a kept connection it may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeatable {
+    /// It is.
+    Yes,
+    /// It may not be.
+    No,
+}

@@ -1,0 +1,85 @@
+//! The pools of connections to one upstream.
+
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use super::connection::Connector;
+use super::error::ForwardError;
+use super::tls::{self, TlsFileError};
+use super::{Repeatable, RequestBody};
+use crate::config::{HostHeader, UpstreamTls};
+
+/// Idle connections are dropped sooner than servers usually do it (5 s in Node.js, 75 s in nginx).
+const IDLE_LIMIT: Duration = Duration::from_secs(4);
+/// A request that must not be sent twice takes only a connection that was alive a moment ago: one that the upstream
+/// closes at the same instant leaves in doubt whether it was received.
+const IDLE_LIMIT_UNREPEATABLE: Duration = Duration::from_secs(1);
+/// Kept connections per host; more are closed after use.
+const MAX_IDLE_PER_HOST: usize = 128;
+/// The most header fields of a response that is read; the library's default of 100 would fail honest ones.
+const MAX_RESPONSE_HEADERS: usize = 512;
+/// The largest response head, and the read buffer's limit.
+const MAX_RESPONSE_HEAD_BYTES: usize = 256 * 1024;
+
+type Pool = Client<HttpsConnector<Connector>, RequestBody>;
+
+/// The connections to one upstream, in one pool for requests that may be sent twice and one for those that may not.
+#[derive(Clone, Debug)]
+pub(crate) struct UpstreamClient {
+    repeatable: Pool,
+    unrepeatable: Pool,
+}
+
+impl UpstreamClient {
+    /// Prepares the pools.
+    pub(crate) fn new(settings: &UpstreamTls, host: HostHeader) -> Result<Self, TlsFileError> {
+        let tls = tls::client_config(settings)?;
+        let schemes = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        let tcp = Connector::new(tcp);
+        let connector = match host {
+            HostHeader::Upstream => schemes.enable_all_versions().wrap_connector(tcp),
+            // HTTP/2 takes its `:authority` from the URL, so only HTTP/1.1 can name another host.
+            HostHeader::Client => schemes.enable_http1().wrap_connector(tcp),
+        };
+        Ok(Self {
+            repeatable: pool(connector.clone(), IDLE_LIMIT),
+            unrepeatable: pool(connector, IDLE_LIMIT_UNREPEATABLE),
+        })
+    }
+
+    /// Sends a request and waits for the head of the response.
+    pub(crate) async fn send(
+        &self,
+        request: Request<RequestBody>,
+        repeatable: Repeatable,
+    ) -> Result<Response<Incoming>, ForwardError> {
+        let pool = match repeatable {
+            Repeatable::Yes => &self.repeatable,
+            Repeatable::No => &self.unrepeatable,
+        };
+        let origin = super::target::origin(request.uri());
+        pool.request(request).await.map_err(|error| ForwardError::from_client(origin, error))
+    }
+}
+
+fn pool(connector: HttpsConnector<Connector>, idle_limit: Duration) -> Pool {
+    Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(idle_limit)
+        .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
+        .http1_title_case_headers(true)
+        .http1_max_headers(MAX_RESPONSE_HEADERS)
+        .http1_max_buf_size(MAX_RESPONSE_HEAD_BYTES)
+        .http2_max_header_list_size(u32::try_from(MAX_RESPONSE_HEAD_BYTES).expect("a small constant"))
+        .build(connector)
+}

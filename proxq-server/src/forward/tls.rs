@@ -1,0 +1,127 @@
+//! How TLS is spoken to an upstream.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hyper_rustls::ConfigBuilderExt;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme, WantsVerifier};
+
+use crate::config::{TlsVerification, UpstreamTls};
+
+/// A file named in an upstream's `tls` settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("use {} as an upstream's {role}", file.display())]
+pub struct TlsFileError {
+    /// The file.
+    file: PathBuf,
+    /// What it was to be.
+    role: &'static str,
+    /// Why it cannot be that.
+    source: FileProblem,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum FileProblem {
+    #[error(transparent)]
+    Pem(#[from] pem::Error),
+    #[error("it has no certificate")]
+    Empty,
+    #[error(transparent)]
+    Tls(#[from] rustls::Error),
+}
+
+/// The TLS settings of connections to one upstream; application protocols are the connector's to set.
+pub(crate) fn client_config(settings: &UpstreamTls) -> Result<ClientConfig, TlsFileError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .expect("ring supports the default protocol versions");
+    let trusting = match (settings.verification, &settings.ca_file) {
+        (TlsVerification::None, _) => {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerification { provider }))
+        }
+        (TlsVerification::Full, Some(file)) => {
+            let mut roots = RootCertStore::empty();
+            let problem = |source| TlsFileError { file: file.clone(), role: "caFile", source };
+            for certificate in read_certificates(file).map_err(problem)? {
+                roots.add(certificate).map_err(|error| problem(error.into()))?;
+            }
+            builder.with_root_certificates(roots)
+        }
+        (TlsVerification::Full, None) => with_public_roots(builder),
+    };
+    let Some(identity) = &settings.identity else { return Ok(trusting.with_no_client_auth()) };
+    let chain = read_certificates(&identity.cert_file).map_err(|source| TlsFileError {
+        file: identity.cert_file.clone(),
+        role: "certFile",
+        source,
+    })?;
+    let problem = |source| TlsFileError { file: identity.key_file.clone(), role: "keyFile", source };
+    let key = PrivateKeyDer::from_pem_file(&identity.key_file).map_err(|error| problem(error.into()))?;
+    trusting.with_client_auth_cert(chain, key).map_err(|error| problem(error.into()))
+}
+
+type WantsIdentity = ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>;
+
+/// The system's authorities, or Mozilla's where the system has none (as in a minimal container).
+fn with_public_roots(builder: ConfigBuilder<ClientConfig, WantsVerifier>) -> WantsIdentity {
+    match builder.clone().with_native_roots() {
+        Ok(trusting) => trusting,
+        Err(error) => {
+            tracing::debug!(%error, "no system certificates; trusting the bundled ones");
+            builder.with_webpki_roots()
+        }
+    }
+}
+
+fn read_certificates(file: &PathBuf) -> Result<Vec<CertificateDer<'static>>, FileProblem> {
+    let certificates = CertificateDer::pem_file_iter(file)?.collect::<Result<Vec<_>, _>>()?;
+    if certificates.is_empty() { Err(FileProblem::Empty) } else { Ok(certificates) }
+}
+
+/// Accepts any certificate: what `insecureSkipVerify` asks for. Signatures are still checked.
+#[derive(Debug)]
+struct NoVerification {
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for NoVerification {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,122 @@
+//! A submission's controls: the `X-Proxq-*` headers that ask something of proxq.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::header::HeaderName;
+use proxq_protocol::{GoDuration, JobId, header as proxq};
+
+use crate::config::Upstream;
+use crate::reply::Problem;
+
+/// What a submission asks of proxq.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Controls {
+    /// The limit for each attempt; `None` for the upstream's own.
+    pub(crate) timeout: Option<Duration>,
+    /// The id that the job is to have.
+    pub(crate) job_id: Option<JobId>,
+}
+
+impl Controls {
+    /// Reads the controls of a submission to this upstream.
+    pub(crate) fn read(headers: &HeaderMap, upstream: &Upstream) -> Result<Self, Problem> {
+        let mut controls = Self::default();
+        for name in headers.keys().filter(|name| name.as_str().starts_with(proxq::PREFIX)) {
+            match name.as_str() {
+                proxq::TIMEOUT => controls.timeout = read_timeout(only_value(headers, name)?, upstream)?,
+                proxq::JOB_ID => controls.job_id = Some(read_job_id(only_value(headers, name)?)?),
+                // What another proxq in front sends along with its attempts.
+                proxq::ATTEMPT | proxq::SOURCE => {}
+                _ => return Err(Problem::unsupported_header(&canonical(name))),
+            }
+        }
+        Ok(controls)
+    }
+}
+
+/// The value of a header that may stand once.
+fn only_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, Problem> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next().map(http::HeaderValue::as_bytes).unwrap_or_default();
+    let shown = || String::from_utf8_lossy(value);
+    if values.next().is_some() {
+        return Err(Problem::bad_header(&canonical(name), &shown(), "it stands more than once; send it once"));
+    }
+    std::str::from_utf8(value).map_err(|_| Problem::bad_header(&canonical(name), &shown(), "it must be ASCII"))
+}
+
+fn read_timeout(value: &str, upstream: &Upstream) -> Result<Option<Duration>, Problem> {
+    let bad = |expected: &str| Problem::bad_header("X-Proxq-Timeout", value, expected);
+    let span: GoDuration = value.parse().map_err(|error: proxq_protocol::DurationError| bad(&error.to_string()))?;
+    let span = span.to_std().ok_or_else(|| bad("it must not be negative; write a duration like 30s"))?;
+    if span > upstream.max_timeout {
+        let longest = GoDuration::from(upstream.max_timeout);
+        return Err(bad(&format!("the longest that is allowed here is {longest} (maxTimeout)")));
+    }
+    Ok(Some(span).filter(|span| !span.is_zero()))
+}
+
+fn read_job_id(value: &str) -> Result<JobId, Problem> {
+    value.parse().map_err(|error: proxq_protocol::ParseJobIdError| {
+        Problem::bad_header("X-Proxq-Job-Id", value, &error.to_string())
+    })
+}
+
+/// A header's name as people write it: `X-Proxq-Timeout`.
+fn canonical(name: &HeaderName) -> String {
+    let words = name.as_str().split('-').map(|word| {
+        let (first, rest) = word.split_at(word.len().min(1));
+        first.to_ascii_uppercase() + rest
+    });
+    words.collect::<Vec<_>>().join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Prefix, UpstreamUrl};
+
+    fn read(fields: &[(&'static str, &'static str)]) -> Result<Controls, String> {
+        let url = UpstreamUrl::new("http://upstream").unwrap();
+        let upstream = Upstream::new(Prefix::new("/").unwrap(), url);
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(HeaderName::from_static(name), http::HeaderValue::from_static(value));
+        }
+        Controls::read(&headers, &upstream).map_err(|problem| format!("{problem:?}"))
+    }
+
+    #[test]
+    fn a_timeout_of_zero_is_the_upstreams_own() {
+        assert_eq!(read(&[("x-proxq-timeout", "30s")]).unwrap().timeout, Some(Duration::from_secs(30)));
+        assert_eq!(read(&[("x-proxq-timeout", "0")]).unwrap(), Controls::default());
+        assert_eq!(read(&[("x-proxq-timeout", "1h")]).unwrap().timeout, Some(Duration::from_hours(1)));
+    }
+
+    #[test]
+    fn a_bad_control_is_refused_with_its_name_its_value_and_what_would_be_right() {
+        for (name, value, expected) in [
+            ("x-proxq-timeout", "30", "has no unit"),
+            ("x-proxq-timeout", "-1s", "negative"),
+            ("x-proxq-timeout", "1h1ns", "maxTimeout"),
+            ("x-proxq-timeout", "", "duration is missing"),
+            ("x-proxq-job-id", "1", "version 4 UUID"),
+            ("x-proxq-delay", "1s", "not supported yet"),
+            ("x-proxq-anything", "1", "X-Proxq-Anything is not supported yet"),
+        ] {
+            let problem = read(&[(name, value)]).unwrap_err();
+            assert!(problem.contains(expected) && problem.contains("BadHeader"), "{problem}");
+        }
+        let twice = read(&[("x-proxq-timeout", "1s"), ("x-proxq-timeout", "2s")]).unwrap_err();
+        assert!(twice.contains("more than once"), "{twice}");
+    }
+
+    #[test]
+    fn what_a_proxq_in_front_sends_along_is_no_control() {
+        assert_eq!(
+            read(&[("x-proxq-attempt", "2"), ("x-proxq-source", "x"), ("x-other", "y")]),
+            Ok(Controls::default())
+        );
+    }
+}

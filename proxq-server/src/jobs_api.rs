@@ -1,0 +1,126 @@
+//! What clients ask about jobs: status, content, cancellation; and what probes ask about the server.
+
+mod content;
+mod request;
+mod view;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use http::request::Parts;
+use http::{Method, Response};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use self::request::{JobsCall, Resource};
+use crate::config::Config;
+use crate::job::{Job, JobId};
+use crate::reply::{self, Problem};
+use crate::store::{Content, JobStore, StoreError};
+
+/// The jobs API.
+#[derive(Debug)]
+pub(crate) struct JobsApi {
+    config: Arc<Config>,
+    store: Arc<dyn JobStore>,
+    /// Cancelled when the server stops: waits end, and probes are told.
+    draining: CancellationToken,
+}
+
+impl JobsApi {
+    pub(crate) fn new(config: Arc<Config>, store: Arc<dyn JobStore>, draining: CancellationToken) -> Self {
+        Self { config, store, draining }
+    }
+
+    /// Answers a request whose path is `jobsPath` or below it.
+    pub(crate) async fn handle(&self, head: &Parts) -> Response<Body> {
+        let answer = match JobsCall::read(head, &self.config.jobs_path) {
+            Ok(call) => self.answer(call, &head.method).await,
+            Err(problem) => Err(problem),
+        };
+        answer.unwrap_or_else(Problem::into_response)
+    }
+
+    async fn answer(&self, call: JobsCall, method: &Method) -> Result<Response<Body>, Problem> {
+        match call.resource {
+            Resource::Health => Ok(reply::healthy("ok")),
+            Resource::Readiness => self.readiness().await,
+            Resource::Job(id) if *method == Method::DELETE => self.cancel(id?).await,
+            Resource::Job(id) => self.status(id?, call.wait).await,
+            Resource::Content(id) => self.content(id?, call.wait, method).await,
+        }
+    }
+
+    async fn readiness(&self) -> Result<Response<Body>, Problem> {
+        if self.draining.is_cancelled() {
+            return Err(Problem::draining());
+        }
+        self.store.ready().await.map_err(|error| Problem::store(&error))?;
+        Ok(reply::healthy("ready"))
+    }
+
+    async fn status(&self, id: JobId, wait: Duration) -> Result<Response<Body>, Problem> {
+        let job = self.job_when_ended(id, wait).await?;
+        let upstream = self.config.upstreams.iter().find(|upstream| upstream.prefix.as_str() == job.request.upstream);
+        Ok(reply::status(&view::job_info(&job, upstream)))
+    }
+
+    async fn content(&self, id: JobId, wait: Duration, method: &Method) -> Result<Response<Body>, Problem> {
+        if !wait.is_zero() {
+            self.job_when_ended(id, wait).await?;
+        }
+        match self.store.response(id).await.map_err(|error| store_problem(id, &error))? {
+            Content::Unknown => Err(unknown_job(id)),
+            Content::NotReady => Err(Problem::not_ready()),
+            Content::Failed { error } => Err(Problem::job_failed(&error)),
+            Content::Ready(response) => match content::replay(response, method, &*self.store).await {
+                // A blob goes with its job: one that was cancelled or dropped since the look is gone, not damaged.
+                Err(StoreError::CorruptBlob { .. }) if self.is_gone(id).await? => Err(unknown_job(id)),
+                replayed => replayed.map_err(|error| store_problem(id, &error)),
+            },
+        }
+    }
+
+    async fn is_gone(&self, id: JobId) -> Result<bool, Problem> {
+        let job = self.store.get(id).await.map_err(|error| store_problem(id, &error))?;
+        Ok(job.is_none())
+    }
+
+    async fn cancel(&self, id: JobId) -> Result<Response<Body>, Problem> {
+        let found = self.store.cancel(id).await.map_err(|error| store_problem(id, &error))?;
+        if found { Ok(reply::cancelled()) } else { Err(unknown_job(id)) }
+    }
+
+    /// The job once it has ended, or as it stands when the time is up or the server stops.
+    async fn job_when_ended(&self, id: JobId, wait: Duration) -> Result<Job, Problem> {
+        let deadline = Instant::now() + wait.min(self.config.max_wait);
+        loop {
+            // Before the look: a change that comes after it ends the watch.
+            let change = match wait {
+                Duration::ZERO => None,
+                _ => Some(self.store.watch(id).await.map_err(|error| store_problem(id, &error))?),
+            };
+            let job = self.store.get(id).await.map_err(|error| store_problem(id, &error))?;
+            let job = job.ok_or_else(|| unknown_job(id))?;
+            let Some(change) = change else { return Ok(job) };
+            if job.state.status().is_final() {
+                return Ok(job);
+            }
+            tokio::select! {
+                () = change => {}
+                () = tokio::time::sleep_until(deadline) => return Ok(job),
+                () = self.draining.cancelled() => return Ok(job),
+            }
+        }
+    }
+}
+
+fn unknown_job(id: JobId) -> Problem {
+    Problem::not_found(format!("there is no job {id}: it never was, was cancelled, or its retention is over"))
+}
+
+fn store_problem(id: JobId, error: &StoreError) -> Problem {
+    tracing::error!(job.id = %id, error = error as &dyn std::error::Error, "read a job");
+    Problem::store(error)
+}

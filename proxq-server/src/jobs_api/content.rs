@@ -1,0 +1,75 @@
+//! The upstream's response, replayed: status, headers and body, byte for byte.
+
+use axum::body::Body as ReplyBody;
+use http::header::{self, HeaderMap};
+use http::{HeaderValue, Method, Response, StatusCode};
+
+use crate::job::{Body, StoredResponse};
+use crate::store::{JobStore, StoreError};
+
+/// Answers a `GET` or `HEAD` with a stored response.
+pub(crate) async fn replay(
+    stored: StoredResponse,
+    asking: &Method,
+    store: &dyn JobStore,
+) -> Result<Response<ReplyBody>, StoreError> {
+    let StoredResponse { head, body: stored_body } = stored;
+    let mut headers = head.headers;
+    promise_what_comes(&mut headers, head.status, stored_body.length(), asking);
+    let body = match stored_body {
+        _ if *asking == Method::HEAD => ReplyBody::empty(),
+        Body::Inline(bytes) => ReplyBody::from(bytes),
+        Body::Blob(blob) => ReplyBody::from_stream(store.open_blob(&blob).await?),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status;
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+/// Makes `Content-Length` say what follows.
+///
+/// The upstream's own may not: the response to a `HEAD`, a `204` and a `304` end with their heads, whatever these say
+/// (RFC 9112 §6.3), so that a `GET` of the stored response would wait for bytes that never come. A `HEAD` waits for
+/// none and is told what the upstream said.
+fn promise_what_comes(headers: &mut HeaderMap, status: StatusCode, length: u64, asking: &Method) {
+    let ends_with_head = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let told = headers.contains_key(header::CONTENT_LENGTH);
+    if length == 0 && *asking == Method::HEAD && (told || ends_with_head) {
+        return;
+    }
+    headers.remove(header::CONTENT_LENGTH);
+    if !ends_with_head {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn promised(status: u16, told: Option<u64>, length: u64, asking: &Method) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        if let Some(told) = told {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(told));
+        }
+        promise_what_comes(&mut headers, StatusCode::from_u16(status).unwrap(), length, asking);
+        headers.get(header::CONTENT_LENGTH).map(|value| value.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn a_get_is_promised_only_what_comes() {
+        assert_eq!(promised(200, Some(5), 5, &Method::GET).as_deref(), Some("5"));
+        assert_eq!(promised(200, None, 5, &Method::GET).as_deref(), Some("5"), "it came in chunks");
+        assert_eq!(promised(200, Some(1234), 0, &Method::GET).as_deref(), Some("0"), "the job was a HEAD");
+        assert_eq!(promised(304, Some(1234), 0, &Method::GET), None);
+        assert_eq!(promised(204, None, 0, &Method::GET), None);
+    }
+
+    #[test]
+    fn a_head_is_told_what_the_upstream_said() {
+        assert_eq!(promised(200, Some(1234), 0, &Method::HEAD).as_deref(), Some("1234"));
+        assert_eq!(promised(200, None, 5, &Method::HEAD).as_deref(), Some("5"));
+        assert_eq!(promised(304, Some(9), 0, &Method::HEAD).as_deref(), Some("9"));
+    }
+}

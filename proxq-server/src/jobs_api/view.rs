@@ -1,0 +1,29 @@
+//! A job as clients see it.
+
+use proxq_protocol::JobInfo;
+
+use crate::config::Upstream;
+use crate::job::{Job, State};
+
+/// The JSON of a job's status. `upstream` is the one it was submitted to, if that is still configured.
+pub(crate) fn job_info(job: &Job, upstream: Option<&Upstream>) -> JobInfo {
+    let Job { request, state, progress } = job;
+    let ended_at = progress.ended_at.map(|instant| instant.to_string());
+    let waits = matches!(state, State::Retry | State::Scheduled);
+    let shows_error = matches!(state, State::Retry | State::Archived);
+    JobInfo {
+        id: request.id,
+        status: state.status(),
+        method: Some(request.method.to_string()),
+        path: Some(request.path.clone()),
+        created_at: Some(request.created_at.to_string()),
+        started_at: progress.started_at.map(|instant| instant.to_string()),
+        completed_at: ended_at.clone().filter(|_| *state == State::Completed),
+        failed_at: ended_at.filter(|_| *state == State::Archived),
+        attempts: Some(progress.attempts),
+        max_retries: upstream.map(|upstream| upstream.retries.max_retries),
+        next_attempt_at: progress.due_at.filter(|_| waits).map(|instant| instant.to_string()),
+        error: progress.last_error.clone().filter(|_| shows_error),
+        outcome: progress.outcome.filter(|_| state.status().is_final()),
+    }
+}

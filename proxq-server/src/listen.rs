@@ -1,0 +1,144 @@
+//! The HTTP surface: accepts connections, reads requests, and hands each to the jobs API or to intake.
+
+mod connection;
+mod watchdog;
+
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use futures_util::FutureExt;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Request, Response, Version};
+use hyper::body::Incoming;
+use proxq_protocol::header as proxq;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::config::Config;
+use crate::intake::{Arrival, Intake};
+use crate::jobs_api::JobsApi;
+use crate::path;
+use crate::reply::{self, Problem};
+use crate::tasks::Tasks;
+
+/// The pause after a failed `accept`: it fails for want of descriptors or memory, which connections that end give back.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What every connection shares.
+#[derive(Debug)]
+pub(crate) struct Surface {
+    pub(crate) config: Arc<Config>,
+    pub(crate) jobs_api: JobsApi,
+    pub(crate) intake: Intake,
+    /// No new connections; open ones end with their present request.
+    pub(crate) draining: CancellationToken,
+    /// Open connections are cut.
+    pub(crate) cut: CancellationToken,
+}
+
+/// The client is gone, or sent what cannot be answered: its connection ends without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection ends without an answer")]
+pub(crate) struct BrokenOff;
+
+impl Surface {
+    /// Accepts connections until the server drains.
+    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, connections: Tasks) {
+        let places = Arc::new(Semaphore::new(self.config.limits.max_connections));
+        loop {
+            // Whoever finds no place waits in the kernel's backlog.
+            let place = tokio::select! {
+                () = self.draining.cancelled() => return,
+                place = Arc::clone(&places).acquire_owned() => place.expect("the semaphore is never closed"),
+            };
+            let accepted = tokio::select! {
+                () = self.draining.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let surface = Arc::clone(&self);
+                    connections.spawn(async move {
+                        connection::run(surface, stream, peer).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Answers one request.
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Result<Response<Body>, BrokenOff> {
+        let began = Instant::now();
+        let (head, body) = request.into_parts();
+        let request_id = head.headers.get(proxq::REQUEST_ID).filter(|id| !id.is_empty()).cloned();
+        let request_id = request_id.unwrap_or_else(fresh_request_id);
+        let span = tracing::info_span!(
+            "request",
+            request_id = %String::from_utf8_lossy(request_id.as_bytes()),
+            method = %head.method,
+            path = head.uri.path(),
+            job.id = tracing::field::Empty,
+            bypass = tracing::field::Empty,
+        );
+        let arrival = Arrival { head, body, peer, request_id: request_id.clone() };
+        let answered = AssertUnwindSafe(self.dispatch(arrival)).catch_unwind().instrument(span.clone()).await;
+        let _entered = span.entered();
+        let answer = answered.unwrap_or_else(|_panic| {
+            tracing::error!("a request's handling panicked");
+            Some(Problem::internal().into_response())
+        });
+        let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let Some(mut response) = answer else {
+            tracing::info!(elapsed_ms, "request broken off");
+            return Err(BrokenOff);
+        };
+        if reply::is_own(&response) {
+            response.headers_mut().insert(HeaderName::from_static(proxq::REQUEST_ID), request_id);
+        }
+        if self.draining.is_cancelled() {
+            response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        tracing::info!(status = response.status().as_u16(), elapsed_ms, "request answered");
+        Ok(response)
+    }
+
+    async fn dispatch(&self, arrival: Arrival) -> Option<Response<Body>> {
+        let path = arrival.head.uri.path();
+        let problem = malformed(&arrival.head).or_else(|| path::climbs(path).then(Problem::bad_path));
+        if let Some(problem) = problem {
+            return Some(self.intake.answer_unread(&arrival.head.headers, arrival.body, problem.into_response()));
+        }
+        if self.config.jobs_path.matches(path) {
+            let Arrival { head, body, .. } = arrival;
+            let response = self.jobs_api.handle(&head).await;
+            return Some(self.intake.answer_unread(&head.headers, body, response));
+        }
+        self.intake.handle(arrival).await
+    }
+}
+
+/// What is wrong with a request head that the HTTP library lets pass (RFC 9112 §3.2).
+fn malformed(head: &Parts) -> Option<Problem> {
+    let hosts = head.headers.get_all(http::header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && head.version == Version::HTTP_11) {
+        return Some(Problem::bad_host(hosts));
+    }
+    let path = head.uri.path();
+    let is_path = path.starts_with('/') || (path == "*" && head.method == Method::OPTIONS);
+    (!is_path && head.method != Method::CONNECT).then(Problem::no_path)
+}
+
+fn fresh_request_id() -> HeaderValue {
+    HeaderValue::try_from(uuid::Uuid::new_v4().to_string()).expect("a UUID is visible ASCII")
+}

@@ -1,0 +1,220 @@
+//! Every response that proxq itself makes: the source stamp, and which error is which status code.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use http::header::{self, HeaderName};
+use http::{HeaderValue, Method, Response, StatusCode};
+use proxq_protocol::header as proxq;
+use proxq_protocol::{Accepted, Cancelled, ErrorBody, ErrorCode, JobId, JobInfo};
+use serde_json::json;
+
+use crate::store::StoreError;
+
+/// When to ask again a store that does not answer: its outages are restarts and full disks, neither over in an instant.
+const STORE_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// The `202` to a submission.
+pub(crate) fn accepted(jobs_path: &str, id: JobId) -> Response<Body> {
+    let mut response = own(StatusCode::ACCEPTED, "application/json", json_bytes(&Accepted { job_id: id }));
+    let headers = response.headers_mut();
+    let location = HeaderValue::try_from(format!("{jobs_path}/{id}")).expect("a path and a UUID are visible ASCII");
+    headers.insert(header::LOCATION, location);
+    headers.insert(proxq::JOB_ID, job_id_value(id));
+    response
+}
+
+/// A job's status.
+pub(crate) fn status(info: &JobInfo) -> Response<Body> {
+    own(StatusCode::OK, "application/json", json_bytes(info))
+}
+
+/// The answer to a cancellation.
+pub(crate) fn cancelled() -> Response<Body> {
+    own(StatusCode::OK, "application/json", json_bytes(&Cancelled {}))
+}
+
+/// The answer to a probe: `{"status":"…"}`.
+pub(crate) fn healthy(status: &str) -> Response<Body> {
+    own(StatusCode::OK, "application/json", json_bytes(&json!({ "status": status })))
+}
+
+/// What proxq has to say against a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    code: ErrorCode,
+    detail: String,
+    retry_after: Option<Duration>,
+    allow: Option<&'static str>,
+    job: Option<JobId>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, code: ErrorCode, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), retry_after: None, allow: None, job: None }
+    }
+
+    pub(crate) fn bad_path() -> Self {
+        let detail = "the path has a .. segment, plain or encoded; send the path that it stands for";
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadPath, detail)
+    }
+
+    /// The request target is neither a path nor an absolute URL.
+    pub(crate) fn no_path() -> Self {
+        let detail = "the request target is no path; it must begin with /";
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadPath, detail)
+    }
+
+    pub(crate) fn bad_host(count: usize) -> Self {
+        let detail = format!("Host is there {count} times; HTTP/1.1 wants it exactly once");
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadHeader, detail)
+    }
+
+    pub(crate) fn bad_header(name: &str, value: &str, expected: &str) -> Self {
+        let detail = format!("{name}: {value:?} is not valid: {expected}");
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadHeader, detail)
+    }
+
+    pub(crate) fn unsupported_header(name: &str) -> Self {
+        let detail = format!("{name} is not supported yet; leave it out");
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadHeader, detail)
+    }
+
+    pub(crate) fn bad_query(detail: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadQuery, detail)
+    }
+
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, ErrorCode::NotFound, detail)
+    }
+
+    pub(crate) fn not_ready() -> Self {
+        let detail = "the job has not finished; ask again later, or with ?wait=30s";
+        Self::new(StatusCode::NOT_FOUND, ErrorCode::NotReady, detail)
+    }
+
+    pub(crate) fn job_failed(error: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, ErrorCode::JobFailed, format!("the job failed, there is no response: {error}"))
+    }
+
+    /// `allow` lists the methods that would be right.
+    pub(crate) fn method_not_allowed(method: &Method, allow: &'static str) -> Self {
+        let detail = format!("{method} is not allowed here; allowed: {allow}");
+        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::MethodNotAllowed, detail) }
+    }
+
+    pub(crate) fn job_id_taken(id: JobId) -> Self {
+        let detail =
+            format!("{} {id} belongs to a job that other credentials submitted; propose another", "X-Proxq-Job-Id");
+        Self::new(StatusCode::CONFLICT, ErrorCode::JobIdTaken, detail)
+    }
+
+    pub(crate) fn body_too_large(length: u64, limit: u64) -> Self {
+        let detail = format!("the body has {length} bytes; {limit} are accepted here (maxBodySize)");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::BodyTooLarge, detail)
+    }
+
+    pub(crate) fn internal() -> Self {
+        let detail = "this is a bug in proxq; the request id leads to it in the log";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal, detail)
+    }
+
+    pub(crate) fn not_implemented(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, ErrorCode::NotImplemented, detail)
+    }
+
+    pub(crate) fn no_upstream(path: &str) -> Self {
+        Self::new(StatusCode::BAD_GATEWAY, ErrorCode::NoUpstream, format!("no upstream matches {path}"))
+    }
+
+    pub(crate) fn loop_detected(via_name: &str) -> Self {
+        let detail =
+            format!("the request came back: Via names {via_name} already; an upstream's url leads to this proxq");
+        Self::new(StatusCode::LOOP_DETECTED, ErrorCode::LoopDetected, detail)
+    }
+
+    pub(crate) fn draining() -> Self {
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Draining, "shutting down");
+        Self { retry_after: Some(STORE_RETRY_AFTER), ..problem }
+    }
+
+    /// A submission of which proxq does not know whether it is stored.
+    pub(crate) fn may_be_accepted(id: JobId) -> Self {
+        let detail = "the store did not answer: the job may have been accepted; look it up under the id in \
+                      X-Proxq-Job-Id, or send the request again with that header";
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::StoreUnavailable, detail);
+        Self { retry_after: Some(STORE_RETRY_AFTER), job: Some(id), ..problem }
+    }
+
+    /// What clients are told of a store's error. The error itself belongs in the log.
+    pub(crate) fn store(error: &StoreError) -> Self {
+        let (status, code, detail) = match error {
+            StoreError::Full { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::StoreFull, "the job store has no room; nothing was stored")
+            }
+            StoreError::Unavailable { .. } | StoreError::Closed | StoreError::LeaseLost { .. } => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                ErrorCode::StoreUnavailable,
+                "the job store does not answer; nothing is lost, ask again",
+            ),
+            StoreError::CorruptJob { .. } | StoreError::CorruptBlob { .. } => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                ErrorCode::Corrupt,
+                "what is stored does not match its checksum and is not served",
+            ),
+            StoreError::NewerRecord { .. } => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                ErrorCode::Internal,
+                "the job was written by a newer version of proxq than this one",
+            ),
+        };
+        let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(STORE_RETRY_AFTER);
+        Self { retry_after, ..Self::new(status, code, detail) }
+    }
+
+    pub(crate) fn into_response(self) -> Response<Body> {
+        let body = ErrorBody {
+            status: self.status.as_u16(),
+            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
+            code: self.code,
+            detail: self.detail,
+        };
+        let mut response = own(self.status, "application/problem+json", json_bytes(&body));
+        let headers = response.headers_mut();
+        if let Some(pause) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(pause.as_secs()));
+        }
+        if let Some(methods) = self.allow {
+            headers.insert(header::ALLOW, HeaderValue::from_static(methods));
+        }
+        if let Some(id) = self.job {
+            headers.insert(proxq::JOB_ID, job_id_value(id));
+        }
+        response
+    }
+}
+
+/// A response of proxq's own, with the stamp that says so.
+fn own(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(HeaderName::from_static(proxq::SOURCE), HeaderValue::from_static(proxq::SOURCE_VALUE));
+    response
+}
+
+/// Whether proxq made this response, rather than an upstream.
+pub(crate) fn is_own(response: &Response<Body>) -> bool {
+    response.headers().contains_key(proxq::SOURCE)
+}
+
+fn job_id_value(id: JobId) -> HeaderValue {
+    HeaderValue::try_from(id.to_string()).expect("a UUID is visible ASCII")
+}
+
+fn json_bytes(value: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("names and texts of proxq's own types are always JSON")
+}

@@ -1,0 +1,136 @@
+//! Wires the stages. The only file that knows all of them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+use crate::clock::Clock;
+use crate::config::{Config, StoreConfig, SyncMode};
+use crate::forward::{Forwarder, TlsFileError};
+use crate::intake::Intake;
+use crate::jobs_api::JobsApi;
+use crate::listen::Surface;
+use crate::shutdown::Phases;
+use crate::store::embedded::{EmbeddedOptions, EmbeddedStore, OpenError};
+use crate::store::{JobStore, StoreError};
+use crate::worker::Worker;
+
+/// A proxq server that listens and has its store open.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    config: Arc<Config>,
+    store: Arc<dyn JobStore>,
+    clock: Clock,
+    forwarder: Forwarder,
+}
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address is taken, not ours, or no address at all.
+    #[error("listen at {address}")]
+    Listen {
+        /// As configured.
+        address: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The store cannot be opened.
+    #[error("open the job store")]
+    Store(#[from] OpenError),
+    /// The store was opened and does not answer.
+    #[error("read the job store")]
+    Deployment(#[from] StoreError),
+    /// An upstream's TLS files cannot be used.
+    #[error("prepare the connections to the upstreams")]
+    Upstream(#[from] TlsFileError),
+}
+
+impl Server {
+    /// Listens at the configured address and opens the store.
+    ///
+    /// # Errors
+    /// Where either is not possible.
+    pub async fn bind(config: Config) -> Result<Self, StartError> {
+        let forwarder = Forwarder::new(&config.upstreams)?;
+        let listener = listen(&config.listen_address).await?;
+        let clock = Clock::new();
+        let store = open_store(&config, clock).await?;
+        Ok(Self { listener, config: Arc::new(config), store, clock, forwarder })
+    }
+
+    /// Where it listens; the port is the real one where port 0 was asked for.
+    ///
+    /// # Errors
+    /// Where the operating system does not tell.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` ends, then drains (`shutdownTimeout` at most, and a few seconds to settle what is aborted).
+    ///
+    /// # Errors
+    /// Where the store does not answer at the start.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+        let Self { listener, config, store, clock, forwarder } = self;
+        let phases = Phases::default();
+        let deployment = store.deployment().await?;
+        let worker = Worker::new(
+            Arc::clone(&config),
+            Arc::clone(&store),
+            clock,
+            forwarder,
+            phases.attempts.clone(),
+            phases.stop.clone(),
+        );
+        Arc::new(worker).start(&phases.upkeep);
+        let surface = Surface {
+            jobs_api: JobsApi::new(Arc::clone(&config), Arc::clone(&store), phases.stop.draining.clone()),
+            intake: Intake::new(Arc::clone(&config), Arc::clone(&store), clock, deployment, phases.connections.clone()),
+            draining: phases.stop.draining.clone(),
+            cut: phases.cut.clone(),
+            config: Arc::clone(&config),
+        };
+        phases.connections.spawn(Arc::new(surface).serve(listener, phases.connections.clone()));
+        stop.await;
+        phases.drain(config.shutdown_timeout, &*store).await;
+        Ok(())
+    }
+}
+
+/// Listens at an address; all interfaces of a machine without IPv6 are those of IPv4.
+async fn listen(address: &str) -> Result<TcpListener, StartError> {
+    let bound = match TcpListener::bind(address).await {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error()) => {
+            TcpListener::bind(address.replace("[::]", "0.0.0.0")).await
+        }
+        bound => bound,
+    };
+    bound.map_err(|source| StartError::Listen { address: address.to_owned(), source })
+}
+
+async fn open_store(config: &Config, clock: Clock) -> Result<Arc<dyn JobStore>, OpenError> {
+    let StoreConfig::Embedded { data_dir, sync } = &config.store;
+    if *sync == SyncMode::OperatingSystem {
+        tracing::warn!("embedded.fsync is off: acknowledged jobs may be lost when the power fails");
+    }
+    tracing::info!(data_dir = %data_dir.display(), "jobs are kept in the embedded store");
+    let options = EmbeddedOptions {
+        data_dir: data_dir.clone(),
+        sync: *sync,
+        secret_headers: config.secret_headers.clone(),
+        max_lease_losses: config.max_lease_losses,
+        instance: instance_name(),
+    };
+    let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(options, clock)).await;
+    Ok(Arc::new(opened.expect("opening a store does not panic")?))
+}
+
+/// Tells this process from others on the same store.
+fn instance_name() -> String {
+    let host = rustix::system::uname();
+    format!("{}:{}", host.nodename().to_string_lossy(), std::process::id())
+}

@@ -1,0 +1,80 @@
+//! The end of a server: what asks for it, and the order in which things stop.
+
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::store::JobStore;
+use crate::tasks::Tasks;
+use crate::worker::StopSignals;
+
+/// How long aborted attempts have to be settled, and connections to end, once the drain's time is up.
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Every SIGTERM and SIGINT from the making of this on: none is missed, whenever it comes and whenever it is asked for.
+#[derive(Debug)]
+pub struct StopRequests {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopRequests {
+    /// Takes the signals over from the operating system, which would end the process at once.
+    ///
+    /// # Panics
+    /// Where it refuses a signal handler.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "it installs signal handlers, which no default should")]
+    pub fn new() -> Self {
+        Self {
+            terminate: signal(SignalKind::terminate()).expect("a handler for SIGTERM can be installed"),
+            interrupt: signal(SignalKind::interrupt()).expect("a handler for SIGINT can be installed"),
+        }
+    }
+
+    /// Returns at the next signal.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// What runs, grouped by when it has to stop.
+#[derive(Debug, Default)]
+pub(crate) struct Phases {
+    /// Client connections, the accept loop and what reads on for them.
+    pub(crate) connections: Tasks,
+    /// The dispatcher and the attempts.
+    pub(crate) attempts: Tasks,
+    /// Renewals and upkeep.
+    pub(crate) upkeep: Tasks,
+    /// What the workers go by; `draining` is everybody's.
+    pub(crate) stop: StopSignals,
+    /// Open connections are cut.
+    pub(crate) cut: CancellationToken,
+}
+
+impl Phases {
+    /// Stops everything, in order. Attempts and connections have `limit` to end by themselves.
+    pub(crate) async fn drain(self, limit: Duration, store: &dyn JobStore) {
+        tracing::info!(?limit, "draining: no new connections, no new attempts");
+        self.stop.draining.cancel();
+        let ended = async { tokio::join!(self.attempts.all_ended(), self.connections.all_ended()) };
+        if tokio::time::timeout(limit, ended).await.is_err() {
+            tracing::warn!("the drain's time is up: aborting running attempts, cutting open connections");
+        }
+        self.stop.abort.cancel();
+        self.cut.cancel();
+        let settled = async { tokio::join!(self.attempts.all_ended(), self.connections.all_ended()) };
+        if tokio::time::timeout(SETTLE_LIMIT, settled).await.is_err() {
+            tracing::error!("some attempts could not be settled; their leases are found lost at the next start");
+        }
+        self.stop.finished.cancel();
+        self.upkeep.all_ended().await;
+        store.close().await;
+        tracing::info!("drained");
+    }
+}

@@ -1,0 +1,258 @@
+//! The pool of workers: lease → attempt → judge → settle, so many at a time.
+
+mod attempt;
+mod heartbeat;
+mod upkeep;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use self::attempt::Attempted;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::forward::Forwarder;
+use crate::job::{JobId, RetryPolicy, Verdict, judge};
+use crate::store::{BATCH_LIMIT, JobStore, Lease, LeasedJob, StoreError};
+use crate::tasks::Tasks;
+
+/// The longest pause between two tries to reach a store that fails.
+const STORE_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// The shortest.
+const STORE_PAUSE_MIN: Duration = Duration::from_millis(50);
+
+/// The workers of this instance.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    config: Arc<Config>,
+    store: Arc<dyn JobStore>,
+    clock: Clock,
+    forwarder: Forwarder,
+    running: Running,
+    tasks: Tasks,
+    stop: StopSignals,
+}
+
+/// When the workers are to stop, in this order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StopSignals {
+    /// No new leases.
+    pub(crate) draining: CancellationToken,
+    /// Running attempts are aborted.
+    pub(crate) abort: CancellationToken,
+    /// No more upkeep and renewals: nothing runs any more.
+    pub(crate) finished: CancellationToken,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        config: Arc<Config>,
+        store: Arc<dyn JobStore>,
+        clock: Clock,
+        forwarder: Forwarder,
+        tasks: Tasks,
+        stop: StopSignals,
+    ) -> Self {
+        Self { config, store, clock, forwarder, running: Running::default(), tasks, stop }
+    }
+
+    /// Starts working. `upkeep_tasks` go on until the `finished` signal, all others end with the last attempt.
+    pub(crate) fn start(self: Arc<Self>, upkeep_tasks: &Tasks) {
+        upkeep_tasks.spawn(heartbeat::run(Arc::clone(&self)));
+        upkeep_tasks.spawn(upkeep::run(Arc::clone(&self)));
+        if self.config.concurrency > 0 {
+            let tasks = self.tasks.clone();
+            tasks.spawn(self.dispatch());
+        }
+    }
+
+    /// Hands out jobs to as many attempts as there are free slots, until the server stops.
+    async fn dispatch(self: Arc<Self>) {
+        let slots = Arc::new(Semaphore::new(self.config.concurrency));
+        let mut pauses = store_pauses();
+        loop {
+            let Some(mut free) = self.free_slots(&slots).await else { return };
+            match self.store.lease(&self.config.queue, free.num_permits()).await {
+                Ok(jobs) => {
+                    pauses = store_pauses();
+                    let nothing_due = jobs.is_empty();
+                    for job in jobs {
+                        let slot = free.split(1).expect("a store gives at most as many jobs as it was asked for");
+                        self.tasks.spawn(Arc::clone(&self).work(job, slot));
+                    }
+                    drop(free);
+                    if nothing_due {
+                        tokio::select! {
+                            () = self.store.due(&self.config.queue) => {}
+                            () = self.stop.draining.cancelled() => return,
+                        }
+                    }
+                }
+                Err(error) => {
+                    let pause = pauses.next().unwrap_or(STORE_PAUSE_MAX);
+                    tracing::warn!(error = &error as &dyn std::error::Error, ?pause, "lease jobs");
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = self.stop.draining.cancelled() => return,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for a free slot and takes all that are free. `None` once the server stops.
+    async fn free_slots(&self, slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+        let mut free = tokio::select! {
+            biased;
+            () = self.stop.draining.cancelled() => return None,
+            slot = Arc::clone(slots).acquire_owned() => slot.expect("the semaphore is never closed"),
+        };
+        let more = slots.available_permits().min(BATCH_LIMIT - 1);
+        if let Ok(others) = Arc::clone(slots).try_acquire_many_owned(u32::try_from(more).expect("at most 99")) {
+            free.merge(others);
+        }
+        Some(free)
+    }
+
+    /// Makes one attempt at a job and settles it. `slot` is free again afterwards.
+    async fn work(self: Arc<Self>, job: LeasedJob, slot: OwnedSemaphorePermit) {
+        let LeasedJob { lease, request, body, progress, revoked } = job;
+        let began = Instant::now();
+        let _running = self.running.enter(lease, &revoked);
+        let attempt = progress.attempts;
+        let end = tokio::select! {
+            biased;
+            () = revoked.cancelled() => None,
+            attempted = self.attempt(&request, body, attempt) => Some(attempted),
+        };
+        let Some(Attempted { end, blob }) = end else {
+            tracing::info!(job.id = %lease.id, attempt, "attempt ended: its lease is gone");
+            return;
+        };
+        let verdict = judge(end, &request, &progress, self.retry_policy(&request.upstream));
+        log_verdict(&verdict, lease.id, &request.upstream, &request.request_id, attempt, began);
+        let stored = self.settle(&lease, verdict, &revoked).await;
+        if let (Stored::Yes | Stored::Unknown, Some(blob)) = (stored, blob) {
+            blob.keep();
+        }
+        drop(slot);
+    }
+
+    fn retry_policy(&self, prefix: &str) -> RetryPolicy {
+        let upstream = self.config.upstreams.iter().find(|upstream| upstream.prefix.as_str() == prefix);
+        upstream.map_or(RetryPolicy::NONE, |upstream| upstream.retries)
+    }
+
+    /// Settles a lease, as long as it takes: a response that was received is never fetched again because storing it
+    /// failed. Ends early only when the lease is gone.
+    async fn settle(&self, lease: &Lease, verdict: Verdict, revoked: &CancellationToken) -> Stored {
+        let mut pauses = store_pauses();
+        let mut stored = Stored::No;
+        loop {
+            let error = match self.store.settle(lease, verdict.clone()).await {
+                Ok(()) => return Stored::Yes,
+                Err(StoreError::LeaseLost { .. }) => {
+                    tracing::warn!(job.id = %lease.id, "the lease was gone before its attempt was settled");
+                    return stored;
+                }
+                Err(StoreError::Closed) => return stored,
+                Err(error) => error,
+            };
+            if matches!(error, StoreError::Unavailable { may_be_done: true, .. }) {
+                stored = Stored::Unknown;
+            }
+            let pause = pauses.next().unwrap_or(STORE_PAUSE_MAX);
+            tracing::error!(job.id = %lease.id, error = &error as &dyn std::error::Error, ?pause, "settle an attempt");
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = revoked.cancelled() => return stored,
+            }
+        }
+    }
+}
+
+/// Whether a verdict reached the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stored {
+    Yes,
+    No,
+    /// The store's answer was lost.
+    Unknown,
+}
+
+/// One line for the end of an attempt, one level up if the job ended with it.
+fn log_verdict(verdict: &Verdict, id: JobId, upstream: &str, request_id: &str, attempt: u32, began: Instant) {
+    let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    match verdict {
+        Verdict::Complete(response) => {
+            let status = response.head.status.as_u16();
+            tracing::info!(job.id = %id, request_id, upstream, attempt, status, elapsed_ms, "job completed");
+        }
+        Verdict::Fail { error, outcome, .. } => {
+            tracing::warn!(job.id = %id, request_id, upstream, attempt, error, ?outcome, elapsed_ms, "job failed");
+        }
+        Verdict::RetryAfter { pause, error, .. } => {
+            let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+            tracing::warn!(job.id = %id, request_id, upstream, attempt, error, pause_ms, "attempt failed, will retry");
+        }
+        Verdict::Release => tracing::info!(job.id = %id, request_id, upstream, "job released"),
+    }
+}
+
+/// Growing pauses between tries to reach a store that fails.
+pub(crate) fn store_pauses() -> impl Iterator<Item = Duration> + Send {
+    ExponentialBuilder::default()
+        .with_min_delay(STORE_PAUSE_MIN)
+        .with_max_delay(STORE_PAUSE_MAX)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+/// The leases that this instance holds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Running {
+    leases: Arc<Mutex<HashMap<Lease, CancellationToken>>>,
+}
+
+impl Running {
+    /// Notes a lease until the guard is dropped.
+    fn enter(&self, lease: Lease, revoked: &CancellationToken) -> RunningGuard {
+        self.lock().insert(lease, revoked.clone());
+        RunningGuard { running: self.clone(), lease }
+    }
+
+    /// All leases.
+    pub(crate) fn leases(&self) -> Vec<Lease> {
+        self.lock().keys().copied().collect()
+    }
+
+    /// Ends the attempt under this lease.
+    pub(crate) fn revoke(&self, lease: &Lease) {
+        if let Some(revoked) = self.lock().get(lease) {
+            revoked.cancel();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Lease, CancellationToken>> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps a lease in [`Running`].
+#[derive(Debug)]
+struct RunningGuard {
+    running: Running,
+    lease: Lease,
+}
+
+impl Drop for RunningGuard {
+    fn drop(&mut self) {
+        self.running.lock().remove(&self.lease);
+    }
+}

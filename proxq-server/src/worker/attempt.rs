@@ -1,0 +1,274 @@
+//! One attempt: sends the stored request and puts the response where it can be stored.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::TryStreamExt;
+use http::header::{self, HeaderMap};
+use http::{HeaderValue, Method, Request, StatusCode, Uri, Version};
+use http_body::Frame;
+use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use hyper::body::Incoming;
+use proxq_protocol::header as proxq;
+use tokio::time::Instant;
+
+use super::{Worker, store_pauses};
+use crate::forward::headers::strip_response;
+use crate::forward::{ForwardError, Forwarder, Repeatable, RequestBody, chain, target};
+use crate::job::{AttemptEnd, BlobRef, Body, JobRequest, Reach, ResponseHead, StoredResponse};
+use crate::store::{BlobWriter, StoreError};
+
+/// An ended attempt, and the blob of its response, which goes with it unless it is told to stay.
+#[derive(Debug)]
+pub(super) struct Attempted {
+    pub(super) end: AttemptEnd,
+    pub(super) blob: Option<Box<dyn BlobWriter>>,
+}
+
+impl From<AttemptEnd> for Attempted {
+    fn from(end: AttemptEnd) -> Self {
+        Self { end, blob: None }
+    }
+}
+
+impl Worker {
+    /// Makes the attempt with this number. Dropped, it breaks the exchange off.
+    pub(super) async fn attempt(&self, request: &JobRequest, body: Body, attempt: u32) -> Attempted {
+        if self.stop.draining.is_cancelled() {
+            return AttemptEnd::NotBegun.into();
+        }
+        let length = body.length();
+        let body = match self.open(body).await {
+            Ok(body) => body,
+            Err(error) => {
+                tracing::error!(job.id = %request.id, error = &error as &dyn std::error::Error, "read a job's body");
+                return unreadable(&error).into();
+            }
+        };
+        let outgoing = assemble(request, length, body, attempt);
+        tokio::select! {
+            biased;
+            attempted = self.exchange(request, outgoing) => attempted,
+            () = self.stop.abort.cancelled() => AttemptEnd::Aborted { reach: Reach::Unknown }.into(),
+        }
+    }
+
+    async fn open(&self, body: Body) -> Result<RequestBody, StoreError> {
+        Ok(match body {
+            Body::Inline(bytes) if bytes.is_empty() => Empty::new().map_err(impossible).boxed_unsync(),
+            Body::Inline(bytes) => Full::new(bytes).map_err(impossible).boxed_unsync(),
+            Body::Blob(blob) => StreamBody::new(self.store.open_blob(&blob).await?.map_ok(Frame::data)).boxed_unsync(),
+        })
+    }
+
+    async fn exchange(&self, request: &JobRequest, mut outgoing: Request<RequestBody>) -> Attempted {
+        let mut patience = Patience { left: request.timeout, limit: request.timeout, target: &request.target };
+        let repeatable = if request.idempotent { Repeatable::Yes } else { Repeatable::No };
+        let handed_over = Forwarder::watch(&mut outgoing);
+        let response = match patience.wait(self.forwarder.send(&request.upstream, outgoing, repeatable)).await {
+            Ok(Ok(response)) => response,
+            Err(ForwardError::Timeout { origin, limit }) if !handed_over.already() => {
+                return broke(&ForwardError::ConnectTimeout { origin, limit }).into();
+            }
+            Ok(Err(error)) | Err(error) => return broke(&error).into(),
+        };
+        let (mut head, body) = response.into_parts();
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return broke(&ForwardError::UnexpectedUpgrade { origin: target::origin(&request.target) }).into();
+        }
+        let promised = promised_length(&head.headers, head.status, &request.method);
+        if promised.is_some_and(|length| length > self.config.max_response_size) {
+            return self.too_large().into();
+        }
+        strip_response(&mut head.headers);
+        if !head.headers.contains_key(header::DATE) {
+            let now = httpdate::fmt_http_date(std::time::UNIX_EPOCH + self.clock.wall().since_epoch());
+            head.headers.insert(header::DATE, HeaderValue::try_from(now).expect("a date is visible ASCII"));
+        }
+        match self.collect(body, promised, &mut patience).await {
+            Ok((body, blob)) => {
+                let head = ResponseHead { status: head.status, headers: head.headers };
+                Attempted { end: AttemptEnd::Responded(StoredResponse { head, body }), blob }
+            }
+            Err(CollectError::Forward(error)) => broke(&error).into(),
+            Err(CollectError::TooLarge) => self.too_large().into(),
+        }
+    }
+
+    fn too_large(&self) -> AttemptEnd {
+        let limit = self.config.max_response_size;
+        AttemptEnd::Unacceptable {
+            error: format!("forward request: the response has more than {limit} bytes (maxResponseSize)"),
+        }
+    }
+
+    /// Reads the response's body: into memory while it is small, into a blob if it is large.
+    async fn collect(
+        &self,
+        mut body: Incoming,
+        promised: Option<u64>,
+        patience: &mut Patience<'_>,
+    ) -> Result<(Body, Option<Box<dyn BlobWriter>>), CollectError> {
+        let inline_limit = self.config.inline_body_limit;
+        let mut small = BytesMut::new();
+        let mut large: Option<Box<dyn BlobWriter>> = None;
+        let mut received: u64 = 0;
+        if promised.is_some_and(|length| length > inline_limit) {
+            large = Some(self.new_blob().await);
+        }
+        while let Some(chunk) = next_chunk(&mut body, patience).await? {
+            received += chunk.len() as u64;
+            if received > self.config.max_response_size {
+                return Err(CollectError::TooLarge);
+            }
+            if large.is_none() && received > inline_limit {
+                let mut blob = self.new_blob().await;
+                write(&mut *blob, std::mem::take(&mut small).freeze()).await;
+                large = Some(blob);
+            }
+            match &mut large {
+                Some(blob) => write(&mut **blob, chunk).await,
+                None => small.extend_from_slice(&chunk),
+            }
+        }
+        match large {
+            None => Ok((Body::Inline(small.freeze()), None)),
+            Some(mut blob) => Ok((Body::Blob(finish(&mut *blob).await), Some(blob))),
+        }
+    }
+
+    async fn new_blob(&self) -> Box<dyn BlobWriter> {
+        let mut pauses = store_pauses();
+        loop {
+            match self.store.new_blob().await {
+                Ok(blob) => return blob,
+                Err(error) => rest("begin a response's blob", &error, &mut pauses).await,
+            }
+        }
+    }
+}
+
+/// Writes a chunk, as long as it takes: the response must not be fetched again because the store has no room.
+async fn write(blob: &mut dyn BlobWriter, chunk: Bytes) {
+    let mut pauses = store_pauses();
+    while let Err(error) = blob.write(chunk.clone()).await {
+        rest("write a response's blob", &error, &mut pauses).await;
+    }
+}
+
+async fn finish(blob: &mut dyn BlobWriter) -> BlobRef {
+    let mut pauses = store_pauses();
+    loop {
+        match blob.finish().await {
+            Ok(reference) => return reference,
+            Err(error) => rest("finish a response's blob", &error, &mut pauses).await,
+        }
+    }
+}
+
+async fn rest(step: &'static str, error: &StoreError, pauses: &mut (dyn Iterator<Item = Duration> + Send)) {
+    let pause = pauses.next().unwrap_or(super::STORE_PAUSE_MAX);
+    tracing::error!(step, error = error as &dyn std::error::Error, ?pause, "keep a response");
+    tokio::time::sleep(pause).await;
+}
+
+/// How long the upstream may still take. The store's time does not count.
+struct Patience<'a> {
+    left: Duration,
+    limit: Duration,
+    target: &'a Uri,
+}
+
+impl Patience<'_> {
+    async fn wait<T>(&mut self, step: impl Future<Output = T>) -> Result<T, ForwardError> {
+        let began = Instant::now();
+        let done = tokio::time::timeout(self.left, step).await;
+        self.left = self.left.saturating_sub(began.elapsed());
+        done.map_err(|_elapsed| ForwardError::Timeout { origin: target::origin(self.target), limit: self.limit })
+    }
+}
+
+enum CollectError {
+    Forward(ForwardError),
+    TooLarge,
+}
+
+async fn next_chunk(body: &mut Incoming, patience: &mut Patience<'_>) -> Result<Option<Bytes>, CollectError> {
+    loop {
+        match patience.wait(body.frame()).await.map_err(CollectError::Forward)? {
+            None => return Ok(None),
+            Some(Ok(frame)) => {
+                // Trailers are fields of one transfer; a stored response has none.
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+            Some(Err(source)) => {
+                let origin = target::origin(patience.target);
+                return Err(CollectError::Forward(ForwardError::Body { origin, source }));
+            }
+        }
+    }
+}
+
+/// The length that a response's head promises, if a body follows it at all.
+fn promised_length(headers: &HeaderMap, status: StatusCode, method: &Method) -> Option<u64> {
+    let bodiless = *method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let value = headers.get(header::CONTENT_LENGTH).filter(|_| !bodiless)?;
+    value.to_str().ok()?.trim().parse().ok()
+}
+
+/// The request as it goes out.
+fn assemble(job: &JobRequest, length: u64, body: RequestBody, attempt: u32) -> Request<RequestBody> {
+    let mut headers = HeaderMap::with_capacity(job.headers.len() + job.added_headers.len() + 3);
+    if let Some(host) = job.headers.get(header::HOST).cloned().or_else(|| own_host(&job.target)) {
+        headers.insert(header::HOST, host);
+    }
+    for (name, value) in job.headers.iter().filter(|(name, _)| **name != header::HOST).chain(&job.added_headers) {
+        headers.append(name.clone(), value.clone());
+    }
+    if length > 0 || headers.contains_key(header::CONTENT_LENGTH) {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    let id = HeaderValue::try_from(job.id.to_string()).expect("a UUID is visible ASCII");
+    headers.insert(proxq::JOB_ID, id);
+    headers.insert(proxq::ATTEMPT, HeaderValue::from(attempt));
+    let mut request = Request::new(body);
+    *request.method_mut() = job.method.clone();
+    *request.uri_mut() = job.target.clone();
+    *request.version_mut() = Version::HTTP_11;
+    *request.headers_mut() = headers;
+    request
+}
+
+/// `Host` comes first on HTTP/1 (RFC 9110 §7.2); over TLS it may be HTTP/2, where the library names the authority.
+fn own_host(target: &Uri) -> Option<HeaderValue> {
+    (target.scheme() == Some(&http::uri::Scheme::HTTP)).then(|| target::host(target)).flatten()
+}
+
+fn broke(error: &ForwardError) -> AttemptEnd {
+    AttemptEnd::Broke { reach: error.reach(), error: described(error) }
+}
+
+/// A damaged body stays damaged; a store that does not answer may do so later.
+fn unreadable(error: &StoreError) -> AttemptEnd {
+    let described = format!("read the request's body: {}", chain(error));
+    match error {
+        StoreError::CorruptJob { .. } | StoreError::CorruptBlob { .. } | StoreError::NewerRecord { .. } => {
+            AttemptEnd::Broke { reach: Reach::NotSent, error: described }
+        }
+        StoreError::LeaseLost { .. }
+        | StoreError::Full { .. }
+        | StoreError::Unavailable { .. }
+        | StoreError::Closed => AttemptEnd::NotReadable { error: described },
+    }
+}
+
+fn described(error: &(dyn std::error::Error + 'static)) -> String {
+    format!("forward request: {}", chain(error))
+}
+
+fn impossible(never: Infallible) -> StoreError {
+    match never {}
+}

@@ -1,0 +1,26 @@
+#!/bin/sh
+# Installs what the tests need beside Rust: curl, Python 3 with venv (both by apt where they are missing), and in
+# tests/.venv httpbin and gunicorn from PyPI. Does nothing where everything is there.
+set -eu
+cd "$(dirname "$0")"
+
+missing=""
+command -v curl >/dev/null || missing="$missing curl"
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3 python3-venv"
+if [ -n "$missing" ]; then
+	command -v apt-get >/dev/null || { echo "install these, then try again:$missing" >&2; exit 1; }
+	as_root=""
+	[ "$(id -u)" -eq 0 ] || as_root="sudo"
+	$as_root apt-get update -qq
+	# shellcheck disable=SC2086 # one word a package
+	$as_root apt-get install -y -qq $missing
+fi
+
+packages="httpbin==0.10.2 gunicorn==23.0.0"
+[ "$(cat .venv/packages 2>/dev/null || true)" = "$packages" ] && exit 0
+rm -rf .venv
+python3 -m venv .venv
+# shellcheck disable=SC2086 # one word a package
+.venv/bin/pip install --quiet --disable-pip-version-check $packages
+# Written last: a venv that was not finished is made again.
+echo "$packages" >.venv/packages

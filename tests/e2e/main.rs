@@ -1,0 +1,40 @@
+//! What proxq promises, seen from outside: the real server, a scripted upstream, plain HTTP. A file a promise.
+
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod cancel;
+#[cfg(test)]
+mod content;
+#[cfg(test)]
+mod curl;
+#[cfg(test)]
+mod delivery;
+#[cfg(test)]
+mod headers;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod logs;
+#[cfg(test)]
+mod memory;
+#[cfg(test)]
+mod process;
+#[cfg(test)]
+mod recovery;
+#[cfg(test)]
+mod retry;
+#[cfg(test)]
+mod routing;
+#[cfg(test)]
+mod shutdown;
+#[cfg(test)]
+mod status;
+#[cfg(test)]
+mod storage;
+#[cfg(test)]
+mod submit;
+#[cfg(test)]
+mod tls;
+#[cfg(test)]
+mod wait;

@@ -1,0 +1,206 @@
+//! `kill -9` under load, again and again: nothing acknowledged is lost, nothing is sent twice that must not be.
+//!
+//! A population of clients submits numbered jobs to an upstream that counts every delivery. `PROXQ_TEST_KILLS` makes it
+//! a longer trial.
+
+use std::collections::HashMap;
+use std::env;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use harness::{Answer, Job, Proxq, Request, Store, Upstream, get, on_every_store, pass, post, put};
+use proxq_protocol::{JobId, JobStatus, Outcome, header};
+use tokio::task::JoinSet;
+
+const CLIENTS: u64 = 8;
+/// How many jobs a server under test forwards at once, hence how many each fault may fail.
+const CONCURRENCY: usize = 10;
+
+fn kills() -> usize {
+    env::var("PROXQ_TEST_KILLS").map_or(4, |text| text.parse().expect("PROXQ_TEST_KILLS is a number"))
+}
+
+/// What is known of a job that was submitted.
+struct Submitted {
+    id: JobId,
+    number: u64,
+    /// Whether the `202` was seen. Without it the job may exist or not.
+    acknowledged: bool,
+}
+
+/// Submits numbered jobs through a server that is killed meanwhile; gives all of them, and how often it was killed.
+async fn under_fire(proxq: &mut Proxq, upstream: &Upstream, make: fn(&str) -> Request) -> Vec<Submitted> {
+    let over = Arc::new(AtomicBool::new(false));
+    let mut clients = JoinSet::new();
+    for client_number in 0..CLIENTS {
+        let (client, over) = ((**proxq).clone(), Arc::clone(&over));
+        clients.spawn(async move {
+            let mut submitted = Vec::new();
+            let mut number = client_number;
+            while !over.load(Ordering::Relaxed) {
+                let id = JobId::new();
+                // Some bodies lie in the database, some beside it.
+                let filler = if number % 5 == 0 { 5_000 } else { 10 };
+                let request = make(&format!("/{number}")).header(header::JOB_ID, id.to_string());
+                let body = format!("{number} {}", "x".repeat(filler));
+                let acknowledged = match client.try_send(request.body(body)).await {
+                    Ok(reply) if reply.status == 202 => true,
+                    // While it starts or stops.
+                    Ok(reply) if reply.status == 503 => false,
+                    Ok(reply) => panic!("{reply}"),
+                    Err(_killed) => {
+                        pass(Duration::from_millis(5)).await; // nobody is there at the moment
+                        false
+                    }
+                };
+                submitted.push(Submitted { id, number, acknowledged });
+                number += CLIENTS;
+            }
+            submitted
+        });
+    }
+    for round in 0..kills() {
+        let so_far = upstream.received().len();
+        upstream.arrivals(so_far + 40 + 17 * round).await;
+        proxq.kill();
+        proxq.start_again().await;
+    }
+    let so_far = upstream.received().len();
+    upstream.arrivals(so_far + 40).await;
+    over.store(true, Ordering::Relaxed);
+    clients.join_all().await.into_iter().flatten().collect()
+}
+
+/// How often each job reached the upstream; every delivery is checked to be of the job that it names.
+fn deliveries(upstream: &Upstream, submitted: &[Submitted]) -> HashMap<JobId, usize> {
+    let numbers: HashMap<_, _> = submitted.iter().map(|one| (one.id, one.number)).collect();
+    let mut counts = HashMap::new();
+    for received in upstream.received() {
+        let id = received.job_id().expect("every attempt names its job");
+        assert_eq!(received.target(), format!("/{}", numbers[&id]), "a job goes where it was sent");
+        if received.complete {
+            assert!(received.text().starts_with(&format!("{} ", numbers[&id])), "with its own body");
+        }
+        *counts.entry(id).or_default() += 1;
+    }
+    counts
+}
+
+/// Answers with what the request was, so that a response tells whose it is; a little late, so that kills find jobs
+/// under way.
+fn answer_by_number(upstream: &Upstream) {
+    upstream.plan(|head| {
+        let number = head.word(1).trim_start_matches('/').to_owned();
+        let body = format!("answer to {number} {}", "y".repeat(if number.ends_with('3') { 5_000 } else { 10 }));
+        let bytes = format!("Content-Length: {}\r\n\r\n{body}", body.len());
+        Answer::raw("HTTP/1.1 200 OK\r\n").trickle("X-Slow: 1\r\n", Duration::from_micros(500)).then(bytes)
+    });
+}
+
+/// The right response and no other.
+async fn has_its_response(proxq: &Proxq, job: &Job, number: u64) {
+    let reply = proxq.content(job).await;
+    assert!(reply.status == 200 && reply.text().starts_with(&format!("answer to {number} y")), "{number}: {reply}");
+}
+
+fn job(id: JobId) -> Job {
+    Job { id, location: format!("/__jobs/{id}") }
+}
+
+async fn survives(store: Store, delivery: &str, make: fn(&str) -> Request, may_repeat: bool) {
+    let upstream = Upstream::start().await;
+    answer_by_number(&upstream);
+    let config = store.config_for(&upstream).upstream("delivery", delivery).set("inlineBodyLimit", 1000);
+    let mut proxq = Proxq::start(config.set("concurrency", CONCURRENCY)).await;
+    let submitted = under_fire(&mut proxq, &upstream, make).await;
+    let acknowledged = submitted.iter().filter(|one| one.acknowledged).count();
+    assert!(acknowledged > 40 * kills(), "there was load: {acknowledged}");
+
+    let mut failed = 0;
+    for one in &submitted {
+        let job = job(one.id);
+        if !one.acknowledged {
+            let reply = proxq.send(get(&job.location)).await;
+            if reply.status == 404 {
+                continue; // never accepted
+            }
+        }
+        let status = proxq.settled(&job).await;
+        match status.status {
+            JobStatus::Completed => has_its_response(&proxq, &job, one.number).await,
+            JobStatus::Failed => {
+                failed += 1;
+                assert!(!may_repeat, "what may be sent again completes in the end: {status:?}");
+                let deliveries = upstream.deliveries(one.id);
+                match status.outcome {
+                    Some(Outcome::Indeterminate) => assert!(deliveries <= 1),
+                    Some(Outcome::NotSent) => assert_eq!(deliveries, 0, "{status:?}"),
+                    Some(Outcome::Responded) | None => panic!("{status:?}"),
+                }
+                proxq.content(&job).await.refused(404, "JOB_FAILED");
+            }
+            JobStatus::Queued | JobStatus::Running => panic!("not final: {status:?}"),
+        }
+    }
+    let counts = deliveries(&upstream, &submitted);
+    let most = counts.values().max().copied().unwrap_or_default();
+    let again = counts.values().filter(|count| **count > 1).count();
+    let in_flight_at_most = CONCURRENCY * kills();
+    eprintln!("{delivery}: {acknowledged} acknowledged, {failed} failed, {again} sent again, at most {most} times");
+    assert!(failed <= in_flight_at_most, "{failed} failed, {in_flight_at_most} can have been under way");
+    assert!(again <= in_flight_at_most, "{again} were sent again, {in_flight_at_most} can have been under way");
+    if may_repeat {
+        let lost = submitted.iter().find(|one| one.acknowledged && !counts.contains_key(&one.id));
+        assert!(lost.is_none(), "every acknowledged job was sent");
+    } else {
+        assert!(most <= 1, "sent {most} times");
+    }
+}
+
+on_every_store! {
+    async fn killed_under_load_at_least_once_completes_every_job(store: Store) {
+        survives(store, "at-least-once", post, true).await;
+    }
+
+    async fn killed_under_load_auto_completes_every_idempotent_job(store: Store) {
+        survives(store, "auto", put, true).await;
+    }
+
+    async fn killed_under_load_auto_sends_no_post_twice(store: Store) {
+        survives(store, "auto", post, false).await;
+    }
+
+    async fn killed_under_load_at_most_once_sends_nothing_twice(store: Store) {
+        survives(store, "at-most-once", put, false).await;
+    }
+
+    async fn what_was_waiting_when_it_was_killed_is_done_afterwards(store: Store) {
+        let upstream = Upstream::start().await;
+        let config = store.config_for(&upstream).upstream("delivery", "at-most-once");
+        let mut proxq = Proxq::start(config.clone().set("concurrency", 0)).await;
+        let mut jobs = Vec::new();
+        for number in 0..50 {
+            jobs.push(proxq.submit(post(&format!("/{number}"))).await);
+        }
+        proxq.kill();
+        proxq.start_again_with(config).await;
+        for job in &jobs {
+            proxq.response(job).await;
+            assert_eq!(upstream.deliveries(job.id), 1);
+        }
+    }
+
+    async fn a_wait_for_a_retry_outlives_a_crash(store: Store) {
+        let upstream = Upstream::start().await;
+        upstream.once(Answer::nothing().reset());
+        let config = store.config_for(&upstream).upstream("maxRetries", 1).upstream("retryDelay", "500ms");
+        let mut proxq = Proxq::start(config).await;
+        let job = proxq.submit(get("/x")).await;
+        harness::eventually("the attempt failed", async || proxq.status(&job).await.error.is_some()).await;
+        proxq.kill();
+        proxq.start_again().await;
+        proxq.response(&job).await;
+        assert_eq!(proxq.status(&job).await.attempts, Some(2));
+    }
+}

@@ -1,0 +1,100 @@
+//! Configuration files for the server under test.
+
+use serde_json::{Map, Value, json};
+
+/// A configuration, key by key. JSON is YAML, so it is written as JSON.
+#[derive(Clone, Debug)]
+pub struct Config {
+    global: Map<String, Value>,
+    routes: Vec<Route>,
+}
+
+/// One entry of `upstreams`.
+#[derive(Clone, Debug)]
+pub struct Route(Map<String, Value>);
+
+impl Route {
+    /// A prefix and where it leads.
+    pub fn new(prefix: &str, url: &str) -> Self {
+        Self(Map::new()).set("prefix", prefix).set("url", url)
+    }
+
+    /// Sets a key. Dots lead into sections: `tls.caFile`.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: impl Into<Value>) -> Self {
+        set(&mut self.0, key, value.into());
+        self
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Config {
+    /// No upstreams, every default; a free port.
+    pub fn new() -> Self {
+        Self { global: Map::new(), routes: Vec::new() }.set("listenAddress", "127.0.0.1:0")
+    }
+
+    /// Sets a global key. Dots lead into sections: `limits.maxHeaderBytes`.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: impl Into<Value>) -> Self {
+        set(&mut self.global, key, value.into());
+        self
+    }
+
+    /// Adds an upstream.
+    #[must_use]
+    pub fn route(mut self, route: Route) -> Self {
+        self.routes.push(route);
+        self
+    }
+
+    /// Sets a key of the upstream that was added last.
+    #[must_use]
+    pub fn upstream(mut self, key: &str, value: impl Into<Value>) -> Self {
+        let route = self.routes.last_mut().expect("an upstream was added before");
+        set(&mut route.0, key, value.into());
+        self
+    }
+
+    /// The text of the file.
+    pub fn text(&self) -> String {
+        let mut all = self.global.clone();
+        all.insert("upstreams".to_owned(), self.routes.iter().map(|route| Value::Object(route.0.clone())).collect());
+        format!("{:#}\n", Value::Object(all))
+    }
+}
+
+fn set(section: &mut Map<String, Value>, key: &str, value: Value) {
+    match key.split_once('.') {
+        None => {
+            section.insert(key.to_owned(), value);
+        }
+        Some((outer, inner)) => {
+            let entry = section.entry(outer).or_insert_with(|| json!({}));
+            set(entry.as_object_mut().expect("a dot leads into a section"), inner, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dots_lead_into_sections() {
+        let config = Config::new().set("limits.a", 1).set("limits.b", "2").route(Route::new("/", "http://u"));
+        let config = config.upstream("tls.caFile", "ca.pem");
+        let written: Value = serde_json::from_str(&config.text()).unwrap();
+        let expected = json!({
+            "listenAddress": "127.0.0.1:0",
+            "limits": {"a": 1, "b": "2"},
+            "upstreams": [{"prefix": "/", "url": "http://u", "tls": {"caFile": "ca.pem"}}],
+        });
+        assert_eq!(written, expected);
+    }
+}

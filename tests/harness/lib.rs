@@ -1,0 +1,42 @@
+//! What the end-to-end tests stand on: the real server as a process, a scripted upstream, raw HTTP in between.
+//!
+//! - [`Proxq`] starts the `proxq` binary on a free port with a data folder of its own, and speaks to it.
+//! - [`Upstream`] is what it forwards to: answers from a script, well or badly, and keeps what it received.
+//! - [`Wire`] writes and reads bytes on one connection, where the bytes themselves are the matter.
+//! - [`on_every_store!`] turns one async function into a test a store.
+//!
+//! Nothing here normalises what it carries: heads are kept byte for byte, bodies are neither decoded nor cut,
+//! redirects are not followed. A test waits for events, each with a deadline, and never sleeps.
+//! Whatever the harness sees of proxq's own replies is checked against [`reply::OWN_HEADERS`], and a server that
+//! panicked or logged an error that its test did not announce fails that test.
+//!
+//! `PROXQ_BIN` names another binary to test than the one beside the tests. `PROXQ_TEST_KILLS`, `PROXQ_TEST_BODIES` and
+//! `PROXQ_TEST_BODY_MIB` make the trials of recovery and memory larger than a quick run wants them.
+
+#![expect(clippy::missing_panics_doc, reason = "panicking is how a harness fails a test")]
+#![expect(clippy::must_use_candidate, reason = "tests look at what they need")]
+
+mod body;
+mod client;
+mod config;
+mod gate;
+mod log;
+mod message;
+mod process;
+mod proxq;
+pub mod reply;
+mod runner;
+mod upstream;
+mod wire;
+
+pub use body::{Digest, Pattern};
+pub use client::{Client, Request, delete, get, head, post, put, request};
+pub use config::{Config, Route};
+pub use gate::Gate;
+pub use log::{Log, Record};
+pub use message::{Head, Reply};
+pub use process::{Exit, Launch};
+pub use proxq::{Job, Proxq};
+pub use runner::{Store, eventually, pass, run, within};
+pub use upstream::{Answer, Received, Refusing, Upstream};
+pub use wire::Wire;

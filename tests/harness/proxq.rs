@@ -1,0 +1,290 @@
+//! A proxq server: the process, its folder, and a client of it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::{fs, thread};
+
+use proxq_protocol::JobId;
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::client::Client;
+use crate::config::Config;
+use crate::log::Log;
+use crate::process::{Exit, Launch, Process};
+use crate::runner::within;
+
+/// A job that proxq has accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// Where it is asked for, as the `202` said.
+    pub location: String,
+}
+
+/// A running server with a folder of its own, which outlives restarts. Speaks through [`Client`].
+///
+/// When it is dropped, the process is killed; the test fails if it panicked or logged an error that the test did not
+/// announce by [`Proxq::expect_error`].
+#[derive(Debug)]
+pub struct Proxq {
+    client: Client,
+    process: Option<Process>,
+    logs: Vec<Log>,
+    expected_errors: Vec<String>,
+    setup: Setup,
+}
+
+/// Everything that a restart needs.
+#[derive(Debug)]
+struct Setup {
+    folder: TempDir,
+    data_dir: PathBuf,
+    starter: Vec<String>,
+    /// In place of the configuration file.
+    args: Option<Vec<String>>,
+    env: Vec<(&'static str, String)>,
+}
+
+impl Proxq {
+    /// Starts a server with this configuration, on a free port and a fresh data folder.
+    pub async fn start(config: Config) -> Self {
+        Self::builder(config).start().await
+    }
+
+    /// A server that is started in a special way.
+    pub fn builder(config: Config) -> Builder {
+        Builder { config, data_dir: None, starter: Vec::new(), args: None, env: Vec::new() }
+    }
+
+    /// Starts a server by flags alone, with everything forwarded to this URL.
+    pub async fn without_file(url: &str) -> Self {
+        let builder = Self::builder(Config::new());
+        let args = ["--upstream", url, "--listen", "127.0.0.1:0", "--data-dir", "data"].map(str::to_owned);
+        Builder { args: Some(args.to_vec()), ..builder }.start().await
+    }
+
+    /// The folder with the configuration, the data and whatever the test puts there.
+    pub fn folder(&self) -> &Path {
+        self.setup.folder.path()
+    }
+
+    /// The server's `dataDir`.
+    pub fn data_dir(&self) -> &Path {
+        &self.setup.data_dir
+    }
+
+    /// Every file below the data folder, with its length.
+    pub fn files(&self) -> Vec<(PathBuf, u64)> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.setup.data_dir.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                match entry.metadata() {
+                    Ok(metadata) if metadata.is_dir() => folders.push(entry.path()),
+                    Ok(metadata) => found.push((entry.path(), metadata.len())),
+                    Err(_gone) => {}
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// The log of the running process, or of the last one.
+    pub fn log(&self) -> &Log {
+        self.logs.last().expect("it was started")
+    }
+
+    /// Announces an `ERROR` line that contains this text.
+    pub fn expect_error(&mut self, text: &str) {
+        self.expected_errors.push(text.to_owned());
+    }
+
+    fn process(&self) -> &Process {
+        self.process.as_ref().expect("the server runs")
+    }
+
+    /// Asks it to stop; returns at once.
+    pub fn terminate(&self) {
+        self.process().signal(Signal::TERM);
+    }
+
+    /// The same, as a terminal asks.
+    pub fn interrupt(&self) {
+        self.process().signal(Signal::INT);
+    }
+
+    /// Waits for its end; gives the exit code, or `None` after a signal.
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        let status = self.process.as_mut().expect("the server runs").exit().await;
+        self.process = None;
+        status.code()
+    }
+
+    /// Asks it to stop, and waits until it has, cleanly.
+    pub async fn stop(&mut self) {
+        self.terminate();
+        assert_eq!(self.exit_code().await, Some(0), "exit code after SIGTERM\n{}", self.log().text());
+    }
+
+    /// Ends it as a crash would.
+    pub fn kill(&mut self) {
+        self.process.take().expect("the server runs").kill();
+    }
+
+    /// Starts it again on the same data, after [`Proxq::stop`] or [`Proxq::kill`].
+    pub async fn start_again(&mut self) {
+        assert!(self.process.is_none(), "it was stopped before");
+        let (process, address) = self.setup.spawn().await;
+        self.logs.push(process.log.clone());
+        self.process = Some(process);
+        self.client.moved_to(address);
+    }
+
+    /// The same, with another configuration.
+    pub async fn start_again_with(&mut self, config: Config) {
+        self.setup.write(config);
+        self.start_again().await;
+    }
+
+    /// Starts it on the same data where that must fail; gives how.
+    pub async fn fails_to_start(&self) -> Exit {
+        assert!(self.process.is_none(), "it was stopped before");
+        self.setup.launch().to_exit().await
+    }
+
+    /// The data folder as the process sees it, which may have mounted something there.
+    pub fn data_dir_inside(&self) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.process().id()));
+        root.join(self.setup.data_dir.strip_prefix("/").expect("an absolute path"))
+    }
+
+    /// Memory that the process holds at this moment, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.process().memory("VmRSS:")
+    }
+
+    /// The most memory that the process has ever held, in bytes.
+    pub fn memory_peak(&self) -> u64 {
+        self.process().memory("VmHWM:")
+    }
+
+    /// Limits the size of the files that it writes, from now on. `None` lifts the limit.
+    pub fn limit_file_size(&self, bytes: Option<u64>) {
+        self.process().limit_file_size(bytes);
+    }
+}
+
+impl Deref for Proxq {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Drop for Proxq {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill();
+        }
+        if thread::panicking() {
+            for log in &self.logs {
+                eprintln!("--- log of proxq\n{}", log.text());
+            }
+            return;
+        }
+        let problems: Vec<_> = self.logs.iter().flat_map(|log| log.problems(&self.expected_errors)).collect();
+        assert!(problems.is_empty(), "the server's log has what it should not have:\n{}", problems.join("\n"));
+    }
+}
+
+/// How a server is started.
+#[derive(Debug)]
+pub struct Builder {
+    config: Config,
+    data_dir: Option<PathBuf>,
+    starter: Vec<String>,
+    /// In place of the configuration file.
+    args: Option<Vec<String>>,
+    env: Vec<(&'static str, String)>,
+}
+
+impl Builder {
+    /// Uses this data folder in place of a fresh one.
+    #[must_use]
+    pub fn data_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some(folder.into());
+        self
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.env.push((name, value.into()));
+        self
+    }
+
+    /// Starts the binary through another program, which takes it and its arguments as its last ones.
+    #[must_use]
+    pub fn through(mut self, starter: &[&str]) -> Self {
+        self.starter = starter.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
+    /// Starts it, and waits until it listens.
+    pub async fn start(self) -> Proxq {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let data_dir = self.data_dir.unwrap_or_else(|| folder.path().join("data"));
+        let setup = Setup { folder, data_dir, starter: self.starter, args: self.args, env: self.env };
+        setup.write(self.config);
+        let (process, address) = setup.spawn().await;
+        Proxq {
+            client: Client::at(address),
+            logs: vec![process.log.clone()],
+            process: Some(process),
+            expected_errors: Vec::new(),
+            setup,
+        }
+    }
+}
+
+impl Setup {
+    fn config_file(&self) -> PathBuf {
+        self.folder.path().join("config.yaml")
+    }
+
+    fn write(&self, config: Config) {
+        let text = config.set("dataDir", self.data_dir.display().to_string()).text();
+        fs::write(self.config_file(), text).expect("the temporary folder is ours");
+    }
+
+    fn launch(&self) -> Launch {
+        let mut launch = Launch::through(self.folder.path(), &self.starter);
+        for (name, value) in &self.env {
+            launch = launch.env(name, value);
+        }
+        let config_file = self.config_file().display().to_string();
+        let args = self.args.clone().unwrap_or_else(|| vec!["--config".to_owned(), config_file]);
+        launch.args(["--log-format", "json"]).args(args)
+    }
+
+    async fn spawn(&self) -> (Process, SocketAddr) {
+        let process = self.launch().spawn();
+        let address = listening_address(&process.log).await;
+        (process, address)
+    }
+}
+
+/// Where the log says that the server listens.
+async fn listening_address(log: &Log) -> SocketAddr {
+    let found = within("proxq listens", log.find(|record| record.message() == "listening")).await;
+    let Some(record) = found else { panic!("proxq ended before it listened:\n{}", log.text()) };
+    let address = record.field("address").unwrap_or_default();
+    let address: SocketAddr = address.parse().unwrap_or_else(|_| panic!("{address:?} is no address"));
+    // All interfaces are asked at this machine's own.
+    if address.ip().is_unspecified() { (Ipv4Addr::LOCALHOST, address.port()).into() } else { address }
+}

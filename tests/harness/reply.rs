@@ -1,0 +1,51 @@
+//! What every reply that proxq itself makes must look like.
+
+use proxq_protocol::{ErrorBody, header};
+
+use crate::message::Reply;
+
+/// The only headers that proxq puts on its own replies. Lower case.
+pub const OWN_HEADERS: [&str; 12] = [
+    "allow",
+    "cache-control",
+    "connection",
+    "content-length",
+    "content-type",
+    "date",
+    "location",
+    "retry-after",
+    "transfer-encoding",
+    header::JOB_ID,
+    header::REQUEST_ID,
+    header::SOURCE,
+];
+
+/// Checks a reply if proxq made it; others pass.
+pub(crate) fn check_own(reply: &Reply, method: &str) {
+    let Some(source) = reply.header(header::SOURCE) else { return };
+    assert_eq!(source, header::SOURCE_VALUE, "the only value of {}", header::SOURCE);
+    for name in reply.head.names() {
+        assert!(
+            OWN_HEADERS.contains(&name.to_ascii_lowercase().as_str()),
+            "{name} is not for proxq's own replies: {reply}"
+        );
+    }
+    assert_eq!(reply.header("cache-control").as_deref(), Some("no-store"), "nobody may cache: {reply}");
+    assert!(reply.header(header::REQUEST_ID).is_some_and(|id| !id.is_empty()), "no request id: {reply}");
+    assert!(reply.head.has("date"), "an origin server with a clock dates its replies: {reply}");
+    if reply.status < 400 {
+        return;
+    }
+    assert_eq!(reply.header("content-type").as_deref(), Some("application/problem+json"), "{reply}");
+    assert_eq!(reply.head.has("allow"), reply.status == 405, "Allow belongs to 405: {reply}");
+    assert_eq!(reply.head.has("retry-after"), matches!(reply.status, 429 | 503), "Retry-After: {reply}");
+    if method == "HEAD" {
+        return;
+    }
+    let body: ErrorBody = serde_json::from_slice(&reply.body).unwrap_or_else(|e| panic!("{e}: {reply}"));
+    assert_eq!(body.status, reply.status, "the body repeats the status: {reply}");
+    assert!(!body.title.is_empty() && !body.detail.is_empty(), "title and detail say something: {reply}");
+    for internal in [".rs:", "panicked", "stack backtrace", "{ ", "Os {", "Some("] {
+        assert!(!body.detail.contains(internal), "the detail shows the inside ({internal:?}): {reply}");
+    }
+}

@@ -1,0 +1,106 @@
+//! One async function, a test on every store.
+
+use std::time::Duration;
+
+use crate::Config;
+use crate::proxq::Proxq;
+use crate::upstream::Upstream;
+
+/// The longest that a test waits for one event. Far beyond what any takes, so that only a missing one is reported.
+const EVENT_DEADLINE: Duration = Duration::from_secs(20);
+
+/// The longest that a whole test may take.
+const TEST_DEADLINE: Duration = Duration::from_mins(5);
+
+/// Where the server under test keeps its jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// In files of its own.
+    Embedded,
+}
+
+impl Store {
+    /// A configuration on this store, without upstreams.
+    pub fn config(self) -> Config {
+        match self {
+            Self::Embedded => Config::new(),
+        }
+    }
+
+    /// A configuration on this store that forwards everything to one upstream.
+    pub fn config_for(self, upstream: &Upstream) -> Config {
+        self.config().route(crate::Route::new("/", &upstream.url()))
+    }
+
+    /// A server with [`Store::config_for`] an upstream, and that upstream.
+    pub async fn pair(self) -> (Proxq, Upstream) {
+        let upstream = Upstream::start().await;
+        let proxq = Proxq::start(self.config_for(&upstream)).await;
+        (proxq, upstream)
+    }
+}
+
+/// Runs a test to its end, or to the deadline.
+pub fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("threads and timers can be had");
+    runtime.block_on(async {
+        let in_time = tokio::time::timeout(TEST_DEADLINE, test).await;
+        assert!(in_time.is_ok(), "the test did not end within {TEST_DEADLINE:?}");
+    });
+}
+
+/// Waits for an event; fails the test if it does not come in time.
+pub async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
+    let in_time = tokio::time::timeout(EVENT_DEADLINE, event).await;
+    in_time.unwrap_or_else(|_elapsed| panic!("did not happen within {EVENT_DEADLINE:?}: {what}"))
+}
+
+/// Lets time pass. Only where its passing is the matter: to see that something does *not* happen, or not before.
+pub async fn pass(span: Duration) {
+    tokio::time::sleep(span).await;
+}
+
+/// Waits until something holds that announces itself in no way: asks again and again, with a deadline.
+pub async fn eventually<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
+    const PAUSE: Duration = Duration::from_millis(10);
+    within(what, async {
+        while !holds().await {
+            tokio::time::sleep(PAUSE).await;
+        }
+    })
+    .await;
+}
+
+/// Makes each function a test on every store.
+///
+/// A function takes a server that forwards everything to an upstream, and that upstream; or the store, to start what
+/// it needs itself.
+#[macro_export]
+macro_rules! on_every_store {
+    ($($(#[doc = $doc:expr])* async fn $name:ident($($argument:ident: $type:ident),+ $(,)?) $body:block)+) => {
+        $(
+            $(#[doc = $doc])*
+            async fn $name($($argument: $type),+) $body
+
+            mod $name {
+                #[test]
+                fn embedded() {
+                    $crate::on_every_store!(@run $crate::Store::Embedded, super::$name, $($type),+);
+                }
+            }
+        )+
+    };
+    (@run $store:expr, $test:path, Proxq, Upstream) => {
+        $crate::run(async {
+            let (proxq, upstream) = $store.pair().await;
+            $test(proxq, upstream).await;
+        })
+    };
+    (@run $store:expr, $test:path, Store) => {
+        $crate::run($test($store))
+    };
+}

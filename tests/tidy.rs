@@ -1,0 +1,103 @@
+//! What a program can check about the project: that data moves one way through the stages, that what belongs to one
+//! file stays there, and that the documents keep step with the code.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The stages in the order in which data meets them. A stage imports only what stands after it.
+const STAGES: [&str; 8] = ["server", "listen", "intake", "jobs_api", "route", "admit", "worker", "forward"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").to_owned()
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Every source file of the server with its path below `src/` and its text before the unit tests.
+fn sources() -> Vec<(String, String)> {
+    let src = root().join("proxq-server/src");
+    let mut folders = vec![src.clone()];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of the checkout") {
+            let path = entry.expect("an entry of it").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let name = path.strip_prefix(&src).expect("it was found there").to_string_lossy().into_owned();
+                let text = read(&path);
+                let product = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned();
+                found.push((name, product));
+            }
+        }
+    }
+    assert!(found.len() > 30, "the sources were found");
+    found
+}
+
+fn stage_of(file: &str) -> Option<usize> {
+    let first = file.split(['/', '.']).next()?;
+    STAGES.iter().position(|stage| *stage == first)
+}
+
+#[test]
+fn a_stage_imports_only_what_stands_to_its_right() {
+    for (file, text) in sources() {
+        let Some(own) = stage_of(&file) else { continue };
+        for (line, stage) in text.lines().flat_map(|line| STAGES.iter().map(move |stage| (line, *stage))) {
+            if line.contains(&format!("crate::{stage}::")) {
+                let imported = STAGES.iter().position(|other| *other == stage).expect("it is one of them");
+                assert!(imported >= own, "{file} imports a stage to its left: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_the_server_and_the_store_name_a_backend() {
+    for (file, text) in sources() {
+        let may = file == "server.rs" || file == "main.rs" || file.starts_with("store");
+        assert!(may || !text.contains("store::embedded"), "{file} names a backend");
+    }
+}
+
+#[test]
+fn only_the_clock_reads_the_time_of_day() {
+    for (file, text) in sources() {
+        assert!(file == "clock.rs" || !text.contains("SystemTime"), "{file} reads the wall clock");
+    }
+}
+
+#[test]
+fn what_decides_does_not_wait() {
+    for (file, text) in sources() {
+        if ["route.rs", "admit.rs", "job/delivery.rs"].contains(&file.as_str()) {
+            assert!(!text.contains("async ") && !text.contains(".await"), "{file} waits for something");
+        }
+    }
+}
+
+#[test]
+fn tasks_are_spawned_in_one_place() {
+    for (file, text) in sources() {
+        assert!(file == "tasks.rs" || !text.contains("tokio::spawn("), "{file} spawns a task that nobody waits for");
+    }
+}
+
+#[test]
+fn the_readme_names_every_key_of_the_example_configuration() {
+    let readme = read(&root().join("README.md"));
+    let example = read(&root().join("config.yaml.example"));
+    let keys: Vec<&str> = example
+        .lines()
+        .filter_map(|line| line.trim_start_matches(['#', ' ', '-']).split_once(':'))
+        .map(|(key, _)| key)
+        .filter(|key| key.chars().all(char::is_alphanumeric) && key.starts_with(char::is_lowercase))
+        .collect();
+    assert!(keys.len() > 30, "the keys were found: {keys:?}");
+    for key in keys {
+        assert!(readme.contains(key), "README.md does not name {key}");
+    }
+}
