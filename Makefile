@@ -9,7 +9,7 @@ LLVM_COV_VERSION := 0.9.1
 TEST_THREADS ?= 8
 
 .DEFAULT_GOAL := help
-.PHONY: help run dep lint test test-coverage ci
+.PHONY: help dep lint test test-faults test-coverage measure ci
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -27,6 +27,14 @@ lint: ## format, clippy and rustdoc, warnings denied; licences, bans and sources
 test: dep ## unit, property, contract, end-to-end, documentation and example tests
 	$(CARGO) build --workspace --all-targets --locked
 	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --workspace --locked
+
+test-faults: ## the long form of the trials by kill -9 and by large bodies; needs some 10 GiB of disk
+	PROXQ_TEST_KILLS=25 PROXQ_TEST_BODIES=20 PROXQ_TEST_BODY_MIB=100 \
+		$(CARGO) test --locked -p proxq-tests --test e2e -- --nocapture recovery memory
+
+measure: ## submissions beside synced appends, pick-up beside a direct request, in one run
+	$(CARGO) build --release --locked --bin proxq --bin measure
+	target/release/measure
 
 test-coverage: dep ## the same with a report of line coverage; fails below 90 % of the library crates
 	command -v cargo-llvm-cov >/dev/null || $(CARGO) install --quiet --locked cargo-llvm-cov@$(LLVM_COV_VERSION)

@@ -71,6 +71,16 @@ fn only_the_clock_reads_the_time_of_day() {
 }
 
 #[test]
+fn encodings_stay_where_they_belong() {
+    for (file, text) in sources() {
+        let knows_serde = ["config/raw.rs", "reply.rs"].contains(&file.as_str());
+        assert!(knows_serde || !text.contains("serde"), "{file} knows how texts are encoded");
+        let knows_prost = file.starts_with("store/record");
+        assert!(knows_prost || !text.contains("prost"), "{file} knows how a job is encoded");
+    }
+}
+
+#[test]
 fn what_decides_does_not_wait() {
     for (file, text) in sources() {
         if ["route.rs", "admit.rs", "job/delivery.rs"].contains(&file.as_str()) {
