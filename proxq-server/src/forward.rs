@@ -19,7 +19,6 @@ use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection}
 
 use self::client::UpstreamClient;
 pub(crate) use self::error::ForwardError;
-pub use self::error::chain;
 pub use self::tls::TlsFileError;
 use crate::config::{HostHeader, Upstream, UpstreamTls};
 use crate::store::StoreError;

@@ -22,6 +22,7 @@ use crate::admit::{Admission, admit};
 use crate::clock::Clock;
 use crate::config::{Config, HostHeader};
 use crate::credential::credential_hash;
+use crate::failure::chain;
 use crate::forward::headers::{self, Hop, Outgoing};
 use crate::forward::target::target;
 use crate::job::{JobId, JobRequest};
@@ -82,7 +83,7 @@ impl Intake {
                 return None;
             }
             Err(ReceiveError::Store { error, unread }) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "store a request's body");
+                tracing::error!(error = chain(&error), "store a request's body");
                 return Some(self.answer_unread(&head.headers, unread, Problem::store(&error).into_response()));
             }
         };
@@ -208,7 +209,7 @@ impl Intake {
             Ok(Ok(Submitted::Taken)) => Err(Problem::job_id_taken(id)),
             Ok(Ok(Submitted::Mismatch)) => Err(Problem::internal()),
             Ok(Err(error)) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "store a job");
+                tracing::error!(error = chain(&error), "store a job");
                 Err(if outcome_unknown(&error) { Problem::may_be_accepted(id) } else { Problem::store(&error) })
             }
             Err(_elapsed) => {

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::request::{JobsCall, Resource};
 use crate::config::Config;
+use crate::failure::chain;
 use crate::job::{Job, JobId};
 use crate::reply::{self, Problem};
 use crate::store::{Content, JobStore, StoreError};
@@ -121,6 +122,6 @@ fn unknown_job(id: JobId) -> Problem {
 }
 
 fn store_problem(id: JobId, error: &StoreError) -> Problem {
-    tracing::error!(job.id = %id, error = error as &dyn std::error::Error, "read a job");
+    tracing::error!(job.id = %id, error = chain(error), "read a job");
     Problem::store(error)
 }

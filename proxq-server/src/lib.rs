@@ -18,6 +18,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 mod credential;
+mod failure;
 mod forward;
 mod intake;
 pub mod job;
@@ -35,5 +36,6 @@ pub mod telemetry;
 pub mod trust;
 mod worker;
 
-pub use forward::{TlsFileError, chain};
+pub use failure::chain;
+pub use forward::TlsFileError;
 pub use server::{Server, StartError};

@@ -73,6 +73,7 @@ fn serve(loaded: Loaded) -> Result<(), Box<dyn Error>> {
         for warning in config::warnings(&loaded.config) {
             tracing::warn!(warning, "configuration");
         }
+        process::survive_file_size_limits();
         let mut requests = StopRequests::new();
         let server = Server::bind(loaded.config).await?;
         tracing::info!(address = %server.local_addr()?, "listening");

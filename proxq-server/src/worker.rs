@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use self::attempt::Attempted;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::failure::chain;
 use crate::forward::Forwarder;
 use crate::job::{JobId, RetryPolicy, Verdict, judge};
 use crate::store::{BATCH_LIMIT, JobStore, Lease, LeasedJob, StoreError};
@@ -95,7 +96,7 @@ impl Worker {
                 }
                 Err(error) => {
                     let pause = pauses.next().unwrap_or(STORE_PAUSE_MAX);
-                    tracing::warn!(error = &error as &dyn std::error::Error, ?pause, "lease jobs");
+                    tracing::warn!(error = chain(&error), ?pause, "lease jobs");
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         () = self.stop.draining.cancelled() => return,
@@ -167,7 +168,7 @@ impl Worker {
                 stored = Stored::Unknown;
             }
             let pause = pauses.next().unwrap_or(STORE_PAUSE_MAX);
-            tracing::error!(job.id = %lease.id, error = &error as &dyn std::error::Error, ?pause, "settle an attempt");
+            tracing::error!(job.id = %lease.id, error = chain(&error), ?pause, "settle an attempt");
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = revoked.cancelled() => return stored,

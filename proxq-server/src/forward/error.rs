@@ -1,10 +1,8 @@
 //! Why an exchange with an upstream brought no response, and how far it got.
 
-use std::error::Error as StdError;
-use std::io;
-
 use hyper_util::client::legacy;
 
+use crate::failure::causes;
 use crate::job::Reach;
 
 /// An exchange that brought no complete response.
@@ -60,41 +58,3 @@ fn came_back_unsent(error: &legacy::Error) -> bool {
             || cause.downcast_ref::<h2::Error>().is_some_and(|h2| h2.reason() == Some(h2::Reason::REFUSED_STREAM))
     })
 }
-
-fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
-}
-
-/// An error and its causes in one line, each said once, joined by `: `.
-#[must_use]
-pub fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut line = String::new();
-    for cause in causes(error) {
-        // The operating system's own words end in «(os error 111)», which tells users nothing.
-        let text = match cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
-            Some(code) => {
-                let text = io::Error::from_raw_os_error(code).to_string();
-                text.split(" (os error").next().unwrap_or_default().to_lowercase()
-            }
-            None => cause.to_string(),
-        };
-        if text.is_empty() || line.ends_with(&text) || NOISE.contains(&text.as_str()) {
-            continue;
-        }
-        if !line.is_empty() {
-            line.push_str(": ");
-        }
-        line.push_str(&text);
-    }
-    line
-}
-
-/// What the HTTP library says between the step and its cause.
-const NOISE: [&str; 6] = [
-    "client error (Connect)",
-    "client error (SendRequest)",
-    "client error (Canceled)",
-    "tcp connect error",
-    "connection error",
-    "error reading a body from connection",
-];

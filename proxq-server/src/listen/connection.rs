@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use super::Surface;
 use super::watchdog::{BusyBody, Watchdog, Watched};
+use crate::failure::chain;
 
 /// How long an idle connection stays open while the server drains, so that a request that is on its way is still
 /// served, with `Connection: close`, rather than met by a reset.
@@ -59,6 +60,6 @@ pub(super) async fn run(surface: Arc<Surface>, stream: TcpStream, peer: SocketAd
 
 fn log_end(ended: hyper::Result<()>, peer: SocketAddr) {
     if let Err(error) = ended {
-        tracing::debug!(error = &error as &dyn std::error::Error, %peer, "connection ended");
+        tracing::debug!(error = chain(&error), %peer, "connection ended");
     }
 }

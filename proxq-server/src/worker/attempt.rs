@@ -14,8 +14,9 @@ use proxq_protocol::header as proxq;
 use tokio::time::Instant;
 
 use super::{Worker, store_pauses};
+use crate::failure::chain;
 use crate::forward::headers::strip_response;
-use crate::forward::{ForwardError, Forwarder, Repeatable, RequestBody, chain, target};
+use crate::forward::{ForwardError, Forwarder, Repeatable, RequestBody, target};
 use crate::job::{AttemptEnd, BlobRef, Body, JobRequest, Reach, ResponseHead, StoredResponse};
 use crate::store::{BlobWriter, StoreError};
 
@@ -42,7 +43,7 @@ impl Worker {
         let body = match self.open(body).await {
             Ok(body) => body,
             Err(error) => {
-                tracing::error!(job.id = %request.id, error = &error as &dyn std::error::Error, "read a job's body");
+                tracing::error!(job.id = %request.id, error = chain(&error), "read a job's body");
                 return unreadable(&error).into();
             }
         };
@@ -169,7 +170,7 @@ async fn finish(blob: &mut dyn BlobWriter) -> BlobRef {
 
 async fn rest(step: &'static str, error: &StoreError, pauses: &mut (dyn Iterator<Item = Duration> + Send)) {
     let pause = pauses.next().unwrap_or(super::STORE_PAUSE_MAX);
-    tracing::error!(step, error = error as &dyn std::error::Error, ?pause, "keep a response");
+    tracing::error!(step, error = chain(error), ?pause, "keep a response");
     tokio::time::sleep(pause).await;
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::MissedTickBehavior;
 
 use super::Worker;
+use crate::failure::chain;
 use crate::store::RENEW_EVERY;
 
 /// Runs until nothing runs any more.
@@ -26,7 +27,7 @@ pub(crate) async fn run(worker: Arc<Worker>) {
                     worker.running.revoke(&lease);
                 }
             }
-            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "renew leases"),
+            Err(error) => tracing::warn!(error = chain(&error), "renew leases"),
         }
     }
 }

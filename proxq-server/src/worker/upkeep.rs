@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::MissedTickBehavior;
 
 use super::Worker;
+use crate::failure::chain;
 use crate::store::UPKEEP_EVERY;
 
 /// Runs until nothing runs any more.
@@ -21,7 +22,7 @@ pub(crate) async fn run(worker: Arc<Worker>) {
                 tracing::warn!(jobs = done.reclaimed, "took over jobs whose workers were lost");
             }
             Ok(_) => {}
-            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "upkeep of the store"),
+            Err(error) => tracing::warn!(error = chain(&error), "upkeep of the store"),
         }
     }
 }

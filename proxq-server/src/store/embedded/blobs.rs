@@ -18,6 +18,7 @@ pub(super) use self::read::{Damage, stream, verify};
 pub(super) use self::write::FileWriter;
 use super::signals::lock;
 use crate::config::SyncMode;
+use crate::failure::chain;
 use crate::store::StoreError;
 
 /// How much of a blob is in memory at once.
@@ -89,7 +90,7 @@ pub(super) fn path(folder: &Path, blob: Uuid) -> PathBuf {
 fn remove_file(path: &Path) {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a blob's file could not be removed");
+            tracing::warn!(error = chain(&error), "a blob's file could not be removed");
         }
         Ok(()) | Err(_) => {}
     }

@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::process::{Resource, getrlimit};
+
 use super::OpenError;
 
 /// An embedded store's folder, held by this process until it is dropped.
@@ -47,6 +49,15 @@ impl Folder {
 
     pub(super) fn blobs(&self) -> PathBuf {
         self.path.join("blobs")
+    }
+
+    /// Whether a limit on file sizes (`ulimit -f`) keeps the database's log from growing.
+    pub(super) fn log_is_at_limit(&self) -> bool {
+        /// A page and its header.
+        const FRAME_BYTES: u64 = 4096 + 24;
+        let Some(limit) = getrlimit(Resource::Fsize).current else { return false };
+        let length = self.path.join("jobs.sqlite3-wal").metadata().map_or(0, |log| log.len());
+        length.saturating_add(FRAME_BYTES) > limit
     }
 
     /// Makes the names in the folder durable.

@@ -10,6 +10,7 @@ use super::schema;
 use super::signals::lock;
 use super::steps::{job_id, number, state};
 use crate::clock::Timestamp;
+use crate::failure::chain;
 use crate::job::{Job, JobId, Progress, QueueName, State, StoredResponse};
 use crate::store::record::{Facts, Head, Record};
 use crate::store::{Content, JobPage, QueueStats, StoreError};
@@ -206,7 +207,7 @@ pub(super) fn page(
         match columns.job() {
             Ok(job) => jobs.push(job),
             Err(error) => {
-                tracing::warn!(job.id = %id, error = &error as &dyn std::error::Error, "job left out of a list");
+                tracing::warn!(job.id = %id, error = chain(&error), "job left out of a list");
             }
         }
     }

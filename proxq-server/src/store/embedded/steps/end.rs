@@ -4,6 +4,7 @@ use super::super::signals::Effect;
 use super::super::writer::{StepError, Tx};
 use super::row::{JobRow, number};
 use crate::clock::Timestamp;
+use crate::failure::chain;
 use crate::job::{Outcome, Progress, Reach, State};
 use crate::store::StoreError;
 use crate::store::record::Record;
@@ -52,7 +53,7 @@ pub(super) fn end(tx: &mut Tx<'_>, row: &JobRow, progress: &Progress, state: Sta
 
 /// Ends a job that cannot be read, so that it does not stand in the way of others. What is damaged stays as it is.
 pub(super) fn archive_damaged(tx: &mut Tx<'_>, row: &JobRow, error: &StoreError) -> Result<(), StepError> {
-    tracing::error!(job.id = %row.id, error = error as &dyn std::error::Error, "job is damaged and given up");
+    tracing::error!(job.id = %row.id, error = chain(error), "job is damaged and given up");
     if let Ok(mut progress) = row.progress() {
         if row.state == State::Active {
             progress.end_attempt(tx.wall, Reach::Unknown, None);

@@ -8,6 +8,7 @@ use super::super::writer::{Step, StepError, Tx};
 use super::end::{Onward, end, go_on};
 use super::lease::{holds, lost};
 use super::row::{JobRow, refer_to_blob};
+use crate::failure::chain;
 use crate::job::{Body, Outcome, Progress, Reach, State, Verdict};
 use crate::store::record::{Head, Record, beside};
 use crate::store::{Lease, StoreError};
@@ -109,7 +110,7 @@ pub(super) fn fail(
 fn progress_or_new(row: &JobRow) -> Result<Progress, StoreError> {
     match row.progress() {
         Err(error @ StoreError::CorruptJob { .. }) => {
-            tracing::error!(job.id = %row.id, error = &error as &dyn std::error::Error, "progress of a job was lost");
+            tracing::error!(job.id = %row.id, error = chain(&error), "progress of a job was lost");
             Ok(Progress { attempts: 1, reach: Some(Reach::Unknown), ..Progress::default() })
         }
         read => read,

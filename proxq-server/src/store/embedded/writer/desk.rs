@@ -14,6 +14,7 @@ use super::super::steps::{ReclaimLeftovers, Recover, Unsettled};
 use super::outbox::{Envelope, Failure, Message, Waiting};
 use super::{Books, Step, Tx};
 use crate::clock::Timestamp;
+use crate::failure::chain;
 use crate::store::{BATCH_LIMIT, RECLAIM_AFTER_OUTAGE, StoreError};
 
 /// The most steps that share a transaction.
@@ -40,7 +41,7 @@ pub(super) struct Desk {
     /// When the log was emptied last; `None` while it is empty.
     log_filled_since: Option<Timestamp>,
     closing: Arc<AtomicBool>,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Desk {
@@ -60,7 +61,7 @@ impl Desk {
             last_write: now,
             log_filled_since: Some(now), // the last run may have left a log
             closing,
-            _folder: folder,
+            folder,
         })
     }
 
@@ -157,7 +158,12 @@ impl Desk {
     }
 
     fn write(&mut self, batch: &mut [Box<dyn Waiting>], now: Timestamp) -> Result<(), Failure> {
-        let before = |source| Failure { source: Arc::new(source), may_be_done: false };
+        let failure = |source, may_be_done| Failure {
+            source: Arc::new(source),
+            may_be_done,
+            log_at_limit: self.folder.log_is_at_limit(),
+        };
+        let before = |source| failure(source, false);
         let statement = |sql| self.connection.prepare_cached(sql).and_then(|mut statement| statement.execute(()));
         statement("BEGIN IMMEDIATE").map_err(before)?;
         let health = &self.shared.health;
@@ -172,7 +178,7 @@ impl Desk {
         for step in batch {
             step.run(&mut tx).map_err(before)?;
         }
-        statement("COMMIT").map_err(|source| Failure { source: Arc::new(source), may_be_done: true })?;
+        statement("COMMIT").map_err(|source| failure(source, true))?;
         Ok(())
     }
 
@@ -199,13 +205,13 @@ impl Desk {
         if !self.connection.is_autocommit()
             && let Err(error) = self.connection.execute_batch("ROLLBACK")
         {
-            tracing::error!(error = &error as &dyn std::error::Error, "store could not roll back");
+            tracing::error!(error = chain(&error), "store could not roll back");
         }
         self.books.vault.roll_back();
         self.books.effects.clear();
         self.books.empty_log = false;
         if !failure.is_of_one_step() && !self.shared.health.failing.swap(true, Ordering::AcqRel) {
-            tracing::error!(error = &*failure.source as &dyn std::error::Error, "store cannot write");
+            tracing::error!(error = chain(&failure.to_store_error()), "store cannot write");
         }
     }
 
@@ -226,7 +232,7 @@ impl Desk {
         match truncate_log(&self.connection) {
             Ok(true) => self.log_filled_since = None,
             Ok(false) => {} // somebody reads; the next tick tries again
-            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "store could not empty its log"),
+            Err(error) => tracing::warn!(error = chain(&error), "store could not empty its log"),
         }
     }
 }

@@ -102,13 +102,16 @@ impl<S: Step> Waiting for Envelope<S> {
 pub(super) struct Failure {
     pub(super) source: Arc<rusqlite::Error>,
     pub(super) may_be_done: bool,
+    /// The log may not grow: a limit on file sizes, of which SQLite only says that a write failed.
+    pub(super) log_at_limit: bool,
 }
 
 impl Failure {
-    fn to_store_error(&self) -> StoreError {
+    pub(super) fn to_store_error(&self) -> StoreError {
         let source = Box::new(Arc::clone(&self.source));
         match self.source.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => StoreError::Full { source },
+            Some(ErrorCode::SystemIoFailure) if self.log_at_limit => StoreError::Full { source },
             _ => StoreError::Unavailable { may_be_done: self.may_be_done, source },
         }
     }
