@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use super::writer::{Step, StepError, Tx};
-use super::{EmbeddedOptions, EmbeddedStore, OpenError};
+use super::{EmbeddedOptions, EmbeddedStore, Finding, OpenError};
 use crate::clock::{ChosenTime, Timestamp};
 use crate::config::{SecretHeaders, SyncMode};
 use crate::store::JobStore;
@@ -40,7 +41,24 @@ fn options(folder: &Path) -> EmbeddedOptions {
 }
 
 fn open(folder: &Path, time: &'static ChosenTime) -> Result<EmbeddedStore, OpenError> {
-    EmbeddedStore::open(options(folder), time.clock())
+    once_let_go(|| EmbeddedStore::open(options(folder), time.clock()))
+}
+
+/// What [`super::verify`] finds.
+fn verify(folder: &Path) -> Result<Vec<Finding>, OpenError> {
+    once_let_go(|| super::verify(folder))
+}
+
+/// Opens a folder that was closed just now. A process that another test starts at that moment has inherited the lock,
+/// and holds it until it runs its own program.
+fn once_let_go<T>(open: impl Fn() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match open() {
+            Err(OpenError::InUse { .. }) if Instant::now() < deadline => std::thread::yield_now(),
+            opened => return opened,
+        }
+    }
 }
 
 async fn embedded() -> Embedded {

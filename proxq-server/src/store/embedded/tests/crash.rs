@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use super::super::verify;
 use super::*;
 use crate::job::{Body, JobId, State, Verdict};
 use crate::store::contract::{

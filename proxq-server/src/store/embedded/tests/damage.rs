@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use super::super::{Finding, verify};
 use super::*;
 use crate::job::{BlobRef, Body, JobId, Progress, State, StoredResponse, Verdict};
 use crate::store::contract::{

@@ -6,7 +6,6 @@ use std::os::unix::fs::PermissionsExt;
 use rusqlite::Connection;
 
 use super::super::schema::FORMAT;
-use super::super::verify;
 use super::*;
 use crate::job::State;
 use crate::store::contract::{job_in, lease_ids, state_of, submitted};
@@ -24,10 +23,10 @@ async fn the_folder_is_private() {
 async fn a_second_open_is_refused_until_the_first_is_over() {
     let embedded = embedded().await;
     let path = embedded.folder.path();
-    let refused = open(path, embedded.time).unwrap_err();
+    let refused = EmbeddedStore::open(options(path), embedded.time.clock()).unwrap_err();
     assert!(matches!(refused, OpenError::InUse { .. }));
     assert!(refused.to_string().contains(&path.display().to_string()), "names the folder: {refused}");
-    assert!(matches!(verify(path), Err(OpenError::InUse { .. })));
+    assert!(matches!(super::super::verify(path), Err(OpenError::InUse { .. })));
     drop(embedded.store); // not closed
     open(path, embedded.time).unwrap();
 }
