@@ -216,6 +216,29 @@ on_every_store! {
         assert_eq!(received.header("host").as_deref(), Some("public.example"));
     }
 
+    async fn a_refused_request_was_not_sent(store: Store) {
+        for refusal in [Answer::nothing().refuse(), Answer::nothing().early().refuse()] {
+            let sent = post("/x?key=hidden").body("b");
+            let (status, deliveries) = ends(store, 0, sent.clone(), refusal.clone()).await;
+            assert_eq!((status.status, status.outcome), (JobStatus::Failed, Some(Outcome::NotSent)));
+            assert_eq!(deliveries, 1);
+            let error = error_of(&status);
+            assert!(error.contains("send to https://127.0.0.1:") && error.contains("refused"), "{error}");
+            let (status, deliveries) = ends(store, 1, sent, refusal).await;
+            assert_eq!((status.status, status.attempts, deliveries), (JobStatus::Completed, Some(2), 2));
+        }
+    }
+
+    async fn what_an_upstream_that_goes_away_left_unprocessed_was_not_sent(store: Store) {
+        let (status, _) = goes_away(store, 0, post("/x").body("b"), 0).await;
+        assert_eq!((status.status, status.outcome), (JobStatus::Failed, Some(Outcome::NotSent)), "{status:?}");
+        let error = error_of(&status);
+        assert!(error.contains("send to https://127.0.0.1:"), "{error}");
+        let (status, deliveries) = goes_away(store, 1, post("/x").body("b"), 0).await;
+        assert_eq!((status.status, status.attempts), (JobStatus::Completed, Some(2)), "{status:?}");
+        assert_eq!(deliveries, 1, "the other one was unprocessed");
+    }
+
     async fn what_an_upstream_that_goes_away_may_have_processed_is_in_doubt(store: Store) {
         let (status, deliveries) = goes_away(store, 3, post("/x").body("b"), 1).await;
         assert_eq!((status.status, status.outcome), (JobStatus::Failed, Some(Outcome::Indeterminate)), "{status:?}");

@@ -13,6 +13,9 @@ pub(crate) enum ForwardError {
     /// No connection, or none that took the request.
     #[error("connect to {origin}")]
     Connect { origin: String, source: legacy::Error },
+    /// The upstream said that it did not process the request.
+    #[error("send to {origin}")]
+    Unprocessed { origin: String, source: legacy::Error },
     /// The connection broke, or what came was not HTTP, before there was a response head.
     #[error("send to {origin}")]
     Exchange { origin: String, source: legacy::Error },
@@ -31,11 +34,13 @@ pub(crate) enum ForwardError {
 }
 
 impl ForwardError {
-    /// Tells a request that was never handed to a connection from one that may have been received.
+    /// Tells a request that was never handed to a connection, or was not processed, from one that may have been.
     pub(crate) fn from_client(origin: String, source: legacy::Error) -> Self {
         let handed_over = source.connect_info().is_some();
         if source.is_connect() || !handed_over || came_back_unsent(&source) {
             Self::Connect { origin, source }
+        } else if causes(&source).any(says_unprocessed) {
+            Self::Unprocessed { origin, source }
         } else {
             Self::Exchange { origin, source }
         }
@@ -44,7 +49,7 @@ impl ForwardError {
     /// How far the attempt got.
     pub(crate) fn reach(&self) -> Reach {
         match self {
-            Self::Connect { .. } | Self::ConnectTimeout { .. } => Reach::NotSent,
+            Self::Connect { .. } | Self::ConnectTimeout { .. } | Self::Unprocessed { .. } => Reach::NotSent,
             Self::Exchange { .. } | Self::Body { .. } | Self::UnexpectedUpgrade { .. } | Self::Timeout { .. } => {
                 Reach::Unknown
             }
@@ -52,13 +57,25 @@ impl ForwardError {
     }
 }
 
-/// Whether the connection gave the request back before its first byte left, or the upstream refused it unprocessed
-/// (RFC 9113 §8.7).
+/// Whether the connection gave the request back before its first byte left.
 fn came_back_unsent(error: &legacy::Error) -> bool {
-    causes(error).any(|cause| {
-        cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
-            || cause.downcast_ref::<h2::Error>().is_some_and(|h2| h2.reason() == Some(h2::Reason::REFUSED_STREAM))
-    })
+    causes(error).any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled))
+}
+
+/// Whether the upstream refused the stream, or went away and named an earlier one as the last that it may process
+/// (RFC 9113 §8.7). Streams up to the last one never end with its `GOAWAY`, only with the connection.
+///
+/// Of a `GOAWAY` that comes while the library is still opening the stream it does not tell which streams are meant; that
+/// is no `h2::Error`, and stays in doubt.
+fn says_unprocessed(cause: &(dyn StdError + 'static)) -> bool {
+    let Some(cause) = cause.downcast_ref::<h2::Error>() else { return false };
+    cause.is_remote() && (cause.is_go_away() || cause.reason() == Some(h2::Reason::REFUSED_STREAM))
+}
+
+/// Whether the upstream went away in good order.
+fn went_away(cause: &(dyn StdError + 'static)) -> bool {
+    let went = |cause: &h2::Error| cause.is_remote() && cause.is_go_away();
+    cause.downcast_ref().is_some_and(|cause| went(cause) && cause.reason() == Some(h2::Reason::NO_ERROR))
 }
 
 fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
@@ -70,14 +87,7 @@ fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (
 pub fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut line = String::new();
     for cause in causes(error) {
-        // The operating system's own words end in «(os error 111)», which tells users nothing.
-        let text = match cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
-            Some(code) => {
-                let text = io::Error::from_raw_os_error(code).to_string();
-                text.split(" (os error").next().unwrap_or_default().to_lowercase()
-            }
-            None => cause.to_string(),
-        };
+        let text = in_words(cause);
         if text.is_empty() || line.ends_with(&text) || NOISE.contains(&text.as_str()) {
             continue;
         }
@@ -89,11 +99,29 @@ pub fn chain(error: &(dyn StdError + 'static)) -> String {
     line
 }
 
+/// A single cause, in words that tell users something.
+fn in_words(cause: &(dyn StdError + 'static)) -> String {
+    if let Some(code) = cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+        // The operating system's own words end in «(os error 111)».
+        let text = io::Error::from_raw_os_error(code).to_string();
+        return text.split(" (os error").next().unwrap_or_default().to_lowercase();
+    }
+    if went_away(cause) {
+        // The library calls it an error that is «not a result of an error».
+        return "the upstream went away".to_owned();
+    }
+    match cause.to_string() {
+        text if text == "dispatch task is gone" => "the connection ended".to_owned(),
+        text => text,
+    }
+}
+
 /// What the HTTP library says between the step and its cause.
-const NOISE: [&str; 5] = [
+const NOISE: [&str; 6] = [
     "client error (Connect)",
     "client error (SendRequest)",
     "client error (Canceled)",
     "tcp connect error",
     "connection error",
+    "runtime dropped the dispatch task",
 ];
