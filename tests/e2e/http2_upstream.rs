@@ -1,9 +1,10 @@
 //! Upstreams that speak HTTP/2, which a TLS handshake finds out.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use harness::{
-    Answer, Config, Gate, Pattern, Proxq, Request, Store, Upstream, get, head, on_every_store, post, put, request,
+    Answer, Config, Gate, Pattern, Proxq, Request, Store, Upstream, get, head, on_every_store, pass, post, put, request,
 };
 use proxq_protocol::{JobInfo, JobStatus, Outcome};
 
@@ -292,5 +293,34 @@ on_every_store! {
         assert_eq!(proxq.response(&kept).await.text(), "done");
         let connections: BTreeSet<_> = upstream.received().iter().map(|received| received.connection).collect();
         assert_eq!(connections.len(), 1);
+    }
+
+    async fn jobs_share_a_connection_and_its_streams(store: Store) {
+        const JOBS: usize = 12;
+        let upstream = Upstream::start_http2().await;
+        upstream.allow_streams(2);
+        let (settings, answers) = (Gate::new(), Gate::new());
+        upstream.hold_settings(&settings);
+        upstream.always(Answer::status(200).wait(&answers).body("done"));
+        let proxq = Proxq::start(config_for(store, &upstream).set("concurrency", JOBS)).await;
+        let mut jobs = vec![proxq.submit(post("/x").body("b")).await];
+        upstream.accepted(1).await;
+        // The others come to a connection of which nobody knows yet how many streams it may carry.
+        pass(Duration::from_millis(200)).await;
+        for _ in 1..JOBS {
+            jobs.push(proxq.submit(post("/x").body("b")).await);
+        }
+        pass(Duration::from_millis(200)).await;
+        settings.open();
+        upstream.arrivals(2).await;
+        pass(Duration::from_millis(50)).await;
+        assert_eq!(upstream.received().len(), 2);
+        answers.open();
+        for job in &jobs {
+            assert_eq!(proxq.response(job).await.text(), "done");
+            assert_eq!(proxq.status(job).await.attempts, Some(1));
+        }
+        let connections: BTreeSet<_> = upstream.received().iter().map(|received| received.connection).collect();
+        assert_eq!((connections.len(), upstream.received().len()), (1, JOBS));
     }
 }

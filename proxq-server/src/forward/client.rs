@@ -23,6 +23,9 @@ const IDLE_LIMIT_UNREPEATABLE: Duration = Duration::from_secs(1);
 const MAX_IDLE_PER_HOST: usize = 128;
 /// The most header fields of a response that is read; the library's default of 100 would fail honest ones.
 const MAX_RESPONSE_HEADERS: usize = 512;
+/// How many streams a new HTTP/2 connection carries before the upstream's settings say how many it allows: more than
+/// it allows would be refused (RFC 9113 §5.1.2).
+const INITIAL_STREAMS: usize = 1;
 /// The largest response head, and the read buffer's limit.
 const MAX_RESPONSE_HEAD_BYTES: usize = 256 * 1024;
 
@@ -78,6 +81,7 @@ fn pool(connector: HttpsConnector<HttpConnector>, idle_limit: Duration) -> Pool 
         .http1_title_case_headers(true)
         .http1_max_headers(MAX_RESPONSE_HEADERS)
         .http1_max_buf_size(MAX_RESPONSE_HEAD_BYTES)
+        .http2_initial_max_send_streams(INITIAL_STREAMS)
         .http2_max_header_list_size(u32::try_from(MAX_RESPONSE_HEAD_BYTES).expect("a small constant"))
         .build(connector)
 }
