@@ -217,6 +217,23 @@ on_every_store! {
         assert_eq!(received.header("host").as_deref(), Some("public.example"));
     }
 
+    async fn a_host_that_was_preserved_stays_when_the_configuration_changes(store: Store) {
+        let upstream = Upstream::start_http2().await;
+        upstream.once(Answer::nothing().hang());
+        let config = config_for(store, &upstream).upstream("preserveHost", true);
+        let mut proxq = Proxq::start(config).await;
+        let job = proxq.submit(get("/x").header("Host", "public.example")).await;
+        upstream.arrivals(1).await;
+        proxq.kill();
+        proxq.start_again_with(config_for(store, &upstream)).await;
+        proxq.response(&job).await;
+        let lines: Vec<_> = upstream.received().iter().map(|received| received.head.line().to_owned()).collect();
+        assert_eq!(lines, ["GET /x HTTP/1.1", "GET /x HTTP/1.1"]);
+        assert_eq!(upstream.received()[1].header("host").as_deref(), Some("public.example"));
+        proxq.through_queue(get("/y").header("Host", "public.example")).await;
+        assert_eq!(upstream.received()[2].head.line(), "GET /y HTTP/2");
+    }
+
     async fn a_refused_request_was_not_sent(store: Store) {
         for refusal in [Answer::nothing().refuse(), Answer::nothing().early().refuse()] {
             let sent = post("/x?key=hidden").body("b");
