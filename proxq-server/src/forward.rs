@@ -75,6 +75,14 @@ impl HandedOver {
     pub(crate) fn already(&self) -> bool {
         self.0.connection_metadata().is_some()
     }
+
+    /// Keeps later requests off the connection if it brought no answer in time. Over HTTP/2 the exchange leaves it open,
+    /// and one that leads nowhere any more would take in job after job until TCP notices, minutes later.
+    pub(crate) fn avoid_after(&self, error: &ForwardError) {
+        if let (ForwardError::Timeout { .. }, Some(connection)) = (error, &*self.0.connection_metadata()) {
+            connection.poison();
+        }
+    }
 }
 
 /// Whether sending a request twice is harmless; decides how old a kept connection it may use.

@@ -312,6 +312,25 @@ on_every_store! {
         assert_eq!(connections.len(), 1);
     }
 
+    async fn a_connection_that_did_not_answer_in_time_takes_no_more(store: Store) {
+        let (proxq, upstream) = pair(store).await;
+        let gate = Gate::new();
+        upstream.once(Answer::status(200).wait(&gate).body("late"));
+        upstream.once(Answer::nothing().hang());
+        upstream.once(Answer::status(200).without_length().body("half").hang());
+        let late = proxq.submit(post("/x")).await;
+        upstream.arrivals(1).await;
+        for step in ["/head", "/body"] {
+            let job = proxq.submit(post(step).header("X-Proxq-Timeout", "300ms")).await;
+            assert_eq!(proxq.settled(&job).await.outcome, Some(Outcome::Indeterminate));
+        }
+        proxq.through_queue(post("/x")).await;
+        let connections: Vec<_> = upstream.received().iter().map(|received| received.connection).collect();
+        assert_eq!(connections, [0, 0, 1, 2]);
+        gate.open();
+        assert_eq!(proxq.response(&late).await.text(), "late", "what it carries already may still end");
+    }
+
     async fn jobs_share_a_connection_and_its_streams(store: Store) {
         const JOBS: usize = 12;
         let upstream = Upstream::start_http2().await;
