@@ -13,14 +13,7 @@ pub(crate) fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<I
 pub fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut line = String::new();
     for cause in causes(error) {
-        // The operating system's own words end in «(os error 111)», which tells users nothing.
-        let text = match cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
-            Some(code) => {
-                let text = io::Error::from_raw_os_error(code).to_string();
-                text.split(" (os error").next().unwrap_or_default().to_lowercase()
-            }
-            None => cause.to_string(),
-        };
+        let text = in_words(cause);
         if text.is_empty() || line.ends_with(&text) || NOISE.contains(&text.as_str()) {
             continue;
         }
@@ -32,14 +25,38 @@ pub fn chain(error: &(dyn StdError + 'static)) -> String {
     line
 }
 
+/// A single cause, in words that tell users something.
+fn in_words(cause: &(dyn StdError + 'static)) -> String {
+    if let Some(code) = cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+        // The operating system's own words end in «(os error 111)».
+        let text = io::Error::from_raw_os_error(code).to_string();
+        return text.split(" (os error").next().unwrap_or_default().to_lowercase();
+    }
+    if went_away(cause) {
+        // The library calls it an error that is «not a result of an error».
+        return "the upstream went away".to_owned();
+    }
+    match cause.to_string() {
+        text if text == "dispatch task is gone" => "the connection ended".to_owned(),
+        text => text,
+    }
+}
+
+/// Whether the upstream went away in good order.
+fn went_away(cause: &(dyn StdError + 'static)) -> bool {
+    let went = |cause: &h2::Error| cause.is_remote() && cause.is_go_away();
+    cause.downcast_ref().is_some_and(|cause| went(cause) && cause.reason() == Some(h2::Reason::NO_ERROR))
+}
+
 /// What the HTTP library says between the step and its cause.
-const NOISE: [&str; 6] = [
+const NOISE: [&str; 7] = [
     "client error (Connect)",
     "client error (SendRequest)",
     "client error (Canceled)",
     "tcp connect error",
     "connection error",
     "error reading a body from connection",
+    "runtime dropped the dispatch task",
 ];
 
 #[cfg(test)]

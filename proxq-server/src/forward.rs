@@ -20,7 +20,7 @@ use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection}
 use self::client::UpstreamClient;
 pub(crate) use self::error::ForwardError;
 pub use self::tls::TlsFileError;
-use crate::config::{HostHeader, Upstream, UpstreamTls};
+use crate::config::{Upstream, UpstreamTls};
 use crate::store::StoreError;
 
 /// A request body on its way to an upstream.
@@ -39,10 +39,10 @@ impl Forwarder {
     pub(crate) fn new(upstreams: &[Upstream]) -> Result<Self, TlsFileError> {
         let mut by_prefix = HashMap::new();
         for upstream in upstreams {
-            let client = UpstreamClient::new(&upstream.tls, upstream.host_header)?;
+            let client = UpstreamClient::new(&upstream.tls)?;
             by_prefix.insert(upstream.prefix.as_str().to_owned(), client);
         }
-        let fallback = UpstreamClient::new(&UpstreamTls::default(), HostHeader::Upstream)?;
+        let fallback = UpstreamClient::new(&UpstreamTls::default())?;
         Ok(Self { by_prefix: Arc::new(by_prefix), fallback })
     }
 
@@ -51,9 +51,10 @@ impl Forwarder {
         HandedOver(capture_connection(request))
     }
 
-    /// Sends a request to the upstream with this prefix and waits for the head of its response.
+    /// Sends a request to the upstream with this prefix and waits for the head of its response. One with a `Host`
+    /// goes over HTTP/1.1.
     ///
-    /// Dropping the future closes the connection to the upstream.
+    /// Dropping the future breaks the exchange off: over HTTP/1 with its connection, over HTTP/2 with its stream.
     pub(crate) async fn send(
         &self,
         prefix: &str,
@@ -73,6 +74,14 @@ impl HandedOver {
     /// Whether it was by now.
     pub(crate) fn already(&self) -> bool {
         self.0.connection_metadata().is_some()
+    }
+
+    /// Keeps later requests off the connection if it brought no answer in time. Over HTTP/2 the exchange leaves it open,
+    /// and one that leads nowhere any more would take in job after job until TCP notices, minutes later.
+    pub(crate) fn avoid_after(&self, error: &ForwardError) {
+        if let (ForwardError::Timeout { .. }, Some(connection)) = (error, &*self.0.connection_metadata()) {
+            connection.poison();
+        }
     }
 }
 

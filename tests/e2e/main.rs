@@ -13,6 +13,8 @@ mod delivery;
 #[cfg(test)]
 mod headers;
 #[cfg(test)]
+mod http2_upstream;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod logs;

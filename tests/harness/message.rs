@@ -40,6 +40,20 @@ impl Head {
         Ok(Self { raw, line, fields })
     }
 
+    /// The head of an HTTP/2 request, as HTTP/1 would write it. `:scheme` and `:authority` are its first fields.
+    pub(crate) fn of_http2(request: &http::request::Parts) -> Self {
+        let uri = &request.uri;
+        let target = uri.path_and_query().map_or("", |target| target.as_str());
+        let line = format!("{} {target} HTTP/2", request.method);
+        let authority = uri.authority().map(|authority| (":authority", authority.as_str().as_bytes()));
+        let pseudo = uri.scheme_str().map(|scheme| (":scheme", scheme.as_bytes())).into_iter().chain(authority);
+        let regular = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let fields: Vec<_> = pseudo.chain(regular).map(|(name, value)| (name.to_owned(), value.to_vec())).collect();
+        let lines = fields.iter().map(|(name, value)| [name.as_bytes(), b": ", value, b"\r\n"].concat());
+        let raw = [line.as_bytes(), b"\r\n", &lines.collect::<Vec<_>>().concat(), b"\r\n"].concat();
+        Self { raw, line, fields }
+    }
+
     /// The bytes, the empty line included.
     pub fn raw(&self) -> &[u8] {
         &self.raw
@@ -151,7 +165,7 @@ pub(crate) struct ReceivedBody {
 }
 
 impl ReceivedBody {
-    fn take(&mut self, bytes: &[u8]) {
+    pub(crate) fn take(&mut self, bytes: &[u8]) {
         self.digest.update(bytes);
         let room = KEPT_BYTES_MAX.saturating_sub(self.kept.len());
         self.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);

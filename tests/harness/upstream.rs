@@ -1,6 +1,8 @@
 //! A scripted upstream on raw sockets: keeps every request byte for byte, answers as the test says.
 
 mod answer;
+mod farewell;
+mod http2;
 mod serve;
 mod tls;
 
@@ -16,9 +18,10 @@ use tokio::task::JoinSet;
 
 pub use self::answer::Answer;
 use self::serve::accept;
-use self::tls::{Authority, Clients, Tls};
+use self::tls::{Authority, Clients, Tls, Versions};
 use crate::body::Digest;
-use crate::message::Head;
+use crate::gate::Gate;
+use crate::message::{Head, ReceivedBody};
 use crate::runner::within;
 
 /// A request as an upstream received it.
@@ -104,6 +107,7 @@ struct State {
     taken: usize,
     connections: usize,
     open: usize,
+    http2: http2::Manners,
 }
 
 impl fmt::Debug for State {
@@ -121,6 +125,7 @@ impl Shared {
             taken: 0,
             connections: 0,
             open: 0,
+            http2: http2::Manners::default(),
         };
         Self { state: Mutex::new(state), changes: watch::channel(()).0 }
     }
@@ -134,6 +139,39 @@ impl Shared {
         let value = change(&mut self.state());
         self.changes.send_replace(());
         value
+    }
+
+    /// Keeps a request's head, and chooses the answer. Gives the request's place, too.
+    fn take(&self, head: &Head, connection: usize) -> (usize, Answer) {
+        let received = Received {
+            head: head.clone(),
+            body: Vec::new(),
+            digest: Digest::default(),
+            complete: false,
+            abandoned: false,
+            connection,
+        };
+        self.change(|state| {
+            state.received.push(received);
+            let answer = state.script.pop_front().unwrap_or_else(|| (state.otherwise)(head));
+            (state.received.len() - 1, answer)
+        })
+    }
+
+    /// Keeps what came of a request's body.
+    fn body(&self, index: usize, body: ReceivedBody, complete: bool) {
+        self.change(|state| {
+            let received = &mut state.received[index];
+            received.body = body.kept;
+            received.digest = body.digest;
+            received.complete = complete;
+            received.abandoned = !complete;
+        });
+    }
+
+    /// Notes that the sender of a request went away.
+    fn abandon(&self, index: usize) {
+        self.change(|state| state.received[index].abandoned = true);
     }
 
     async fn until<T>(&self, mut there: impl FnMut(&mut State) -> Option<T>) -> T {
@@ -157,19 +195,25 @@ impl Upstream {
     /// The same behind TLS, with a certificate for `localhost` and `127.0.0.1` from a private authority.
     pub async fn start_tls() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port of loopback");
-        Self::serve(listener, Some(Authority::new(&HERE, Clients::Any)))
+        Self::serve(listener, Some(Authority::new(&HERE, Clients::Any, Versions::One)))
+    }
+
+    /// The same for clients that can speak HTTP/2, too: with those that can, it does.
+    pub async fn start_http2() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port of loopback");
+        Self::serve(listener, Some(Authority::new(&HERE, Clients::Any, Versions::Both)))
     }
 
     /// The same with a certificate for another machine.
     pub async fn start_tls_as(name: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port of loopback");
-        Self::serve(listener, Some(Authority::new(&[name], Clients::Any)))
+        Self::serve(listener, Some(Authority::new(&[name], Clients::Any, Versions::One)))
     }
 
     /// The same, for clients with a certificate of that authority only.
     pub async fn start_mutual_tls() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port of loopback");
-        Self::serve(listener, Some(Authority::new(&HERE, Clients::Known)))
+        Self::serve(listener, Some(Authority::new(&HERE, Clients::Known, Versions::One)))
     }
 
     /// Starts where another one was. To be called inside the test's runtime.
@@ -234,6 +278,22 @@ impl Upstream {
         self.shared.state().script.push_back(answer);
     }
 
+    /// Allows only so many streams at a time on an HTTP/2 connection; more are refused.
+    pub fn allow_streams(&self, count: u32) {
+        self.shared.state().http2.streams_max = count;
+    }
+
+    /// Holds back the settings with which the upstream opens an HTTP/2 connection.
+    pub fn hold_settings(&self, gate: &Gate) {
+        self.shared.state().http2.settings = Some(gate.clone());
+    }
+
+    /// Goes away from the next HTTP/2 connection when a request comes: tells that of its streams those up to this one
+    /// were or may be processed (RFC 9113 §6.8), and ends the connection. The first stream is number 1.
+    pub fn goes_away_once(&self, last_stream: u32) {
+        self.shared.state().http2.farewells.push_back(last_stream);
+    }
+
     /// The next complete request that no call has given yet; waits for it.
     pub async fn request(&self) -> Received {
         within("a request reaches the upstream", async {
@@ -252,6 +312,12 @@ impl Upstream {
     pub async fn arrivals(&self, count: usize) {
         let what = format!("{count} requests reach the upstream");
         within(&what, self.shared.until(|state| (state.received.len() >= count).then_some(()))).await;
+    }
+
+    /// Returns when so many connections were accepted, since the beginning.
+    pub async fn accepted(&self, count: usize) {
+        let what = format!("{count} connections reach the upstream");
+        within(&what, self.shared.until(|state| (state.connections >= count).then_some(()))).await;
     }
 
     /// Returns when the sender of this job's latest attempt has gone away without its answer.

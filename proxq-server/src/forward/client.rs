@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::header::HOST;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -13,7 +14,7 @@ use super::connection::Connector;
 use super::error::ForwardError;
 use super::tls::{self, TlsFileError};
 use super::{Repeatable, RequestBody};
-use crate::config::{HostHeader, UpstreamTls};
+use crate::config::UpstreamTls;
 
 /// Idle connections are dropped sooner than servers usually do it (5 s in Node.js, 75 s in nginx).
 const IDLE_LIMIT: Duration = Duration::from_secs(4);
@@ -24,35 +25,42 @@ const IDLE_LIMIT_UNREPEATABLE: Duration = Duration::from_secs(1);
 const MAX_IDLE_PER_HOST: usize = 128;
 /// The most header fields of a response that is read; the library's default of 100 would fail honest ones.
 const MAX_RESPONSE_HEADERS: usize = 512;
+/// How many streams a new HTTP/2 connection carries before the upstream's settings say how many it allows: more than
+/// it allows would be refused (RFC 9113 §5.1.2).
+const INITIAL_STREAMS: usize = 1;
 /// The largest response head, and the read buffer's limit.
 const MAX_RESPONSE_HEAD_BYTES: usize = 256 * 1024;
 
 type Pool = Client<HttpsConnector<Connector>, RequestBody>;
 
-/// The connections to one upstream, in one pool for requests that may be sent twice and one for those that may not.
+/// The connections to one upstream.
 #[derive(Clone, Debug)]
 pub(crate) struct UpstreamClient {
+    /// For requests that name their host: HTTP/2 takes its `:authority` from the URL, so only HTTP/1.1 can name another.
+    http1: Pools,
+    /// For all others.
+    any_version: Pools,
+}
+
+/// The connections of one kind: one pool for requests that may be sent twice and one for those that may not.
+#[derive(Clone, Debug)]
+struct Pools {
     repeatable: Pool,
     unrepeatable: Pool,
 }
 
 impl UpstreamClient {
     /// Prepares the pools.
-    pub(crate) fn new(settings: &UpstreamTls, host: HostHeader) -> Result<Self, TlsFileError> {
+    pub(crate) fn new(settings: &UpstreamTls) -> Result<Self, TlsFileError> {
         let tls = tls::client_config(settings)?;
-        let schemes = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        let schemes = || HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http();
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         let tcp = Connector::new(tcp);
-        let connector = match host {
-            HostHeader::Upstream => schemes.enable_all_versions().wrap_connector(tcp),
-            // HTTP/2 takes its `:authority` from the URL, so only HTTP/1.1 can name another host.
-            HostHeader::Client => schemes.enable_http1().wrap_connector(tcp),
-        };
         Ok(Self {
-            repeatable: pool(connector.clone(), IDLE_LIMIT),
-            unrepeatable: pool(connector, IDLE_LIMIT_UNREPEATABLE),
+            http1: Pools::new(schemes().enable_http1().wrap_connector(tcp.clone())),
+            any_version: Pools::new(schemes().enable_all_versions().wrap_connector(tcp)),
         })
     }
 
@@ -62,12 +70,19 @@ impl UpstreamClient {
         request: Request<RequestBody>,
         repeatable: Repeatable,
     ) -> Result<Response<Incoming>, ForwardError> {
+        let pools = if request.headers().contains_key(HOST) { &self.http1 } else { &self.any_version };
         let pool = match repeatable {
-            Repeatable::Yes => &self.repeatable,
-            Repeatable::No => &self.unrepeatable,
+            Repeatable::Yes => &pools.repeatable,
+            Repeatable::No => &pools.unrepeatable,
         };
         let origin = super::target::origin(request.uri());
         pool.request(request).await.map_err(|error| ForwardError::from_client(origin, error))
+    }
+}
+
+impl Pools {
+    fn new(connector: HttpsConnector<Connector>) -> Self {
+        Self { repeatable: pool(connector.clone(), IDLE_LIMIT), unrepeatable: pool(connector, IDLE_LIMIT_UNREPEATABLE) }
     }
 }
 
@@ -80,6 +95,7 @@ fn pool(connector: HttpsConnector<Connector>, idle_limit: Duration) -> Pool {
         .http1_title_case_headers(true)
         .http1_max_headers(MAX_RESPONSE_HEADERS)
         .http1_max_buf_size(MAX_RESPONSE_HEAD_BYTES)
+        .http2_initial_max_send_streams(INITIAL_STREAMS)
         .http2_max_header_list_size(u32::try_from(MAX_RESPONSE_HEAD_BYTES).expect("a small constant"))
         .build(connector)
 }

@@ -1,5 +1,7 @@
 //! Why an exchange with an upstream brought no response, and how far it got.
 
+use std::error::Error as StdError;
+
 use hyper_util::client::legacy;
 
 use crate::failure::causes;
@@ -11,6 +13,9 @@ pub(crate) enum ForwardError {
     /// No connection, or none that took the request.
     #[error("connect to {origin}")]
     Connect { origin: String, source: legacy::Error },
+    /// The upstream said that it did not process the request.
+    #[error("send to {origin}")]
+    Unprocessed { origin: String, source: legacy::Error },
     /// The connection broke, or what came was not HTTP, before there was a response head.
     #[error("send to {origin}")]
     Exchange { origin: String, source: legacy::Error },
@@ -29,11 +34,13 @@ pub(crate) enum ForwardError {
 }
 
 impl ForwardError {
-    /// Tells a request that was never handed to a connection from one that may have been received.
+    /// Tells a request that was never handed to a connection, or was not processed, from one that may have been.
     pub(crate) fn from_client(origin: String, source: legacy::Error) -> Self {
         let handed_over = source.connect_info().is_some();
         if source.is_connect() || !handed_over || came_back_unsent(&source) {
             Self::Connect { origin, source }
+        } else if causes(&source).any(says_unprocessed) {
+            Self::Unprocessed { origin, source }
         } else {
             Self::Exchange { origin, source }
         }
@@ -42,7 +49,7 @@ impl ForwardError {
     /// How far the attempt got.
     pub(crate) fn reach(&self) -> Reach {
         match self {
-            Self::Connect { .. } | Self::ConnectTimeout { .. } => Reach::NotSent,
+            Self::Connect { .. } | Self::ConnectTimeout { .. } | Self::Unprocessed { .. } => Reach::NotSent,
             Self::Exchange { .. } | Self::Body { .. } | Self::UnexpectedUpgrade { .. } | Self::Timeout { .. } => {
                 Reach::Unknown
             }
@@ -50,11 +57,17 @@ impl ForwardError {
     }
 }
 
-/// Whether the connection gave the request back before its first byte left, or the upstream refused it unprocessed
-/// (RFC 9113 §8.7).
+/// Whether the connection gave the request back before its first byte left.
 fn came_back_unsent(error: &legacy::Error) -> bool {
-    causes(error).any(|cause| {
-        cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
-            || cause.downcast_ref::<h2::Error>().is_some_and(|h2| h2.reason() == Some(h2::Reason::REFUSED_STREAM))
-    })
+    causes(error).any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled))
+}
+
+/// Whether the upstream refused the stream, or went away and named an earlier one as the last that it may process
+/// (RFC 9113 §8.7). Streams up to the last one never end with its `GOAWAY`, only with the connection.
+///
+/// Of a `GOAWAY` that comes while the library is still opening the stream it does not tell which streams are meant; that
+/// is no `h2::Error`, and stays in doubt.
+fn says_unprocessed(cause: &(dyn StdError + 'static)) -> bool {
+    let Some(cause) = cause.downcast_ref::<h2::Error>() else { return false };
+    cause.is_remote() && (cause.is_go_away() || cause.reason() == Some(h2::Reason::REFUSED_STREAM))
 }

@@ -72,7 +72,10 @@ impl Worker {
             Err(ForwardError::Timeout { origin, limit }) if !handed_over.already() => {
                 return broke(&ForwardError::ConnectTimeout { origin, limit }).into();
             }
-            Ok(Err(error)) | Err(error) => return broke(&error).into(),
+            Ok(Err(error)) | Err(error) => {
+                handed_over.avoid_after(&error);
+                return broke(&error).into();
+            }
         };
         let (mut head, body) = response.into_parts();
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -92,7 +95,10 @@ impl Worker {
                 let head = ResponseHead { status: head.status, headers: head.headers };
                 Attempted { end: AttemptEnd::Responded(StoredResponse { head, body }), blob }
             }
-            Err(CollectError::Forward(error)) => broke(&error).into(),
+            Err(CollectError::Forward(error)) => {
+                handed_over.avoid_after(&error);
+                broke(&error).into()
+            }
             Err(CollectError::TooLarge) => self.too_large().into(),
         }
     }

@@ -25,16 +25,17 @@ pub struct Answer {
     then: Vec<Step>,
 }
 
+/// A well-formed response, to be written as the connection's version wants it.
 #[derive(Clone, Debug)]
-struct Response {
-    status: u16,
-    headers: Vec<u8>,
+pub(super) struct Response {
+    pub(super) status: u16,
+    headers: Vec<(String, Vec<u8>)>,
     says_length: bool,
-    body: Body,
+    pub(super) body: Body,
 }
 
 #[derive(Clone, Debug)]
-enum Body {
+pub(super) enum Body {
     Bytes(Vec<u8>),
     Pattern(Pattern),
 }
@@ -48,22 +49,30 @@ pub(super) enum Reading {
 
 #[derive(Clone, Debug)]
 pub(super) enum Step {
+    Respond(Response),
     Send(Bytes),
     Echo,
-    Pattern(Pattern),
     Trickle { bytes: Bytes, pause: Duration },
     EndlessHeaders,
     Wait(Gate),
     Hang,
     Reset,
     Close,
+    Http2(Http2Step),
+}
+
+/// What only HTTP/2 can say.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Http2Step {
+    Inform(u16),
+    Trailer(&'static str, &'static str),
+    ResetStream(h2::Reason),
 }
 
 impl Answer {
     /// A well-formed response with this status, and an empty body until it is given one.
     pub fn status(status: u16) -> Self {
-        let response = Response { status, headers: Vec::new(), says_length: true, body: Body::Bytes(Vec::new()) };
-        Self { response: Some(response), ..Self::nothing() }
+        Self { response: Some(Response::with(status, Vec::new())), ..Self::nothing() }
     }
 
     /// Nothing yet.
@@ -88,8 +97,7 @@ impl Answer {
     /// Adds a header to the response.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        let line = [name.as_bytes(), b": ", value.as_ref(), b"\r\n"].concat();
-        self.response().headers.extend_from_slice(&line);
+        self.response().headers.push((name.to_owned(), value.as_ref().to_vec()));
         self
     }
 
@@ -165,37 +173,73 @@ impl Answer {
         self.step(Step::Close)
     }
 
+    /// Sends an interim response with this status before the response, over HTTP/2.
+    #[must_use]
+    pub fn inform(mut self, status: u16) -> Self {
+        self.first.push(Step::Http2(Http2Step::Inform(status)));
+        self
+    }
+
+    /// Ends the response with a trailer field, over HTTP/2.
+    #[must_use]
+    pub fn trailer(self, name: &'static str, value: &'static str) -> Self {
+        self.step(Step::Http2(Http2Step::Trailer(name, value)))
+    }
+
+    /// Ends the stream, over HTTP/2, with `REFUSED_STREAM`: nothing was processed (RFC 9113 §8.7).
+    #[must_use]
+    pub fn refuse(self) -> Self {
+        self.step(Step::Http2(Http2Step::ResetStream(h2::Reason::REFUSED_STREAM)))
+    }
+
+    /// Ends the stream, over HTTP/2, with `INTERNAL_ERROR`.
+    #[must_use]
+    pub fn break_stream(self) -> Self {
+        self.step(Step::Http2(Http2Step::ResetStream(h2::Reason::INTERNAL_ERROR)))
+    }
+
+    /// Ends the stream, over HTTP/2, with `NO_ERROR`: the answer is complete, the rest of the request is not wanted.
+    #[must_use]
+    pub fn stop_reading(self) -> Self {
+        self.step(Step::Http2(Http2Step::ResetStream(h2::Reason::NO_ERROR)))
+    }
+
     fn step(mut self, step: Step) -> Self {
         self.then.push(step);
         self
     }
 
-    /// All steps in their order. A response to `HEAD` promises its length and has no body.
-    pub(super) fn steps(self, method: &str) -> Vec<Step> {
+    /// All steps in their order.
+    pub(super) fn steps(self) -> impl ExactSizeIterator<Item = Step> {
         let mut steps = self.first;
-        if let Some(response) = self.response {
-            let length = match &response.body {
+        steps.extend(self.response.map(Step::Respond));
+        steps.extend(self.then);
+        steps.into_iter()
+    }
+}
+
+impl Response {
+    /// One with this status and body.
+    pub(super) fn with(status: u16, body: Vec<u8>) -> Self {
+        Self { status, headers: Vec::new(), says_length: true, body: Body::Bytes(body) }
+    }
+
+    /// Its fields, the length included if it says that. A response to `HEAD` promises its length, too.
+    pub(super) fn fields(&self) -> Vec<(String, Vec<u8>)> {
+        let mut fields = self.headers.clone();
+        if self.says_length {
+            let length = match &self.body {
                 Body::Bytes(bytes) => bytes.len() as u64,
                 Body::Pattern(pattern) => pattern.length(),
             };
-            let mut head = format!("HTTP/1.1 {} Scripted\r\n", response.status).into_bytes();
-            head.extend_from_slice(&response.headers);
-            if response.says_length {
-                head.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes());
-            }
-            head.extend_from_slice(b"\r\n");
-            let bodiless = method == "HEAD";
-            match response.body {
-                Body::Bytes(bytes) if !bodiless => {
-                    // In one piece: what is sent together arrives together.
-                    head.extend_from_slice(&bytes);
-                    steps.push(Step::Send(head.into()));
-                }
-                Body::Pattern(pattern) if !bodiless => steps.extend([Step::Send(head.into()), Step::Pattern(pattern)]),
-                Body::Bytes(_) | Body::Pattern(_) => steps.push(Step::Send(head.into())),
-            }
+            fields.push(("Content-Length".to_owned(), length.to_string().into_bytes()));
         }
-        steps.extend(self.then);
-        steps
+        fields
+    }
+
+    /// Whether a body follows the head in an answer to this method.
+    pub(super) fn has_body(&self, method: &str) -> bool {
+        let empty = matches!(&self.body, Body::Bytes(bytes) if bytes.is_empty());
+        method != "HEAD" && !empty
     }
 }

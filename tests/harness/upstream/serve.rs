@@ -7,10 +7,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::answer::{Reading, Step};
-use super::tls::Tls;
-use super::{Received, Shared};
-use crate::body::Digest;
+use super::answer::{Body, Reading, Response, Step};
+use super::tls::{Tls, is_http2};
+use super::{Shared, http2};
 use crate::message::{Framed, ReceivedBody};
 
 /// A connection of either kind.
@@ -44,6 +43,7 @@ pub(super) async fn accept(listener: TcpListener, tls: Option<Tls>, shared: Arc<
                     let _ = match tls {
                         None => converse(stream, number, &shared).await,
                         Some(tls) => match tls.accept(stream).await {
+                            Ok(stream) if is_http2(&stream) => http2::converse(stream, number, &shared).await,
                             Ok(stream) => converse(stream, number, &shared).await,
                             Err(refused) => Err(refused),
                         },
@@ -61,39 +61,20 @@ async fn converse(stream: impl Transport, connection: usize, shared: &Shared) ->
     let mut framed = Framed::new(stream);
     while let Some(head) = framed.head().await? {
         let framing = head.request_framing().map_err(io::Error::other)?;
-        let received = Received {
-            head: head.clone(),
-            body: Vec::new(),
-            digest: Digest::default(),
-            complete: false,
-            abandoned: false,
-            connection,
-        };
-        let (index, answer) = shared.change(|state| {
-            state.received.push(received);
-            let answer = state.script.pop_front().unwrap_or_else(|| (state.otherwise)(&head));
-            (state.received.len() - 1, answer)
-        });
+        let (index, answer) = shared.take(&head, connection);
         if answer.reading == Reading::Body {
             let mut body = ReceivedBody::default();
             let end = framed.body(framing, &mut body).await;
-            shared.change(|state| {
-                let received = &mut state.received[index];
-                received.body = body.kept;
-                received.digest = body.digest;
-                received.complete = end.is_ok();
-                received.abandoned = end.is_err();
-            });
+            shared.body(index, body, end.is_ok());
             end?;
         }
-        let abandon = || shared.change(|state| state.received[index].abandoned = true);
-        for step in answer.steps(head.word(0)) {
+        for step in answer.steps() {
             let body = || shared.state().received[index].body.clone();
-            match perform(step, &mut framed, body).await {
+            match perform(step, &mut framed, head.word(0), body).await {
                 Ok(Next::Step) => {}
                 Ok(Next::End) => return Ok(()),
                 Err(error) => {
-                    abandon();
+                    shared.abandon(index);
                     return Err(error);
                 }
             }
@@ -107,19 +88,20 @@ enum Next {
     End,
 }
 
-async fn perform(step: Step, framed: &mut Framed<impl Transport>, body: impl Fn() -> Vec<u8>) -> io::Result<Next> {
+async fn perform(
+    step: Step,
+    framed: &mut Framed<impl Transport>,
+    method: &str,
+    body: impl Fn() -> Vec<u8>,
+) -> io::Result<Next> {
     match step {
+        Step::Respond(response) => respond(framed, response, method).await?,
         Step::Send(bytes) => framed.send(&bytes).await?,
         Step::Echo => {
             let body = body();
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
             framed.send(head.as_bytes()).await?;
             framed.send(&body).await?;
-        }
-        Step::Pattern(pattern) => {
-            for chunk in pattern.chunks() {
-                framed.send(&chunk).await?;
-            }
         }
         Step::Trickle { bytes, pause } => {
             for byte in bytes {
@@ -146,6 +128,31 @@ async fn perform(step: Step, framed: &mut Framed<impl Transport>, body: impl Fn(
             framed.stream.shutdown().await?;
             return Ok(Next::End);
         }
+        Step::Http2(step) => panic!("HTTP/1 has nothing like {step:?}"),
     }
     Ok(Next::Step)
+}
+
+async fn respond(framed: &mut Framed<impl Transport>, response: Response, method: &str) -> io::Result<()> {
+    let mut bytes = format!("HTTP/1.1 {} Scripted\r\n", response.status).into_bytes();
+    for (name, value) in response.fields() {
+        bytes.extend_from_slice(&[name.as_bytes(), b": ", &value, b"\r\n"].concat());
+    }
+    bytes.extend_from_slice(b"\r\n");
+    let has_body = response.has_body(method);
+    match response.body {
+        Body::Bytes(body) if has_body => {
+            // In one piece: what is sent together arrives together.
+            bytes.extend_from_slice(&body);
+            framed.send(&bytes).await
+        }
+        Body::Pattern(pattern) if has_body => {
+            framed.send(&bytes).await?;
+            for chunk in pattern.chunks() {
+                framed.send(&chunk).await?;
+            }
+            Ok(())
+        }
+        Body::Bytes(_) | Body::Pattern(_) => framed.send(&bytes).await,
+    }
 }

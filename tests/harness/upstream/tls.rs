@@ -31,13 +31,25 @@ pub(super) enum Clients {
     Known,
 }
 
+/// The versions of HTTP that an upstream offers (RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Versions {
+    /// HTTP/1.1, without saying so.
+    One,
+    /// HTTP/2 first, and HTTP/1.1.
+    Both,
+}
+
+/// What HTTP/2 is called in the handshake.
+const HTTP_2: &[u8] = b"h2";
+
 /// Takes TLS connections.
 #[derive(Clone)]
 pub(super) struct Tls(TlsAcceptor);
 
 impl Authority {
     /// A fresh authority, and TLS with a certificate of its for these names.
-    pub(super) fn new(names: &[&str], clients: Clients) -> (Self, Tls) {
+    pub(super) fn new(names: &[&str], clients: Clients, versions: Versions) -> (Self, Tls) {
         let key = key();
         let mut params = CertificateParams::new(Vec::new()).expect("no names are no bad names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -63,9 +75,12 @@ impl Authority {
                 config.with_client_cert_verifier(verifier.expect("there is an authority"))
             }
         };
-        let config = config
+        let mut config = config
             .with_single_cert(vec![leaf.der().clone()], PrivateKeyDer::Pkcs8(leaf_key.serialize_der().into()))
             .expect("key and certificate belong together");
+        if versions == Versions::Both {
+            config.alpn_protocols = vec![HTTP_2.to_vec(), b"http/1.1".to_vec()];
+        }
         (authority, Tls(Arc::new(config).into()))
     }
 
@@ -95,6 +110,11 @@ impl Tls {
     pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         self.0.accept(stream).await
     }
+}
+
+/// Whether both sides agreed on HTTP/2.
+pub(super) fn is_http2(stream: &TlsStream<TcpStream>) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(HTTP_2)
 }
 
 impl Transport for TlsStream<TcpStream> {
