@@ -70,9 +70,6 @@ fn serve(loaded: Loaded) -> Result<(), Box<dyn Error>> {
     let runtime = process::runtime()?;
     runtime.block_on(async {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), store = "embedded", why = loaded.store_reason, "starting");
-        for warning in config::warnings(&loaded.config) {
-            tracing::warn!(warning, "configuration");
-        }
         process::survive_file_size_limits();
         let mut requests = StopRequests::new();
         let server = Server::bind(loaded.config).await?;

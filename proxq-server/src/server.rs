@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use crate::clock::Clock;
-use crate::config::{Config, StoreConfig, SyncMode};
+use crate::config::{self, Config, StoreConfig};
 use crate::forward::{Forwarder, TlsFileError};
 use crate::intake::Intake;
 use crate::jobs_api::JobsApi;
@@ -55,6 +55,9 @@ impl Server {
     /// # Errors
     /// Where either is not possible.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
+        for warning in config::warnings(&config) {
+            tracing::warn!(warning, "configuration");
+        }
         let forwarder = Forwarder::new(&config.upstreams)?;
         let listener = listen(&config.listen_address).await?;
         let clock = Clock::new();
@@ -72,11 +75,14 @@ impl Server {
 
     /// Serves until `stop` ends, then drains (`shutdownTimeout` at most, and a few seconds to settle what is aborted).
     ///
+    /// Dropped before its end, it stops at once, as in a crash: jobs are safe, running attempts are in doubt.
+    ///
     /// # Errors
     /// Where the store does not answer at the start.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
         let Self { listener, config, store, clock, forwarder } = self;
         let phases = Phases::default();
+        let _stopped_when_dropped = phases.stop_when_dropped();
         let deployment = store.deployment().await?;
         let worker = Worker::new(
             Arc::clone(&config),
@@ -114,9 +120,6 @@ async fn listen(address: &str) -> Result<TcpListener, StartError> {
 
 async fn open_store(config: &Config, clock: Clock) -> Result<Arc<dyn JobStore>, OpenError> {
     let StoreConfig::Embedded { data_dir, sync } = &config.store;
-    if *sync == SyncMode::OperatingSystem {
-        tracing::warn!("embedded.fsync is off: acknowledged jobs may be lost when the power fails");
-    }
     tracing::info!(data_dir = %data_dir.display(), "jobs are kept in the embedded store");
     let options = EmbeddedOptions {
         data_dir: data_dir.clone(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::store::JobStore;
 use crate::tasks::Tasks;
@@ -58,6 +58,12 @@ pub(crate) struct Phases {
 }
 
 impl Phases {
+    /// Stops everything at once when the guards are dropped; no matter after a drain.
+    pub(crate) fn stop_when_dropped(&self) -> [DropGuard; 4] {
+        let StopSignals { draining, abort, finished } = self.stop.clone();
+        [draining, abort, finished, self.cut.clone()].map(CancellationToken::drop_guard)
+    }
+
     /// Stops everything, in order. Attempts and connections have `limit` to end by themselves.
     pub(crate) async fn drain(self, limit: Duration, store: &dyn JobStore) {
         tracing::info!(?limit, "draining: no new connections, no new attempts");

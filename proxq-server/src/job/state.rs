@@ -1,4 +1,5 @@
-//! Where a job is in the queue. The names are asynq's; `spec`-level transitions are the store's verbs.
+//! Where a job is in the queue. The names are those of asynq, whose tools show them; the store's verbs are the only
+//! transitions.
 
 use proxq_protocol::JobStatus;
 
