@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use crate::clock::Clock;
-use crate::config::{self, Config, StoreConfig};
+use crate::config::{self, Config, StoreConfig, SyncMode};
 use crate::forward::{Forwarder, TlsFileError};
 use crate::intake::Intake;
 use crate::jobs_api::JobsApi;
@@ -120,6 +120,9 @@ async fn listen(address: &str) -> Result<TcpListener, StartError> {
 
 async fn open_store(config: &Config, clock: Clock) -> Result<Arc<dyn JobStore>, OpenError> {
     let StoreConfig::Embedded { data_dir, sync } = &config.store;
+    if *sync == SyncMode::OperatingSystem {
+        tracing::warn!("embedded.fsync is off: acknowledged jobs may be lost when the power fails");
+    }
     tracing::info!(data_dir = %data_dir.display(), "jobs are kept in the embedded store");
     let options = EmbeddedOptions {
         data_dir: data_dir.clone(),
