@@ -38,6 +38,6 @@ measure: ## submissions beside synced appends, pick-up beside a direct request, 
 
 test-coverage: dep ## the same with a report of line coverage; fails below 90 % of the library crates
 	command -v cargo-llvm-cov >/dev/null || $(CARGO) install --quiet --locked cargo-llvm-cov@$(LLVM_COV_VERSION)
-	$(CARGO) llvm-cov --workspace --locked --ignore-filename-regex '^(.*/)?(examples|tests)/' --fail-under-lines 90
+	RUST_TEST_THREADS=$(TEST_THREADS) tests/coverage.sh
 
 ci: lint test ## what .ci/run runs
