@@ -7,6 +7,16 @@ use std::time::Duration;
 /// A span of time as Go's `time.ParseDuration` reads it and `Duration.String` writes it; negative ones included.
 ///
 /// Held in nanoseconds, as Go does, so its range is about ±292 years.
+///
+/// ```
+/// use proxq_protocol::GoDuration;
+///
+/// let span: GoDuration = "1h30m".parse()?;
+/// assert_eq!(span.to_std(), Some(std::time::Duration::from_secs(5_400)));
+/// assert_eq!(span.to_string(), "1h30m0s");
+/// assert!("90".parse::<GoDuration>().is_err(), "a unit is missing");
+/// # Ok::<(), proxq_protocol::DurationError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GoDuration {
     nanos: i64,

@@ -12,6 +12,19 @@
 //!
 //! Public is what it takes to run a server inside a program of one's own: a [`config::Config`], a [`Server`], and
 //! something that says when to stop.
+//!
+//! ```no_run
+//! use proxq_server::Server;
+//! use proxq_server::config::{Config, UpstreamUrl};
+//!
+//! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = Config::for_upstream(UpstreamUrl::new("http://127.0.0.1:3000")?);
+//! let server = Server::bind(config).await?;
+//! println!("listening at {}", server.local_addr()?);
+//! server.run(std::future::pending()).await?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod admit;
 pub mod cli;
