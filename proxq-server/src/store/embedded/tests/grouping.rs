@@ -45,7 +45,8 @@ impl Embedded {
         let jobs: Vec<_> = (0..100).map(|_| job()).collect();
         let submissions = futures_util::future::join_all(jobs.iter().map(|job| self.store.submit(job.clone())));
         let failing = futures_util::future::join_all(steps.into_iter().map(|step| outbox.run(step)));
-        let together = futures_util::future::join(submissions, failing);
+        // All of them are sent at the first poll, however many a task may do before it lets others go on.
+        let together = tokio::task::unconstrained(futures_util::future::join(submissions, failing));
         tokio::pin!(hold, together);
         assert!(futures_util::poll!(&mut hold).is_pending());
         barrier.wait(); // the writer is at work, and takes nothing more
