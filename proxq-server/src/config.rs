@@ -101,6 +101,13 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The upstream with this prefix, unless it is no longer configured.
+    pub(crate) fn upstream(&self, prefix: &str) -> Option<&Upstream> {
+        self.upstreams.iter().find(|upstream| upstream.prefix.as_str() == prefix)
+    }
+}
+
 /// Where jobs are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreConfig {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 pub use self::attempt::{AttemptRecord, HISTORY_LIMIT, Progress, Reach};
 pub use self::delivery::{AttemptEnd, Backoff, Delivery, RetryPolicy, Verdict, judge, judge_lost_lease};
 pub use self::request::{CredentialHash, JobRequest};
-pub use self::response::{ResponseHead, StoredResponse};
+pub use self::response::{ResponseHead, StoredResponse, ends_with_head};
 pub use self::state::State;
 
 /// The name of a queue: `[A-Za-z0-9._:-]+`.

@@ -63,8 +63,7 @@ impl JobsApi {
 
     async fn status(&self, id: JobId, wait: Duration) -> Result<Response<Body>, Problem> {
         let job = self.job_when_ended(id, wait).await?;
-        let upstream = self.config.upstreams.iter().find(|upstream| upstream.prefix.as_str() == job.request.upstream);
-        Ok(reply::status(&view::job_info(&job, upstream)))
+        Ok(reply::status(&view::job_info(&job, self.config.upstream(&job.request.upstream))))
     }
 
     async fn content(&self, id: JobId, wait: Duration, method: &Method) -> Result<Response<Body>, Problem> {

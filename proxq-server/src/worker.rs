@@ -145,8 +145,7 @@ impl Worker {
     }
 
     fn retry_policy(&self, prefix: &str) -> RetryPolicy {
-        let upstream = self.config.upstreams.iter().find(|upstream| upstream.prefix.as_str() == prefix);
-        upstream.map_or(RetryPolicy::NONE, |upstream| upstream.retries)
+        self.config.upstream(prefix).map_or(RetryPolicy::NONE, |upstream| upstream.retries)
     }
 
     /// Settles a lease, as long as it takes: a response that was received is never fetched again because storing it

@@ -21,3 +21,9 @@ pub struct StoredResponse {
     /// The bytes of the body, as received.
     pub body: Body,
 }
+
+/// Whether a response with this status ends with its head, whatever length its fields promise (RFC 9112 §6.3).
+#[must_use]
+pub fn ends_with_head(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}

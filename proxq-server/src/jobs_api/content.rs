@@ -4,7 +4,7 @@ use axum::body::Body as ReplyBody;
 use http::header::{self, HeaderMap};
 use http::{HeaderValue, Method, Response, StatusCode};
 
-use crate::job::{Body, StoredResponse};
+use crate::job::{Body, StoredResponse, ends_with_head};
 use crate::store::{JobStore, StoreError};
 
 /// Answers a `GET` or `HEAD` with a stored response.
@@ -33,13 +33,13 @@ pub(crate) async fn replay(
 /// (RFC 9112 §6.3), so that a `GET` of the stored response would wait for bytes that never come. A `HEAD` waits for
 /// none and is told what the upstream said.
 fn promise_what_comes(headers: &mut HeaderMap, status: StatusCode, length: u64, asking: &Method) {
-    let ends_with_head = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let bodiless = ends_with_head(status);
     let told = headers.contains_key(header::CONTENT_LENGTH);
-    if length == 0 && *asking == Method::HEAD && (told || ends_with_head) {
+    if length == 0 && *asking == Method::HEAD && (told || bodiless) {
         return;
     }
     headers.remove(header::CONTENT_LENGTH);
-    if !ends_with_head {
+    if !bodiless {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
 }

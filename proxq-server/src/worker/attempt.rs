@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 use http::header::{self, HeaderMap};
 use http::{HeaderValue, Method, Request, StatusCode, Uri, Version};
 use http_body::Frame;
-use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Incoming;
 use proxq_protocol::header as proxq;
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use super::{Worker, store_pauses};
 use crate::failure::chain;
 use crate::forward::headers::strip_response;
 use crate::forward::{ForwardError, Forwarder, Repeatable, RequestBody, target};
-use crate::job::{AttemptEnd, BlobRef, Body, JobRequest, Reach, ResponseHead, StoredResponse};
+use crate::job::{AttemptEnd, BlobRef, Body, JobRequest, Reach, ResponseHead, StoredResponse, ends_with_head};
 use crate::store::{BlobWriter, StoreError};
 
 /// An ended attempt, and the blob of its response, which goes with it unless it is told to stay.
@@ -57,7 +57,6 @@ impl Worker {
 
     async fn open(&self, body: Body) -> Result<RequestBody, StoreError> {
         Ok(match body {
-            Body::Inline(bytes) if bytes.is_empty() => Empty::new().map_err(impossible).boxed_unsync(),
             Body::Inline(bytes) => Full::new(bytes).map_err(impossible).boxed_unsync(),
             Body::Blob(blob) => StreamBody::new(self.store.open_blob(&blob).await?.map_ok(Frame::data)).boxed_unsync(),
         })
@@ -221,7 +220,7 @@ async fn next_chunk(body: &mut Incoming, patience: &mut Patience<'_>) -> Result<
 
 /// The length that a response's head promises, if a body follows it at all.
 fn promised_length(headers: &HeaderMap, status: StatusCode, method: &Method) -> Option<u64> {
-    let bodiless = *method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let bodiless = *method == Method::HEAD || ends_with_head(status);
     let value = headers.get(header::CONTENT_LENGTH).filter(|_| !bodiless)?;
     value.to_str().ok()?.trim().parse().ok()
 }
