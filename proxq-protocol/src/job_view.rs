@@ -131,6 +131,10 @@ pub enum ErrorCode {
     StoreFull,
     /// The server is shutting down.
     Draining,
+    /// The upstream of a direct request cannot be reached, or ended without an answer.
+    UpstreamUnreachable,
+    /// The upstream of a direct request did not begin to answer in time.
+    UpstreamTimeout,
     /// The request came back to this deployment.
     LoopDetected,
 }

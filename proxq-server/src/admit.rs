@@ -1,20 +1,24 @@
 //! Whether a request is queued, or goes direct and why. A pure decision on the request head.
 
+pub(crate) mod peek;
+
 use http::Method;
 use http::header::{self, HeaderMap, HeaderName};
 use http::request::Parts;
 
 use crate::config::{StreamDetection, Upstream};
-use crate::forward::headers::list_items;
+use crate::forward::headers::{BodyLength, list_items};
 use crate::path;
 
 /// How a request travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
-    /// As a job. Carries the length of its body in bytes.
+    /// As a job.
     Enqueue {
-        /// From `Content-Length`; 0 where there is no body.
+        /// The length of its body, in bytes.
         length: u64,
+        /// Whether its body may still tell that its client wants a stream; then it goes direct.
+        body_tells: bool,
     },
     /// Straight through.
     Direct(Bypass),
@@ -35,6 +39,17 @@ pub(crate) enum Bypass {
     Preflight,
     /// Its client wants a stream.
     Streaming,
+    /// Its client asks for it (`X-Proxq-Mode`).
+    Mode,
+}
+
+/// What a client asks for by `X-Proxq-Mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// To bypass the queue.
+    Direct,
+    /// To be queued although it may look like a stream.
+    Queue,
 }
 
 impl Bypass {
@@ -47,27 +62,40 @@ impl Bypass {
             Self::LargeBody => "large_body",
             Self::Preflight => "cors_preflight",
             Self::Streaming => "streaming",
+            Self::Mode => "mode",
+        }
+    }
+
+    /// Whether such a request can be sent to its upstream by a redirect. What a browser sends by itself and what is
+    /// read as it arrives is better passed on.
+    pub(crate) fn may_redirect(self) -> bool {
+        match self {
+            Self::PathFilter | Self::UnknownLength | Self::LargeBody => true,
+            Self::WebSocket | Self::Preflight | Self::Streaming | Self::Mode => false,
         }
     }
 }
 
 /// Decides how a request travels to its upstream. The first reason to bypass the queue wins.
-pub(crate) fn admit(head: &Parts, upstream: &Upstream) -> Admission {
-    let length = content_length(&head.headers);
+pub(crate) fn admit(head: &Parts, length: BodyLength, mode: Option<Mode>, upstream: &Upstream) -> Admission {
+    let over = |threshold| matches!(length, BodyLength::Known(length) if length > threshold);
     let reason = if is_websocket(&head.headers) {
         Bypass::WebSocket
     } else if upstream.path_filter.bypasses(head.uri.path()) {
         Bypass::PathFilter
-    } else if has_unknown_length(head) {
+    } else if length == BodyLength::Unknown {
         Bypass::UnknownLength
-    } else if upstream.direct_proxy_threshold.is_some_and(|threshold| length > threshold) {
+    } else if upstream.direct_proxy_threshold.is_some_and(over) {
         Bypass::LargeBody
     } else if is_preflight(head) {
         Bypass::Preflight
-    } else if asks_for_stream(head, upstream.stream_detection) {
+    } else if mode == Some(Mode::Direct) {
+        Bypass::Mode
+    } else if mode.is_none() && asks_for_stream(head, upstream.stream_detection) {
         Bypass::Streaming
     } else {
-        return Admission::Enqueue { length };
+        let body_tells = mode.is_none() && upstream.stream_detection == StreamDetection::Full;
+        return Admission::Enqueue { length: content_length(&head.headers), body_tells };
     };
     Admission::Direct(reason)
 }
@@ -78,9 +106,15 @@ fn is_websocket(headers: &HeaderMap) -> bool {
     names(header::CONNECTION, b"upgrade") && names(header::UPGRADE, b"websocket")
 }
 
-/// The end of an HTTP/1 request with neither length nor encoding is the end of its head (RFC 9112 §6.3).
-fn has_unknown_length(head: &Parts) -> bool {
-    head.headers.contains_key(header::TRANSFER_ENCODING)
+/// How long the body is that comes with a head. `ended` tells that nothing follows it.
+///
+/// The end of an HTTP/1 request with neither length nor coding is the end of its head (RFC 9112 §6.3); HTTP/2 says so.
+pub(crate) fn body_length(head: &Parts, ended: bool) -> BodyLength {
+    let told = head.headers.contains_key(header::CONTENT_LENGTH);
+    if head.headers.contains_key(header::TRANSFER_ENCODING) || (!ended && !told) {
+        return BodyLength::Unknown;
+    }
+    BodyLength::Known(content_length(&head.headers))
 }
 
 fn content_length(headers: &HeaderMap) -> u64 {
@@ -128,18 +162,26 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
+    fn decided_for(head: &Parts, mode: Option<Mode>, upstream: &Upstream) -> Admission {
+        admit(head, body_length(head, true), mode, upstream)
+    }
+
     fn decided(method: &str, target: &str, fields: &[(&str, &str)]) -> Admission {
-        admit(&head(method, target, fields), &upstream())
+        decided_for(&head(method, target, fields), None, &upstream())
+    }
+
+    const fn queued(length: u64) -> Admission {
+        Admission::Enqueue { length, body_tells: true }
     }
 
     #[test]
     fn an_ordinary_request_is_queued_with_its_length() {
-        assert_eq!(decided("GET", "/x", &[]), Admission::Enqueue { length: 0 });
-        assert_eq!(decided("POST", "/x", &[("content-length", "12")]), Admission::Enqueue { length: 12 });
-        assert_eq!(decided("OPTIONS", "/x", &[]), Admission::Enqueue { length: 0 });
-        assert_eq!(decided("GET", "/x?stream=false&xstream=true", &[]), Admission::Enqueue { length: 0 });
+        assert_eq!(decided("GET", "/x", &[]), queued(0));
+        assert_eq!(decided("POST", "/x", &[("content-length", "12")]), queued(12));
+        assert_eq!(decided("OPTIONS", "/x", &[]), queued(0));
+        assert_eq!(decided("GET", "/x?stream=false&xstream=true", &[]), queued(0));
         let not_quite = [("connection", "keep-alive"), ("upgrade", "websocket")];
-        assert_eq!(decided("GET", "/x", &not_quite), Admission::Enqueue { length: 0 });
+        assert_eq!(decided("GET", "/x", &not_quite), queued(0));
     }
 
     #[test]
@@ -164,8 +206,46 @@ mod tests {
         own.direct_proxy_threshold = None;
         own.stream_detection = StreamDetection::HeadersOnly;
         let chunked = head("POST", "/health", &[("transfer-encoding", "chunked")]);
-        assert_eq!(admit(&chunked, &own), Admission::Direct(Bypass::PathFilter));
+        assert_eq!(decided_for(&chunked, None, &own), Admission::Direct(Bypass::PathFilter));
         let large = head("POST", "/x?stream=true", &[("content-length", "99999999")]);
-        assert_eq!(admit(&large, &own), Admission::Enqueue { length: 99_999_999 });
+        let queued = Admission::Enqueue { length: 99_999_999, body_tells: false };
+        assert_eq!(decided_for(&large, None, &own), queued);
+    }
+
+    #[test]
+    fn a_client_may_choose_whether_it_is_queued_but_for_what_cannot_be() {
+        let plain = head("POST", "/", &[("content-length", "1")]);
+        assert_eq!(decided_for(&plain, Some(Mode::Direct), &upstream()), Admission::Direct(Bypass::Mode));
+        let events = head("GET", "/?stream=true", &[("accept", "text/event-stream")]);
+        let queued = Admission::Enqueue { length: 0, body_tells: false };
+        assert_eq!(decided_for(&events, Some(Mode::Queue), &upstream()), queued);
+        let chunked = head("POST", "/", &[("transfer-encoding", "chunked")]);
+        let unknown = Admission::Direct(Bypass::UnknownLength);
+        assert_eq!(decided_for(&chunked, Some(Mode::Queue), &upstream()), unknown);
+        assert_eq!(decided_for(&chunked, Some(Mode::Direct), &upstream()), unknown, "the first reason wins");
+    }
+
+    #[test]
+    fn a_body_that_may_go_on_for_ever_has_no_length() {
+        let length = |fields, ended| body_length(&head("POST", "/", fields), ended);
+        assert_eq!(length(&[], true), BodyLength::Known(0));
+        assert_eq!(length(&[], false), BodyLength::Unknown, "HTTP/2 without content-length");
+        assert_eq!(length(&[("content-length", "7")], false), BodyLength::Known(7));
+        assert_eq!(length(&[("content-length", "7"), ("transfer-encoding", "chunked")], false), BodyLength::Unknown);
+    }
+
+    #[test]
+    fn only_what_its_client_can_send_elsewhere_is_redirected() {
+        let all = [
+            Bypass::WebSocket,
+            Bypass::PathFilter,
+            Bypass::UnknownLength,
+            Bypass::LargeBody,
+            Bypass::Preflight,
+            Bypass::Streaming,
+            Bypass::Mode,
+        ];
+        let redirected: Vec<_> = all.into_iter().filter(|bypass| bypass.may_redirect()).collect();
+        assert_eq!(redirected, [Bypass::PathFilter, Bypass::UnknownLength, Bypass::LargeBody]);
     }
 }

@@ -26,7 +26,8 @@ pub use self::load::{Loaded, load};
 pub use self::path_filter::{FilterMode, PathFilter};
 pub use self::report::report;
 pub use self::upstream::{
-    ClientIdentity, HostHeader, Prefix, StreamDetection, TlsVerification, Upstream, UpstreamTls, UpstreamUrl,
+    ClientIdentity, ClientMode, DirectMode, HostHeader, Prefix, StreamDetection, TlsVerification, Upstream,
+    UpstreamTls, UpstreamUrl,
 };
 use crate::job::QueueName;
 use crate::trust::TrustedProxies;
@@ -52,6 +53,8 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// Bodies above it, in bytes, are streamed to and from blobs.
     pub inline_body_limit: u64,
+    /// How much of a body is looked at to tell whether it asks for a stream, in bytes.
+    pub stream_peek_limit: u64,
     /// The largest response that is taken from an upstream, in bytes.
     pub max_response_size: u64,
     /// Peers whose forwarding headers are believed.
@@ -89,6 +92,7 @@ impl Config {
             max_wait: Duration::from_mins(1),
             shutdown_timeout: Duration::from_secs(30),
             inline_body_limit: 256 * 1024,
+            stream_peek_limit: 16 * 1024 * 1024,
             max_response_size: 1024 * 1024 * 1024,
             trusted_proxies: TrustedProxies::new(["loopback", "private"]).expect("both are words it knows"),
             via_name: None,

@@ -21,10 +21,12 @@ use self::client::UpstreamClient;
 pub(crate) use self::error::ForwardError;
 pub use self::tls::TlsFileError;
 use crate::config::{Upstream, UpstreamTls};
-use crate::store::StoreError;
 
 /// A request body on its way to an upstream.
-pub(crate) type RequestBody = UnsyncBoxBody<Bytes, StoreError>;
+pub(crate) type RequestBody = UnsyncBoxBody<Bytes, BodyError>;
+
+/// Why a body on its way to an upstream ended before its end.
+pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The connections to all upstreams.
 #[derive(Clone, Debug)]
@@ -47,7 +49,7 @@ impl Forwarder {
     }
 
     /// Tells whether a request that is about to be sent was given a connection.
-    pub(crate) fn watch(request: &mut Request<RequestBody>) -> HandedOver {
+    pub(crate) fn watch<B>(request: &mut Request<B>) -> HandedOver {
         HandedOver(capture_connection(request))
     }
 
@@ -79,7 +81,14 @@ impl HandedOver {
     /// Keeps later requests off the connection if it brought no answer in time. Over HTTP/2 the exchange leaves it open,
     /// and one that leads nowhere any more would take in job after job until TCP notices, minutes later.
     pub(crate) fn avoid_after(&self, error: &ForwardError) {
-        if let (ForwardError::Timeout { .. }, Some(connection)) = (error, &*self.0.connection_metadata()) {
+        if matches!(error, ForwardError::Timeout { .. }) {
+            self.avoid();
+        }
+    }
+
+    /// The same, where no answer came in time.
+    pub(crate) fn avoid(&self) {
+        if let Some(connection) = &*self.0.connection_metadata() {
             connection.poison();
         }
     }

@@ -2,39 +2,38 @@
 
 mod body;
 mod control;
+mod plan;
+mod spool;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::body::Body as ReplyBody;
 use backon::{ExponentialBuilder, Retryable};
 use http::header::{self, HeaderMap};
 use http::request::Parts;
-use http::{HeaderValue, Method, Response};
+use http::{HeaderValue, Response};
 use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
 
-use self::body::{DISCARD_LIMIT_BYTES, ReceiveError, ReceivedBody, discard, receive};
-use self::control::Controls;
-use crate::admit::{Admission, admit};
+use self::body::{Looked, ReceiveError, ReceivedBody, look, receive};
+use self::plan::{Plan, Submission, record_bypass};
+use crate::admit::Bypass;
+use crate::admit::peek::Wanted;
 use crate::clock::Clock;
-use crate::config::{Config, HostHeader};
-use crate::credential::credential_hash;
+use crate::config::Config;
+use crate::direct::{BegunBody, ClientBody, Direct, DirectRequest};
+use crate::discard::{DISCARD_LIMIT_BYTES, discard};
 use crate::failure::chain;
-use crate::forward::headers::{self, Hop, Outgoing};
-use crate::forward::target::target;
 use crate::job::{JobId, JobRequest};
 use crate::reply::{self, Problem};
-use crate::route::{Route, route};
 use crate::store::{Deployment, JobStore, NewJob, StoreError, Submitted};
 use crate::tasks::Tasks;
 
 /// How long a submission is tried again under the same id while it is unknown whether it was stored.
 const SUBMIT_PATIENCE: Duration = Duration::from_secs(5);
-/// Methods that mean something to an upstream; what `TRACE` is told.
-const UPSTREAM_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// A request on arrival.
 #[derive(Debug)]
@@ -50,6 +49,7 @@ pub(crate) struct Arrival {
 pub(crate) struct Intake {
     config: Arc<Config>,
     store: Arc<dyn JobStore>,
+    direct: Direct,
     clock: Clock,
     deployment: Deployment,
     tasks: Tasks,
@@ -60,130 +60,81 @@ impl Intake {
     pub(crate) fn new(
         config: Arc<Config>,
         store: Arc<dyn JobStore>,
+        direct: Direct,
         clock: Clock,
         deployment: Deployment,
         tasks: Tasks,
     ) -> Self {
-        Self { config, store, clock, deployment, tasks, warned_of_untrusted_peer: AtomicBool::new(false) }
+        Self { config, store, direct, clock, deployment, tasks, warned_of_untrusted_peer: AtomicBool::new(false) }
     }
 
     /// Answers a request that is for an upstream. `None` where the client broke off: there is nobody to answer.
     pub(crate) async fn handle(&self, arrival: Arrival) -> Option<Response<ReplyBody>> {
-        let Arrival { head, body, peer, request_id } = arrival;
-        let plan = match self.plan(&head, peer, &request_id) {
-            Ok(plan) => plan,
-            Err(problem) => {
-                return Some(self.answer_unread(&head.headers, body, problem.into_response()));
-            }
+        let Arrival { mut head, body, peer, request_id } = arrival;
+        let waits = waits_to_be_asked(&head.headers);
+        match self.plan(&mut head, body.is_end_stream(), peer, &request_id) {
+            Ok(Plan::Redirect(target)) => Some(self.answer_unread(waits, body, reply::redirect(&target))),
+            Ok(Plan::Direct(request)) => self.pass_through(*request, None, body, waits).await,
+            // Apart, so that a request that goes direct does not carry the room that this one needs.
+            Ok(Plan::Queue(submission)) => Box::pin(self.take_in(*submission, body, waits)).await,
+            Err(problem) => Some(self.answer_unread(waits, body, problem.into_response())),
+        }
+    }
+
+    async fn pass_through(
+        &self,
+        request: DirectRequest,
+        begun: Option<BegunBody>,
+        rest: Incoming,
+        waits: bool,
+    ) -> Option<Response<ReplyBody>> {
+        let body = ClientBody::new(begun, rest, self.config.limits.idle_timeout, self.tasks.clone());
+        self.direct.handle(request, if waits { body.waiting_to_be_asked() } else { body }).await
+    }
+
+    /// Queues a request, unless its body tells that it has to go direct.
+    async fn take_in(&self, submission: Submission, mut body: Incoming, waits: bool) -> Option<Response<ReplyBody>> {
+        let Submission { request, length, limit, peek, passage } = submission;
+        let looked = match peek {
+            Some(peek) => look(&mut body, peek, &self.config).await,
+            None => Ok(Looked::not(&self.config)),
         };
-        let received = match receive(body, plan.length, &self.config, &*self.store).await {
-            Ok(received) => received,
+        let received = match looked {
+            Ok(Looked { wanted: Wanted::Stream, begun }) => {
+                record_bypass(Bypass::Streaming);
+                return self.pass_through(passage.of_job(request), Some(begun.into_stream()), body, waits).await;
+            }
+            Ok(Looked { wanted: Wanted::Whole, .. }) if length > limit => {
+                let problem = Problem::body_too_large(length, limit);
+                return Some(self.answer_unread(waits, body, problem.into_response()));
+            }
+            Ok(Looked { wanted: Wanted::Whole, begun }) => {
+                receive(begun, body, length, &self.config, &*self.store).await
+            }
+            Err(error) => Err(error),
+        };
+        match received {
+            Ok(received) => Some(match self.submit(request, received).await {
+                Ok(id) => reply::accepted(self.config.jobs_path.as_str(), id),
+                Err(problem) => problem.into_response(),
+            }),
             Err(ReceiveError::Client(error)) => {
                 tracing::info!(%error, "client broke off before its body was complete");
-                return None;
+                None
             }
             Err(ReceiveError::Store { error, unread }) => {
                 tracing::error!(error = chain(&error), "store a request's body");
-                return Some(self.answer_unread(&head.headers, unread, Problem::store(&error).into_response()));
+                Some(self.answer_unread(waits, unread, Problem::store(&error).into_response()))
             }
-        };
-        Some(match self.submit(plan, received).await {
-            Ok(id) => reply::accepted(self.config.jobs_path.as_str(), id),
-            Err(problem) => problem.into_response(),
-        })
-    }
-
-    /// Decides everything that the head alone decides.
-    fn plan(&self, head: &Parts, peer: SocketAddr, request_id: &HeaderValue) -> Result<Plan, Problem> {
-        match head.method {
-            Method::CONNECT => return Err(Problem::not_implemented("CONNECT is not offered; proxq is no tunnel")),
-            Method::TRACE => return Err(Problem::method_not_allowed(&head.method, UPSTREAM_METHODS)),
-            Method::OPTIONS if head.uri.path() == "*" => {
-                return Err(Problem::not_found("OPTIONS * has no upstream; name a path"));
-            }
-            _ => {}
         }
-        let path = head.uri.path();
-        let route = route(&self.config.upstreams, path).ok_or_else(|| Problem::no_upstream(path))?;
-        let via_name = self.config.via_name.as_deref().unwrap_or(&self.deployment.via_name);
-        if headers::hops(&head.headers, via_name) > self.config.max_hops as usize {
-            return Err(Problem::loop_detected(via_name));
-        }
-        let length = match admit(head, route.upstream) {
-            Admission::Enqueue { length } => length,
-            Admission::Direct(bypass) => {
-                tracing::Span::current().record("bypass", bypass.as_str());
-                let reason = bypass.as_str();
-                let detail = format!("this request goes direct ({reason}), which this version does not offer yet");
-                return Err(Problem::not_implemented(detail));
-            }
-        };
-        let controls = Controls::read(&head.headers, route.upstream)?;
-        if length > route.upstream.max_body_size {
-            return Err(Problem::body_too_large(length, route.upstream.max_body_size));
-        }
-        let hop = Hop {
-            peer: peer.ip(),
-            scheme: "http",
-            version: head.version,
-            trusted: &self.config.trusted_proxies,
-            via_name,
-            request_id,
-        };
-        let outgoing = headers::outgoing(head.headers.clone(), &hop);
-        if outgoing.distrusted && !self.warned_of_untrusted_peer.swap(true, Ordering::Relaxed) {
-            tracing::warn!(%peer, "dropped forwarding headers of a peer that is not listed in trustedProxies");
-        }
-        self.job_request(head, &route, controls, outgoing, request_id).map(|request| Plan { request, length })
-    }
-
-    fn job_request(
-        &self,
-        head: &Parts,
-        route: &Route<'_>,
-        controls: Controls,
-        outgoing: Outgoing,
-        request_id: &HeaderValue,
-    ) -> Result<JobRequest, Problem> {
-        let upstream = route.upstream;
-        let Outgoing { from_client: mut headers, added: added_headers, client, .. } = outgoing;
-        if let (HostHeader::Client, Some(host)) = (upstream.host_header, head.headers.get(header::HOST)) {
-            headers.insert(header::HOST, host.clone());
-        }
-        let target = target(&upstream.url, route.stripped_path, head.uri.query()).ok_or_else(Problem::internal)?;
-        let idempotent = upstream.is_repeatable(&head.method, &headers);
-        Ok(JobRequest {
-            id: controls.job_id.unwrap_or_else(JobId::new),
-            upstream: upstream.prefix.as_str().to_owned(),
-            method: head.method.clone(),
-            path: head.uri.path().to_owned(),
-            target,
-            credential: credential_hash(
-                &self.deployment.credential_key,
-                None,
-                &head.headers,
-                &self.config.secret_headers,
-            ),
-            idempotency_key: headers.get("idempotency-key").map(|key| key.as_bytes().to_vec()),
-            headers,
-            added_headers,
-            created_at: self.clock.wall(),
-            timeout: controls.timeout.unwrap_or(upstream.timeout),
-            delivery: upstream.delivery,
-            idempotent,
-            owner: None,
-            client,
-            request_id: String::from_utf8_lossy(request_id.as_bytes()).into_owned(),
-            retention: self.config.task_retention,
-        })
     }
 
     /// Stores the job. Where it is unknown whether that was done, asks again under the same id.
-    async fn submit(&self, plan: Plan, received: ReceivedBody) -> Result<JobId, Problem> {
-        let id = plan.request.id;
+    async fn submit(&self, request: JobRequest, received: ReceivedBody) -> Result<JobId, Problem> {
+        let id = request.id;
         tracing::Span::current().record("job.id", tracing::field::display(id));
         let (body, blob) = received.into_parts();
-        let job = NewJob { queue: self.config.queue.clone(), request: plan.request, body, delay: None };
+        let job = NewJob { queue: self.config.queue.clone(), request, body, delay: None };
         let deadline = Instant::now() + SUBMIT_PATIENCE;
         let attempts = (|| async { self.store.submit(job.clone()).await })
             .retry(
@@ -221,16 +172,18 @@ impl Intake {
 
     /// Lets a client that is still sending see the answer, within bounds (RFC 9112 §9.6).
     ///
-    /// Not one that waits for a `100 Continue`: reading would send it. Where the rest of the body will not be read, the
+    /// Not one that `waits` for a `100 Continue`: reading would send it. Where the rest of the body will not be read, the
     /// connection cannot be used again, and the answer says so.
     pub(crate) fn answer_unread(
         &self,
-        headers: &HeaderMap,
+        waits: bool,
         body: Incoming,
         mut answer: Response<ReplyBody>,
     ) -> Response<ReplyBody> {
-        let waits = headers.contains_key(header::EXPECT);
-        if (waits && !body.is_end_stream()) || body.size_hint().lower() > DISCARD_LIMIT_BYTES {
+        if body.is_end_stream() {
+            return answer;
+        }
+        if waits || body.size_hint().lower() > DISCARD_LIMIT_BYTES {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if !waits {
@@ -240,11 +193,9 @@ impl Intake {
     }
 }
 
-/// A submission before its body was received.
-#[derive(Debug)]
-struct Plan {
-    request: JobRequest,
-    length: u64,
+/// Whether a client sends its body only after a `100 Continue`.
+pub(crate) fn waits_to_be_asked(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::EXPECT)
 }
 
 fn outcome_unknown(error: &StoreError) -> bool {

@@ -31,6 +31,8 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 mod credential;
+mod direct;
+mod discard;
 mod failure;
 mod forward;
 mod intake;

@@ -1,7 +1,10 @@
 //! The HTTP surface: accepts connections, reads requests, and hands each to the jobs API or to intake.
 
+mod answer;
 mod connection;
+mod http2;
 mod watchdog;
+mod watched;
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -11,7 +14,7 @@ use std::time::Duration;
 use axum::body::Body;
 use futures_util::FutureExt;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, Response, Version};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use proxq_protocol::header as proxq;
 use tokio::net::TcpListener;
@@ -21,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::config::Config;
-use crate::intake::{Arrival, Intake};
+use crate::intake::{Arrival, Intake, waits_to_be_asked};
 use crate::jobs_api::JobsApi;
 use crate::path;
 use crate::reply::{self, Problem};
@@ -36,6 +39,8 @@ pub(crate) struct Surface {
     pub(crate) config: Arc<Config>,
     pub(crate) jobs_api: JobsApi,
     pub(crate) intake: Intake,
+    /// What handles the requests of HTTP/2 connections.
+    pub(crate) requests: Tasks,
     /// No new connections; open ones end with their present request.
     pub(crate) draining: CancellationToken,
     /// Open connections are cut.
@@ -65,8 +70,7 @@ impl Surface {
                 Ok((stream, peer)) => {
                     let surface = Arc::clone(&self);
                     connections.spawn(async move {
-                        connection::run(surface, stream, peer).await;
-                        drop(place);
+                        connection::run(surface, stream, peer, place).await;
                     });
                 }
                 Err(error) => {
@@ -80,7 +84,9 @@ impl Surface {
     /// Answers one request.
     async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Result<Response<Body>, BrokenOff> {
         let began = Instant::now();
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        http2::normalize(&mut head);
+        let version = head.version;
         let request_id = head.headers.get(proxq::REQUEST_ID).filter(|id| !id.is_empty()).cloned();
         let request_id = request_id.unwrap_or_else(fresh_request_id);
         let span = tracing::info_span!(
@@ -106,7 +112,10 @@ impl Surface {
         if reply::is_own(&response) {
             response.headers_mut().insert(HeaderName::from_static(proxq::REQUEST_ID), request_id);
         }
-        if self.draining.is_cancelled() {
+        if version == Version::HTTP_2 {
+            // Its connections end by frames of their own (RFC 9113 §8.2.2).
+            response.headers_mut().remove(http::header::CONNECTION);
+        } else if self.draining.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
         }
         tracing::info!(status = response.status().as_u16(), elapsed_ms, "request answered");
@@ -117,12 +126,13 @@ impl Surface {
         let path = arrival.head.uri.path();
         let problem = malformed(&arrival.head).or_else(|| path::climbs(path).then(Problem::bad_path));
         if let Some(problem) = problem {
-            return Some(self.intake.answer_unread(&arrival.head.headers, arrival.body, problem.into_response()));
+            let waits = waits_to_be_asked(&arrival.head.headers);
+            return Some(self.intake.answer_unread(waits, arrival.body, problem.into_response()));
         }
         if self.config.jobs_path.matches(path) {
             let Arrival { head, body, .. } = arrival;
             let response = self.jobs_api.handle(&head).await;
-            return Some(self.intake.answer_unread(&head.headers, body, response));
+            return Some(self.intake.answer_unread(waits_to_be_asked(&head.headers), body, response));
         }
         self.intake.handle(arrival).await
     }
@@ -131,7 +141,7 @@ impl Surface {
 /// What is wrong with a request head that the HTTP library lets pass (RFC 9112 §3.2).
 fn malformed(head: &Parts) -> Option<Problem> {
     let hosts = head.headers.get_all(http::header::HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && head.version == Version::HTTP_11) {
+    if hosts > 1 || (hosts == 0 && head.version > Version::HTTP_10) {
         return Some(Problem::bad_host(hosts));
     }
     let path = head.uri.path();

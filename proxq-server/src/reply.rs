@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::header::{self, HeaderName};
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode, Uri};
 use proxq_protocol::header as proxq;
 use proxq_protocol::{Accepted, Cancelled, ErrorBody, ErrorCode, JobId, JobInfo};
 use serde_json::json;
@@ -21,6 +21,14 @@ pub(crate) fn accepted(jobs_path: &str, id: JobId) -> Response<Body> {
     let location = HeaderValue::try_from(format!("{jobs_path}/{id}")).expect("a path and a UUID are visible ASCII");
     headers.insert(header::LOCATION, location);
     headers.insert(proxq::JOB_ID, job_id_value(id));
+    response
+}
+
+/// Sends a client to the upstream itself, with the same method and body (RFC 9110 §15.4.8).
+pub(crate) fn redirect(target: &Uri) -> Response<Body> {
+    let location = HeaderValue::try_from(target.to_string()).expect("a URL is visible ASCII");
+    let mut response = stamped(StatusCode::TEMPORARY_REDIRECT, Vec::new());
+    response.headers_mut().insert(header::LOCATION, location);
     response
 }
 
@@ -128,6 +136,16 @@ impl Problem {
         Self::new(StatusCode::BAD_GATEWAY, ErrorCode::NoUpstream, format!("no upstream matches {path}"))
     }
 
+    /// The upstream of a direct request gave no answer. `error` says which step failed and why.
+    pub(crate) fn upstream_unreachable(error: &str) -> Self {
+        Self::new(StatusCode::BAD_GATEWAY, ErrorCode::UpstreamUnreachable, format!("forward request: {error}"))
+    }
+
+    /// The upstream of a direct request did not begin to answer in time.
+    pub(crate) fn upstream_timeout(error: &str) -> Self {
+        Self::new(StatusCode::GATEWAY_TIMEOUT, ErrorCode::UpstreamTimeout, format!("forward request: {error}"))
+    }
+
     pub(crate) fn loop_detected(via_name: &str) -> Self {
         let detail =
             format!("the request came back: Via names {via_name} already; an upstream's url leads to this proxq");
@@ -197,10 +215,15 @@ impl Problem {
 
 /// A response of proxq's own, with the stamp that says so.
 fn own(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Response<Body> {
+    let mut response = stamped(status, body);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn stamped(status: StatusCode, body: Vec<u8>) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(HeaderName::from_static(proxq::SOURCE), HeaderValue::from_static(proxq::SOURCE_VALUE));
     response

@@ -5,13 +5,13 @@ use crate::path;
 
 /// A request's upstream and the raw path that it gets, from the slash on; empty if nothing is left.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Route<'a> {
-    pub(crate) upstream: &'a Upstream,
-    pub(crate) stripped_path: &'a str,
+pub(crate) struct Route<'u, 'p> {
+    pub(crate) upstream: &'u Upstream,
+    pub(crate) stripped_path: &'p str,
 }
 
 /// Finds the upstream whose prefix matches most segments.
-pub(crate) fn route<'a>(upstreams: &'a [Upstream], raw_path: &'a str) -> Option<Route<'a>> {
+pub(crate) fn route<'u, 'p>(upstreams: &'u [Upstream], raw_path: &'p str) -> Option<Route<'u, 'p>> {
     let matching = upstreams.iter().filter(|upstream| upstream.prefix.matches(raw_path));
     let upstream = matching.max_by_key(|upstream| upstream.prefix.depth())?;
     Some(Route { upstream, stripped_path: path::skip_segments(raw_path, upstream.prefix.depth()) })

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 
 use crate::clock::Clock;
 use crate::config::{self, Config, StoreConfig, SyncMode};
+use crate::direct::Direct;
 use crate::forward::{Forwarder, TlsFileError};
 use crate::intake::Intake;
 use crate::jobs_api::JobsApi;
@@ -88,14 +89,23 @@ impl Server {
             Arc::clone(&config),
             Arc::clone(&store),
             clock,
-            forwarder,
+            forwarder.clone(),
             phases.attempts.clone(),
             phases.stop.clone(),
         );
         Arc::new(worker).start(&phases.upkeep);
+        let direct = Direct::new(forwarder, phases.connections.clone(), phases.cut.clone());
         let surface = Surface {
             jobs_api: JobsApi::new(Arc::clone(&config), Arc::clone(&store), phases.stop.draining.clone()),
-            intake: Intake::new(Arc::clone(&config), Arc::clone(&store), clock, deployment, phases.connections.clone()),
+            intake: Intake::new(
+                Arc::clone(&config),
+                Arc::clone(&store),
+                direct,
+                clock,
+                deployment,
+                phases.connections.clone(),
+            ),
+            requests: phases.connections.clone(),
             draining: phases.stop.draining.clone(),
             cut: phases.cut.clone(),
             config: Arc::clone(&config),

@@ -9,8 +9,8 @@ use std::time::Duration;
 use proxq_protocol::GoDuration;
 
 use super::{
-    Config, FilterMode, HostHeader, Limits, PathFilter, StoreConfig, StreamDetection, SyncMode, TlsVerification,
-    Upstream, UpstreamTls, size,
+    ClientMode, Config, DirectMode, FilterMode, HostHeader, Limits, PathFilter, StoreConfig, StreamDetection, SyncMode,
+    TlsVerification, Upstream, UpstreamTls, size,
 };
 use crate::job::{Backoff, Delivery};
 
@@ -29,6 +29,7 @@ pub(super) fn write(config: &Config) -> String {
     yaml.duration("maxWait", config.max_wait);
     yaml.duration("shutdownTimeout", config.shutdown_timeout);
     yaml.key("inlineBodyLimit", size::display(config.inline_body_limit));
+    yaml.key("streamPeekLimit", size::display(config.stream_peek_limit));
     yaml.key("maxResponseSize", size::display(config.max_response_size));
     yaml.list("trustedProxies", config.trusted_proxies.networks().iter().map(ToString::to_string));
     match &config.via_name {
@@ -70,8 +71,13 @@ fn write_upstream(yaml: &mut Yaml, upstream: &Upstream) {
         Some(bytes) => yaml.key("directProxyThreshold", size::display(bytes)),
         None => yaml.key("directProxyThreshold", "0 # disabled"),
     }
-    yaml.key("directProxyMode", "proxy");
+    let direct_mode = match upstream.direct_mode {
+        DirectMode::Proxy => "proxy",
+        DirectMode::Redirect => "redirect",
+    };
+    yaml.key("directProxyMode", direct_mode);
     yaml.key("streamDetection", upstream.stream_detection == StreamDetection::Full);
+    yaml.key("clientMode", upstream.client_mode == ClientMode::Heeded);
     yaml.section("pathFilter", |yaml| write_path_filter(yaml, &upstream.path_filter));
     yaml.key("preserveHost", upstream.host_header == HostHeader::Client);
     yaml.section("tls", |yaml| write_tls(yaml, &upstream.tls));

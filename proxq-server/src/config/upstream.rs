@@ -32,6 +32,10 @@ pub struct Upstream {
     pub max_body_size: u64,
     /// Bodies that are longer, in bytes, bypass the queue; `None` for no such limit.
     pub direct_proxy_threshold: Option<u64>,
+    /// How a request that bypasses the queue reaches it.
+    pub direct_mode: DirectMode,
+    /// Whether clients may say how their requests travel.
+    pub client_mode: ClientMode,
     /// Paths that bypass the queue.
     pub path_filter: PathFilter,
     /// How requests for streams are told.
@@ -58,6 +62,8 @@ impl Upstream {
             honours_idempotency_key: false,
             max_body_size: BODY_LIMIT,
             direct_proxy_threshold: Some(BODY_LIMIT),
+            direct_mode: DirectMode::Proxy,
+            client_mode: ClientMode::Heeded,
             path_filter: PathFilter::default(),
             stream_detection: StreamDetection::Full,
             host_header: HostHeader::Upstream,
@@ -70,6 +76,24 @@ impl Upstream {
     pub fn is_repeatable(&self, method: &http::Method, headers: &HeaderMap) -> bool {
         method.is_idempotent() || self.honours_idempotency_key && headers.contains_key("idempotency-key")
     }
+}
+
+/// How requests that bypass the queue reach their upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DirectMode {
+    /// Through proxq, streamed both ways.
+    Proxy,
+    /// By the client itself, which is sent there, where that can work.
+    Redirect,
+}
+
+/// Whether clients may say, by `X-Proxq-Mode`, how their requests travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientMode {
+    /// What they say counts.
+    Heeded,
+    /// It is as if they had not said it.
+    Ignored,
 }
 
 /// How requests for streams are told.

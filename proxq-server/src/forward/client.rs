@@ -20,7 +20,12 @@ use crate::config::UpstreamTls;
 const IDLE_LIMIT: Duration = Duration::from_secs(4);
 /// A request that must not be sent twice takes only a connection that was alive a moment ago: one that the upstream
 /// closes at the same instant leaves in doubt whether it was received.
-const IDLE_LIMIT_UNREPEATABLE: Duration = Duration::from_secs(1);
+/// Half of the shortest limit that servers are known to have.
+const IDLE_LIMIT_UNREPEATABLE: Duration = Duration::from_millis(500);
+/// How long a connection is quiet before the operating system asks whether the upstream is still there, and how long
+/// it waits before it asks again: a response may take hours, and an upstream that is gone would not be noticed.
+const KEEPALIVE_IDLE: Duration = Duration::from_mins(1);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// Kept connections per host; more are closed after use.
 const MAX_IDLE_PER_HOST: usize = 128;
 /// The most header fields of a response that is read; the library's default of 100 would fail honest ones.
@@ -57,6 +62,8 @@ impl UpstreamClient {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(KEEPALIVE_IDLE));
+        tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
         let tcp = Connector::new(tcp);
         Ok(Self {
             http1: Pools::new(schemes().enable_http1().wrap_connector(tcp.clone())),

@@ -1,9 +1,12 @@
 //! Why an exchange with an upstream brought no response, and how far it got.
 
 use std::error::Error as StdError;
+use std::io;
 
 use hyper_util::client::legacy;
+use tokio::time::Instant;
 
+use super::connection::OpenedAt;
 use crate::failure::causes;
 use crate::job::Reach;
 
@@ -46,6 +49,18 @@ impl ForwardError {
         }
     }
 
+    /// Whether the request met the end of a connection that had been opened for an earlier one: the upstream may have
+    /// closed it before the request came. `began` is when the request was sent.
+    pub(crate) fn ended_a_kept_connection(&self, began: Instant) -> bool {
+        let Self::Exchange { source, .. } = self else { return false };
+        let mut extensions = http::Extensions::new();
+        if let Some(connection) = source.connect_info() {
+            connection.get_extras(&mut extensions);
+        }
+        let kept = extensions.get::<OpenedAt>().is_some_and(|opened| opened.0 < began);
+        kept && causes(source).any(ended)
+    }
+
     /// How far the attempt got.
     pub(crate) fn reach(&self) -> Reach {
         match self {
@@ -60,6 +75,13 @@ impl ForwardError {
 /// Whether the connection gave the request back before its first byte left.
 fn came_back_unsent(error: &legacy::Error) -> bool {
     causes(error).any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled))
+}
+
+/// Whether a connection ended without the answer that was due.
+fn ended(cause: &(dyn StdError + 'static)) -> bool {
+    let incomplete = cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message);
+    let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+    incomplete || matches!(kind, Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe))
 }
 
 /// Whether the upstream refused the stream, or went away and named an earlier one as the last that it may process

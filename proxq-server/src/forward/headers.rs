@@ -144,6 +144,40 @@ pub(crate) fn outgoing(mut headers: HeaderMap, hop: &Hop<'_>) -> Outgoing {
     Outgoing { from_client: headers, added, client, distrusted }
 }
 
+/// What a request that is streamed has of its own connection's fields, beside what [`outgoing`] forwards: that its
+/// client takes trailers, that its body has no length, and which trailers end it.
+///
+/// A length beside a transfer coding is no length (RFC 9112 §6.3).
+pub(crate) fn streaming_fields(headers: &HeaderMap, length: BodyLength) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    if says_trailers(headers) {
+        fields.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    if length == BodyLength::Unknown {
+        fields.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        fields.extend(headers.get_all(header::TRAILER).iter().map(|names| (header::TRAILER, names.clone())));
+    }
+    fields
+}
+
+/// How long a request's body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyLength {
+    /// So many bytes.
+    Known(u64),
+    /// It ends when it ends.
+    Unknown,
+}
+
+/// Whether a client takes trailers after an answer: it said so (RFC 9110 §10.1.4), or speaks HTTP/2.
+pub(crate) fn takes_trailers(headers: &HeaderMap, version: Version) -> bool {
+    says_trailers(headers) || version == Version::HTTP_2
+}
+
+fn says_trailers(headers: &HeaderMap) -> bool {
+    list_items(headers, &header::TE).any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
+}
+
 /// How often `Via` names this deployment already (RFC 9110 §7.6.3).
 pub(crate) fn hops(headers: &HeaderMap, via_name: &str) -> usize {
     list_items(headers, &header::VIA)
@@ -336,6 +370,20 @@ mod tests {
         let mut headers = map(&[("x-proxq-source", "proxq"), ("x-proxq-job-id", "x"), ("x-cache-status", "HIT")]);
         strip_response(&mut headers);
         assert_eq!(headers, map(&[("x-cache-status", "HIT")]));
+    }
+
+    #[test]
+    fn a_streamed_request_keeps_what_it_needs_of_its_connections_fields() {
+        let headers = map(&[("te", "gzip, Trailers"), ("trailer", "X-A"), ("trailer", "X-B"), ("connection", "te")]);
+        let chunked = streaming_fields(&headers, BodyLength::Unknown);
+        assert_eq!(
+            chunked,
+            map(&[("te", "trailers"), ("transfer-encoding", "chunked"), ("trailer", "X-A"), ("trailer", "X-B")])
+        );
+        assert_eq!(streaming_fields(&headers, BodyLength::Known(7)), map(&[("te", "trailers")]), "no trailers end it");
+        assert_eq!(streaming_fields(&map(&[("te", "gzip")]), BodyLength::Known(0)), HeaderMap::new());
+        assert!(takes_trailers(&headers, Version::HTTP_11) && takes_trailers(&HeaderMap::new(), Version::HTTP_2));
+        assert!(!takes_trailers(&map(&[("te", "gzip")]), Version::HTTP_11));
     }
 
     proptest! {

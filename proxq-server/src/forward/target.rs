@@ -33,7 +33,13 @@ pub(crate) fn origin(target: &Uri) -> String {
     format!("{}://{authority}", target.scheme_str().unwrap_or("http"))
 }
 
-/// What the upstream is to find in `Host`: its own name, without the scheme's default port (RFC 9110 §7.2).
+/// What the upstream is to find in `Host`, where we have to say it. Over TLS it may be HTTP/2 that is spoken, where there is
+/// no `Host`, so there the library names the authority.
+pub(crate) fn own_host(target: &Uri) -> Option<http::HeaderValue> {
+    (target.scheme() == Some(&Scheme::HTTP)).then(|| host(target)).flatten()
+}
+
+/// The target's own name, without the scheme's default port (RFC 9110 §7.2).
 pub(crate) fn host(target: &Uri) -> Option<http::HeaderValue> {
     let authority = target.authority()?;
     let default_port = if target.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };

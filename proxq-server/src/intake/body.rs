@@ -1,20 +1,20 @@
-//! A submission's body on its way into the store: in memory while it is small, to a blob while it arrives if large.
+//! A request's body on arrival: looked at, where it may tell that its client wants a stream; then on its way into the
+//! store, in memory while it is small, to a blob while it arrives if large.
 
 use std::io;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use futures_util::TryStreamExt;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
+use super::spool::Spool;
+use crate::admit::peek::{BodyPeek, Wanted};
 use crate::config::Config;
 use crate::job::Body;
 use crate::store::{BlobWriter, JobStore, StoreError};
 
-/// How much of a body is read after an answer was given without it, so that its client sees the answer.
-pub(super) const DISCARD_LIMIT_BYTES: u64 = 1024 * 1024;
-/// How long such reading may take.
-const DISCARD_LIMIT: Duration = Duration::from_secs(5);
 /// Room for a small body at first; the rest is made as it arrives, so that a promise of bytes costs nothing.
 const FIRST_CAPACITY: u64 = 16 * 1024;
 
@@ -41,8 +41,40 @@ pub(crate) enum ReceiveError {
     Store { error: StoreError, unread: Incoming },
 }
 
-/// Receives a body of this length. Nothing is left of one that is not received whole.
-pub(crate) async fn receive(
+/// What a look at a body has brought: which answer it asks for, and what has come of it meanwhile.
+pub(super) struct Looked {
+    pub(super) wanted: Wanted,
+    pub(super) begun: Spool,
+}
+
+impl Looked {
+    /// Nothing was looked at.
+    pub(super) fn not(config: &Config) -> Self {
+        Self { wanted: Wanted::Whole, begun: Spool::new(config.inline_body_limit) }
+    }
+}
+
+/// Looks at a body while it arrives, until it is clear which answer it asks for.
+pub(super) async fn look(body: &mut Incoming, mut peek: BodyPeek, config: &Config) -> Result<Looked, ReceiveError> {
+    let mut begun = Spool::new(config.inline_body_limit);
+    while let Some(chunk) = next_chunk(body, config.limits.idle_timeout).await? {
+        let wanted = peek.feed(&chunk);
+        let kept = begun.append(&chunk).await;
+        if let Some(wanted) = wanted {
+            return Ok(Looked { wanted, begun });
+        }
+        if let Err(error) = kept {
+            // Without room to look at more of it, it is as undecided as one that is too long.
+            tracing::warn!(%error, "keep the beginning of a body in a temporary file");
+            return Ok(Looked { wanted: Wanted::Whole, begun });
+        }
+    }
+    Ok(Looked { wanted: peek.finish(), begun })
+}
+
+/// Receives a body of this length, which has `begun` to come. Nothing is left of one that is not received whole.
+pub(super) async fn receive(
+    begun: Spool,
     mut body: Incoming,
     length: u64,
     config: &Config,
@@ -50,8 +82,8 @@ pub(crate) async fn receive(
 ) -> Result<ReceivedBody, ReceiveError> {
     let silence_limit = config.limits.idle_timeout;
     if length <= config.inline_body_limit {
-        let capacity = usize::try_from(length.min(FIRST_CAPACITY)).expect("16 KiB fit");
-        let mut bytes = BytesMut::with_capacity(capacity);
+        let mut bytes = begun.into_memory();
+        bytes.reserve(usize::try_from(length.min(FIRST_CAPACITY)).expect("16 KiB fit").saturating_sub(bytes.len()));
         while let Some(chunk) = next_chunk(&mut body, silence_limit).await? {
             bytes.extend_from_slice(&chunk);
         }
@@ -62,7 +94,16 @@ pub(crate) async fn receive(
         Ok(blob) => blob,
         Err(error) => return Err(ReceiveError::Store { error, unread: body }),
     };
-    while let Some(chunk) = next_chunk(&mut body, silence_limit).await? {
+    let mut begun = begun.into_stream();
+    loop {
+        let chunk = match begun.try_next().await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => match next_chunk(&mut body, silence_limit).await? {
+                Some(chunk) => chunk,
+                None => break,
+            },
+            Err(error) => return Err(ReceiveError::Store { error: StoreError::from_io(error), unread: body }),
+        };
         if let Err(error) = blob.write(chunk).await {
             return Err(ReceiveError::Store { error, unread: body });
         }
@@ -103,19 +144,4 @@ async fn next_chunk(body: &mut Incoming, silence_limit: Duration) -> Result<Opti
             }
         }
     }
-}
-
-/// Reads and forgets what is left of a body, within limits.
-pub(crate) async fn discard(mut body: Incoming) {
-    let all = async {
-        let mut left = DISCARD_LIMIT_BYTES;
-        while let Ok(Some(chunk)) = next_chunk(&mut body, DISCARD_LIMIT).await {
-            left = left.saturating_sub(chunk.len() as u64);
-            if left == 0 {
-                return;
-            }
-        }
-    };
-    // Past the limit the connection is closed, whether or not the client has seen the answer.
-    let _past_limit = tokio::time::timeout(DISCARD_LIMIT, all).await;
 }

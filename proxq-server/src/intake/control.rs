@@ -6,7 +6,8 @@ use http::HeaderMap;
 use http::header::HeaderName;
 use proxq_protocol::{GoDuration, JobId, header as proxq};
 
-use crate::config::Upstream;
+use crate::admit::Mode;
+use crate::config::{ClientMode, Upstream};
 use crate::reply::Problem;
 
 /// What a submission asks of proxq.
@@ -26,13 +27,33 @@ impl Controls {
             match name.as_str() {
                 proxq::TIMEOUT => controls.timeout = read_timeout(only_value(headers, name)?, upstream)?,
                 proxq::JOB_ID => controls.job_id = Some(read_job_id(only_value(headers, name)?)?),
-                // What another proxq in front sends along with its attempts.
-                proxq::ATTEMPT | proxq::SOURCE => {}
+                // How a request travels is decided before; the others are what another proxq in front sends along.
+                proxq::MODE | proxq::ATTEMPT | proxq::SOURCE => {}
                 _ => return Err(Problem::unsupported_header(&canonical(name))),
             }
         }
         Ok(controls)
     }
+}
+
+/// Reads how the client wants its request to travel.
+pub(crate) fn read_mode(headers: &HeaderMap, upstream: &Upstream) -> Result<Option<Mode>, Problem> {
+    let name = HeaderName::from_static(proxq::MODE);
+    if upstream.client_mode == ClientMode::Ignored || !headers.contains_key(&name) {
+        return Ok(None);
+    }
+    match only_value(headers, &name)? {
+        "direct" => Ok(Some(Mode::Direct)),
+        "queue" => Ok(Some(Mode::Queue)),
+        other => Err(Problem::bad_header("X-Proxq-Mode", other, "it must be direct or queue")),
+    }
+}
+
+/// Reads the limit that the client sets for its request; the upstream's own where it sets none.
+pub(crate) fn timeout_or_own(headers: &HeaderMap, upstream: &Upstream) -> Result<Duration, Problem> {
+    let name = HeaderName::from_static(proxq::TIMEOUT);
+    let asked = if headers.contains_key(&name) { read_timeout(only_value(headers, &name)?, upstream)? } else { None };
+    Ok(asked.unwrap_or(upstream.timeout))
 }
 
 /// The value of a header that may stand once.
@@ -77,14 +98,43 @@ mod tests {
     use super::*;
     use crate::config::{Prefix, UpstreamUrl};
 
-    fn read(fields: &[(&'static str, &'static str)]) -> Result<Controls, String> {
-        let url = UpstreamUrl::new("http://upstream").unwrap();
-        let upstream = Upstream::new(Prefix::new("/").unwrap(), url);
+    fn upstream() -> Upstream {
+        Upstream::new(Prefix::root(), UpstreamUrl::new("http://upstream").unwrap())
+    }
+
+    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(HeaderName::from_static(name), http::HeaderValue::from_static(value));
         }
-        Controls::read(&headers, &upstream).map_err(|problem| format!("{problem:?}"))
+        headers
+    }
+
+    fn read(fields: &[(&'static str, &'static str)]) -> Result<Controls, String> {
+        Controls::read(&map(fields), &upstream()).map_err(|problem| format!("{problem:?}"))
+    }
+
+    #[test]
+    fn the_mode_is_one_of_two_words_and_may_be_ignored() {
+        let mode = |fields: &[(&'static str, &'static str)]| read_mode(&map(fields), &upstream());
+        assert_eq!(mode(&[]).unwrap(), None);
+        assert_eq!(mode(&[("x-proxq-mode", "direct")]).unwrap(), Some(Mode::Direct));
+        assert_eq!(mode(&[("x-proxq-mode", "queue")]).unwrap(), Some(Mode::Queue));
+        for bad in [&[("x-proxq-mode", "Queue")][..], &[("x-proxq-mode", "queue"), ("x-proxq-mode", "queue")]] {
+            assert!(format!("{:?}", mode(bad).unwrap_err()).contains("BadHeader"), "{bad:?}");
+            let ignoring = Upstream { client_mode: ClientMode::Ignored, ..upstream() };
+            assert_eq!(read_mode(&map(bad), &ignoring).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn a_direct_request_has_its_clients_limit_or_its_upstreams() {
+        let limit = |fields: &[(&'static str, &'static str)]| timeout_or_own(&map(fields), &upstream());
+        assert_eq!(limit(&[]).unwrap(), upstream().timeout);
+        assert_eq!(limit(&[("x-proxq-timeout", "0")]).unwrap(), upstream().timeout);
+        assert_eq!(limit(&[("x-proxq-timeout", "7s")]).unwrap(), Duration::from_secs(7));
+        assert!(limit(&[("x-proxq-timeout", "2h")]).is_err());
+        assert!(limit(&[("x-proxq-delay", "nonsense")]).is_ok(), "of no matter to a request that is not queued");
     }
 
     #[test]

@@ -1,65 +1,138 @@
 //! One client connection, from its first byte to its last.
 
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::Surface;
-use super::watchdog::{BusyBody, Watchdog, Watched};
+use super::answer::AnswerBody;
+use super::watchdog::Watchdog;
+use super::watched::{Protocol, Watched};
+use super::{BrokenOff, Surface};
+use crate::config::Limits;
 use crate::failure::chain;
+use crate::tasks::Tasks;
 
 /// How long an idle connection stays open while the server drains, so that a request that is on its way is still
 /// served, with `Connection: close`, rather than met by a reset.
 const DRAIN_LINGER: Duration = Duration::from_secs(1);
 /// The smallest read buffer that the HTTP library takes.
 const MIN_BUFFER_BYTES: usize = 8 * 1024;
+/// Requests that an HTTP/2 connection may have under way: as many as browsers and common servers agree on.
+const STREAMS_MAX: u32 = 128;
+/// How much of one request's body, and of all bodies of a connection, a client may send before it is read (RFC 9113
+/// §5.2): enough for 100 Mbit/s over 20 ms, and what a connection can cost in memory.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
+/// How much of an answer waits in memory for an HTTP/2 client to take it, a stream.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
-/// Serves a connection until it ends.
-pub(super) async fn run(surface: Arc<Surface>, stream: TcpStream, peer: SocketAddr) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, %peer, "set TCP_NODELAY");
-    }
+/// Serves a connection until it ends, or its protocol has been switched.
+pub(super) async fn run(surface: Arc<Surface>, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
     let limits = surface.config.limits;
     let watchdog = Watchdog::new(limits.header_read_timeout, limits.idle_timeout);
+    let mut socket = Watched::new(stream, peer, watchdog.clone(), place, limits.idle_timeout);
+    let Some(protocol) = detect(&surface, &mut socket, &watchdog, peer).await else { return };
     let service = service_fn(|request| {
         let (surface, busy) = (Arc::clone(&surface), watchdog.busy());
         async move {
             let response = surface.answer(request, peer).await?;
-            Ok::<_, super::BrokenOff>(response.map(|body| BusyBody::<Body>::new(body, busy)))
+            Ok::<_, BrokenOff>(response.map(|body| AnswerBody::<Body>::new(body, busy)))
         }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(None) // the watchdog tells a slow head from an idle connection
-        .max_buf_size(limits.max_header_bytes.max(MIN_BUFFER_BYTES))
-        .title_case_headers(true)
-        .serve_connection(TokioIo::new(Watched::new(stream, watchdog.clone())), service);
+    match protocol {
+        Protocol::Http1 => {
+            let connection = http1_settings(limits).serve_connection(TokioIo::new(socket), service).with_upgrades();
+            let wind_down = http1::UpgradeableConnection::graceful_shutdown;
+            drive(&surface, (&watchdog, peer), connection, wind_down, DRAIN_LINGER).await;
+        }
+        Protocol::Http2 => {
+            watchdog.multiplexed();
+            let settings = http2_settings(limits, surface.requests.clone());
+            let connection = settings.serve_connection(TokioIo::new(socket), service);
+            // Its client is told which requests are still served, so that there is nothing to wait for.
+            let wind_down = http2::Connection::graceful_shutdown;
+            drive(&surface, (&watchdog, peer), connection, wind_down, Duration::ZERO).await;
+        }
+    }
+}
+
+/// Finds out what is spoken on a connection; `None` if it ended before that was clear.
+async fn detect(surface: &Surface, socket: &mut Watched, watchdog: &Watchdog, peer: SocketAddr) -> Option<Protocol> {
+    tokio::select! {
+        protocol = socket.protocol() => protocol.inspect_err(|error| log_end(peer, error)).ok(),
+        () = watchdog.overdue() => {
+            tracing::debug!(%peer, "closed a connection that was silent for too long");
+            None
+        }
+        () = lingered(surface, DRAIN_LINGER) => None,
+    }
+}
+
+/// Lets a connection run until it ends by itself or has to.
+///
+/// `wind_down` asks it to end with the requests that are under way; it is asked `linger` after the drain has begun.
+async fn drive<C: Future<Output = hyper::Result<()>>>(
+    surface: &Surface,
+    (watchdog, peer): (&Watchdog, SocketAddr),
+    connection: C,
+    wind_down: impl FnOnce(Pin<&mut C>),
+    linger: Duration,
+) {
     let mut connection = pin!(connection);
-    let lingered = async {
-        surface.draining.cancelled().await;
-        tokio::time::sleep(DRAIN_LINGER).await;
+    let end = |ended: hyper::Result<()>| {
+        if let Err(error) = ended {
+            log_end(peer, &error);
+        }
     };
     tokio::select! {
-        ended = connection.as_mut() => return log_end(ended, peer),
+        ended = connection.as_mut() => return end(ended),
         () = watchdog.overdue() => return tracing::debug!(%peer, "closed a connection that was silent for too long"),
         () = surface.cut.cancelled() => return tracing::debug!(%peer, "cut a connection at the end of the drain"),
-        () = lingered => connection.as_mut().graceful_shutdown(),
+        () = lingered(surface, linger) => wind_down(connection.as_mut()),
     }
     tokio::select! {
-        ended = connection => log_end(ended, peer),
+        ended = connection => end(ended),
+        () = watchdog.overdue() => tracing::debug!(%peer, "closed a connection that was silent for too long"),
         () = surface.cut.cancelled() => tracing::debug!(%peer, "cut a connection at the end of the drain"),
     }
 }
 
-fn log_end(ended: hyper::Result<()>, peer: SocketAddr) {
-    if let Err(error) = ended {
-        tracing::debug!(error = chain(&error), %peer, "connection ended");
-    }
+/// Returns when the server has been draining for so long.
+async fn lingered(surface: &Surface, linger: Duration) {
+    surface.draining.cancelled().await;
+    tokio::time::sleep(linger).await;
+}
+
+fn http1_settings(limits: Limits) -> http1::Builder {
+    let mut settings = http1::Builder::new();
+    settings
+        .timer(TokioTimer::new())
+        .header_read_timeout(None) // the watchdog tells a slow head from an idle connection
+        .max_buf_size(limits.max_header_bytes.max(MIN_BUFFER_BYTES))
+        .title_case_headers(true);
+    settings
+}
+
+fn http2_settings(limits: Limits, requests: Tasks) -> http2::Builder<Tasks> {
+    let mut settings = http2::Builder::new(requests);
+    settings
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
+        .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX));
+    settings
+}
+
+fn log_end(peer: SocketAddr, error: &(dyn std::error::Error + 'static)) {
+    tracing::debug!(error = chain(error), %peer, "connection ended");
 }

@@ -1,18 +1,20 @@
-//! Tells how long a connection has been silent, and in which phase: before its first byte, within a request's head,
-//! between requests, or while its client takes nothing of an answer. The HTTP library has one limit for the first three
-//! and none for the last.
+//! Tells when a connection has been silent for too long, and in which phase: before its first byte, within a request's
+//! head, between requests, or while its client takes nothing of an answer. The HTTP library has one limit for the first
+//! three and none for the last.
+//!
+//! Also tells when a client has broken off so many requests that it cannot mean any of them.
 
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+/// How many requests a connection may break off before they are answered, beyond those that it lets be answered. Each
+/// costs an upstream an exchange, and HTTP/2 resets cost their sender nothing (CVE-2023-44487).
+const BROKEN_OFF_MAX: u64 = 200;
 
 /// Watches one connection.
 #[derive(Clone, Debug)]
@@ -22,10 +24,28 @@ pub(super) struct Watchdog {
 
 #[derive(Debug)]
 struct Shared {
-    phase: Mutex<Phase>,
+    state: Mutex<State>,
     changed: Notify,
     head_limit: Duration,
     idle_limit: Duration,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    /// Whether one connection carries many requests at a time (HTTP/2).
+    multiplexed: bool,
+    /// Requests being handled or answered.
+    requests: u64,
+    /// Requests begun so far; numbers them.
+    begun: u64,
+    /// Requests broken off, less those that were answered.
+    broken_off: u64,
+    /// Answers of a multiplexed connection of which the client has taken nothing since it was given something: until
+    /// when it may leave them, by their requests' numbers.
+    stalled: BTreeMap<u64, Instant>,
+    /// Whether whoever waits for [`Watchdog::overdue`] looks again by itself.
+    timer_runs: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,30 +54,65 @@ enum Phase {
     Silent { deadline: Instant },
     /// A head is coming: until when it may.
     Head { deadline: Instant },
-    /// A request is being handled or answered; that has limits of its own.
+    /// Requests are being handled or answered; that has limits of its own.
     Busy,
     /// An answer is being sent and the client does not take it: until when it may leave it.
     Stalled { deadline: Instant },
 }
 
+impl State {
+    fn deadline(&self) -> Option<Instant> {
+        let phase = match self.phase {
+            Phase::Silent { deadline } | Phase::Head { deadline } | Phase::Stalled { deadline } => Some(deadline),
+            Phase::Busy => None,
+        };
+        self.stalled.values().copied().chain(phase).min()
+    }
+}
+
 impl Watchdog {
     /// Starts to watch a connection that has just been opened.
     pub(super) fn new(head_limit: Duration, idle_limit: Duration) -> Self {
-        let phase = Mutex::new(Phase::Silent { deadline: Instant::now() + head_limit });
-        Self { shared: Arc::new(Shared { phase, changed: Notify::new(), head_limit, idle_limit }) }
+        let state = State {
+            phase: Phase::Silent { deadline: Instant::now() + head_limit },
+            multiplexed: false,
+            requests: 0,
+            begun: 0,
+            broken_off: 0,
+            stalled: BTreeMap::new(),
+            timer_runs: false,
+        };
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), changed: Notify::new(), head_limit, idle_limit }) }
     }
 
-    /// Returns when the connection has been silent for too long.
+    /// From now on the connection carries many requests at a time, and bytes between them mean nothing.
+    pub(super) fn multiplexed(&self) {
+        let deadline = Instant::now() + self.shared.idle_limit;
+        self.shared.change(|state| {
+            state.multiplexed = true;
+            state.phase = Phase::Silent { deadline };
+        });
+    }
+
+    /// Returns when the connection has been silent for too long, or broke too much off.
     pub(super) async fn overdue(&self) {
+        // Whatever begins after a look has at least this long, so looking again then is soon enough for all of it.
+        let shortest = self.shared.head_limit.min(self.shared.idle_limit);
         loop {
             let changed = self.shared.changed.notified();
-            let deadline = match *self.shared.lock() {
-                Phase::Silent { deadline } | Phase::Head { deadline } | Phase::Stalled { deadline } => Some(deadline),
-                Phase::Busy => None,
+            let now = Instant::now();
+            let next_look = {
+                let mut state = self.shared.lock();
+                if state.broken_off > BROKEN_OFF_MAX || state.deadline().is_some_and(|deadline| deadline <= now) {
+                    return;
+                }
+                let next_look = state.deadline().map(|deadline| deadline.min(now + shortest));
+                state.timer_runs = next_look.is_some();
+                next_look
             };
-            match deadline {
-                Some(deadline) => tokio::select! {
-                    () = tokio::time::sleep_until(deadline) => return,
+            match next_look {
+                Some(instant) => tokio::select! {
+                    () = tokio::time::sleep_until(instant) => {}
                     () = changed => {}
                 },
                 None => changed.await,
@@ -67,38 +122,54 @@ impl Watchdog {
 
     /// A request is being handled until the guard is dropped.
     pub(super) fn busy(&self) -> Busy {
-        self.shared.enter(Phase::Busy);
-        Busy { shared: Arc::clone(&self.shared) }
+        let number = self.shared.change(|state| {
+            state.phase = Phase::Busy;
+            state.requests += 1;
+            state.begun += 1;
+            state.begun
+        });
+        Busy { shared: Arc::clone(&self.shared), number, answered: false }
     }
 
     /// Notes whether the client takes what is sent.
-    fn sent<T>(&self, write: &Poll<T>) {
-        let phase = *self.shared.lock();
-        match (phase, write.is_pending()) {
+    pub(super) fn sent<T>(&self, write: &Poll<T>) {
+        let mut state = self.shared.lock();
+        match (state.phase, write.is_pending()) {
             (Phase::Busy, true) => {
-                self.shared.enter(Phase::Stalled { deadline: Instant::now() + self.shared.idle_limit });
+                state.phase = Phase::Stalled { deadline: Instant::now() + self.shared.idle_limit };
+                self.shared.tell(&state);
             }
-            (Phase::Stalled { .. }, false) => self.shared.enter(Phase::Busy),
+            (Phase::Stalled { .. }, false) => state.phase = Phase::Busy,
             (Phase::Silent { .. } | Phase::Head { .. } | Phase::Busy | Phase::Stalled { .. }, _) => {}
         }
     }
 
-    fn bytes_came(&self) {
-        let silent = matches!(*self.shared.lock(), Phase::Silent { .. });
-        if silent {
-            self.shared.enter(Phase::Head { deadline: Instant::now() + self.shared.head_limit });
+    pub(super) fn bytes_came(&self) {
+        let mut state = self.shared.lock();
+        if matches!(state.phase, Phase::Silent { .. }) && !state.multiplexed {
+            state.phase = Phase::Head { deadline: Instant::now() + self.shared.head_limit };
         }
     }
 }
 
 impl Shared {
-    fn enter(&self, phase: Phase) {
-        *self.lock() = phase;
-        self.changed.notify_one();
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Phase> {
-        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.lock();
+        let result = change(&mut state);
+        self.tell(&state);
+        result
+    }
+
+    /// Wakes whoever waits for [`Watchdog::overdue`], if it does not look in time by itself.
+    fn tell(&self, state: &State) {
+        let now_limited = !state.timer_runs && state.deadline().is_some();
+        if now_limited || state.broken_off > BROKEN_OFF_MAX {
+            self.changed.notify_one();
+        }
     }
 }
 
@@ -106,95 +177,48 @@ impl Shared {
 #[derive(Debug)]
 pub(super) struct Busy {
     shared: Arc<Shared>,
+    number: u64,
+    answered: bool,
+}
+
+impl Busy {
+    /// The request has an answer, which may still have to be sent.
+    pub(super) fn answered(&mut self) {
+        self.answered = true;
+    }
+
+    /// Something of the answer was given away to be sent; until more is asked for, the client takes nothing.
+    pub(super) fn gave(&self) {
+        let mut state = self.shared.lock();
+        // With one answer at a time the socket tells, by not taking what is sent.
+        if state.multiplexed {
+            let deadline = Instant::now() + self.shared.idle_limit;
+            state.stalled.insert(self.number, deadline);
+            self.shared.tell(&state);
+        }
+    }
+
+    /// More of the answer is asked for.
+    pub(super) fn asked(&self) {
+        let mut state = self.shared.lock();
+        if state.multiplexed {
+            state.stalled.remove(&self.number);
+        }
+    }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.shared.enter(Phase::Silent { deadline: Instant::now() + self.shared.idle_limit });
-    }
-}
-
-/// A response's body, whose end is the end of its request.
-#[derive(Debug)]
-pub(super) struct BusyBody<B> {
-    body: B,
-    _busy: Busy,
-}
-
-impl<B> BusyBody<B> {
-    pub(super) fn new(body: B, busy: Busy) -> Self {
-        Self { body, _busy: busy }
-    }
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Body for BusyBody<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// A socket that tells the watchdog when bytes come, and when none can be sent.
-#[derive(Debug)]
-pub(super) struct Watched {
-    stream: TcpStream,
-    watchdog: Watchdog,
-}
-
-impl Watched {
-    pub(super) fn new(stream: TcpStream, watchdog: Watchdog) -> Self {
-        Self { stream, watchdog }
-    }
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            self.watchdog.bytes_came();
-        }
-        polled
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.watchdog.sent(&polled);
-        polled
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.watchdog.sent(&polled);
-        polled
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let deadline = Instant::now() + self.shared.idle_limit;
+        self.shared.change(|state| {
+            state.requests -= 1;
+            state.stalled.remove(&self.number);
+            state.broken_off =
+                if self.answered { state.broken_off.saturating_sub(1) } else { state.broken_off.saturating_add(1) };
+            if state.requests == 0 {
+                state.phase = Phase::Silent { deadline };
+            }
+        });
     }
 }
 
@@ -209,6 +233,11 @@ mod tests {
         let began = Instant::now();
         watchdog.overdue().await;
         began.elapsed()
+    }
+
+    async fn never_overdue(watchdog: &Watchdog) {
+        let long = Duration::from_hours(1);
+        assert!(tokio::time::timeout(long, watchdog.overdue()).await.is_err(), "it is overdue");
     }
 
     #[tokio::test(start_paused = true)]
@@ -232,6 +261,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_head_on_a_kept_connection_is_timed_although_the_wait_began_before() {
+        let watchdog = Watchdog::new(HEAD, IDLE);
+        drop(watchdog.busy());
+        let begin_late = async {
+            tokio::time::sleep(Duration::from_secs(47)).await;
+            watchdog.bytes_came();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            after = overdue_after(&watchdog) => assert_eq!(after, Duration::from_secs(57)),
+            () = begin_late => {}
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_of_its_answer_has_the_idle_limit() {
         let watchdog = Watchdog::new(HEAD, IDLE);
         let _busy = watchdog.busy();
@@ -248,9 +292,56 @@ mod tests {
     async fn a_request_takes_its_time_and_a_kept_connection_has_the_idle_limit() {
         let watchdog = Watchdog::new(HEAD, IDLE);
         let busy = watchdog.busy();
-        let long = Duration::from_hours(1);
-        assert!(tokio::time::timeout(long, watchdog.overdue()).await.is_err(), "a busy connection is never overdue");
-        drop(busy);
+        never_overdue(&watchdog).await;
+        let end_later = async {
+            tokio::time::sleep(HEAD).await;
+            drop(busy);
+        };
+        let (after, ()) = tokio::join!(overdue_after(&watchdog), end_later);
+        assert_eq!(after, HEAD + IDLE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_between_the_requests_of_a_multiplexed_connection_prolong_nothing_and_begin_no_head() {
+        let watchdog = Watchdog::new(HEAD, IDLE);
+        watchdog.multiplexed();
+        let (first, second) = (watchdog.busy(), watchdog.busy());
+        drop(first);
+        never_overdue(&watchdog).await;
+        drop(second);
+        watchdog.bytes_came();
         assert_eq!(overdue_after(&watchdog).await, IDLE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_answer_that_is_not_taken_ends_a_multiplexed_connection() {
+        let watchdog = Watchdog::new(HEAD, IDLE);
+        watchdog.multiplexed();
+        let (slow, _other) = (watchdog.busy(), watchdog.busy());
+        slow.gave();
+        slow.asked();
+        never_overdue(&watchdog).await;
+        slow.gave();
+        assert_eq!(overdue_after(&watchdog).await, IDLE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_breaks_off_request_after_request_is_ended() {
+        let watchdog = Watchdog::new(HEAD, IDLE);
+        watchdog.multiplexed();
+        let _open = watchdog.busy();
+        for _ in 0..BROKEN_OFF_MAX * 3 {
+            drop(watchdog.busy());
+            let mut answered = watchdog.busy();
+            answered.answered();
+        }
+        never_overdue(&watchdog).await;
+        let break_off = async {
+            for _ in 0..=BROKEN_OFF_MAX {
+                drop(watchdog.busy());
+            }
+        };
+        let (after, ()) = tokio::join!(overdue_after(&watchdog), break_off);
+        assert_eq!(after, Duration::ZERO);
     }
 }

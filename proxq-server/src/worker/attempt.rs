@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::{Worker, store_pauses};
 use crate::failure::chain;
 use crate::forward::headers::strip_response;
-use crate::forward::{ForwardError, Forwarder, Repeatable, RequestBody, target};
+use crate::forward::{BodyError, ForwardError, Forwarder, Repeatable, RequestBody, target};
 use crate::job::{AttemptEnd, BlobRef, Body, JobRequest, Reach, ResponseHead, StoredResponse, ends_with_head};
 use crate::store::{BlobWriter, StoreError};
 
@@ -58,7 +58,10 @@ impl Worker {
     async fn open(&self, body: Body) -> Result<RequestBody, StoreError> {
         Ok(match body {
             Body::Inline(bytes) => Full::new(bytes).map_err(impossible).boxed_unsync(),
-            Body::Blob(blob) => StreamBody::new(self.store.open_blob(&blob).await?.map_ok(Frame::data)).boxed_unsync(),
+            Body::Blob(blob) => {
+                let chunks = self.store.open_blob(&blob).await?;
+                StreamBody::new(chunks.map_ok(Frame::data).map_err(BodyError::from)).boxed_unsync()
+            }
         })
     }
 
@@ -228,7 +231,8 @@ fn promised_length(headers: &HeaderMap, status: StatusCode, method: &Method) -> 
 /// The request as it goes out.
 fn assemble(job: &JobRequest, length: u64, body: RequestBody, attempt: u32) -> Request<RequestBody> {
     let mut headers = HeaderMap::with_capacity(job.headers.len() + job.added_headers.len() + 3);
-    if let Some(host) = job.headers.get(header::HOST).cloned().or_else(|| own_host(&job.target)) {
+    // It comes first on HTTP/1 (RFC 9110 §7.2).
+    if let Some(host) = job.headers.get(header::HOST).cloned().or_else(|| target::own_host(&job.target)) {
         headers.insert(header::HOST, host);
     }
     for (name, value) in job.headers.iter().filter(|(name, _)| **name != header::HOST).chain(&job.added_headers) {
@@ -246,11 +250,6 @@ fn assemble(job: &JobRequest, length: u64, body: RequestBody, attempt: u32) -> R
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = headers;
     request
-}
-
-/// `Host` comes first on HTTP/1 (RFC 9110 §7.2); over TLS it may be HTTP/2, where the library names the authority.
-fn own_host(target: &Uri) -> Option<HeaderValue> {
-    (target.scheme() == Some(&http::uri::Scheme::HTTP)).then(|| target::host(target)).flatten()
 }
 
 fn broke(error: &ForwardError) -> AttemptEnd {
@@ -275,6 +274,6 @@ fn described(error: &(dyn std::error::Error + 'static)) -> String {
     format!("forward request: {}", chain(error))
 }
 
-fn impossible(never: Infallible) -> StoreError {
+fn impossible(never: Infallible) -> BodyError {
     match never {}
 }

@@ -19,9 +19,8 @@ pub(super) struct Globals {
 }
 
 /// Keys of the whole file whose features come later, and what to do without them.
-const LATER: [(&str, &str); 10] = [
+const LATER: [(&str, &str); 9] = [
     ("maxDelay", "remove it: submissions cannot be delayed"),
-    ("streamPeekLimit", "remove it"),
     ("idempotency", "remove it: Idempotency-Key is only passed on"),
     ("admin", "remove it: there is no admin listener"),
     ("auth", "remove it, and let a reverse proxy ask for credentials"),
@@ -45,6 +44,7 @@ pub(super) fn read(root: &mut Section<'_>, reading: &Reading<'_>) -> Globals {
         max_wait: root.duration("maxWait", default.max_wait),
         shutdown_timeout: root.duration("shutdownTimeout", default.shutdown_timeout),
         inline_body_limit: root.size("inlineBodyLimit", default.inline_body_limit),
+        stream_peek_limit: root.size("streamPeekLimit", default.stream_peek_limit),
         max_response_size: root.size("maxResponseSize", default.max_response_size),
         trusted_proxies: read_trusted_proxies(root, reading).unwrap_or(default.trusted_proxies),
         via_name: root.parsed("viaName", pseudonym).map(|written| written.value),

@@ -5,11 +5,11 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::raw::{Kind, Scalar, Value};
+use crate::config::raw::Value;
 use crate::config::section::{Reading, Section, Written, shown};
 use crate::config::{
-    ClientIdentity, FilterMode, HostHeader, PathFilter, Prefix, StreamDetection, TlsVerification, Upstream,
-    UpstreamTls, UpstreamUrl,
+    ClientIdentity, ClientMode, DirectMode, FilterMode, HostHeader, PathFilter, Prefix, StreamDetection,
+    TlsVerification, Upstream, UpstreamTls, UpstreamUrl,
 };
 use crate::job::{Backoff, Delivery, RetryPolicy};
 
@@ -61,6 +61,10 @@ fn read_one(mut section: Section<'_>, reading: &Reading<'_>) -> ReadUpstream {
             Some(written) => u64::try_from(written.value).ok().filter(|bytes| *bytes > 0),
             None => default.direct_proxy_threshold,
         },
+        direct_mode: section
+            .choice("directProxyMode", &DIRECT_MODES)
+            .map_or(default.direct_mode, |chosen| chosen.value),
+        client_mode: if section.boolean("clientMode", true) { ClientMode::Heeded } else { ClientMode::Ignored },
         path_filter: read_path_filter(section.section("pathFilter"), reading),
         stream_detection: if section.boolean("streamDetection", true) {
             StreamDetection::Full
@@ -75,6 +79,8 @@ fn read_one(mut section: Section<'_>, reading: &Reading<'_>) -> ReadUpstream {
     section.finish();
     ReadUpstream { upstream, prefix }
 }
+
+const DIRECT_MODES: [(&str, DirectMode); 2] = [("proxy", DirectMode::Proxy), ("redirect", DirectMode::Redirect)];
 
 const DELIVERIES: [(&str, Delivery); 3] =
     [("auto", Delivery::Auto), ("at-least-once", Delivery::AtLeastOnce), ("at-most-once", Delivery::AtMostOnce)];
@@ -155,15 +161,7 @@ fn refuse_later_keys(section: &mut Section<'_>) {
     for (key, hint) in LATER {
         section.later(key, hint);
     }
-    section.parsed("directProxyMode", |mode| match mode {
-        "proxy" => Ok(()),
-        "redirect" => Err("is not supported yet; write proxy, or remove the key"),
-        _ => Err("is none of proxy, redirect"),
-    });
-    // `true` is what a file without the key says, and an empty list asks for nothing.
-    section.later_unless("clientMode", "remove it", |value| {
-        matches!(value, Value::Null | Value::Scalar(Scalar { kind: Kind::Bool(true), .. }))
-    });
+    // An empty list asks for nothing.
     section.later_unless("cacheKeyExcludeHeaders", "remove it: nothing is cached", |value| match value {
         Value::Null => true,
         Value::List(items) => items.is_empty(),

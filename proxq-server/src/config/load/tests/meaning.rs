@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{
-    FilterMode, HostHeader, Prefix, StoreConfig, StreamDetection, SyncMode, TlsVerification, Upstream,
+    ClientMode, DirectMode, FilterMode, HostHeader, Prefix, StoreConfig, StreamDetection, SyncMode, TlsVerification,
+    Upstream,
 };
 use crate::job::{Backoff, Delivery, RetryPolicy};
 use crate::trust::TrustedProxies;
@@ -53,6 +54,7 @@ fn every_key_at_the_top_is_taken() {
     let read = config(&top(
         "listenAddress: ':9000'\nstore: embedded\ndataDir: /var/lib/proxq\nembedded: {fsync: false}\nqueue: a.b_c:d-1\n\
          concurrency: 3\njobsPath: /jobs/\ntaskRetention: 1h30m\nmaxWait: 5s\nshutdownTimeout: 1m\ninlineBodyLimit: 1kB\n\
+         streamPeekLimit: 5MiB\n\
          maxResponseSize: 2GiB\ntrustedProxies: []\nviaName: edge-1\nmaxHops: 0\nmaxLeaseLosses: 9\n\
          secretHeaders: [X-Session]\n\
          limits: {maxHeaderBytes: 16KiB, headerReadTimeout: 1s, idleTimeout: 2s, maxConnections: 3}",
@@ -67,6 +69,7 @@ fn every_key_at_the_top_is_taken() {
     assert_eq!(read.max_wait, Duration::from_secs(5));
     assert_eq!(read.shutdown_timeout, Duration::from_mins(1));
     assert_eq!((read.inline_body_limit, read.max_response_size), (1000, 2048 * MIB));
+    assert_eq!(read.stream_peek_limit, 5 * MIB);
     assert_eq!(read.trusted_proxies, TrustedProxies::default());
     assert_eq!(read.via_name.as_deref(), Some("edge-1"));
     assert_eq!((read.max_hops, read.max_lease_losses), (0, 9));
@@ -82,7 +85,7 @@ fn every_key_of_an_upstream_is_taken() {
     let read = only_upstream(
         "upstreams:\n- prefix: /api/\n  url: https://host:8443/base/\n  timeout: 2h\n  maxRetries: 3\n  retryDelay: 10s\n  \
          delivery: at-most-once\n  idempotentUpstream: true\n  maxBodySize: 20MiB\n  directProxyThreshold: 5MiB\n  \
-         directProxyMode: proxy\n  streamDetection: false\n  preserveHost: true\n  \
+         directProxyMode: redirect\n  streamDetection: false\n  clientMode: false\n  preserveHost: true\n  \
          pathFilter: {mode: whitelist, patterns: ['^/api/reports$']}\n  tls: {insecureSkipVerify: true}\n",
     );
     assert_eq!(read.prefix.as_str(), "/api");
@@ -95,6 +98,7 @@ fn every_key_of_an_upstream_is_taken() {
     assert!(read.honours_idempotency_key);
     assert_eq!((read.max_body_size, read.direct_proxy_threshold), (20 * MIB, Some(5 * MIB)));
     assert_eq!(read.stream_detection, StreamDetection::HeadersOnly);
+    assert_eq!((read.direct_mode, read.client_mode), (DirectMode::Redirect, ClientMode::Ignored));
     assert_eq!(read.host_header, HostHeader::Client);
     assert_eq!(read.path_filter.mode, FilterMode::Whitelist);
     assert!(read.path_filter.bypasses("/api/x") && !read.path_filter.bypasses("/api/reports"));

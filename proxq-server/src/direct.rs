@@ -1,0 +1,59 @@
+//! A request that bypasses the queue: comes in with its target and fields settled and its body unread, is answered with
+//! the upstream's response as it arrives, or by sending the client there itself. Why it bypasses is `admit`'s affair.
+
+mod client_body;
+mod reverse;
+mod tunnel;
+mod upstream_body;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::{HeaderMap, Method, Uri};
+use hyper::upgrade::OnUpgrade;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::client_body::{BegunBody, ClientBody};
+use crate::forward::Forwarder;
+use crate::tasks::Tasks;
+
+/// A request as it goes to its upstream, its body aside.
+#[derive(Debug)]
+pub(crate) struct DirectRequest {
+    /// Prefix of its upstream.
+    pub(crate) upstream: String,
+    pub(crate) method: Method,
+    pub(crate) target: Uri,
+    /// The fields that the upstream gets; `Host` only where it is not the target's own.
+    pub(crate) headers: HeaderMap,
+    /// Limit for the upstream to begin its response.
+    pub(crate) timeout: Duration,
+    /// Who is answered.
+    pub(crate) client: DirectClient,
+}
+
+/// What matters of the client in the exchange.
+#[derive(Debug)]
+pub(crate) struct DirectClient {
+    pub(crate) peer: SocketAddr,
+    /// Whether it takes trailers after an answer (RFC 9110 §6.5.1).
+    pub(crate) takes_trailers: bool,
+    /// Its connection, where it asks to switch it to WebSocket.
+    pub(crate) upgrade: Option<OnUpgrade>,
+}
+
+/// Sends requests on ([`Direct::handle`]).
+#[derive(Debug)]
+pub(crate) struct Direct {
+    forwarder: Forwarder,
+    /// What goes on after the answer: tunnels, and reading what nobody wanted.
+    tasks: Tasks,
+    /// Tunnels are cut.
+    cut: CancellationToken,
+}
+
+impl Direct {
+    pub(crate) fn new(forwarder: Forwarder, tasks: Tasks, cut: CancellationToken) -> Self {
+        Self { forwarder, tasks, cut }
+    }
+}

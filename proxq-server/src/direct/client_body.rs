@@ -1,0 +1,179 @@
+//! A client's body on its way to an upstream: passed on as it arrives and as it is taken, never collected.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use crate::discard::discard;
+use crate::forward::BodyError;
+use crate::tasks::Tasks;
+
+/// What was received of a body before it was clear that it goes direct.
+pub(crate) type BegunBody = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
+
+/// The body of a direct request.
+pub(crate) struct ClientBody {
+    begun: Option<BegunBody>,
+    /// `None` once it has ended or broken.
+    rest: Option<Incoming>,
+    /// How long the client may send nothing while the upstream would take more.
+    silence_limit: Duration,
+    silence: Option<Pin<Box<Sleep>>>,
+    /// Whether the client sends its body only when asked to (`Expect: 100-continue`); reading asks.
+    waits_to_be_asked: bool,
+    progress: Progress,
+    tasks: Tasks,
+}
+
+impl ClientBody {
+    /// A body of which nothing has been read, or what was read is in `begun`.
+    pub(crate) fn new(begun: Option<BegunBody>, rest: Incoming, silence_limit: Duration, tasks: Tasks) -> Self {
+        let progress = Progress::default();
+        Self { begun, rest: Some(rest), silence_limit, silence: None, waits_to_be_asked: false, progress, tasks }
+    }
+
+    /// The client waits for a `100 Continue` before it sends the body.
+    #[must_use]
+    pub(crate) fn waiting_to_be_asked(mut self) -> Self {
+        self.waits_to_be_asked = self.begun.is_none();
+        self
+    }
+
+    /// How the body gets on; outlives it.
+    pub(super) fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    fn ends(&mut self, how: Phase) {
+        self.rest = None;
+        self.silence = None;
+        self.progress.enter(how);
+    }
+}
+
+impl Body for ClientBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(begun) = &mut self.begun {
+            match begun.as_mut().poll_next(cx) {
+                Poll::Ready(Some(chunk)) => {
+                    self.progress.enter(Phase::Upstream { since: Instant::now() });
+                    return Poll::Ready(Some(chunk.map(Frame::data).map_err(BodyError::from)));
+                }
+                Poll::Ready(None) => self.begun = None,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        self.waits_to_be_asked = false;
+        let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
+        match Pin::new(rest).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.silence = None;
+                self.progress.enter(Phase::Upstream { since: Instant::now() });
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                self.ends(Phase::Complete { since: Instant::now() });
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.ends(Phase::Broken);
+                Poll::Ready(Some(Err(error.into())))
+            }
+            Poll::Pending => {
+                self.progress.enter(Phase::Client);
+                let limit = self.silence_limit;
+                let silence = self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+                if silence.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                self.ends(Phase::Broken);
+                let error = io::Error::new(io::ErrorKind::TimedOut, "the client sent nothing of its body for too long");
+                Poll::Ready(Some(Err(error.into())))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.begun.is_none() && self.rest.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match (&self.begun, &self.rest) {
+            (None, Some(rest)) => rest.size_hint(),
+            (None, None) => SizeHint::with_exact(0),
+            (Some(_), _) => SizeHint::default(),
+        }
+    }
+}
+
+/// An upstream that answers before it has taken the whole body leaves a client that is still sending.
+impl Drop for ClientBody {
+    fn drop(&mut self) {
+        if let Some(rest) = self.rest.take().filter(|rest| !self.waits_to_be_asked && !rest.is_end_stream()) {
+            self.tasks.try_spawn(discard(rest));
+        }
+    }
+}
+
+/// How a body gets on, and who is being waited for.
+#[derive(Clone, Debug)]
+pub(super) struct Progress {
+    phase: Arc<Mutex<Phase>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// The upstream could take more than has come.
+    Client,
+    /// The upstream has more to take, or has not asked for any.
+    Upstream { since: Instant },
+    /// All of it was taken.
+    Complete { since: Instant },
+    /// The client broke off, or fell silent.
+    Broken,
+}
+
+impl Progress {
+    fn enter(&self, phase: Phase) {
+        *self.lock() = phase;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Phase> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Since when only the upstream is being waited for; `None` while it is the client.
+    pub(super) fn upstream_since(&self) -> Option<Instant> {
+        match *self.lock() {
+            Phase::Upstream { since } | Phase::Complete { since } => Some(since),
+            Phase::Client | Phase::Broken => None,
+        }
+    }
+
+    /// Whether it was passed on to its end.
+    pub(super) fn is_complete(&self) -> bool {
+        matches!(*self.lock(), Phase::Complete { .. })
+    }
+
+    /// Whether the client did not send it to its end.
+    pub(super) fn is_broken(&self) -> bool {
+        matches!(*self.lock(), Phase::Broken)
+    }
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { phase: Arc::new(Mutex::new(Phase::Upstream { since: Instant::now() })) }
+    }
+}

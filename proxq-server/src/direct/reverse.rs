@@ -1,0 +1,193 @@
+//! One exchange with an upstream on behalf of a client that waits.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::body::Body as ReplyBody;
+use http::header::{self, HeaderMap};
+use http::uri::Scheme;
+use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http_body::Body as _;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use proxq_protocol::GoDuration;
+use tokio::time::Instant;
+
+use super::client_body::{ClientBody, Progress};
+use super::upstream_body::UpstreamBody;
+use super::{Direct, DirectRequest, tunnel};
+use crate::failure::chain;
+use crate::forward::headers::strip_response;
+use crate::forward::{ForwardError, Forwarder, Repeatable, RequestBody, target};
+use crate::reply::Problem;
+
+/// How often a request is sent again because the upstream had closed the kept connection that it went to. Each time uses
+/// up a connection that was as old; an upstream that closes more of them has another trouble.
+const FRESH_STARTS: usize = 3;
+
+impl Direct {
+    /// Gives the upstream's response as soon as its head is there, its body still to come; or proxq's own where there is
+    /// none. `None` where the client broke off: there is nobody to answer.
+    ///
+    /// Dropping the future breaks the exchange off, as does dropping the response's body.
+    pub(crate) async fn handle(&self, request: DirectRequest, body: ClientBody) -> Option<Response<ReplyBody>> {
+        let DirectRequest { upstream, method, target, headers, timeout, client } = request;
+        let origin = target::origin(&target);
+        let mut outgoing = Request::new(());
+        *outgoing.method_mut() = method;
+        *outgoing.headers_mut() = host_first(headers, target::own_host(&target));
+        *outgoing.uri_mut() = target;
+        *outgoing.version_mut() = Version::HTTP_11;
+        if client.upgrade.is_some() {
+            tunnel::ask(outgoing.headers_mut());
+        }
+        // Only over TLS may it be a connection that others share.
+        let shared = outgoing.uri().scheme() == Some(&Scheme::HTTPS);
+        let handed_over = shared.then(|| Forwarder::watch(&mut outgoing));
+        let progress = body.progress();
+        let bodiless = body.is_end_stream();
+        let sent = if bodiless {
+            tokio::time::timeout(timeout, self.send_head(&upstream, &outgoing)).await.ok()
+        } else {
+            let outgoing = outgoing.map(|()| body.boxed_unsync());
+            head_within(timeout, &progress, self.forwarder.send(&upstream, outgoing, Repeatable::No)).await
+        };
+        let problem = match sent {
+            Some(Ok(response)) => match self.passed_on(response, client.takes_trailers, client.upgrade) {
+                Ok(response) => return Some(response),
+                Err(error) => refused(&upstream, &format!("{origin} {error}"), Problem::upstream_unreachable),
+            },
+            Some(Err(_)) | None if progress.is_broken() => {
+                tracing::info!(peer = %client.peer, "client broke off before its body was complete");
+                return None;
+            }
+            Some(Err(error)) => refused(&upstream, &chain(&error), Problem::upstream_unreachable),
+            None => {
+                if let Some(connection) = &handed_over {
+                    connection.avoid();
+                }
+                let error = format!("no response head of {origin} within {}", GoDuration::from(timeout));
+                refused(&upstream, &error, Problem::upstream_timeout)
+            }
+        };
+        let mut answer = problem.into_response();
+        if !bodiless && !progress.is_complete() {
+            // What is left of the body is in the way of the next request.
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Some(answer)
+    }
+
+    /// Sends a request that is nothing but a head; again if the upstream had closed the connection just then, where
+    /// repeating it is harmless.
+    async fn send_head(&self, upstream: &str, head: &Request<()>) -> Result<Response<Incoming>, ForwardError> {
+        let repeatable = if head.method().is_idempotent() { Repeatable::Yes } else { Repeatable::No };
+        let mut fresh_starts = 0;
+        loop {
+            let began = Instant::now();
+            let outgoing = head.clone().map(|()| nothing());
+            match self.forwarder.send(upstream, outgoing, repeatable).await {
+                Err(error)
+                    if repeatable == Repeatable::Yes
+                        && fresh_starts < FRESH_STARTS
+                        && error.ended_a_kept_connection(began) =>
+                {
+                    tracing::debug!(error = chain(&error), "a kept connection had ended: sending again");
+                    fresh_starts += 1;
+                }
+                sent => return sent,
+            }
+        }
+    }
+
+    /// The upstream's response as the client gets it.
+    fn passed_on(
+        &self,
+        mut response: Response<Incoming>,
+        takes_trailers: bool,
+        upgrade: Option<OnUpgrade>,
+    ) -> Result<Response<ReplyBody>, &'static str> {
+        let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let protocol = response.headers().get(header::UPGRADE).cloned();
+        let announced = takes_trailers.then(|| response.headers().get(header::TRAILER).cloned()).flatten();
+        strip_response(response.headers_mut());
+        match (switched, upgrade) {
+            (true, None) => return Err("answered 101 Switching Protocols to a request for none"),
+            (true, Some(client)) => {
+                self.join(client, &mut response);
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+                if let Some(protocol) = protocol {
+                    response.headers_mut().insert(header::UPGRADE, protocol);
+                }
+            }
+            (false, _) => {}
+        }
+        if let Some(fields) = announced {
+            // Over HTTP/1.1 only trailers that were announced are sent.
+            response.headers_mut().insert(header::TRAILER, fields);
+        }
+        *response.extensions_mut() = http::Extensions::new();
+        Ok(response.map(|body| ReplyBody::new(UpstreamBody::new(body))))
+    }
+}
+
+fn refused(upstream: &str, error: &str, problem: impl FnOnce(&str) -> Problem) -> Problem {
+    tracing::warn!(upstream, error, "an upstream did not answer a direct request");
+    problem(error)
+}
+
+/// `Host` comes first on HTTP/1 (RFC 9110 §7.2).
+fn host_first(mut headers: HeaderMap, own: Option<HeaderValue>) -> HeaderMap {
+    let Some(host) = headers.remove(header::HOST).or(own) else { return headers };
+    let mut sorted = HeaderMap::with_capacity(headers.len() + 1);
+    sorted.insert(header::HOST, host);
+    sorted.extend(headers);
+    sorted
+}
+
+fn nothing() -> RequestBody {
+    Empty::new().map_err(|never: Infallible| match never {}).boxed_unsync()
+}
+
+/// Waits for a response head. What counts against the limit is the time in which only the upstream is waited for, since
+/// it last took something of the body. `None` when that is up.
+async fn head_within<T>(limit: Duration, progress: &Progress, head: impl Future<Output = T>) -> Option<T> {
+    let mut head = pin!(head);
+    let mut deadline = Instant::now() + limit;
+    loop {
+        tokio::select! {
+            biased;
+            head = &mut head => return Some(head),
+            () = tokio::time::sleep_until(deadline) => {}
+        }
+        let now = Instant::now();
+        deadline = progress.upstream_since().unwrap_or(now) + limit;
+        if deadline <= now {
+            return None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_comes_first_and_nothing_else_moves() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("x-b", "1"), ("x-a", "2"), ("x-b", "3")] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        let names = |headers: &HeaderMap| headers.keys().map(|name| name.as_str().to_owned()).collect::<Vec<_>>();
+        let own = Some(HeaderValue::from_static("own"));
+        let sorted = host_first(headers.clone(), own.clone());
+        assert_eq!(names(&sorted), ["host", "x-b", "x-a"]);
+        assert_eq!(sorted.get_all("x-b").iter().collect::<Vec<_>>(), ["1", "3"]);
+        headers.insert(header::HOST, HeaderValue::from_static("clients"));
+        assert_eq!(host_first(headers.clone(), own)[header::HOST], "clients", "where it is preserved");
+        headers.remove(header::HOST);
+        assert!(!host_first(headers, None).contains_key(header::HOST));
+    }
+}

@@ -1,0 +1,43 @@
+//! A connection that was switched to another protocol: bytes in both directions, until both ends have closed.
+
+use http::{HeaderMap, HeaderValue, Response, header};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::copy_bidirectional_with_sizes;
+
+use super::Direct;
+
+/// What waits in memory of a tunnel, each way.
+const BUFFER_BYTES: usize = 16 * 1024;
+
+/// Asks the upstream to switch to WebSocket (RFC 6455 §4.1): the client's wish, in fields of the new connection.
+pub(super) fn ask(headers: &mut HeaderMap) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+}
+
+impl Direct {
+    /// Joins the connections of a `101` response once both have switched. A close of one direction is passed on and leaves
+    /// the other open.
+    pub(super) fn join(&self, client: OnUpgrade, response: &mut Response<Incoming>) {
+        let upstream = hyper::upgrade::on(response);
+        let cut = self.cut.clone();
+        let carry = async move {
+            let (client, upstream) = tokio::try_join!(client, upstream)?;
+            let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
+            let (sent, received) =
+                copy_bidirectional_with_sizes(&mut client, &mut upstream, BUFFER_BYTES, BUFFER_BYTES).await?;
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>((sent, received))
+        };
+        self.tasks.spawn(async move {
+            tokio::select! {
+                ended = carry => match ended {
+                    Ok((sent, received)) => tracing::debug!(sent, received, "tunnel closed"),
+                    Err(error) => tracing::debug!(%error, "tunnel broke"),
+                },
+                () = cut.cancelled() => tracing::debug!("cut a tunnel at the end of the drain"),
+            }
+        });
+    }
+}

@@ -1,0 +1,205 @@
+//! What is to be done with a request, decided by its head alone.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http::header::{self, HeaderMap};
+use http::request::Parts;
+use http::{HeaderValue, Method, Uri};
+
+use super::Intake;
+use super::control::{self, Controls};
+use crate::admit::peek::BodyPeek;
+use crate::admit::{Admission, Bypass, admit, body_length};
+use crate::config::{DirectMode, HostHeader, Upstream};
+use crate::credential::credential_hash;
+use crate::direct::{DirectClient, DirectRequest};
+use crate::forward::headers::{self, BodyLength, Hop, Outgoing};
+use crate::forward::target::target;
+use crate::job::{JobId, JobRequest};
+use crate::reply::Problem;
+use crate::route::route;
+
+/// Methods that mean something to an upstream; what `TRACE` is told.
+const UPSTREAM_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/// What is to be done with a request.
+#[derive(Debug)]
+pub(super) enum Plan {
+    /// Its client is sent there.
+    Redirect(Uri),
+    /// It goes straight through.
+    Direct(Box<DirectRequest>),
+    /// It becomes a job.
+    Queue(Box<Submission>),
+}
+
+/// A submission before its body was received.
+#[derive(Debug)]
+pub(super) struct Submission {
+    pub(super) request: JobRequest,
+    /// The length of its body, and the longest that is queued, in bytes.
+    pub(super) length: u64,
+    pub(super) limit: u64,
+    /// What finds out whether it has to go direct.
+    pub(super) peek: Option<BodyPeek>,
+    /// How it would go then.
+    pub(super) passage: Passage,
+}
+
+/// What a request that goes direct has beside what a job has.
+#[derive(Debug)]
+pub(super) struct Passage {
+    fields: HeaderMap,
+    client: DirectClient,
+}
+
+impl Passage {
+    fn of(head: &Parts, length: BodyLength, peer: SocketAddr) -> Self {
+        let takes_trailers = headers::takes_trailers(&head.headers, head.version);
+        let client = DirectClient { peer, takes_trailers, upgrade: None };
+        Self { fields: headers::streaming_fields(&head.headers, length), client }
+    }
+
+    fn request(
+        self,
+        upstream: String,
+        method: Method,
+        target: Uri,
+        [mut headers, added]: [HeaderMap; 2],
+        timeout: Duration,
+    ) -> DirectRequest {
+        headers.extend(added);
+        headers.extend(self.fields);
+        DirectRequest { upstream, method, target, headers, timeout, client: self.client }
+    }
+
+    pub(super) fn of_job(self, job: JobRequest) -> DirectRequest {
+        self.request(job.upstream, job.method, job.target, [job.headers, job.added_headers], job.timeout)
+    }
+}
+
+impl Intake {
+    /// Decides everything that the head alone decides. Takes the head's fields; `ended` tells that no body follows.
+    pub(super) fn plan(
+        &self,
+        head: &mut Parts,
+        ended: bool,
+        peer: SocketAddr,
+        request_id: &HeaderValue,
+    ) -> Result<Plan, Problem> {
+        match head.method {
+            Method::CONNECT => return Err(Problem::not_implemented("CONNECT is not offered; proxq is no tunnel")),
+            Method::TRACE => return Err(Problem::method_not_allowed(&head.method, UPSTREAM_METHODS)),
+            Method::OPTIONS if head.uri.path() == "*" => {
+                return Err(Problem::not_found("OPTIONS * has no upstream; name a path"));
+            }
+            _ => {}
+        }
+        let path = head.uri.path();
+        let route = route(&self.config.upstreams, path).ok_or_else(|| Problem::no_upstream(path))?;
+        let upstream = route.upstream;
+        let via_name = self.via_name();
+        if headers::hops(&head.headers, via_name) > self.config.max_hops as usize {
+            return Err(Problem::loop_detected(via_name));
+        }
+        let target = target(&upstream.url, route.stripped_path, head.uri.query()).ok_or_else(Problem::internal)?;
+        let mode = control::read_mode(&head.headers, upstream)?;
+        let length = body_length(head, ended);
+        match admit(head, length, mode, upstream) {
+            Admission::Direct(bypass) => {
+                record_bypass(bypass);
+                if upstream.direct_mode == DirectMode::Redirect && bypass.may_redirect() {
+                    return Ok(Plan::Redirect(target));
+                }
+                let timeout = control::timeout_or_own(&head.headers, upstream)?;
+                let mut passage = Passage::of(head, length, peer);
+                if bypass == Bypass::WebSocket {
+                    passage.client.upgrade = head.extensions.remove();
+                }
+                let outgoing = self.outgoing(head, peer, request_id, upstream);
+                let upstream = upstream.prefix.as_str().to_owned();
+                let headers = [outgoing.from_client, outgoing.added];
+                Ok(Plan::Direct(Box::new(passage.request(upstream, head.method.clone(), target, headers, timeout))))
+            }
+            Admission::Enqueue { length: bytes, body_tells } => {
+                let controls = Controls::read(&head.headers, upstream)?;
+                let limit = upstream.max_body_size;
+                let look = || BodyPeek::new(&head.headers, self.config.stream_peek_limit);
+                let body_peek = if body_tells && bytes > 0 { look() } else { None };
+                if bytes > limit && body_peek.is_none() {
+                    return Err(Problem::body_too_large(bytes, limit));
+                }
+                let passage = Passage::of(head, length, peer);
+                let request = self.job_request(head, peer, upstream, target, controls, request_id);
+                Ok(Plan::Queue(Box::new(Submission { request, length: bytes, limit, peek: body_peek, passage })))
+            }
+        }
+    }
+
+    /// Sorts a request's fields. Takes them out of the head.
+    fn outgoing(&self, head: &mut Parts, peer: SocketAddr, request_id: &HeaderValue, upstream: &Upstream) -> Outgoing {
+        let hop = Hop {
+            peer: peer.ip(),
+            scheme: "http",
+            version: head.version,
+            trusted: &self.config.trusted_proxies,
+            via_name: self.via_name(),
+            request_id,
+        };
+        let headers = std::mem::take(&mut head.headers);
+        let host = headers.get(header::HOST).filter(|_| upstream.host_header == HostHeader::Client).cloned();
+        let mut outgoing = headers::outgoing(headers, &hop);
+        if let Some(host) = host {
+            outgoing.from_client.insert(header::HOST, host);
+        }
+        if outgoing.distrusted && !self.warned_of_untrusted_peer.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%peer, "dropped forwarding headers of a peer that is not listed in trustedProxies");
+        }
+        outgoing
+    }
+
+    fn via_name(&self) -> &str {
+        self.config.via_name.as_deref().unwrap_or(&self.deployment.via_name)
+    }
+
+    fn job_request(
+        &self,
+        head: &mut Parts,
+        peer: SocketAddr,
+        upstream: &Upstream,
+        target: Uri,
+        controls: Controls,
+        request_id: &HeaderValue,
+    ) -> JobRequest {
+        let key = &self.deployment.credential_key;
+        let credential = credential_hash(key, None, &head.headers, &self.config.secret_headers);
+        let outgoing = self.outgoing(head, peer, request_id, upstream);
+        let Outgoing { from_client: headers, added: added_headers, client, .. } = outgoing;
+        JobRequest {
+            id: controls.job_id.unwrap_or_else(JobId::new),
+            upstream: upstream.prefix.as_str().to_owned(),
+            method: head.method.clone(),
+            path: head.uri.path().to_owned(),
+            target,
+            credential,
+            idempotency_key: headers.get("idempotency-key").map(|key| key.as_bytes().to_vec()),
+            idempotent: upstream.is_repeatable(&head.method, &headers),
+            headers,
+            added_headers,
+            created_at: self.clock.wall(),
+            timeout: controls.timeout.unwrap_or(upstream.timeout),
+            delivery: upstream.delivery,
+            owner: None,
+            client,
+            request_id: String::from_utf8_lossy(request_id.as_bytes()).into_owned(),
+            retention: self.config.task_retention,
+        }
+    }
+}
+
+/// Tells the log why a request does not queue.
+pub(super) fn record_bypass(bypass: Bypass) {
+    tracing::Span::current().record("bypass", bypass.as_str());
+}
