@@ -236,6 +236,44 @@ on_every_store! {
         drop(unread);
     }
 
+    async fn a_flood_of_silent_connections_keeps_nobody_out_for_long(store: Store) {
+        let upstream = Upstream::start().await;
+        let config = store.config_for(&upstream).set("limits.maxConnections", 100);
+        let proxq = Proxq::start(config.set("limits.headerReadTimeout", "500ms")).await;
+        proxq.send(get("/__jobs/healthz")).await;
+        let idle = proxq.memory();
+        let mut flood = Vec::new();
+        for number in 0..400 {
+            let mut wire = proxq.wire().await;
+            if number % 2 == 0 {
+                // Those that wait in the backlog are not read, and may be closed at once when their turn comes.
+                wire.try_send("GET /x HT").await.ok();
+            }
+            flood.push(wire);
+        }
+        assert_eq!(proxq.send(get("/__jobs/healthz")).await.status, 200, "served in its turn");
+        let above = proxq.memory().saturating_sub(idle);
+        assert!(above <= 16 << 20, "{above} bytes above idle");
+    }
+
+    async fn many_clients_that_stop_in_the_middle_of_a_direct_upload_cost_little(store: Store) {
+        let (proxq, _upstream) = with_limits(store, &[("idleTimeout", "1s")]).await;
+        proxq.send(get("/__jobs/healthz")).await;
+        let idle = proxq.memory();
+        let mut silent = Vec::new();
+        for _ in 0..200 {
+            let mut wire = proxq.wire().await;
+            wire.send("POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").await;
+            silent.push(wire);
+        }
+        let above = proxq.memory().saturating_sub(idle);
+        assert!(above <= 32 << 20, "{above} bytes above idle");
+        for wire in &mut silent {
+            wire.closed().await;
+        }
+        assert_eq!(proxq.send(get("/__jobs/healthz")).await.status, 200);
+    }
+
     async fn many_jobs_at_once_are_all_served(store: Store) {
         let upstream = Upstream::start().await;
         upstream.always(Answer::echo());

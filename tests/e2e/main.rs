@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod bypass;
+#[cfg(test)]
 mod cancel;
 #[cfg(test)]
 mod content;
@@ -11,7 +13,13 @@ mod curl;
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
+mod direct;
+#[cfg(test)]
+mod drain;
+#[cfg(test)]
 mod headers;
+#[cfg(test)]
+mod http2_client;
 #[cfg(test)]
 mod http2_upstream;
 #[cfg(test)]
@@ -40,3 +48,5 @@ mod submit;
 mod tls;
 #[cfg(test)]
 mod wait;
+#[cfg(test)]
+mod wire;

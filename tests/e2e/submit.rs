@@ -202,8 +202,6 @@ on_every_store! {
         for (name, value) in [
             ("X-Proxq-Delay", "10m"),
             ("X-Proxq-Wait", "1s"),
-            ("X-Proxq-Mode", "queue"),
-            ("X-Proxq-Mode", "direct"),
             ("X-Proxq-Callback", "https://example.com/"),
             ("X-Proxq-Tiemout", "1s"),
         ] {

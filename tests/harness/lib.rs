@@ -2,6 +2,7 @@
 //!
 //! - [`Proxq`] starts the `proxq` binary on a free port with a data folder of its own, and speaks to it.
 //! - [`Upstream`] is what it forwards to: answers from a script, well or badly, and keeps what it received.
+//! - [`RawUpstream`] is one whose bytes are the matter: the test plays them.
 //! - [`Wire`] writes and reads bytes on one connection, where the bytes themselves are the matter.
 //! - [`on_every_store!`] turns one async function into a test a store.
 //!
@@ -20,10 +21,12 @@ mod body;
 mod client;
 mod config;
 mod gate;
+mod http2_client;
 mod log;
 mod message;
 mod process;
 mod proxq;
+mod raw_upstream;
 pub mod reply;
 mod runner;
 mod upstream;
@@ -33,10 +36,12 @@ pub use body::{Digest, Pattern};
 pub use client::{Client, Request, delete, get, head, post, put, request};
 pub use config::{Config, Route};
 pub use gate::Gate;
+pub use http2_client::{Http2Client, Http2Reply};
 pub use log::{Log, Record};
 pub use message::{Head, Reply};
 pub use process::{Exit, Launch};
 pub use proxq::{Job, Proxq};
+pub use raw_upstream::RawUpstream;
 pub use runner::{Store, eventually, pass, run, within};
 pub use upstream::{Answer, Received, Refusing, Upstream};
 pub use wire::Wire;

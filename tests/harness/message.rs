@@ -219,6 +219,20 @@ impl Reply {
     pub fn refused(&self, status: u16, code: &str) {
         assert_eq!((self.status, self.code().as_str()), (status, code), "{self}");
     }
+
+    /// Asserts that this is an upstream's response with this status, passed on.
+    #[track_caller]
+    #[expect(clippy::return_self_not_must_use, reason = "often the assertion is all that is wanted")]
+    pub fn from_upstream(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{self}");
+        let stamped = self
+            .head
+            .names()
+            .into_iter()
+            .any(|name| name.to_ascii_lowercase().starts_with(proxq_protocol::header::PREFIX));
+        assert!(!stamped, "an upstream's response bears nothing of proxq's: {self}");
+        self
+    }
 }
 
 impl std::fmt::Display for Reply {
@@ -322,6 +336,16 @@ impl<S: AsyncRead + Unpin> Framed<S> {
                 return Err(cut_short("body"));
             }
         }
+    }
+
+    /// Reads so many bytes.
+    pub(crate) async fn bytes(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        while self.buffer.len() < count {
+            if !self.fill().await? {
+                return Err(invalid(format!("it ended after {:?}", String::from_utf8_lossy(&self.buffer))));
+            }
+        }
+        Ok(self.buffer.split_to(count).to_vec())
     }
 
     async fn line(&mut self) -> io::Result<String> {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::message::{Framed, Reply};
+use crate::message::{Framed, Head, Reply};
 use crate::reply::check_own;
 use crate::runner::within;
 
@@ -20,7 +20,11 @@ impl Wire {
     /// Opens a connection.
     pub async fn connect(address: SocketAddr) -> Self {
         let stream = within("a connection", TcpStream::connect(address)).await;
-        let stream = stream.unwrap_or_else(|e| panic!("connect to {address}: {e}"));
+        Self::over(stream.unwrap_or_else(|e| panic!("connect to {address}: {e}")))
+    }
+
+    /// Takes a connection over.
+    pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("a fresh socket takes options");
         Self { framed: Framed::new(stream) }
     }
@@ -56,6 +60,26 @@ impl Wire {
         let reply = within("a reply", self.framed.reply(method)).await?;
         check_own(&reply, method);
         Ok(reply)
+    }
+
+    /// Reads a head, of a request or a reply, and nothing of what follows it.
+    pub async fn head(&mut self) -> Head {
+        let head = within("a head", self.framed.head()).await.unwrap_or_else(|e| panic!("no head: {e}"));
+        head.expect("the connection goes on")
+    }
+
+    /// Asserts that these bytes come next.
+    pub async fn comes(&mut self, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        let what = format!("{:?} comes", String::from_utf8_lossy(bytes));
+        let came = within(&what, self.framed.bytes(bytes.len())).await;
+        let came = came.unwrap_or_else(|e| panic!("{what}: {e}"));
+        assert!(came == bytes, "{what}, not {:?}", String::from_utf8_lossy(&came));
+    }
+
+    /// What comes before the connection ends, whichever way it ends.
+    pub async fn rest(&mut self) -> Vec<u8> {
+        within("the connection ends", self.framed.until_closed()).await
     }
 
     /// Asserts that the server closes the connection without another byte.
