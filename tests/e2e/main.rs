@@ -49,4 +49,6 @@ mod tls;
 #[cfg(test)]
 mod wait;
 #[cfg(test)]
+mod websocket;
+#[cfg(test)]
 mod wire;

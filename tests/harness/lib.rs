@@ -4,6 +4,7 @@
 //! - [`Upstream`] is what it forwards to: answers from a script, well or badly, and keeps what it received.
 //! - [`RawUpstream`] is one whose bytes are the matter: the test plays them.
 //! - [`Wire`] writes and reads bytes on one connection, where the bytes themselves are the matter.
+//! - [`websocket`] is a client and a server of a library of its own.
 //! - [`on_every_store!`] turns one async function into a test a store.
 //!
 //! Nothing here normalises what it carries: heads are kept byte for byte, bodies are neither decoded nor cut,
@@ -30,6 +31,7 @@ mod raw_upstream;
 pub mod reply;
 mod runner;
 mod upstream;
+pub mod websocket;
 mod wire;
 
 pub use body::{Digest, Pattern};

@@ -139,6 +139,11 @@ impl Process {
         let kib: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number of KiB");
         kib << 10
     }
+
+    /// How many files it has open, sockets included.
+    pub(crate) fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("the process runs").count()
+    }
 }
 
 impl Drop for Process {

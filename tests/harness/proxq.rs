@@ -172,6 +172,11 @@ impl Proxq {
         self.process().memory("VmHWM:")
     }
 
+    /// How many files and sockets the process has open.
+    pub fn open_files(&self) -> usize {
+        self.process().open_files()
+    }
+
     /// Limits the size of the files that it writes, from now on. `None` lifts the limit.
     pub fn limit_file_size(&self, bytes: Option<u64>) {
         self.process().limit_file_size(bytes);
