@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use harness::{Answer, Gate, Pattern, Proxq, RawUpstream, Refusing, Route, Store, Upstream, get, on_every_store, post};
+use harness::{
+    Answer, Gate, Pattern, Proxq, RawUpstream, Refusing, Request, Route, Store, Upstream, get, on_every_store, post,
+};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// Sends a request of which nothing may be queued.
-fn direct(path: &str) -> harness::Request {
+fn direct(path: &str) -> Request {
     get(path).header("X-Proxq-Mode", "direct")
 }
 
@@ -217,6 +220,26 @@ on_every_store! {
         harness::pass(Duration::from_secs(1)).await;
         served.send("2\r\nhi\r\n0\r\n\r\n").await;
         client.comes("2\r\nhi\r\n0\r\n\r\n").await;
+    }
+
+    async fn an_upstream_that_closes_idle_connections_fails_nobody(proxq: Proxq, upstream: Upstream) {
+        upstream.closes_idle_after(Duration::from_secs(1));
+        let mut clients = JoinSet::new();
+        for number in 0..60_u64 {
+            let client = (*proxq).clone();
+            clients.spawn(async move {
+                for round in 0..5 {
+                    // Around the moment at which the connection of the request before is closed.
+                    harness::pass(Duration::from_millis(970 + number)).await;
+                    let request = if (number + round) % 2 == 0 { get("/x") } else { post("/x").body("hello") };
+                    client.send(request.header("X-Proxq-Mode", "direct")).await.from_upstream(200);
+                }
+            });
+        }
+        clients.join_all().await;
+        assert_eq!(upstream.received().iter().filter(|received| received.complete).count(), 300);
+        let connections = upstream.connections();
+        assert!(connections < 300, "some were kept: {connections}");
     }
 
     async fn large_bodies_pass_whole_in_bounded_memory(proxq: Proxq, upstream: Upstream) {

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use proxq_protocol::{JobId, header};
 use tokio::net::{TcpListener, TcpSocket};
@@ -107,6 +108,8 @@ struct State {
     taken: usize,
     connections: usize,
     open: usize,
+    /// How long an HTTP/1.1 connection stays open between requests.
+    idle_limit: Duration,
     http2: http2::Manners,
 }
 
@@ -125,6 +128,7 @@ impl Shared {
             taken: 0,
             connections: 0,
             open: 0,
+            idle_limit: Duration::MAX,
             http2: http2::Manners::default(),
         };
         Self { state: Mutex::new(state), changes: watch::channel(()).0 }
@@ -276,6 +280,11 @@ impl Upstream {
     /// Gives this answer once, before what [`Upstream::always`] says. Several are given in their order.
     pub fn once(&self, answer: Answer) {
         self.shared.state().script.push_back(answer);
+    }
+
+    /// Closes HTTP/1.1 connections that have been idle for so long, as servers do.
+    pub fn closes_idle_after(&self, limit: Duration) {
+        self.shared.state().idle_limit = limit;
     }
 
     /// Allows only so many streams at a time on an HTTP/2 connection; more are refused.

@@ -59,7 +59,10 @@ pub(super) async fn accept(listener: TcpListener, tls: Option<Tls>, shared: Arc<
 /// Takes requests from a connection and answers them, to the connection's end.
 async fn converse(stream: impl Transport, connection: usize, shared: &Shared) -> io::Result<()> {
     let mut framed = Framed::new(stream);
-    while let Some(head) = framed.head().await? {
+    loop {
+        let idle_limit = shared.state().idle_limit;
+        let Ok(head) = tokio::time::timeout(idle_limit, framed.head()).await else { return Ok(()) };
+        let Some(head) = head? else { return Ok(()) };
         let framing = head.request_framing().map_err(io::Error::other)?;
         let (index, answer) = shared.take(&head, connection);
         if answer.reading == Reading::Body {
@@ -80,7 +83,6 @@ async fn converse(stream: impl Transport, connection: usize, shared: &Shared) ->
             }
         }
     }
-    Ok(())
 }
 
 enum Next {
