@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::config::Config;
 use crate::intake::{Arrival, Intake, waits_to_be_asked};
@@ -97,14 +97,16 @@ impl Surface {
             job.id = tracing::field::Empty,
             bypass = tracing::field::Empty,
         );
+        let unanswered = Unanswered { span: &span, began };
         let arrival = Arrival { head, body, peer, request_id: request_id.clone() };
         let answered = AssertUnwindSafe(self.dispatch(arrival)).catch_unwind().instrument(span.clone()).await;
-        let _entered = span.entered();
+        std::mem::forget(unanswered); // there is one now
+        let _entered = span.enter();
         let answer = answered.unwrap_or_else(|_panic| {
             tracing::error!("a request's handling panicked");
             Some(Problem::internal().into_response())
         });
-        let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let elapsed_ms = millis_since(began);
         let Some(mut response) = answer else {
             tracing::info!(elapsed_ms, "request broken off");
             return Err(BrokenOff);
@@ -136,6 +138,23 @@ impl Surface {
         }
         self.intake.handle(arrival).await
     }
+}
+
+/// Dropped before there is an answer: its client has gone away.
+struct Unanswered<'a> {
+    span: &'a Span,
+    began: Instant,
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        let _entered = self.span.enter();
+        tracing::info!(elapsed_ms = millis_since(self.began), "client went away before its answer");
+    }
+}
+
+fn millis_since(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What is wrong with a request head that the HTTP library lets pass (RFC 9112 §3.2).

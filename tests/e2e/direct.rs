@@ -105,6 +105,10 @@ on_every_store! {
             }
             drop(client);
             assert_eq!(served.rest().await, b"", "{phase}");
+            if phase == "before the head" {
+                let gone = proxq.log().find(|record| record.message() == "client went away before its answer").await;
+                assert!(gone.is_some(), "one line a request, answered or not");
+            }
         }
     }
 

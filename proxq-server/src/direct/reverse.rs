@@ -34,11 +34,11 @@ impl Direct {
     /// Dropping the future breaks the exchange off, as does dropping the response's body.
     pub(crate) async fn handle(&self, request: DirectRequest, body: ClientBody) -> Option<Response<ReplyBody>> {
         let DirectRequest { upstream, method, target, headers, timeout, client } = request;
-        let origin = target::origin(&target);
+        let origin = || target::origin(&target);
         let mut outgoing = Request::new(());
         *outgoing.method_mut() = method;
         *outgoing.headers_mut() = host_first(headers, target::own_host(&target));
-        *outgoing.uri_mut() = target;
+        *outgoing.uri_mut() = target.clone();
         *outgoing.version_mut() = Version::HTTP_11;
         if client.upgrade.is_some() {
             tunnel::ask(outgoing.headers_mut());
@@ -57,7 +57,7 @@ impl Direct {
         let problem = match sent {
             Some(Ok(response)) => match self.passed_on(response, client.takes_trailers, client.upgrade) {
                 Ok(response) => return Some(response),
-                Err(error) => refused(&upstream, &format!("{origin} {error}"), Problem::upstream_unreachable),
+                Err(error) => refused(&upstream, &format!("{} {error}", origin()), Problem::upstream_unreachable),
             },
             Some(Err(_)) | None if progress.is_broken() => {
                 tracing::info!(peer = %client.peer, "client broke off before its body was complete");
@@ -68,7 +68,7 @@ impl Direct {
                 if let Some(connection) = &handed_over {
                     connection.avoid();
                 }
-                let error = format!("no response head of {origin} within {}", GoDuration::from(timeout));
+                let error = format!("no response head of {} within {}", origin(), GoDuration::from(timeout));
                 refused(&upstream, &error, Problem::upstream_timeout)
             }
         };
@@ -111,7 +111,8 @@ impl Direct {
     ) -> Result<Response<ReplyBody>, &'static str> {
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = response.headers().get(header::UPGRADE).cloned();
-        let announced = takes_trailers.then(|| response.headers().get(header::TRAILER).cloned()).flatten();
+        // Over HTTP/1.1 only trailers that were announced are sent.
+        let announced: Vec<_> = response.headers().get_all(header::TRAILER).iter().cloned().collect();
         strip_response(response.headers_mut());
         match (switched, upgrade) {
             (true, None) => return Err("answered 101 Switching Protocols to a request for none"),
@@ -124,9 +125,8 @@ impl Direct {
             }
             (false, _) => {}
         }
-        if let Some(fields) = announced {
-            // Over HTTP/1.1 only trailers that were announced are sent.
-            response.headers_mut().insert(header::TRAILER, fields);
+        for names in announced.into_iter().filter(|_| takes_trailers) {
+            response.headers_mut().append(header::TRAILER, names);
         }
         *response.extensions_mut() = http::Extensions::new();
         Ok(response.map(|body| ReplyBody::new(UpstreamBody::new(body))))
