@@ -26,8 +26,9 @@ const IDLE_LIMIT_UNREPEATABLE: Duration = Duration::from_millis(500);
 /// it waits before it asks again: a response may take hours, and an upstream that is gone would not be noticed.
 const KEEPALIVE_IDLE: Duration = Duration::from_mins(1);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-/// Kept connections per host; more are closed after use.
-const MAX_IDLE_PER_HOST: usize = 128;
+/// Kept connections per host; more are closed after use. As many clients as that can be served at a time without a new
+/// connection for each of their requests.
+const MAX_IDLE_PER_HOST: usize = 512;
 /// The most header fields of a response that is read; the library's default of 100 would fail honest ones.
 const MAX_RESPONSE_HEADERS: usize = 512;
 /// How many streams a new HTTP/2 connection carries before the upstream's settings say how many it allows: more than
