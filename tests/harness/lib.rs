@@ -4,6 +4,7 @@
 //! - [`Upstream`] is what it forwards to: answers from a script, well or badly, and keeps what it received.
 //! - [`RawUpstream`] is one whose bytes are the matter: the test plays them.
 //! - [`Wire`] writes and reads bytes on one connection, where the bytes themselves are the matter.
+//! - [`Curl`] is the client that everybody has.
 //! - [`websocket`] is a client and a server of a library of its own.
 //! - [`on_every_store!`] turns one async function into a test a store.
 //!
@@ -21,6 +22,7 @@
 mod body;
 mod client;
 mod config;
+mod curl;
 mod gate;
 mod http2_client;
 mod log;
@@ -37,6 +39,7 @@ mod wire;
 pub use body::{Digest, Pattern};
 pub use client::{Client, Request, delete, get, head, post, put, request};
 pub use config::{Config, Route};
+pub use curl::{Curl, curl, curl_reading};
 pub use gate::Gate;
 pub use http2_client::{Http2Client, Http2Reply};
 pub use log::{Log, Record};
