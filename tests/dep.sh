@@ -1,11 +1,14 @@
 #!/bin/sh
-# Installs what the tests need beside Rust: curl, Python 3 with venv (both by apt where they are missing), and in
+# Installs what the tests need beside Rust: curl, nginx, Python 3 with venv (all by apt where they are missing), and in
 # tests/.venv httpbin and gunicorn from PyPI. Does nothing where everything is there.
 set -eu
 cd "$(dirname "$0")"
+# Where Debian has nginx, and users who are not root do not look.
+PATH="$PATH:/usr/sbin:/sbin"
 
 missing=""
 command -v curl >/dev/null || missing="$missing curl"
+command -v nginx >/dev/null || missing="$missing nginx-light"
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3 python3-venv"
 if [ -n "$missing" ]; then
 	command -v apt-get >/dev/null || { echo "install these, then try again:$missing" >&2; exit 1; }
@@ -14,6 +17,13 @@ if [ -n "$missing" ]; then
 	$as_root apt-get update -qq
 	# shellcheck disable=SC2086 # one word a package
 	$as_root apt-get install -y -qq $missing
+	case "$missing" in
+	*nginx*)
+		# The package starts a server, now and whenever the machine does. The tests start their own.
+		$as_root service nginx stop || true # it may never have begun: port 80 is taken, or a policy forbids it
+		$as_root update-rc.d nginx disable
+		;;
+	esac
 fi
 
 packages="httpbin==0.10.2 gunicorn==23.0.0"

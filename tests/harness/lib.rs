@@ -4,7 +4,7 @@
 //! - [`Upstream`] is what it forwards to: answers from a script, well or badly, and keeps what it received.
 //! - [`RawUpstream`] is one whose bytes are the matter: the test plays them.
 //! - [`Wire`] writes and reads bytes on one connection, where the bytes themselves are the matter.
-//! - [`Curl`] is the client that everybody has.
+//! - [`Curl`] is the client that everybody has, [`Nginx`] a real proxy or web server beside it.
 //! - [`websocket`] is a client and a server of a library of its own.
 //! - [`on_every_store!`] turns one async function into a test a store.
 //!
@@ -27,6 +27,7 @@ mod gate;
 mod http2_client;
 mod log;
 mod message;
+mod nginx;
 mod process;
 mod proxq;
 mod raw_upstream;
@@ -44,6 +45,7 @@ pub use gate::Gate;
 pub use http2_client::{Http2Client, Http2Reply};
 pub use log::{Log, Record};
 pub use message::{Head, Reply};
+pub use nginx::Nginx;
 pub use process::{Exit, Launch};
 pub use proxq::{Job, Proxq};
 pub use raw_upstream::RawUpstream;
