@@ -29,6 +29,8 @@ mod logs;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod nginx;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod recovery;
