@@ -32,7 +32,7 @@ test-faults: ## the long form of the trials by kill -9 and by large bodies; need
 	PROXQ_TEST_KILLS=25 PROXQ_TEST_BODIES=20 PROXQ_TEST_BODY_MIB=100 \
 		$(CARGO) test --locked -p proxq-tests --test e2e -- --nocapture recovery memory
 
-measure: ## submissions beside synced appends, pick-up beside a direct request, in one run
+measure: dep ## submissions beside synced appends, pick-up beside a direct request, the direct path beside nginx
 	$(CARGO) build --release --locked --bin proxq --bin measure
 	target/release/measure
 
