@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use harness::{Client, Launch, Proxq, Reply, Request, Route, Store, delete, get, head, post, put, request};
+use harness::{Client, Launch, Pattern, Proxq, Reply, Request, Route, Store, delete, get, head, post, put, request};
 use proxq_protocol::{JobStatus, header};
 
 /// httpbin on a free port. Stopped when dropped.
@@ -188,7 +188,12 @@ fn the_direct_path_answers_as_httpbin_does() {
     harness::run(async {
         let (httpbin, proxq) = fronted().await;
         let without_proxq = Client::at(httpbin.address);
-        for request in requests() {
+        let uploads = ["POST", "PUT", "PATCH", "DELETE"].map(|method| request(method, "/anything"));
+        let in_chunks = uploads.into_iter().flat_map(|upload| {
+            let text = upload.clone().header("Content-Type", "text/plain").body("chunks");
+            [text, upload.clone().body(""), upload.pattern(Pattern::new(1, 200_000))].map(Request::in_chunks)
+        });
+        for request in requests().into_iter().chain(in_chunks) {
             let shown = format!("{request:?}");
             let passed = request.clone().header("X-Request-ID", "r").header(header::MODE, "direct");
             let passed = proxq.send(passed).await;

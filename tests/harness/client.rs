@@ -23,6 +23,7 @@ pub struct Request {
     target: String,
     headers: Vec<(String, Vec<u8>)>,
     body: Option<RequestBody>,
+    in_chunks: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -33,7 +34,7 @@ enum RequestBody {
 
 /// A request with any method. The target is sent as it stands.
 pub fn request(method: &str, target: &str) -> Request {
-    Request { method: method.to_owned(), target: target.to_owned(), headers: Vec::new(), body: None }
+    Request { method: method.to_owned(), target: target.to_owned(), headers: Vec::new(), body: None, in_chunks: false }
 }
 
 /// A `GET` request.
@@ -83,6 +84,13 @@ impl Request {
         self
     }
 
+    /// Sends the body in chunks, without saying its length before.
+    #[must_use]
+    pub fn in_chunks(mut self) -> Self {
+        self.in_chunks = true;
+        self
+    }
+
     fn head_bytes(&self, address: SocketAddr) -> Vec<u8> {
         let mut bytes = format!("{} {} HTTP/1.1\r\n", self.method, self.target).into_bytes();
         if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
@@ -99,7 +107,9 @@ impl Request {
             Some(RequestBody::Bytes(bytes)) => Some(bytes.len() as u64),
             Some(RequestBody::Pattern(pattern)) => Some(pattern.length()),
         };
-        if let Some(length) = length {
+        if self.in_chunks {
+            bytes.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        } else if let Some(length) = length {
             bytes.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes());
         }
         bytes.extend_from_slice(b"\r\n");
@@ -110,14 +120,27 @@ impl Request {
         stream.write_all(&head).await?;
         match &self.body {
             None => {}
-            Some(RequestBody::Bytes(bytes)) => stream.write_all(bytes).await?,
+            Some(RequestBody::Bytes(bytes)) => self.write_piece(bytes, &mut stream).await?,
             Some(RequestBody::Pattern(pattern)) => {
-                for chunk in pattern.chunks() {
-                    stream.write_all(&chunk).await?;
+                for piece in pattern.chunks() {
+                    self.write_piece(&piece, &mut stream).await?;
                 }
             }
         }
+        if self.in_chunks {
+            stream.write_all(b"0\r\n\r\n").await?;
+        }
         Ok(stream)
+    }
+
+    async fn write_piece(&self, piece: &[u8], stream: &mut OwnedWriteHalf) -> io::Result<()> {
+        if !self.in_chunks {
+            return stream.write_all(piece).await;
+        }
+        if piece.is_empty() {
+            return Ok(()); // an empty chunk would be the last one
+        }
+        stream.write_all(&[format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat()).await
     }
 
     /// Sends it on a connection of its own and reads the reply, which may come before the body is sent.
