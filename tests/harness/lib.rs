@@ -13,8 +13,9 @@
 //! Whatever the harness sees of proxq's own replies is checked against [`reply::OWN_HEADERS`], and a server that
 //! panicked or logged an error that its test did not announce fails that test.
 //!
-//! `PROXQ_BIN` names another binary to test than the one beside the tests. `PROXQ_TEST_KILLS`, `PROXQ_TEST_BODIES` and
-//! `PROXQ_TEST_BODY_MIB` make the trials of recovery and memory larger than a quick run wants them.
+//! `PROXQ_BIN` names another binary to test than the one beside the tests. `PROXQ_TEST_KILLS`, `PROXQ_TEST_BODIES`,
+//! `PROXQ_TEST_BODY_MIB` and `PROXQ_TEST_DIRECT_MIB` make the trials of recovery and memory larger than a quick run wants
+//! them.
 
 #![expect(clippy::missing_panics_doc, reason = "panicking is how a harness fails a test")]
 #![expect(clippy::must_use_candidate, reason = "tests look at what they need")]
