@@ -1,4 +1,4 @@
-//! WebSockets pass through as if proxq were not there.
+//! A WebSocket passes through as if proxq were not there.
 
 use std::time::Duration;
 
