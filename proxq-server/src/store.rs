@@ -6,6 +6,7 @@
 mod contract;
 pub mod embedded;
 mod record;
+mod signals;
 
 use std::fmt;
 use std::io;

@@ -7,7 +7,6 @@ mod blobs;
 mod folder;
 mod reader;
 mod schema;
-mod signals;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -25,10 +24,10 @@ use async_trait::async_trait;
 use self::blobs::{Blobs, FileWriter};
 use self::folder::Folder;
 use self::reader::Readers;
-use self::signals::{Signals, lock};
 use self::steps::{Cancel, LeaseJobs, Probe, Renew, RetryFailed, Settle, Submit, Unreferred, Upkeep};
 pub use self::verify::{Finding, verify};
 use self::writer::{Health, Writer};
+use super::signals::{Signals, lock};
 use super::{
     BATCH_LIMIT, BlobStream, BlobWriter, Content, Deployment, JobPage, JobStore, JobWatch, Lease, LeasedJob, NewJob,
     QueueStats, Requeued, StoreError, Submitted, UPKEEP_EVERY, Upkept,

@@ -16,10 +16,10 @@ use uuid::Uuid;
 
 pub(super) use self::read::{Damage, stream, verify};
 pub(super) use self::write::FileWriter;
-use super::signals::lock;
 use crate::config::SyncMode;
 use crate::failure::chain;
 use crate::store::StoreError;
+use crate::store::signals::lock;
 
 /// How much of a blob is in memory at once.
 const CHUNK_BYTES: usize = 256 * 1024;

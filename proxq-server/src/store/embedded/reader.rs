@@ -7,12 +7,12 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use tokio::sync::Semaphore;
 
 use super::schema;
-use super::signals::lock;
 use super::steps::{job_id, number, state};
 use crate::clock::Timestamp;
 use crate::failure::chain;
 use crate::job::{Job, JobId, Progress, QueueName, State, StoredResponse};
 use crate::store::record::{Facts, Head, Record};
+use crate::store::signals::lock;
 use crate::store::{Content, JobPage, QueueStats, StoreError};
 
 /// The most connections that read at once. More would only wait for each other's processors.

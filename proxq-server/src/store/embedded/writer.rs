@@ -16,10 +16,10 @@ use self::desk::Desk;
 pub(super) use self::outbox::Outbox;
 use super::Shared;
 use super::folder::Folder;
-use super::signals::{Effect, lock};
 use super::vault::Vault;
 use crate::clock::Timestamp;
 use crate::store::StoreError;
+use crate::store::signals::{Effect, lock};
 
 /// One atomic step on the database.
 pub(super) trait Step: fmt::Debug + Send + 'static {

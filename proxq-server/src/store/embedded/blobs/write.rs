@@ -11,12 +11,12 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::super::folder::sync_folder;
-use super::super::signals::lock;
 use super::super::steps::Unreferred;
 use super::super::writer::Outbox;
 use super::{Blobs, CHUNK_BYTES, off_the_runtime, remove_file};
 use crate::config::SyncMode;
 use crate::job::BlobRef;
+use crate::store::signals::lock;
 use crate::store::{BlobWriter, StoreError};
 
 /// A blob while it is written.

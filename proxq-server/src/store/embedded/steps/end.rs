@@ -1,6 +1,5 @@
 //! The end of an attempt, and the end of a job.
 
-use super::super::signals::Effect;
 use super::super::writer::{StepError, Tx};
 use super::row::{JobRow, number};
 use crate::clock::Timestamp;
@@ -8,6 +7,7 @@ use crate::failure::chain;
 use crate::job::{Outcome, Progress, Reach, State};
 use crate::store::StoreError;
 use crate::store::record::Record;
+use crate::store::signals::Effect;
 
 /// Where a job goes that does not end.
 #[derive(Clone, Copy, Debug)]

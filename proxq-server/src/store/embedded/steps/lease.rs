@@ -6,13 +6,13 @@ use rusqlite::OptionalExtension;
 use tokio_util::sync::CancellationToken;
 
 use super::super::Shared;
-use super::super::signals::{Effect, QueueSignal, lock};
 use super::super::writer::{Outbox, Step, StepError, Tx};
 use super::end::archive_damaged;
 use super::row::{JobRow, number};
 use crate::clock::Timestamp;
 use crate::job::{JobId, State};
 use crate::store::record::Record;
+use crate::store::signals::{Effect, QueueSignal, lock};
 use crate::store::{BATCH_LIMIT, LEASE_TERM, Lease, LeasedJob, StoreError};
 
 /// Leases up to `max` jobs of a queue.

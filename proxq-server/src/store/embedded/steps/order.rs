@@ -3,11 +3,11 @@
 use rusqlite::OptionalExtension;
 use uuid::Uuid;
 
-use super::super::signals::Effect;
 use super::super::writer::{Step, StepError, Tx};
 use super::row::{JobRow, number};
 use crate::job::{JobId, State};
 use crate::store::record::{self, Record};
+use crate::store::signals::Effect;
 use crate::store::{Requeued, StoreError};
 
 /// Removes a job.

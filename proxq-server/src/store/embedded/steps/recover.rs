@@ -1,9 +1,9 @@
 //! What there is to do after a restart, before anybody else is served.
 
-use super::super::signals::Effect;
 use super::super::writer::{Step, StepError, Tx};
 use super::lease::next_due;
 use super::upkeep::reclaim_all;
+use crate::store::signals::Effect;
 
 /// Puts the queues in order and lets those who will wait know.
 #[derive(Debug)]

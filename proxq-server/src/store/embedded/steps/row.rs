@@ -6,12 +6,12 @@ use bytes::Bytes;
 use rusqlite::{OptionalExtension, Row};
 use uuid::Uuid;
 
-use super::super::signals::QueueSignal;
 use super::super::vault;
 use super::super::writer::{StepError, Tx};
 use crate::job::{Body, JobId, Progress, State};
 use crate::store::StoreError;
 use crate::store::record::{Facts, Record, Secrets};
+use crate::store::signals::QueueSignal;
 
 /// The number of a state in the database.
 pub(in super::super) fn number(state: State) -> i64 {

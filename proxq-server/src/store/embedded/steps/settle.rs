@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::super::signals::Effect;
 use super::super::writer::{Step, StepError, Tx};
 use super::end::{Onward, end, go_on};
 use super::lease::{holds, lost};
@@ -11,6 +10,7 @@ use super::row::{JobRow, refer_to_blob};
 use crate::failure::chain;
 use crate::job::{Body, Outcome, Progress, Reach, State, Verdict};
 use crate::store::record::{Head, Record, beside};
+use crate::store::signals::Effect;
 use crate::store::{Lease, StoreError};
 
 /// Ends a lease with a verdict.

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use rusqlite::OptionalExtension;
 use uuid::Uuid;
 
-use super::super::signals::Effect;
 use super::super::writer::{Step, StepError, Tx};
 use super::row::{millis, number, refer_to_blob};
 use crate::config::SecretHeaders;
 use crate::job::{Body, JobId, Progress, State};
 use crate::store::record::{Facts, Record, Secrets, beside};
+use crate::store::signals::Effect;
 use crate::store::{NewJob, Submitted};
 
 /// A job, ready to be written: all that can be made before the transaction is.

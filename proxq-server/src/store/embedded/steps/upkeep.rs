@@ -2,7 +2,6 @@
 
 use uuid::Uuid;
 
-use super::super::signals::{Effect, QueueSignal};
 use super::super::writer::{Step, StepError, Tx};
 use super::blobs::Probe;
 use super::end::{Onward, go_on};
@@ -11,6 +10,7 @@ use super::order::newer_version;
 use super::row::{JobRow, number};
 use super::settle::fail;
 use crate::job::{Reach, State, Verdict, judge_lost_lease};
+use crate::store::signals::{Effect, QueueSignal};
 use crate::store::{BATCH_LIMIT, RECLAIM_GRACE, StoreError, Upkept};
 
 /// One batch of everything that time brings.

@@ -9,12 +9,12 @@ use tokio::sync::mpsc;
 
 use super::super::Shared;
 use super::super::folder::Folder;
-use super::super::signals::lock;
 use super::super::steps::{ReclaimLeftovers, Recover, Unsettled};
 use super::outbox::{Envelope, Failure, Message, Waiting};
 use super::{Books, Step, Tx};
 use crate::clock::Timestamp;
 use crate::failure::chain;
+use crate::store::signals::lock;
 use crate::store::{BATCH_LIMIT, RECLAIM_AFTER_OUTAGE, StoreError};
 
 /// The most steps that share a transaction.

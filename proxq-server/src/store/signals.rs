@@ -1,5 +1,5 @@
-//! What the store tells those who wait, once a change is committed: workers that something is due, watchers that a job
-//! changed, attempts that their lease is gone. Lives in memory; nothing here is asked of the database.
+//! What a store tells those who wait, once a change is made: workers that something is due, watchers that a job
+//! changed, attempts that their lease is gone. Lives in memory; nothing here is asked of what keeps the jobs.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::job::JobId;
 use crate::store::JobWatch;
 
-/// Something that others learn when the transaction that caused it is committed.
+/// Something that others learn when the change that caused it is durable.
 #[derive(Debug)]
 pub(super) enum Effect {
     /// A job of this queue is pending.
