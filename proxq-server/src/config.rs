@@ -8,6 +8,7 @@ pub(crate) mod listen_address;
 mod load;
 mod path_filter;
 mod raw;
+mod redis;
 mod report;
 mod section;
 mod size;
@@ -24,6 +25,7 @@ pub use self::advice::warnings;
 pub use self::error::{ConfigErrors, Mistake};
 pub use self::load::{Loaded, load};
 pub use self::path_filter::{FilterMode, PathFilter};
+pub use self::redis::{RedisAddress, RedisConfig, RedisTls, Secret};
 pub use self::report::report;
 pub use self::upstream::{
     ClientIdentity, ClientMode, DirectMode, HostHeader, Prefix, StreamDetection, TlsVerification, Upstream,

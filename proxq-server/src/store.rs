@@ -6,6 +6,7 @@
 mod contract;
 pub mod embedded;
 mod record;
+pub mod redis;
 mod signals;
 
 use std::fmt;
@@ -16,7 +17,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::Stream;
+use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::job::{BlobRef, Body, Job, JobId, JobRequest, Progress, QueueName, State, StoredResponse, Verdict};
 
@@ -117,6 +120,20 @@ pub struct Deployment {
     pub via_name: String,
     /// Keys the hashes of credentials.
     pub credential_key: [u8; 32],
+}
+
+impl Deployment {
+    /// Secrets that nobody has had before, from the operating system's generator.
+    fn made_now() -> Self {
+        let (random, ..) = Uuid::new_v4().as_fields();
+        Self { via_name: format!("proxq-{random:08x}"), credential_key: random_key() }
+    }
+}
+
+/// Three random UUIDs have more random bits than the key.
+fn random_key() -> [u8; 32] {
+    let random = [(); 3].map(|()| Uuid::new_v4());
+    random.iter().fold(Sha256::new(), |hash, uuid| hash.chain_update(uuid.as_bytes())).finalize().into()
 }
 
 impl fmt::Debug for Deployment {

@@ -31,6 +31,11 @@ pub(super) trait Backend: Send + Sync {
     /// The store.
     fn store(&self) -> &dyn JobStore;
 
+    /// How finely the store tells instants apart at which jobs become due: they are rounded up to a multiple of it.
+    fn grain(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
     /// Lets time pass, for the store and for the people.
     async fn advance(&self, span: Duration);
 

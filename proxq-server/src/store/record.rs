@@ -28,7 +28,7 @@ use super::StoreError;
 use crate::job::{JobId, Progress};
 
 /// The version that this program writes, and the highest that it reads.
-const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 const CHECKSUM_BYTES: usize = size_of::<u32>();
 

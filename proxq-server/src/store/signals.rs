@@ -65,6 +65,18 @@ impl Signals {
         })
     }
 
+    /// Has every watcher look for itself: changes may have been missed.
+    pub(super) fn all_changed(&self) {
+        for watchers in lock(&self.watched.jobs).values() {
+            watchers.changed.notify_waiters();
+        }
+    }
+
+    /// The jobs that somebody watches.
+    pub(super) fn watched(&self) -> Vec<JobId> {
+        lock(&self.watched.jobs).keys().copied().collect()
+    }
+
     /// Lets those who wait know.
     pub(super) fn apply(&self, effect: Effect) {
         match effect {

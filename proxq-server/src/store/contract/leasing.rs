@@ -165,7 +165,7 @@ pub(in super::super) async fn a_job_that_loses_too_many_leases_fails(backend: &m
     for losses in 1..=6 {
         assert_eq!(state_of(store, id).await, Some(State::Pending), "after {} losses", losses - 1);
         leased(store).await;
-        backend.advance(LEASE_LOST).await;
+        backend.advance(LEASE_LOST + backend.grain()).await;
         store.upkeep().await.unwrap();
     }
     let found = found(store, id).await;

@@ -22,13 +22,13 @@ pub(in super::super) async fn a_completed_job_has_its_response(backend: &mut imp
 pub(in super::super) async fn a_job_that_rests_is_due_after_its_pause(backend: &mut impl Backend) {
     let store = backend.store();
     let id = submitted(store).await;
-    let pause = Duration::from_millis(100);
+    let pause = backend.grain() * 100;
     store.settle(&leased(store).await.lease, retry_after(pause)).await.unwrap();
     let resting = found(store, id).await;
     assert_eq!((resting.state, resting.progress.retried), (State::Retry, 1));
     assert_eq!(resting.progress.last_error.as_deref(), Some("connect: refused"));
     assert!(resting.progress.due_at.is_some());
-    backend.advance(Duration::from_millis(99)).await;
+    backend.advance(pause.saturating_sub(Duration::from_millis(1))).await;
     assert!(lease_ids(store, 1).await.is_empty());
     backend.advance(Duration::from_millis(1)).await;
     let again = leased(store).await;

@@ -12,7 +12,7 @@ pub(in super::super) async fn a_delayed_job_is_never_early(backend: &mut impl Ba
     backend.advance(Duration::from_secs(10)).await;
     assert_eq!(store.upkeep().await.unwrap().woken, 0);
     assert!(lease_ids(store, 1).await.is_empty());
-    backend.advance(Duration::from_millis(1)).await;
+    backend.advance(backend.grain()).await;
     assert_eq!(lease_ids(store, 1).await, [id], "without waiting for the upkeep");
 }
 
@@ -71,7 +71,7 @@ pub(in super::super) async fn upkeep_copes_with_more_than_a_batch(backend: &mut 
     let jobs = all_leased(store).await;
     let settled = jobs.iter().map(|job| store.settle(&job.lease, Verdict::Complete(response(200, "ok"))));
     futures_util::future::try_join_all(settled).await.unwrap();
-    backend.advance(RETENTION).await;
+    backend.advance(RETENTION + backend.grain()).await;
     assert_eq!(all_upkeep(store).await.expired, count);
     assert_eq!(store.stats(&queue()).await.unwrap(), crate::store::QueueStats::default());
 }

@@ -69,7 +69,7 @@ pub(in super::super) async fn every_change_of_a_job_ends_a_watch(backend: &mut i
     let lease = leased(store).await.lease;
     store.settle(&lease, Verdict::Complete(response(200, "ok"))).await.unwrap();
     let watch = store.watch(id).await.unwrap();
-    backend.advance(RETENTION).await;
+    backend.advance(RETENTION + backend.grain()).await;
     store.upkeep().await.unwrap();
     soon(watch).await; // dropped
     assert!(store.get(id).await.unwrap().is_none());
@@ -124,20 +124,21 @@ pub(in super::super) async fn a_worker_is_woken_when_a_delay_is_over(backend: &m
     let mut due = store.due(&queue);
     assert!(futures_util::poll!(&mut due).is_pending());
     // A sooner one, while the worker waits for the later one already.
-    let sooner = NewJob { delay: Some(Duration::from_millis(100)), ..job() };
+    let soon_after = backend.grain() * 10;
+    let sooner = NewJob { delay: Some(soon_after), ..job() };
     let id = sooner.request.id;
     store.submit(sooner).await.unwrap();
     assert!(futures_util::poll!(&mut due).is_pending(), "not early");
-    backend.advance(Duration::from_millis(99)).await;
+    backend.advance(soon_after.saturating_sub(Duration::from_millis(1))).await;
     assert!(futures_util::poll!(&mut due).is_pending(), "not early");
     backend.advance(Duration::from_millis(1)).await;
     soon(due).await;
     let job = leased(store).await;
     assert_eq!(job.lease.id, id);
 
-    store.settle(&job.lease, retry_after(Duration::from_millis(100))).await.unwrap();
+    store.settle(&job.lease, retry_after(soon_after)).await.unwrap();
     let due = store.due(&queue);
-    backend.advance(Duration::from_millis(100)).await;
+    backend.advance(soon_after).await;
     soon(due).await;
     assert_eq!(leased(store).await.lease.id, id);
 }

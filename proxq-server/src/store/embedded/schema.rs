@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
-use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use super::OpenError;
 use crate::config::SyncMode;
@@ -173,7 +171,7 @@ pub(super) fn open_error(path: &Path, source: rusqlite::Error) -> OpenError {
 
 /// The deployment's secrets, made at first start.
 pub(super) fn deployment(connection: &Connection) -> rusqlite::Result<Deployment> {
-    let made_now = Deployment { via_name: random_name(), credential_key: random_key() };
+    let made_now = Deployment::made_now();
     let kept = |key: &str, value: &[u8]| {
         connection.execute("INSERT OR IGNORE INTO meta (key, value) VALUES (?1, ?2)", (key, value))?;
         connection.query_row("SELECT value FROM meta WHERE key = ?1", (key,), |row| row.get::<_, Vec<u8>>(0))
@@ -185,15 +183,4 @@ pub(super) fn deployment(connection: &Connection) -> rusqlite::Result<Deployment
         via_name: String::from_utf8(name).map_err(|error| wrong(error.into()))?,
         credential_key: key.try_into().map_err(|_| wrong("the credential key has not 32 bytes".into()))?,
     })
-}
-
-fn random_name() -> String {
-    let (random, ..) = Uuid::new_v4().as_fields();
-    format!("proxq-{random:08x}")
-}
-
-/// Three random UUIDs have more random bits than the key.
-fn random_key() -> [u8; 32] {
-    let random = [(); 3].map(|()| Uuid::new_v4());
-    random.iter().fold(Sha256::new(), |hash, uuid| hash.chain_update(uuid.as_bytes())).finalize().into()
 }

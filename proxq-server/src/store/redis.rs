@@ -1,0 +1,326 @@
+//! Jobs in Redis, shared by any number of instances, in the layout of asynq: its tools show them, and a Go proxq's queue is
+//! taken over as it is.
+//!
+//! Every transition is one script (`lua/`), which goes by Redis's own clock. Commands share one connection
+//! (`connection.rs`); changes of watched jobs are heard on another (`events.rs`); a worker waits for work on a third
+//! (`wait.rs`).
+
+mod address;
+mod answer;
+mod blobs;
+mod connection;
+mod envelope;
+mod error;
+mod events;
+mod fields;
+mod foreign;
+mod heartbeat;
+mod keys;
+mod lease;
+mod message;
+mod orders;
+mod read;
+mod script;
+mod settle;
+mod shared;
+mod submit;
+#[cfg(test)]
+mod tests;
+mod upkeep;
+mod wait;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::{Client, RedisError};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use self::blobs::HashWriter;
+use self::connection::Commands;
+use self::heartbeat::{BEAT_EVERY, Company, Identity};
+use self::script::{ScriptClock, Scripts};
+use self::shared::{Queues, Shared};
+use self::wait::Waits;
+use super::signals::{Signals, lock};
+use super::{
+    BlobStream, BlobWriter, Content, Deployment, JobPage, JobStore, JobWatch, Lease, LeasedJob, NewJob, QueueStats,
+    Requeued, StoreError, Submitted, Upkept,
+};
+use crate::clock::{Clock, Timestamp};
+use crate::config::{RedisConfig, SecretHeaders, Upstream};
+use crate::failure::chain;
+use crate::job::{BlobRef, Job, JobId, QueueName, State, Verdict};
+use crate::tasks::Tasks;
+
+/// How a store in Redis is opened.
+#[derive(Clone, Debug)]
+pub struct RedisOptions {
+    /// The server.
+    pub server: RedisConfig,
+    /// The queue of this instance.
+    pub queue: QueueName,
+    /// How many attempts this instance makes at once, to be shown.
+    pub concurrency: usize,
+    /// The headers that are forgotten when a job ends.
+    pub secret_headers: SecretHeaders,
+    /// How many lost leases end a job.
+    pub max_lease_losses: u32,
+    /// How long jobs stay that say nothing about it.
+    pub retention: Duration,
+    /// Whose the jobs are that other clients of asynq submit.
+    pub upstreams: Vec<Upstream>,
+    /// Names this process in the history of the jobs that it works on.
+    pub instance: String,
+}
+
+/// Why a store in Redis could not be opened. That Redis does not answer is no reason: it is tried until it does.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The client library refuses the address.
+    #[error("use {address} as Redis server")]
+    Address {
+        /// Without credentials.
+        address: String,
+        /// What the library said.
+        source: RedisError,
+    },
+    /// A file that TLS needs cannot be read.
+    #[error("read {}", file.display())]
+    TlsFile {
+        /// The file.
+        file: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// How often blobs are looked for that no job refers to. Several times within the hour that is promised.
+const SWEEP_EVERY: Duration = Duration::from_mins(10);
+/// How often it is looked for what a crash of somebody else left.
+const HEAL_EVERY: Duration = Duration::from_mins(1);
+/// How long what was begun may take when the store is closed: an answer of Redis, or the time in which there is none.
+const CLOSE_LIMIT: Duration = Duration::from_secs(3);
+
+/// Jobs in Redis.
+pub struct RedisStore {
+    shared: Arc<Shared>,
+    client: Client,
+    identity: Identity,
+    closing: CancellationToken,
+    rounds: Mutex<Rounds>,
+}
+
+/// When things were done last that are not done at every upkeep.
+#[derive(Debug, Default)]
+struct Rounds {
+    beat: Option<Timestamp>,
+    sweep: Option<Timestamp>,
+    heal: Option<Timestamp>,
+    /// Who else works on the queue.
+    company: Company,
+    /// The connection on which the queues were made known.
+    registered: u64,
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore").field("commands", &self.shared.commands).finish_non_exhaustive()
+    }
+}
+
+impl RedisStore {
+    /// Begins to connect. Needs a runtime, on which it has tasks until it is closed or dropped.
+    ///
+    /// # Errors
+    /// Where the address or what it needs can never work.
+    pub fn open(options: RedisOptions, clock: Clock) -> Result<Self, OpenError> {
+        Self::open_by(options, clock, ScriptClock::Redis)
+    }
+
+    fn open_by(options: RedisOptions, clock: Clock, script_clock: ScriptClock) -> Result<Self, OpenError> {
+        let client = address::client(&options.server)?;
+        let (tasks, closing) = (Tasks::default(), CancellationToken::new());
+        let instance = Uuid::new_v4().simple().to_string();
+        let identity = Identity::new(&options.instance, &instance, options.concurrency, clock.wall());
+        let shared = Arc::new(Shared {
+            commands: Commands::keep_connected(client.clone(), &tasks, closing.clone(), clock),
+            scripts: Scripts::new(script_clock),
+            clock,
+            signals: Signals::default(),
+            tasks,
+            secret_headers: options.secret_headers,
+            max_lease_losses: options.max_lease_losses,
+            retention: options.retention,
+            upstreams: options.upstreams,
+            name: options.instance,
+            instance,
+            queues: Queues::new(options.queue.as_str()),
+            waits: Waits::default(),
+            held: Mutex::default(),
+            unanswered: Mutex::default(),
+            seen: Mutex::default(),
+            blobs: Mutex::default(),
+        });
+        shared.tasks.spawn(events::listen(Arc::clone(&shared), client.clone(), closing.clone()));
+        Ok(Self { shared, client, identity, closing, rounds: Mutex::default() })
+    }
+
+    /// What is odd about the server, for the operator; nothing where it does not answer.
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub async fn oddities(&self) -> Result<Vec<String>, StoreError> {
+        orders::oddities(&self.shared).await
+    }
+
+    /// Has the queues known, after every new connection and whenever they were forgotten.
+    async fn register(&self) -> Result<(), StoreError> {
+        let generation = self.shared.commands.generation();
+        let known_before = std::mem::replace(&mut lock(&self.rounds).registered, generation) == generation;
+        if submit::register(&self.shared, &self.shared.queues.all()).await? && known_before {
+            tracing::warn!("Redis has forgotten the queues: it was flushed, or lost what it had");
+            self.shared.signals.all_changed();
+        }
+        Ok(())
+    }
+
+    /// Whether something is due that was done last at the time that `of` gives; if so, it is done now.
+    fn is_time(&self, every: Duration, of: impl FnOnce(&mut Rounds) -> &mut Option<Timestamp>) -> bool {
+        let now = self.shared.clock.steady();
+        let mut rounds = lock(&self.rounds);
+        let last = of(&mut rounds);
+        let due = last.is_none_or(|last| now.since(last) >= every);
+        if due {
+            *last = Some(now);
+        }
+        due
+    }
+}
+
+impl Drop for RedisStore {
+    fn drop(&mut self) {
+        self.closing.cancel();
+    }
+}
+
+#[async_trait]
+impl JobStore for RedisStore {
+    async fn deployment(&self) -> Result<Deployment, StoreError> {
+        orders::deployment(&self.shared).await
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        let probe = self.shared.commands.run("SET", redis::cmd("SET").arg(keys::PROBE).arg("").arg("EX").arg(60)).await;
+        probe.map(drop)
+    }
+
+    async fn submit(&self, job: NewJob) -> Result<Submitted, StoreError> {
+        let known = self.shared.queues.all().iter().any(|queue| queue.name == job.queue.as_str());
+        if !known || lock(&self.rounds).registered != self.shared.commands.generation() {
+            self.shared.queues.named(job.queue.as_str());
+            self.register().await?;
+        }
+        submit::submit(&self.shared, job).await
+    }
+
+    async fn lease(&self, queue: &QueueName, max: usize) -> Result<Vec<LeasedJob>, StoreError> {
+        lease::lease(&self.shared, queue.as_str(), max).await
+    }
+
+    async fn renew(&self, leases: &[Lease]) -> Result<Vec<Lease>, StoreError> {
+        lease::renew(&self.shared, leases).await
+    }
+
+    async fn settle(&self, lease: &Lease, verdict: Verdict) -> Result<(), StoreError> {
+        settle::settle(&self.shared, lease, verdict).await
+    }
+
+    async fn get(&self, id: JobId) -> Result<Option<Job>, StoreError> {
+        read::job(&self.shared, id).await
+    }
+
+    async fn response(&self, id: JobId) -> Result<Content, StoreError> {
+        read::response(&self.shared, id).await
+    }
+
+    async fn cancel(&self, id: JobId) -> Result<bool, StoreError> {
+        orders::cancel(&self.shared, id).await
+    }
+
+    async fn retry_failed(&self, id: JobId) -> Result<Requeued, StoreError> {
+        orders::retry_failed(&self.shared, id).await
+    }
+
+    async fn watch(&self, id: JobId) -> Result<JobWatch, StoreError> {
+        let watch = self.shared.signals.watch(id);
+        orders::watch(&self.shared, id).await?;
+        Ok(watch)
+    }
+
+    async fn due(&self, queue: &QueueName) {
+        wait::due(&self.shared, &self.client, &self.closing, queue.as_str()).await;
+    }
+
+    async fn upkeep(&self) -> Result<Upkept, StoreError> {
+        self.register().await?;
+        if self.is_time(BEAT_EVERY, |rounds| &mut rounds.beat) {
+            let company = self.identity.beat(&self.shared).await?;
+            lock(&self.rounds).company = company;
+        }
+        if lock(&self.rounds).company == Company::Foreign {
+            events::look_at_watched(&self.shared).await?;
+        }
+        let upkept = upkeep::upkeep(&self.shared).await?;
+        if self.is_time(SWEEP_EVERY, |rounds| &mut rounds.sweep) {
+            upkeep::sweep(&self.shared).await?;
+        }
+        if self.is_time(HEAL_EVERY, |rounds| &mut rounds.heal) {
+            upkeep::heal(&self.shared).await?;
+        }
+        Ok(upkept)
+    }
+
+    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, StoreError> {
+        read::stats(&self.shared, queue).await
+    }
+
+    async fn list(
+        &self,
+        queue: &QueueName,
+        state: State,
+        cursor: Option<u64>,
+        max: usize,
+    ) -> Result<JobPage, StoreError> {
+        read::page(&self.shared, queue, state, cursor, max).await
+    }
+
+    async fn new_blob(&self) -> Result<Box<dyn BlobWriter>, StoreError> {
+        if self.closing.is_cancelled() {
+            return Err(StoreError::Closed);
+        }
+        Ok(Box::new(HashWriter::begin(Arc::clone(&self.shared))))
+    }
+
+    async fn open_blob(&self, blob: &BlobRef) -> Result<BlobStream, StoreError> {
+        blobs::stream(&self.shared, *blob).await
+    }
+
+    async fn close(&self) {
+        if self.closing.is_cancelled() {
+            return;
+        }
+        let ended = tokio::time::timeout(CLOSE_LIMIT, self.identity.end(&self.shared)).await;
+        if let Ok(Err(error)) = ended {
+            tracing::debug!(error = chain(&error), "tell asynq's tools that this server ends");
+        }
+        self.closing.cancel();
+        if tokio::time::timeout(CLOSE_LIMIT, self.shared.tasks.all_ended()).await.is_err() {
+            tracing::warn!("some of what was asked of Redis has not been answered when the store was closed");
+        }
+    }
+}

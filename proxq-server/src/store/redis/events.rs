@@ -1,0 +1,131 @@
+//! Hears what other instances tell: that a watched job changed, that an attempt is to end.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use redis::aio::PubSub;
+use redis::{Client, Msg, Pipeline, RedisError};
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{Arguments, CONNECT_TIMEOUT, LONGEST_PAUSE, reconnect_pauses};
+use super::fields::{outcome_number, reach_number};
+use super::keys::{CANCEL_CHANNEL, changed_channel};
+use super::shared::Shared;
+use crate::failure::chain;
+use crate::job::{JobId, Outcome, Reach};
+use crate::store::signals::lock;
+use crate::store::{Lease, StoreError};
+
+/// Listens until the end of the store.
+///
+/// What was told while nobody listened is not told again: after every connection each watcher is woken to look for itself,
+/// and an attempt whose lease is gone ends with the next renewal.
+pub(super) async fn listen(shared: Arc<Shared>, client: Client, closing: CancellationToken) {
+    let mut pauses = reconnect_pauses();
+    loop {
+        let listened = tokio::select! {
+            subscribed = subscribe(&shared, &client) => match subscribed {
+                Ok(subscribed) => {
+                    pauses = reconnect_pauses();
+                    shared.signals.all_changed();
+                    tokio::select! {
+                        () = hear(&shared, subscribed) => Ok(()),
+                        () = closing.cancelled() => return,
+                    }
+                }
+                Err(error) => Err(error),
+            },
+            () = closing.cancelled() => return,
+        };
+        if let Err(error) = listened {
+            tracing::debug!(error = chain(&error), "listen for changes of watched jobs");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)) => {}
+            () = closing.cancelled() => return,
+        }
+    }
+}
+
+async fn subscribe(shared: &Shared, client: &Client) -> Result<PubSub, RedisError> {
+    let connected = tokio::time::timeout(CONNECT_TIMEOUT, async {
+        let mut connection = client.get_async_pubsub().await?;
+        connection.subscribe(&[changed_channel(&shared.instance).as_str(), CANCEL_CHANNEL]).await?;
+        Ok(connection)
+    });
+    connected.await.unwrap_or_else(|_elapsed| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
+}
+
+/// Until the connection breaks.
+async fn hear(shared: &Arc<Shared>, connection: PubSub) {
+    let mut messages = connection.into_on_message();
+    while let Some(message) = messages.next().await {
+        let Some(id) = job_id(&message) else { continue };
+        if message.get_channel_name() == CANCEL_CHANNEL {
+            end_attempt(shared, id);
+        } else {
+            shared.changed(id);
+        }
+    }
+}
+
+/// Looks at the watched jobs of this instance's queue in one round trip, and wakes whoever watches one whose state is not
+/// what it was. For changes that servers make which are none of proxq's, and tell nobody.
+pub(super) async fn look_at_watched(shared: &Shared) -> Result<(), StoreError> {
+    let (watched, keys) = (shared.signals.watched(), shared.queues.home().keys);
+    let mut commands = Pipeline::with_capacity(watched.len());
+    for id in &watched {
+        commands.cmd("HGET").arg(keys.task(*id)).arg("state");
+    }
+    let mut states = HashMap::with_capacity(watched.len());
+    if !watched.is_empty() {
+        for (id, state) in watched.into_iter().zip(shared.commands.run_all("HGET", &commands).await?) {
+            states.insert(id, state.bytes()?);
+        }
+    }
+    let mut seen = lock(&shared.seen);
+    for (id, state) in &states {
+        if seen.get(id).is_some_and(|before| before != state) {
+            shared.changed(*id);
+        }
+    }
+    *seen = states;
+    Ok(())
+}
+
+fn job_id(message: &Msg) -> Option<JobId> {
+    std::str::from_utf8(message.get_payload_bytes()).ok()?.parse().ok()
+}
+
+/// Ends the attempt at a job that runs here: the job was removed, or one of asynq's tools asks for its end.
+fn end_attempt(shared: &Arc<Shared>, id: JobId) {
+    let held = lock(&shared.held).get(&id).cloned();
+    let Some(held) = held else { return };
+    let shared = Arc::clone(shared);
+    let tasks = shared.tasks.clone();
+    tasks.spawn(async move {
+        let lease = Lease { id, token: held.token };
+        match give_up(&shared, &lease).await {
+            Ok(()) => shared.revoke(id),
+            // Should the job be gone, the next renewal says so.
+            Err(error) => tracing::warn!(job.id = %id, error = chain(&error), "end an attempt from outside"),
+        }
+    });
+}
+
+/// Archives the job, unless it is gone already.
+async fn give_up(shared: &Shared, lease: &Lease) -> Result<(), StoreError> {
+    let Some(held) = shared.held(lease) else { return Ok(()) };
+    let arguments = Arguments::new()
+        .with(lease.id.to_string())
+        .number(lease.token)
+        .with("0")
+        .with("attempt cancelled by an operator: it is unknown whether the request reached the upstream")
+        .number(reach_number(Reach::Unknown))
+        .number(outcome_number(Outcome::Indeterminate))
+        .number(held.retention.as_millis());
+    shared.commands.script(&shared.scripts.archive, &held.queue.keys, arguments).await?.number()?;
+    shared.changed(lease.id);
+    Ok(())
+}

@@ -1,0 +1,251 @@
+//! Hands jobs out, and prolongs the right to work on them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::answer::Answer;
+use super::connection::Arguments;
+use super::envelope::{REQUEST, body_in};
+use super::fields::{JOB_FIELDS, JobFields, LEASE_FIELDS, outcome_number, reach_number};
+use super::foreign::{self, Unusable};
+use super::message::TaskMessage;
+use super::settle;
+use super::shared::{Held, Queue, Shared};
+use crate::failure::chain;
+use crate::job::{Body, JobId, JobRequest, Outcome, Progress, Reach, Verdict};
+use crate::store::record::{self, Record, Secrets};
+use crate::store::signals::{Effect, lock};
+use crate::store::{BATCH_LIMIT, Lease, LeasedJob, StoreError};
+
+/// Orders up to `max` jobs of a queue. A caller that goes away while it waits loses none: they are given back.
+pub(super) async fn lease(shared: &Arc<Shared>, queue: &str, max: usize) -> Result<Vec<LeasedJob>, StoreError> {
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    let queue = shared.queues.named(queue);
+    let this = Arc::clone(shared);
+    shared.tasks.spawn(async move {
+        let handed_out = order(&this, &queue, max.min(BATCH_LIMIT)).await;
+        let _nobody_waits = answer.send(handed_out); // gives back what is in it
+    });
+    answered.await.unwrap_or(Err(StoreError::Closed)).map(HandedOut::accept)
+}
+
+async fn order(shared: &Arc<Shared>, queue: &Queue, max: usize) -> Result<HandedOut, StoreError> {
+    let unanswered = lock(&shared.unanswered).remove(&queue.name);
+    let order = unanswered.unwrap_or_else(|| Uuid::new_v4().simple().to_string());
+    let mut arguments = Arguments::new()
+        .number(max)
+        .with(shared.instance.clone())
+        .with(shared.name.clone())
+        .with(order.clone())
+        .number(record::VERSION);
+    for field in JOB_FIELDS.iter().chain(&LEASE_FIELDS) {
+        arguments = arguments.with(*field);
+    }
+    let answer = match shared.commands.script(&shared.scripts.lease, &queue.keys, arguments).await {
+        Err(error @ StoreError::Unavailable { may_be_done: true, .. }) => {
+            lock(&shared.unanswered).insert(queue.name.clone(), order);
+            return Err(error);
+        }
+        answer => answer?,
+    };
+    let [paused, now, due, more, jobs] = answer.array()?;
+    let (paused, now, more) = (paused.number()? == 1, now.number()?, more.number()? == 1);
+    shared.note_next_due(&queue.name, due.number()?, now);
+    let signal = shared.signals.queue(&queue.name);
+    shared.waits.of(&queue.name).set_paused(paused);
+    let mut handed_out = HandedOut { jobs: Vec::new(), shared: Arc::clone(shared) };
+    for job in jobs.list()? {
+        hand_out(&mut handed_out, queue, job).await?;
+    }
+    if more && !paused {
+        shared.signals.apply(Effect::Ready(signal));
+    }
+    // Of an order that was repeated, with fewer workers free than at first.
+    while handed_out.jobs.len() > max {
+        let surplus = handed_out.jobs.pop();
+        drop(HandedOut { jobs: surplus.into_iter().collect(), shared: Arc::clone(shared) });
+    }
+    Ok(handed_out)
+}
+
+async fn hand_out(handed_out: &mut HandedOut, queue: &Queue, job: Answer) -> Result<(), StoreError> {
+    let shared = Arc::clone(&handed_out.shared);
+    let [id, token, fields] = job.array()?;
+    let (id, token, mut values) = (id.text()?, token.text()?, fields.fields()?.into_iter());
+    let fields = JobFields::read(&mut values);
+    let (message, secrets) = (values.next().flatten(), values.next().flatten());
+    match usable(&shared, &id, &token, queue, &fields, message, secrets) {
+        Ok(job) => {
+            handed_out.jobs.push(job);
+            Ok(())
+        }
+        Err(unusable) => set_aside(&shared, queue, &id, &token, &fields.progress, &unusable).await,
+    }
+}
+
+/// Why a job that was handed out cannot be worked on.
+#[derive(Debug, thiserror::Error)]
+enum NotUsable {
+    #[error(transparent)]
+    Foreign(#[from] Unusable),
+    #[error(transparent)]
+    Damaged(#[from] StoreError),
+}
+
+fn usable(
+    shared: &Shared,
+    id: &str,
+    token: &str,
+    queue: &Queue,
+    fields: &JobFields,
+    message: Option<Bytes>,
+    secrets: Option<Bytes>,
+) -> Result<LeasedJob, NotUsable> {
+    let not_a_request = || Unusable::NoRequest { id: id.to_owned() };
+    let message = TaskMessage::decode(message.unwrap_or_default()).map_err(|_| not_a_request())?;
+    let Ok(job_id) = id.parse::<JobId>() else {
+        return Err(Unusable::NoHandler { kind: message.kind }.into());
+    };
+    let (request, body, has_secrets) = if let Some(facts) = fields.facts(job_id)? {
+        let mut request = facts.request;
+        let has_secrets = secrets.is_some();
+        if let Some(secrets) = secrets {
+            Secrets::decode(job_id, secrets)?.put_back(&mut request);
+        }
+        let corrupt = || StoreError::CorruptJob { id: job_id, what: "body" };
+        let beside = if facts.body.blob().is_some() {
+            Vec::new()
+        } else if message.kind == REQUEST {
+            body_in(&message.payload).ok_or_else(corrupt)?
+        } else {
+            message.payload.to_vec()
+        };
+        (request, facts.body.body(beside).ok_or_else(corrupt)?, has_secrets)
+    } else {
+        let (request, body) = foreign::request(&message, shared.clock.wall(), shared)?;
+        let has_secrets = shared.secret_headers.names().iter().any(|name| request.headers.contains_key(name));
+        (request, body, has_secrets)
+    };
+    let token = token.parse().map_err(|_| not_a_request())?;
+    Ok(held(shared, queue, Lease { id: job_id, token }, message, has_secrets, request, body, fields.progress.clone()))
+}
+
+#[expect(clippy::too_many_arguments, reason = "what a job is made of, once")]
+fn held(
+    shared: &Shared,
+    queue: &Queue,
+    lease: Lease,
+    message: TaskMessage,
+    has_secrets: bool,
+    request: JobRequest,
+    body: Body,
+    progress: Progress,
+) -> LeasedJob {
+    let revoked = CancellationToken::new();
+    let held = Held {
+        token: lease.token,
+        queue: queue.clone(),
+        message,
+        has_secrets,
+        retention: request.retention,
+        since: shared.clock.wall(),
+        timeout: request.timeout,
+        revoked: revoked.clone(),
+    };
+    lock(&shared.held).insert(lease.id, held);
+    shared.changed(lease.id);
+    LeasedJob { lease, request, body, progress, revoked }
+}
+
+/// Gives up a job that nobody can work on, so that it does not stand in the way of others. What is damaged stays as it is.
+async fn set_aside(
+    shared: &Shared,
+    queue: &Queue,
+    id: &str,
+    token: &str,
+    progress: &Progress,
+    why: &NotUsable,
+) -> Result<(), StoreError> {
+    match why {
+        NotUsable::Damaged(error) => tracing::error!(job.id = id, error = chain(error), "job is damaged and given up"),
+        NotUsable::Foreign(error) => tracing::warn!(job.id = id, error = chain(error), "task is not ours and given up"),
+    }
+    let outcome = match progress.reach {
+        None | Some(Reach::NotSent) => Outcome::NotSent,
+        Some(Reach::Unknown | Reach::Responded) => Outcome::Indeterminate,
+    };
+    let arguments = Arguments::new()
+        .with(id)
+        .with(token)
+        .with("0")
+        .with(why.to_string())
+        .number(reach_number(Reach::NotSent))
+        .number(outcome_number(outcome))
+        .number(shared.retention.as_millis());
+    shared.commands.script(&shared.scripts.archive, &queue.keys, arguments).await?.number()?;
+    if let Ok(id) = id.parse() {
+        shared.changed(id);
+    }
+    Ok(())
+}
+
+/// Leased jobs on their way to a worker. If it is gone when they arrive, they are given back.
+#[derive(Debug)]
+struct HandedOut {
+    jobs: Vec<LeasedJob>,
+    shared: Arc<Shared>,
+}
+
+impl HandedOut {
+    /// The worker has them.
+    fn accept(mut self) -> Vec<LeasedJob> {
+        std::mem::take(&mut self.jobs)
+    }
+}
+
+impl Drop for HandedOut {
+    fn drop(&mut self) {
+        if self.jobs.is_empty() {
+            return;
+        }
+        let leases: Vec<Lease> = self.jobs.iter().map(|job| job.lease).collect();
+        let shared = Arc::clone(&self.shared);
+        self.shared.tasks.spawn(async move {
+            for lease in leases {
+                if let Err(error) = settle::settle(&shared, &lease, Verdict::Release).await {
+                    tracing::warn!(job.id = %lease.id, error = chain(&error), "give a job back that nobody took");
+                }
+            }
+        });
+    }
+}
+
+/// Prolongs leases. Gives those that are gone.
+pub(super) async fn renew(shared: &Shared, leases: &[Lease]) -> Result<Vec<Lease>, StoreError> {
+    let mut gone = Vec::new();
+    for queue in shared.queues.all() {
+        // A lease that this process does not hold is of its own queue, if of any.
+        let home = shared.queues.home();
+        let of_queue: Vec<&Lease> = leases
+            .iter()
+            .filter(|lease| shared.held(lease).map_or_else(|| home.clone(), |held| held.queue) == queue)
+            .collect();
+        for batch in of_queue.chunks(BATCH_LIMIT) {
+            let arguments = batch
+                .iter()
+                .fold(Arguments::new(), |arguments, lease| arguments.with(lease.id.to_string()).number(lease.token));
+            for position in shared.commands.script(&shared.scripts.renew, &queue.keys, arguments).await?.list()? {
+                let position = usize::try_from(position.number()?).ok();
+                gone.extend(position.and_then(|position| batch.get(position)).map(|lease| **lease));
+            }
+        }
+    }
+    for lease in &gone {
+        shared.let_go(lease);
+    }
+    Ok(gone)
+}

@@ -1,0 +1,32 @@
+-- Removes a job in any state, with its bodies, and tells the server that runs it: any → (none).
+--
+-- ARGV: id · highest version of a record
+-- Returns 1, 0 if there is no such job, or minus its version if that is a later one
+local id, version = ARGV[1], tonumber(ARGV[2])
+local job = read(id, 'msg', 'state', 'x_facts', 'x_blob', 'x_result', 'x_watch', 'unique_key', 'group')
+if not job.msg then
+  return 0
+end
+local written_by = job.x_facts and string.byte(job.x_facts, 1) or 0
+if written_by > version then
+  return -written_by
+end
+if job.state == 'pending' then
+  redis.call('LREM', A .. 'pending', 0, id)
+elseif job.state == 'active' then
+  leave_active(id)
+elseif job.state == 'aggregating' then
+  redis.call('ZREM', A .. 'g:' .. (job.group or ''), id)
+else
+  redis.call('ZREM', A .. job.state, id)
+  redis.call('ZREM', P .. 'failed', id)
+end
+if job.unique_key and redis.call('GET', job.unique_key) == id then
+  redis.call('DEL', job.unique_key)
+end
+changed(job, id)
+remove(job, id)
+if job.state == 'active' then
+  redis.call('PUBLISH', 'asynq:cancel', id)
+end
+return 1

@@ -1,0 +1,148 @@
+-- What the scripts share, between the clock and their own text.
+--
+-- KEYS[1] and KEYS[2] are the beginnings of all keys of one queue Q: asynq's, `asynq:{Q}:`, and ours, `proxq:{Q}:`. They
+-- have the same hash tag, so they name the slot in which everything lies that a script touches. No other slot is touched.
+--
+-- The first write of a script is one that Redis refuses when it is full, read-only or unable to save. A script that is
+-- refused has therefore changed nothing.
+local A, P = KEYS[1], KEYS[2]
+local seconds = math.floor(now / 1000)
+local LEASE_MS, GRACE_MS, ASYNQ_GRACE_MS = 30000, 5000, 30000
+local HISTORY = 20
+local NINETY_DAYS = 7776000
+
+local function task(id)
+  return A .. 't:' .. id
+end
+
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+-- Some fields of a job's hash by their names; nil for what is not there.
+local function read(id, ...)
+  local job, values = {}, redis.call('HMGET', task(id), ...)
+  for i, name in ipairs({ ... }) do
+    job[name] = values[i] or nil
+  end
+  return job
+end
+
+-- Whether a job is under the lease with this token; '' for one that asynq gave.
+local function held(job, token)
+  return job.state == 'active' and (job.x_token or '') == token
+end
+
+-- Whether nobody has renewed a job's lease in time. A lease of asynq's own is left to asynq for longer.
+local function lost(job, id)
+  local expiry = redis.call('ZSCORE', A .. 'lease', id)
+  local grace = job.x_token and GRACE_MS or ASYNQ_GRACE_MS
+  return expiry and tonumber(expiry) * 1000 + grace < now
+end
+
+local function leave_active(id)
+  redis.call('LREM', A .. 'active', 0, id)
+  redis.call('ZREM', A .. 'lease', id)
+end
+
+-- The fields of a job after the end of its current attempt. `job` needs x_attempts, x_attempt, x_by, x_reach, x_log.
+local function attempt_ended(job, reach, status)
+  local entry = table.concat({ job.x_attempts or '1', job.x_attempt or whole(now), whole(now), reach, status, job.x_by or '-' }, ' ')
+  local log, entries = (job.x_log or '') .. entry .. '\n', 0
+  for _ in string.gmatch(log, '\n') do
+    entries = entries + 1
+  end
+  if entries > HISTORY then
+    log = string.sub(log, string.find(log, '\n', 1, true) + 1)
+  end
+  return log, math.max(tonumber(job.x_reach or 0), tonumber(reach))
+end
+
+-- Tells whoever watches a job that it changed, once. `job` needs x_watch.
+local function changed(job, id)
+  if job.x_watch then
+    redis.call('HDEL', task(id), 'x_watch')
+    for instance in string.gmatch(job.x_watch, '%S+') do
+      redis.call('PUBLISH', 'proxq:changed:' .. instance, id)
+    end
+  end
+end
+
+-- Protobuf fields of asynq's message, to be appended to it: of a field that is there twice, the last one counts.
+local function varint(number)
+  local bytes = {}
+  while number >= 128 do
+    bytes[#bytes + 1] = string.char(number % 128 + 128)
+    number = math.floor(number / 128)
+  end
+  bytes[#bytes + 1] = string.char(number)
+  return table.concat(bytes)
+end
+
+local function number_field(tag, number)
+  return string.char(tag * 8) .. varint(number)
+end
+
+local function text_field(tag, text)
+  return string.char(tag * 8 + 2) .. varint(#text) .. text
+end
+
+-- What asynq knows of a failure: error_msg and last_failed_at.
+local function failure_fields(error)
+  return text_field(7, error) .. number_field(11, seconds)
+end
+
+-- The present day in UTC, as asynq's counters name it. Civil calendar from days, as Howard Hinnant wrote it down.
+local function day()
+  local z = math.floor(seconds / 86400) + 719468
+  local era = math.floor(z / 146097)
+  local doe = z - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local month = mp < 10 and mp + 3 or mp - 9
+  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
+  return string.format('%04d-%02d-%02d', year, month, doy - math.floor((153 * mp + 2) / 5) + 1)
+end
+
+-- Raises asynq's counters of this name, of the day and of all time.
+local function count(name)
+  local of_day = A .. name .. ':' .. day()
+  if redis.call('INCR', of_day) == 1 then
+    redis.call('EXPIRE', of_day, NINETY_DAYS)
+  end
+  local total = redis.pcall('INCR', A .. name)
+  if type(total) == 'table' and total.err then
+    redis.call('SET', A .. name, 1) -- as asynq does at the highest number there is
+  end
+end
+
+-- Makes a blob its job's: it does not expire any more, and no sweep takes it.
+local function adopt(blob)
+  if blob ~= '' then
+    redis.call('ZREM', P .. 'blobs', blob)
+    redis.call('PERSIST', P .. 'blob:' .. blob)
+  end
+end
+
+-- Removes a job's hash with its bodies. `job` needs x_blob, x_result.
+local function remove(job, id)
+  redis.call('DEL', task(id))
+  for _, blob in ipairs({ job.x_blob or '', job.x_result or '' }) do
+    if blob ~= '' then
+      redis.call('UNLINK', P .. 'blob:' .. blob)
+    end
+  end
+end
+
+-- When the first delayed or resting job is due, in milliseconds; -1 if none is.
+local function next_due()
+  local first = -1
+  for _, zset in ipairs({ 'scheduled', 'retry' }) do
+    local lowest = redis.call('ZRANGE', A .. zset, 0, 0, 'WITHSCORES')[2]
+    if lowest and (first < 0 or tonumber(lowest) * 1000 < first) then
+      first = tonumber(lowest) * 1000
+    end
+  end
+  return first
+end

@@ -1,0 +1,33 @@
+-- Ends a job with its response: active → completed. Its secret headers are forgotten.
+--
+-- ARGV: id · token · asynq's message without the secrets ('' if there are none to forget) · head of the response ·
+-- status · result as JSON ('' where it is a blob) · the response's blob ('' for none) · retention in ms
+-- Returns 1, or 0 if the lease is gone
+local id, token, message, head, status, result, blob, retention =
+  ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
+local job = read(id, 'state', 'x_token', 'x_attempts', 'x_attempt', 'x_by', 'x_reach', 'x_log', 'x_watch', 'unique_key')
+if not held(job, token) then
+  return 0
+end
+if message == '' then
+  message = redis.call('HGET', task(id), 'msg')
+end
+local log, reach = attempt_ended(job, 3, status)
+redis.call('HSET', task(id), 'msg', message .. number_field(13, seconds), 'state', 'completed', 'x_head', head,
+  'x_outcome', 1, 'x_ended', whole(now), 'x_log', log, 'x_reach', reach)
+if result == '' then
+  redis.call('HDEL', task(id), 'result')
+  redis.call('HSET', task(id), 'x_result', blob)
+else
+  redis.call('HSET', task(id), 'result', result)
+end
+redis.call('HDEL', task(id), 'x_token', 'x_attempt', 'x_since', 'x_error', 'x_secrets')
+redis.call('ZADD', A .. 'completed', math.ceil((now + retention) / 1000), id)
+leave_active(id)
+adopt(blob)
+if job.unique_key and redis.call('GET', job.unique_key) == id then
+  redis.call('DEL', job.unique_key)
+end
+count('processed')
+changed(job, id)
+return 1

@@ -1,0 +1,28 @@
+-- Drops up to 100 ended jobs that are past their retention: completed, archived → (none). What a later version wrote is
+-- left alone, and looked at again an hour later.
+--
+-- ARGV: highest version of a record
+-- Returns how many
+local version, expired = tonumber(ARGV[1]), 0
+local HOUR_MS = 3600000
+for _, place in ipairs({
+  { key = A .. 'completed', state = 'completed', until_now = seconds, later = math.ceil((now + HOUR_MS) / 1000) },
+  { key = P .. 'failed', state = 'archived', until_now = now, later = now + HOUR_MS },
+}) do
+  local due = redis.call('ZRANGEBYSCORE', place.key, '-inf', whole(place.until_now), 'LIMIT', 0, 100 - expired)
+  for _, id in ipairs(due) do
+    local job = read(id, 'state', 'x_facts', 'x_blob', 'x_result', 'x_watch')
+    if job.x_facts and string.byte(job.x_facts, 1) > version then
+      redis.call('ZADD', place.key, whole(place.later), id)
+    else
+      redis.call('ZREM', place.key, id)
+      if job.state == place.state then
+        redis.call('ZREM', A .. 'archived', id)
+        changed(job, id)
+        remove(job, id)
+        expired = expired + 1
+      end
+    end
+  end
+end
+return expired

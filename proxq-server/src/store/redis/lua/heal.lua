@@ -1,0 +1,26 @@
+-- Puts right what a crash between two commands of somebody else left: of the 100 oldest active jobs, those without a lease
+-- get an expired one, to be found lost; ids without a job are dropped. Jobs that were put aside for a later version come
+-- back if that is the caller's.
+--
+-- ARGV: highest version of a record
+-- Returns how many ids were put right
+local version, healed = tonumber(ARGV[1]), 0
+for _, id in ipairs(redis.call('LRANGE', A .. 'active', -100, -1)) do
+  if not redis.call('HGET', task(id), 'msg') then
+    leave_active(id)
+    healed = healed + 1
+  elseif redis.call('ZADD', A .. 'lease', 'NX', 0, id) == 1 then
+    healed = healed + 1
+  end
+end
+for _, id in ipairs(redis.call('LRANGE', P .. 'newer', -100, -1)) do
+  local facts = redis.call('HGET', task(id), 'x_facts')
+  if not facts then
+    redis.call('LREM', P .. 'newer', 1, id)
+  elseif string.byte(facts, 1) <= version then
+    redis.call('RPUSH', A .. 'pending', id)
+    redis.call('LREM', P .. 'newer', 1, id)
+    healed = healed + 1
+  end
+end
+return healed

@@ -1,0 +1,88 @@
+-- Hands out jobs: pending → active, and of scheduled and retry what is due. Those that have been due longest go first.
+--
+-- Repeated with the same order, it hands out the same jobs again: an answer may get lost. An id without a job is dropped;
+-- a job that a later version wrote is put aside, for that version to find.
+--
+-- ARGV: at most how many · instance · its name · order · highest version of a record · names of the fields to give…
+-- Returns {1 if the queue is paused, now, when the next job is due or -1, 1 if there is more, {{id, token, {fields}}…}}
+local max, instance, name, order, version = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local LOOK = 100 -- ids that are looked at beyond what is asked for
+local last_order = P .. 'order:' .. instance
+local expiry = math.ceil((now + LEASE_MS) / 1000)
+local jobs = {}
+
+local function hand_out(id, token)
+  jobs[#jobs + 1] = { id, token, redis.call('HMGET', task(id), unpack(ARGV, 6)) }
+end
+
+local function answer(paused)
+  local more = redis.call('LLEN', A .. 'pending') > 0
+  return { paused and 1 or 0, now, next_due(), more and 1 or 0, jobs }
+end
+
+local last = redis.call('GET', last_order)
+if last and string.sub(last, 1, #order + 1) == order .. '\n' then
+  for id, token in string.gmatch(string.sub(last, #order + 2), '([^\n]+)\n([^\n]+)\n') do
+    if held(read(id, 'state', 'x_token'), token) then
+      redis.call('ZADD', A .. 'lease', expiry, id)
+      hand_out(id, token)
+    end
+  end
+  return answer(false)
+end
+if redis.call('EXISTS', A .. 'paused') == 1 then
+  return answer(true)
+end
+
+local due = {}
+for _, zset in ipairs({ 'scheduled', 'retry' }) do
+  local found = redis.call('ZRANGEBYSCORE', A .. zset, '-inf', seconds, 'WITHSCORES', 'LIMIT', 0, max)
+  for i = 1, #found, 2 do
+    due[#due + 1] = { id = found[i], stamp = found[i + 1] .. '000000000', zset = zset }
+  end
+end
+table.sort(due, function(a, b) return a.stamp < b.stamp end)
+if max == 0 or (#due == 0 and redis.call('LLEN', A .. 'pending') == 0) then
+  return answer(false)
+end
+
+redis.call('SET', last_order, '', 'EX', 120)
+local token = math.max(tonumber(redis.call('GET', P .. 'token') or 0), now * 1000)
+local handed, next, looked = { order }, 1, 0
+while #jobs < max and looked < max + LOOK do
+  looked = looked + 1
+  local id, from = redis.call('LINDEX', A .. 'pending', -1), due[next]
+  if from and (not id or (redis.call('HGET', task(id), 'pending_since') or '') >= from.stamp) then
+    id, next = from.id, next + 1
+  else
+    from = nil
+  end
+  if not id then
+    break
+  end
+  local job = read(id, 'msg', 'x_facts', 'x_attempts', 'x_started', 'x_watch', 'pending_since')
+  if from then
+    redis.call('ZREM', A .. from.zset, id)
+  else
+    redis.call('RPOP', A .. 'pending')
+  end
+  if not job.msg then
+    redis.call('DEL', task(id))
+  elseif job.x_facts and string.byte(job.x_facts, 1) > version then
+    redis.call('LPUSH', P .. 'newer', id)
+  else
+    token = token + 1
+    redis.call('HSET', task(id), 'state', 'active', 'x_token', whole(token), 'x_attempts', (job.x_attempts or 0) + 1,
+      'x_started', job.x_started or whole(now), 'x_attempt', whole(now), 'x_by', name,
+      'x_since', from and from.stamp or job.pending_since or '')
+    redis.call('HDEL', task(id), 'pending_since', 'x_due')
+    redis.call('LPUSH', A .. 'active', id)
+    redis.call('ZADD', A .. 'lease', expiry, id)
+    changed(job, id)
+    hand_out(id, whole(token))
+    handed[#handed + 1] = id .. '\n' .. whole(token)
+  end
+end
+redis.call('SET', P .. 'token', whole(token))
+redis.call('SET', last_order, table.concat(handed, '\n') .. '\n', 'EX', 120)
+return answer(false)

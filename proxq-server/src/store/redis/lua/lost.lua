@@ -1,0 +1,18 @@
+-- Names up to 100 jobs whose leases were lost, for the caller to judge. What is in the set of leases and is no active
+-- job is taken out of it.
+--
+-- ARGV: names of the fields to give…
+-- Returns {{id, token or '', {fields}, asynq's message where there are no facts}…}
+local jobs = {}
+local expired = '(' .. whole(math.ceil((now - GRACE_MS) / 1000))
+local found = redis.call('ZRANGEBYSCORE', A .. 'lease', '-inf', expired, 'LIMIT', 0, 100)
+for _, id in ipairs(found) do
+  local job = read(id, 'state', 'x_token', 'x_facts')
+  if job.state ~= 'active' then
+    leave_active(id)
+  elseif lost(job, id) then
+    local message = not job.x_facts and redis.call('HGET', task(id), 'msg')
+    jobs[#jobs + 1] = { id, job.x_token or '', redis.call('HMGET', task(id), unpack(ARGV)), message or '' }
+  end
+end
+return jobs

@@ -1,0 +1,32 @@
+-- Takes back a lease under which nothing was sent: active → pending, in the job's old place.
+--
+-- ARGV: id · token
+-- Returns 1, or 0 if the lease is gone
+local id, token = ARGV[1], ARGV[2]
+local LOOK = 100 -- older jobs that are passed at most; beyond them the order is no matter any more
+local job = read(id, 'state', 'x_token', 'x_attempts', 'x_since', 'x_watch')
+if not held(job, token) then
+  return 0
+end
+local since = job.x_since or ''
+local attempts = math.max((job.x_attempts or 1) - 1, 0)
+redis.call('HSET', task(id), 'state', 'pending', 'pending_since', since == '' and stamp or since, 'x_attempts', attempts)
+redis.call('HDEL', task(id), 'x_token', 'x_attempt', 'x_since')
+if attempts == 0 then
+  redis.call('HDEL', task(id), 'x_started')
+end
+local older = {}
+while #older < LOOK do
+  local first = redis.call('LINDEX', A .. 'pending', -1)
+  if not first or (redis.call('HGET', task(first), 'pending_since') or '') >= since then
+    break
+  end
+  older[#older + 1] = redis.call('RPOP', A .. 'pending')
+end
+redis.call('RPUSH', A .. 'pending', id)
+for i = #older, 1, -1 do
+  redis.call('RPUSH', A .. 'pending', older[i])
+end
+leave_active(id)
+changed(job, id)
+return 1

@@ -1,0 +1,24 @@
+-- Ends an attempt, and lets its job rest: active → retry. Due in a whole second, never early; a pause of 0 is due at once.
+--
+-- ARGV: id · token · asynq's message · pause in ms · error · reach · 1 if a retry is charged
+-- Returns {1, when due, now}, or {0} if the lease is gone
+local id, token, message, pause, error, reach_now, charged =
+  ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7] == '1'
+local job =
+  read(id, 'state', 'x_token', 'x_attempts', 'x_attempt', 'x_by', 'x_reach', 'x_log', 'x_watch', 'x_retried')
+if not held(job, token) then
+  return { 0 }
+end
+local second = pause == 0 and seconds or math.ceil((now + pause) / 1000)
+local log, reach = attempt_ended(job, reach_now, 0)
+redis.call('HSET', task(id), 'msg', message .. failure_fields(error), 'state', 'retry', 'x_error', error,
+  'x_due', whole(second * 1000), 'x_retried', (job.x_retried or 0) + (charged and 1 or 0), 'x_log', log, 'x_reach', reach)
+redis.call('HDEL', task(id), 'x_token', 'x_attempt', 'x_since')
+redis.call('ZADD', A .. 'retry', second, id)
+leave_active(id)
+if charged then
+  count('processed')
+  count('failed')
+end
+changed(job, id)
+return { 1, second * 1000, now }

@@ -1,0 +1,19 @@
+-- Makes up to 100 jobs that are due pending: scheduled, retry → pending.
+--
+-- Returns {how many, when the next job is due or -1, now}
+local woken = 0
+for _, zset in ipairs({ 'scheduled', 'retry' }) do
+  local due = redis.call('ZRANGEBYSCORE', A .. zset, '-inf', seconds, 'LIMIT', 0, 100 - woken)
+  for _, id in ipairs(due) do
+    local job = read(id, 'msg', 'x_watch')
+    if job.msg then
+      redis.call('HSET', task(id), 'state', 'pending', 'pending_since', stamp)
+      redis.call('HDEL', task(id), 'x_due')
+      redis.call('LPUSH', A .. 'pending', id)
+      changed(job, id)
+      woken = woken + 1
+    end
+    redis.call('ZREM', A .. zset, id)
+  end
+end
+return { woken, next_due(), now }

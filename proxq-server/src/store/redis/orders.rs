@@ -1,0 +1,130 @@
+//! What people order done with a job; the deployment's secrets; what is odd about the server.
+
+use bytes::Bytes;
+use redis::Pipeline;
+
+use super::answer::Answer;
+use super::connection::Arguments;
+use super::error::unexpected;
+use super::keys;
+use super::shared::Shared;
+use crate::job::JobId;
+use crate::store::record;
+use crate::store::signals::Effect;
+use crate::store::{Deployment, Requeued, StoreError};
+
+/// Removes a job. Gives whether there was one.
+pub(super) async fn cancel(shared: &Shared, id: JobId) -> Result<bool, StoreError> {
+    let Some((queue, _)) = shared.find(id, &["state"]).await? else { return Ok(false) };
+    let arguments = Arguments::new().with(id.to_string()).number(record::VERSION);
+    match shared.commands.script(&shared.scripts.cancel, &queue.keys, arguments).await?.number()? {
+        0 => Ok(false),
+        1 => {
+            shared.revoke(id);
+            shared.changed(id);
+            Ok(true)
+        }
+        newer => Err(StoreError::NewerRecord { id, version: u32::try_from(-newer).unwrap_or(u32::MAX) }),
+    }
+}
+
+/// Makes a failed job pending again.
+pub(super) async fn retry_failed(shared: &Shared, id: JobId) -> Result<Requeued, StoreError> {
+    let Some((queue, _)) = shared.find(id, &["state"]).await? else { return Ok(Requeued::Unknown) };
+    let arguments = Arguments::new().with(id.to_string());
+    match shared.commands.script(&shared.scripts.rerun, &queue.keys, arguments).await?.number()? {
+        1 => {
+            shared.signals.apply(Effect::Ready(shared.signals.queue(&queue.name)));
+            shared.changed(id);
+            Ok(Requeued::Queued)
+        }
+        0 => Ok(Requeued::NotFailed),
+        _ => Ok(Requeued::Unknown),
+    }
+}
+
+/// Has this instance told of the job's next change, whoever makes it.
+pub(super) async fn watch(shared: &Shared, id: JobId) -> Result<(), StoreError> {
+    for queue in shared.queues.all() {
+        let arguments = Arguments::new().with(id.to_string()).with(shared.instance.clone());
+        if shared.commands.script(&shared.scripts.watch, &queue.keys, arguments).await?.number()? == 1 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The deployment's secrets; made now if there are none.
+pub(super) async fn deployment(shared: &Shared) -> Result<Deployment, StoreError> {
+    let Deployment { via_name, credential_key: key } = Deployment::made_now();
+    let mut commands = Pipeline::with_capacity(3);
+    commands.cmd("HSETNX").arg(keys::DEPLOYMENT).arg("via_name").arg(via_name).ignore();
+    commands.cmd("HSETNX").arg(keys::DEPLOYMENT).arg("credential_key").arg(&key[..]).ignore();
+    commands.cmd("HMGET").arg(keys::DEPLOYMENT).arg("via_name").arg("credential_key");
+    let mut answers = shared.commands.run_all("HSETNX", &commands).await?;
+    let kept = answers.pop().map_or(Ok(Vec::new()), Answer::fields)?;
+    let [Some(via_name), Some(key)]: [Option<Bytes>; 2] = kept.try_into().map_err(|_| unexpected("HMGET"))? else {
+        return Err(unexpected("HMGET"));
+    };
+    Ok(Deployment {
+        via_name: String::from_utf8(via_name.into()).map_err(|_| unexpected("HMGET"))?,
+        credential_key: key.as_ref().try_into().map_err(|_| unexpected("HMGET"))?,
+    })
+}
+
+/// What is odd about the server, for the operator.
+pub(super) async fn oddities(shared: &Shared) -> Result<Vec<String>, StoreError> {
+    let info = shared.commands.run("INFO", &redis::cmd("INFO")).await?.text()?;
+    let value = |name: &str| {
+        info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim).unwrap_or_default()
+    };
+    let mut odd = Vec::new();
+    let version = value("redis_version");
+    if is_older(version, (6, 2)) {
+        odd.push(format!("Redis {version} is older than 6.2, which proxq needs"));
+    }
+    let policy = value("maxmemory_policy");
+    if !policy.is_empty() && policy != "noeviction" {
+        odd.push(format!(
+            "Redis may evict jobs: maxmemory-policy is {policy}; set it to noeviction, so that a full Redis refuses new \
+             jobs instead of losing old ones"
+        ));
+    }
+    // `save` cannot be seen in INFO, and CONFIG may not be allowed.
+    let saves = match shared.commands.run("CONFIG", redis::cmd("CONFIG").arg("GET").arg("save")).await {
+        Ok(answer) => answer.fields()?.pop().flatten().is_some_and(|points| !points.is_empty()),
+        Err(_not_allowed) => true,
+    };
+    if value("aof_enabled") == "0" {
+        odd.push(if saves {
+            "Redis saves to disk only now and then: jobs accepted since may be lost when it ends; set appendonly to yes"
+                .to_owned()
+        } else {
+            "Redis saves nothing to disk: all jobs are lost when it ends; set appendonly to yes".to_owned()
+        });
+    }
+    if value("role") == "slave" {
+        odd.push("this Redis is a replica, on which nothing can be written; name its master".to_owned());
+    }
+    Ok(odd)
+}
+
+fn is_older(version: &str, (major, minor): (u32, u32)) -> bool {
+    let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(of), Some(minor_of)) => (of, minor_of) < (major, minor),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        assert!(is_older("6.0.16", (6, 2)) && is_older("5.0.14", (6, 2)));
+        assert!(!is_older("6.2.0", (6, 2)) && !is_older("7.0.15", (6, 2)) && !is_older("10.1.0", (6, 2)));
+        assert!(!is_older("", (6, 2)), "who does not say is given the benefit of the doubt");
+    }
+}

@@ -1,0 +1,171 @@
+//! Reads jobs and responses, and changes nothing.
+
+use bytes::Bytes;
+use prost::Message;
+use redis::Pipeline;
+
+use super::envelope::{body_in, read_result};
+use super::fields::{JOB_FIELDS, JobFields, number, word};
+use super::foreign;
+use super::message::TaskMessage;
+use super::shared::{Queue, Shared};
+use crate::forward::headers::strip_response;
+use crate::job::{Body, Job, JobId, QueueName, State, StoredResponse};
+use crate::store::record::{Head, Record};
+use crate::store::{Content, JobPage, QueueStats, StoreError};
+
+/// The job as it stands, without bodies.
+pub(super) async fn job(shared: &Shared, id: JobId) -> Result<Option<Job>, StoreError> {
+    let Some((queue, values)) = shared.find(id, &JOB_FIELDS).await? else { return Ok(None) };
+    let fields = JobFields::read(&mut values.into_iter());
+    job_of(shared, &queue, id, &fields).await
+}
+
+async fn job_of(shared: &Shared, queue: &Queue, id: JobId, fields: &JobFields) -> Result<Option<Job>, StoreError> {
+    let Some(state) = fields.state() else { return Ok(None) };
+    let ended_elsewhere = matches!(state, State::Completed | State::Archived) && fields.progress.ended_at.is_none();
+    match fields.facts(id)? {
+        Some(facts) if !ended_elsewhere => {
+            Ok(Some(Job { request: facts.request, state, progress: fields.progress.clone() }))
+        }
+        facts => {
+            let Some((message, due)) = asynqs_view(shared, queue, id, state).await? else { return Ok(None) };
+            let known = foreign::progress(&message, state, due);
+            // What proxq has noted of its own attempts stands; asynq's word counts for the rest.
+            let progress =
+                if fields.progress.attempts > 0 && !ended_elsewhere { fields.progress.clone() } else { known };
+            let request = match facts {
+                Some(facts) => facts.request,
+                None => match foreign::request(&message, shared.clock.wall(), shared) {
+                    Ok((mut request, _body)) => {
+                        shared.secret_headers.split_off(&mut request.headers);
+                        request
+                    }
+                    Err(_not_ours) => return Ok(None),
+                },
+            };
+            Ok(Some(Job { request, state, progress }))
+        }
+    }
+}
+
+/// The message of a task, and the second in which it is due.
+async fn asynqs_view(
+    shared: &Shared,
+    queue: &Queue,
+    id: JobId,
+    state: State,
+) -> Result<Option<(TaskMessage, Option<i64>)>, StoreError> {
+    let mut commands = Pipeline::with_capacity(2);
+    commands.cmd("HGET").arg(queue.keys.task(id)).arg("msg");
+    let due = matches!(state, State::Scheduled | State::Retry);
+    if due {
+        commands.cmd("ZSCORE").arg(queue.keys.asynq(word(state))).arg(id.to_string());
+    }
+    let mut answers = shared.commands.run_all("HGET", &commands).await?.into_iter();
+    let Some(message) = answers.next().map_or(Ok(None), super::answer::Answer::bytes)? else { return Ok(None) };
+    let Ok(message) = TaskMessage::decode(message) else { return Ok(None) };
+    let due: Option<f64> = number(answers.next().map_or(Ok(None), super::answer::Answer::bytes)?);
+    #[expect(clippy::cast_possible_truncation, reason = "seconds since the epoch")]
+    Ok(Some((message, due.map(|due| due.ceil() as i64))))
+}
+
+/// The job's response.
+pub(super) async fn response(shared: &Shared, id: JobId) -> Result<Content, StoreError> {
+    let fields = ["state", "x_head", "x_error", "result"];
+    let Some((queue, values)) = shared.find(id, &fields).await? else { return Ok(Content::Unknown) };
+    let [state, head, error, result]: [Option<Bytes>; 4] =
+        values.try_into().map_err(|_| super::error::unexpected("HMGET"))?;
+    match state.as_deref().and_then(super::fields::state) {
+        None => Ok(Content::Unknown),
+        Some(State::Pending | State::Scheduled | State::Active | State::Retry) => Ok(Content::NotReady),
+        Some(state @ State::Archived) => {
+            let error = match error {
+                Some(error) => String::from_utf8_lossy(&error).into_owned(),
+                None => asynqs_view(shared, &queue, id, state)
+                    .await?
+                    .map(|(message, _)| message.error_msg)
+                    .unwrap_or_default(),
+            };
+            Ok(Content::Failed { error })
+        }
+        Some(State::Completed) => stored(id, head, result).map(Content::Ready),
+    }
+}
+
+fn stored(id: JobId, head: Option<Bytes>, result: Option<Bytes>) -> Result<StoredResponse, StoreError> {
+    let corrupt = |what| StoreError::CorruptJob { id, what };
+    let Some(head) = head else {
+        // A worker of Go's proxq completed it, and kept every field that it received.
+        let (mut head, body) = read_result(&result.unwrap_or_default()).ok_or_else(|| corrupt("response"))?;
+        strip_response(&mut head.headers);
+        return Ok(StoredResponse { head, body: Body::Inline(body) });
+    };
+    let head = Head::decode(id, head)?;
+    let beside = match head.body.blob() {
+        Some(_) => Vec::new(),
+        None => body_in(&result.unwrap_or_default()).ok_or_else(|| corrupt("body of the response"))?,
+    };
+    let body = head.body.body(beside).ok_or_else(|| corrupt("body of the response"))?;
+    Ok(StoredResponse { head: head.head, body })
+}
+
+/// How many jobs the queue has.
+pub(super) async fn stats(shared: &Shared, queue: &QueueName) -> Result<QueueStats, StoreError> {
+    let queue = shared.queues.named(queue.as_str());
+    let mut commands = Pipeline::with_capacity(State::ALL.len());
+    for state in State::ALL {
+        commands.cmd(if is_list(state) { "LLEN" } else { "ZCARD" }).arg(queue.keys.asynq(word(state)));
+    }
+    let mut stats = QueueStats::default();
+    for (state, count) in State::ALL.into_iter().zip(shared.commands.run_all("ZCARD", &commands).await?) {
+        stats.set(state, u64::try_from(count.number()?).unwrap_or_default());
+    }
+    Ok(stats)
+}
+
+/// Pending and active jobs are in lists, the newest on the left; all others in sets by time.
+fn is_list(state: State) -> bool {
+    matches!(state, State::Pending | State::Active)
+}
+
+/// Up to `max` jobs in a state, oldest first. The cursor is how many to pass over.
+pub(super) async fn page(
+    shared: &Shared,
+    queue: &QueueName,
+    state: State,
+    cursor: Option<u64>,
+    max: usize,
+) -> Result<JobPage, StoreError> {
+    let queue = shared.queues.named(queue.as_str());
+    let first = i64::try_from(cursor.unwrap_or_default()).unwrap_or(i64::MAX - 1);
+    let last = first.saturating_add(i64::try_from(max).unwrap_or(i64::MAX)).saturating_sub(1);
+    let mut command = redis::cmd(if is_list(state) { "LRANGE" } else { "ZRANGE" });
+    command.arg(queue.keys.asynq(word(state)));
+    // One more than asked for tells whether there is another page.
+    if is_list(state) {
+        command.arg(-2 - last).arg(-1 - first)
+    } else {
+        command.arg(first).arg(last.saturating_add(1))
+    };
+    let ids = shared.commands.run("ZRANGE", &command).await?.fields()?;
+    let mut ids: Vec<JobId> =
+        ids.into_iter().flatten().filter_map(|id| std::str::from_utf8(&id).ok()?.parse().ok()).collect();
+    if is_list(state) {
+        ids.reverse();
+    }
+    let more = ids.len() > max;
+    ids.truncate(max);
+    let mut jobs = Vec::with_capacity(ids.len());
+    if !ids.is_empty() {
+        let mut commands = Pipeline::with_capacity(ids.len());
+        for id in &ids {
+            commands.cmd("HMGET").arg(queue.keys.task(*id)).arg(&JOB_FIELDS);
+        }
+        for (id, answer) in ids.into_iter().zip(shared.commands.run_all("HMGET", &commands).await?) {
+            let fields = JobFields::read(&mut answer.fields()?.into_iter());
+            jobs.extend(job_of(shared, &queue, id, &fields).await?.filter(|job| job.state == state));
+        }
+    }
+    Ok(JobPage { jobs, next: more.then(|| cursor.unwrap_or_default().saturating_add(max as u64)) })
+}

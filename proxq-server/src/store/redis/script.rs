@@ -1,0 +1,61 @@
+//! The scripts: one a transition, each one atomic step. Their texts are in `lua/`, headed by arguments and answers.
+
+use redis::Script as Compiled;
+
+/// Whose time the scripts go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ScriptClock {
+    /// That of Redis.
+    Redis,
+    /// That which a test has written into it.
+    #[cfg(test)]
+    Chosen,
+}
+
+impl ScriptClock {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Redis => include_str!("lua/clock.lua"),
+            #[cfg(test)]
+            Self::Chosen => include_str!("lua/chosen_clock.lua"),
+        }
+    }
+}
+
+/// One script.
+#[derive(Clone, Debug)]
+pub(super) struct Script {
+    /// What errors call it.
+    pub(super) name: &'static str,
+    /// Its whole text.
+    pub(super) text: String,
+    /// What it is called by once it is loaded.
+    pub(super) sha: String,
+}
+
+macro_rules! scripts {
+    ($($name:ident)+) => {
+        /// All scripts.
+        #[derive(Clone, Debug)]
+        pub(super) struct Scripts {
+            $(pub(super) $name: Script,)+
+        }
+
+        impl Scripts {
+            /// The scripts that go by a clock.
+            pub(super) fn new(clock: ScriptClock) -> Self {
+                Self { $($name: script(clock, stringify!($name), include_str!(concat!("lua/", stringify!($name), ".lua"))),)+ }
+            }
+        }
+    };
+}
+
+scripts! {
+    archive cancel chunk complete drop expire heal lease lost peek reclaim release renew rerun retry submit sweep wake watch
+}
+
+fn script(clock: ScriptClock, name: &'static str, own: &str) -> Script {
+    let text = [clock.text(), include_str!("lua/common.lua"), own].concat();
+    let sha = Compiled::new(&text).get_hash().to_owned();
+    Script { name, text, sha }
+}

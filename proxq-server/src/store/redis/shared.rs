@@ -1,0 +1,178 @@
+//! What all verbs of the store work with.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bytes::Bytes;
+use redis::Pipeline;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::connection::Commands;
+use super::keys::{self, Keys};
+use super::message::TaskMessage;
+use super::script::Scripts;
+use super::wait::Waits;
+use crate::clock::{Clock, Timestamp};
+use crate::config::{SecretHeaders, Upstream};
+use crate::job::JobId;
+use crate::store::signals::{Effect, Signals, lock};
+use crate::store::{Lease, StoreError};
+use crate::tasks::Tasks;
+
+/// What the store and its tasks share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) commands: Commands,
+    pub(super) scripts: Scripts,
+    pub(super) clock: Clock,
+    pub(super) signals: Signals,
+    pub(super) tasks: Tasks,
+    pub(super) secret_headers: SecretHeaders,
+    pub(super) max_lease_losses: u32,
+    /// For jobs that say nothing else.
+    pub(super) retention: Duration,
+    /// To tell whose the jobs are that asynq's clients submit.
+    pub(super) upstreams: Vec<Upstream>,
+    /// Names this process to people.
+    pub(super) name: String,
+    /// Names this store to other instances.
+    pub(super) instance: String,
+    pub(super) queues: Queues,
+    pub(super) waits: Waits,
+    pub(super) held: Mutex<HashMap<JobId, Held>>,
+    /// Orders for jobs, by queue, whose answers were lost: to be repeated.
+    pub(super) unanswered: Mutex<HashMap<String, String>>,
+    /// The states that watched jobs were last seen in, while servers of asynq work on our queue.
+    pub(super) seen: Mutex<HashMap<JobId, Option<Bytes>>>,
+    /// Blobs in the hands of this process, which no job need refer to yet.
+    pub(super) blobs: Mutex<HashMap<Uuid, Keys>>,
+}
+
+/// A lease in the hands of this process.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) token: u64,
+    pub(super) queue: Queue,
+    pub(super) message: TaskMessage,
+    /// Whether the message has secret headers to be forgotten.
+    pub(super) has_secrets: bool,
+    pub(super) retention: Duration,
+    pub(super) since: Timestamp,
+    pub(super) timeout: Duration,
+    pub(super) revoked: CancellationToken,
+}
+
+/// A queue and its keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Queue {
+    pub(super) name: String,
+    pub(super) keys: Keys,
+}
+
+impl Queue {
+    pub(super) fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), keys: Keys::of(name) }
+    }
+}
+
+/// The queues in which jobs may be: this instance's own first, then those that others are known to have.
+#[derive(Debug)]
+pub(super) struct Queues {
+    known: Mutex<Vec<Queue>>,
+}
+
+impl Queues {
+    pub(super) fn new(home: &str) -> Self {
+        Self { known: Mutex::new(vec![Queue::new(home)]) }
+    }
+
+    /// The queue of this instance.
+    pub(super) fn home(&self) -> Queue {
+        lock(&self.known).first().cloned().expect("it is there from the beginning")
+    }
+
+    pub(super) fn all(&self) -> Vec<Queue> {
+        lock(&self.known).clone()
+    }
+
+    /// The queue with this name, which is known from now on.
+    pub(super) fn named(&self, name: &str) -> Queue {
+        let mut known = lock(&self.known);
+        if let Some(queue) = known.iter().find(|queue| queue.name == name) {
+            return queue.clone();
+        }
+        let queue = Queue::new(name);
+        known.push(queue.clone());
+        queue
+    }
+}
+
+impl Shared {
+    /// The instant of this process's clock at which Redis's clock shows `due`, given what it showed just now.
+    pub(super) fn instant(&self, due: i64, redis_now: i64) -> Timestamp {
+        Timestamp::from_millis(self.clock.steady().as_millis().saturating_add(due.saturating_sub(redis_now)))
+    }
+
+    /// Notes when the first of a queue's waiting jobs is due; -1 for none.
+    pub(super) fn note_next_due(&self, queue: &str, due: i64, redis_now: i64) {
+        let next = (due >= 0).then(|| self.instant(due, redis_now));
+        self.signals.apply(Effect::NextDue(self.signals.queue(queue), next));
+    }
+
+    /// Lets this process know that a job changed.
+    pub(super) fn changed(&self, id: JobId) {
+        self.signals.apply(Effect::Changed(id));
+    }
+
+    /// The lease, if this process holds it.
+    pub(super) fn held(&self, lease: &Lease) -> Option<Held> {
+        lock(&self.held).get(&lease.id).filter(|held| held.token == lease.token).cloned()
+    }
+
+    /// Lets go of a lease. Gives whether it was held.
+    pub(super) fn let_go(&self, lease: &Lease) -> Option<Held> {
+        let mut held = lock(&self.held);
+        if held.get(&lease.id).is_some_and(|held| held.token == lease.token) { held.remove(&lease.id) } else { None }
+    }
+
+    /// Ends the attempt at a job, whoever's lease it is under in this process.
+    pub(super) fn revoke(&self, id: JobId) {
+        if let Some(held) = lock(&self.held).remove(&id) {
+            held.revoked.cancel();
+        }
+    }
+
+    /// The queue where a job is, with some fields of it, the first of which every job has. One round trip, unless
+    /// another instance has begun a queue of which this one did not know.
+    pub(super) async fn find(
+        &self,
+        id: JobId,
+        fields: &[&str],
+    ) -> Result<Option<(Queue, Vec<Option<Bytes>>)>, StoreError> {
+        let mut queues = self.queues.all();
+        loop {
+            let mut commands = Pipeline::with_capacity(queues.len() + 1);
+            commands.cmd("SMEMBERS").arg(keys::QUEUES);
+            for queue in &queues {
+                commands.cmd("HMGET").arg(queue.keys.task(id)).arg(fields);
+            }
+            let mut answers = self.commands.run_all("HMGET", &commands).await?.into_iter();
+            let names = answers.next().map_or(Ok(Vec::new()), super::answer::Answer::fields)?;
+            for (queue, answer) in queues.iter().zip(answers) {
+                let values = answer.fields()?;
+                if values.first().is_some_and(Option::is_some) {
+                    return Ok(Some((queue.clone(), values)));
+                }
+            }
+            let known = self.queues.all();
+            let names = names.into_iter().flatten().filter_map(|name| String::from_utf8(name.into()).ok());
+            let unknown = names.filter(|name| known.iter().all(|queue| queue.name != *name));
+            queues = unknown.map(|name| self.queues.named(&name)).collect();
+            if queues.is_empty() {
+                return Ok(None);
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Takes jobs in.
+
+use bytes::Bytes;
+use prost::Message;
+use redis::Pipeline;
+
+use super::connection::Arguments;
+use super::envelope::{BEYOND_GO, REQUEST, payload};
+use super::keys;
+use super::message::TaskMessage;
+use super::shared::{Queue, Shared};
+use crate::job::{Body, JobRequest};
+use crate::store::record::{Facts, Record, Secrets, beside};
+use crate::store::signals::Effect;
+use crate::store::{NewJob, StoreError, Submitted};
+
+/// Takes a job in.
+pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, StoreError> {
+    let NewJob { queue, mut request, body, delay } = job;
+    let queue = shared.queues.named(queue.as_str());
+    let (id, credential) = (request.id, request.credential);
+    let message = message(&request, &body, &queue);
+    let secrets = Secrets::take(&mut request, &shared.secret_headers);
+    let delay_ms = delay.map_or(0, |delay| delay.as_nanos().div_ceil(1_000_000));
+    let arguments = Arguments::new()
+        .with(id.to_string())
+        .with(message.encode_to_vec())
+        .with(Facts::new(request, &body).encode(id))
+        .with(credential.0)
+        .number(delay_ms)
+        .with(secrets.map(|secrets| secrets.encode(id)).unwrap_or_default())
+        .with(blob_name(&body));
+    let [taken, due, now] = shared.commands.script(&shared.scripts.submit, &queue.keys, arguments).await?.numbers()?;
+    match taken {
+        0 => {
+            let signal = shared.signals.queue(&queue.name);
+            shared.signals.apply(if due < 0 {
+                Effect::Ready(signal)
+            } else {
+                Effect::DueAt(signal, shared.instant(due, now))
+            });
+            shared.changed(id);
+            Ok(Submitted::New)
+        }
+        1 => Ok(Submitted::Existing(id)),
+        2 => Ok(Submitted::Taken),
+        _ => Err(StoreError::Unavailable { may_be_done: false, source: "the request's body has expired".into() }),
+    }
+}
+
+/// What scripts call a body's blob; empty for none.
+pub(super) fn blob_name(body: &Body) -> String {
+    match body {
+        Body::Inline(_) => String::new(),
+        Body::Blob(blob) => blob.id.to_string(),
+    }
+}
+
+/// The job as asynq knows it.
+fn message(request: &JobRequest, body: &Body, queue: &Queue) -> TaskMessage {
+    let for_go = match body {
+        Body::Inline(bytes) => payload(request, bytes),
+        Body::Blob(_) => None,
+    };
+    let (kind, payload) = match for_go {
+        Some(payload) => (REQUEST, Bytes::from(payload)),
+        None => (BEYOND_GO, beside(body)),
+    };
+    let seconds = |span: std::time::Duration| i64::try_from(span.as_millis().div_ceil(1000)).unwrap_or(i64::MAX);
+    TaskMessage {
+        kind: kind.to_owned(),
+        payload,
+        id: request.id.to_string(),
+        queue: queue.name.clone(),
+        timeout: seconds(request.timeout),
+        retention: seconds(request.retention),
+        ..TaskMessage::default()
+    }
+}
+
+/// Has everybody know of these queues. Gives whether that was news.
+pub(super) async fn register(shared: &Shared, queues: &[Queue]) -> Result<bool, StoreError> {
+    let mut commands = Pipeline::with_capacity(2);
+    let names: Vec<&str> = queues.iter().map(|queue| queue.name.as_str()).collect();
+    commands.cmd("SADD").arg(keys::ASYNQ_QUEUES).arg(&names).cmd("SADD").arg(keys::QUEUES).arg(&names);
+    let mut added = false;
+    for answer in shared.commands.run_all("SADD", &commands).await? {
+        added |= answer.number()? > 0;
+    }
+    Ok(added)
+}

@@ -1,0 +1,87 @@
+//! The contract on this store, and what is only this store's.
+
+mod faults;
+mod layout;
+mod server;
+mod several;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use self::server::RedisServer;
+use super::script::ScriptClock;
+use super::{RedisOptions, RedisStore};
+use crate::clock::{ChosenTime, Timestamp};
+use crate::config::{RedisConfig, SecretHeaders, Upstream};
+use crate::store::JobStore;
+use crate::store::contract::{Backend, RETENTION, START, keeps_the_contract, queue};
+
+/// A store in a Redis of its own, in a time of its own.
+struct InRedis {
+    server: RedisServer,
+    time: &'static ChosenTime,
+    store: RedisStore,
+}
+
+fn options(server: RedisConfig) -> RedisOptions {
+    RedisOptions {
+        server,
+        queue: queue(),
+        concurrency: 10,
+        secret_headers: SecretHeaders::default(),
+        max_lease_losses: 5,
+        retention: RETENTION,
+        upstreams: vec![Upstream::new(
+            crate::config::Prefix::new("/api").unwrap(),
+            crate::config::UpstreamUrl::new("http://api:3000").unwrap(),
+        )],
+        instance: "host:1".to_owned(),
+    }
+}
+
+/// Opens a store, and waits until Redis has answered it.
+async fn open(server: &RedisServer, time: &'static ChosenTime) -> RedisStore {
+    let store = RedisStore::open_by(options(server.config()), time.clock(), ScriptClock::Chosen).unwrap();
+    store.ready().await.unwrap();
+    store
+}
+
+async fn in_redis() -> InRedis {
+    let server = RedisServer::start().await;
+    let time = ChosenTime::at(START);
+    server.set_time(START).await;
+    let store = open(&server, time).await;
+    InRedis { server, time, store }
+}
+
+#[async_trait]
+impl Backend for InRedis {
+    fn store(&self) -> &dyn JobStore {
+        &self.store
+    }
+
+    fn grain(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    async fn advance(&self, span: Duration) {
+        self.server.set_time(self.time.clock().steady().after(span)).await;
+        self.time.advance(span);
+    }
+
+    async fn set_wall(&self, wall: Timestamp) {
+        self.time.set_wall(wall);
+    }
+
+    async fn reopen(&mut self) {
+        self.store.close().await;
+        self.store = open(&self.server, self.time).await;
+    }
+}
+
+mod contract {
+    use super::in_redis;
+
+    super::keeps_the_contract!(in_redis);
+}

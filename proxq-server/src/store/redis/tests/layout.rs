@@ -1,0 +1,400 @@
+//! The keys: those that we write, and those that Go's proxq wrote and we take over.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use prost::Message;
+
+use super::super::message::{ServerInfo, TaskMessage};
+use super::*;
+use crate::job::{Body, JobId, Outcome, Reach, State, Verdict};
+use crate::store::contract::{failure, found, job, leased, response, retry_after, state_of, submitted};
+use crate::store::{Content, Requeued, UPKEEP_EVERY};
+
+/// 2026-01-01T00:00:00Z, when these tests begin.
+const START_SECONDS: i64 = 1_767_225_600;
+
+impl InRedis {
+    async fn hash(&self, id: JobId) -> HashMap<String, Bytes> {
+        let fields: HashMap<String, Vec<u8>> = self.server.run(&["HGETALL", &task(id)]).await;
+        fields.into_iter().map(|(name, value)| (name, value.into())).collect()
+    }
+
+    async fn message(&self, id: JobId) -> TaskMessage {
+        TaskMessage::decode(self.hash(id).await["msg"].clone()).unwrap()
+    }
+
+    async fn score(&self, zset: &str, id: JobId) -> String {
+        self.server.run(&["ZSCORE", &key(zset), &id.to_string()]).await
+    }
+
+    /// All keys of asynq's that name our queue, in order.
+    async fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> = self.server.run(&["KEYS", "asynq:{default}:*"]).await;
+        keys.sort();
+        keys
+    }
+}
+
+/// A score as it must be: whole seconds.
+fn whole(seconds: i64) -> String {
+    seconds.to_string()
+}
+
+fn key(name: &str) -> String {
+    format!("asynq:{{default}}:{name}")
+}
+
+fn task(id: JobId) -> String {
+    key(&format!("t:{id}"))
+}
+
+#[tokio::test]
+async fn a_jobs_life_leaves_the_keys_that_asynq_expects() {
+    let redis = in_redis().await;
+    let id = submitted(&redis.store).await;
+    let name = id.to_string();
+    assert_eq!(redis.keys().await, [key("pending"), task(id)]);
+    assert_eq!(
+        redis.server.run::<Vec<String>>(&["LRANGE", &key("pending"), "0", "-1"]).await,
+        *std::slice::from_ref(&name)
+    );
+    assert_eq!(redis.server.run::<Vec<String>>(&["SMEMBERS", "asynq:queues"]).await, ["default"]);
+    let hash = redis.hash(id).await;
+    assert_eq!((&hash["state"][..], hash["pending_since"].len()), (&b"pending"[..], 19));
+    let message = redis.message(id).await;
+    assert_eq!((message.kind.as_str(), message.queue.as_str(), message.id), ("proxy:request", "default", name.clone()));
+    assert_eq!((message.timeout, message.retention, message.retry), (30, 3600, 0));
+    let payload = r#"{"request":{"method":"POST","url":"http://api:3000/reports?year=2026","headers":{"Content-Type":["application/json"]},"body":"e30=","clientIp":"192.0.2.1","proto":"http"}}"#;
+    assert_eq!(message.payload, payload);
+
+    let lease = leased(&redis.store).await.lease;
+    assert_eq!(redis.keys().await, [key("active"), key("lease"), task(id)]);
+    assert_eq!(redis.score("lease", id).await, whole(START_SECONDS + 30));
+    let hash = redis.hash(id).await;
+    assert_eq!(&hash["state"][..], b"active");
+    assert!(!hash.contains_key("pending_since"));
+
+    redis.advance(Duration::from_secs(7)).await;
+    redis.store.settle(&lease, Verdict::Complete(response(200, "ok"))).await.unwrap();
+    let counters = [key("processed"), key("processed:2026-01-01")];
+    assert_eq!(redis.keys().await, [&[key("completed")][..], &counters, &[task(id)]].concat());
+    assert_eq!(redis.score("completed", id).await, whole(START_SECONDS + 7 + 3600));
+    let hash = redis.hash(id).await;
+    assert_eq!(&hash["state"][..], b"completed");
+    assert_eq!(hash["result"], r#"{"statusCode":200,"headers":{"Set-Cookie":["a=1","b=2"]},"body":"b2s="}"#);
+    assert!(!hash.contains_key("x_token"));
+    assert_eq!(redis.message(id).await.completed_at, START_SECONDS + 7);
+    let left: i64 = redis.server.run(&["TTL", &counters[1]]).await;
+    assert_eq!(left.signum(), 1, "the counter of a day expires");
+
+    redis.advance(RETENTION).await;
+    redis.store.upkeep().await.unwrap();
+    assert_eq!(redis.keys().await, counters);
+}
+
+#[tokio::test]
+async fn failures_are_counted_and_noted_as_asynq_does() {
+    let redis = in_redis().await;
+    let id = submitted(&redis.store).await;
+    redis.advance(Duration::from_millis(500)).await;
+    let pause = Duration::from_secs(10);
+    redis.store.settle(&leased(&redis.store).await.lease, retry_after(pause)).await.unwrap();
+    assert_eq!(redis.score("retry", id).await, whole(START_SECONDS + 11), "a whole second, never early");
+    let message = redis.message(id).await;
+    assert_eq!((message.retried, message.error_msg.as_str()), (1, "connect: refused"));
+    assert_eq!(message.last_failed_at, START_SECONDS);
+    redis.advance(Duration::from_secs(11)).await;
+    redis.store.settle(&leased(&redis.store).await.lease, failure()).await.unwrap();
+    assert_eq!(redis.score("archived", id).await, whole(START_SECONDS + 11));
+    for (counter, expected) in [("processed", 2), ("failed", 2), ("failed:2026-01-01", 2)] {
+        assert_eq!(redis.server.run::<i64>(&["GET", &key(counter)]).await, expected, "{counter}");
+    }
+    assert_eq!(redis.store.retry_failed(id).await.unwrap(), Requeued::Queued);
+    assert_eq!(redis.message(id).await.retried, 0, "asynq would give it one try only");
+}
+
+#[tokio::test]
+async fn a_completed_jobs_secrets_are_nowhere_in_redis() {
+    let redis = in_redis().await;
+    let mut job = job();
+    let id = job.request.id;
+    job.request.headers.insert("authorization", HeaderValue::from_static("Bearer secret"));
+    redis.store.submit(job).await.unwrap();
+    let holds = async || redis.hash(id).await.values().any(|value| value.windows(6).any(|part| part == b"secret"));
+    assert!(holds().await, "as long as they must be sent");
+    redis.store.settle(&leased(&redis.store).await.lease, Verdict::Complete(response(200, "ok"))).await.unwrap();
+    assert!(!holds().await);
+    let payload = redis.message(id).await.payload;
+    assert!(payload.windows(12).any(|part| part == b"Content-Type"), "what is no secret stays");
+}
+
+#[tokio::test]
+async fn what_a_go_worker_could_not_do_right_has_another_type() {
+    let redis = in_redis().await;
+    let mut job = job();
+    job.request.headers.insert("x-name", HeaderValue::from_bytes(b"Ren\xe9").unwrap());
+    let id = job.request.id;
+    redis.store.submit(job).await.unwrap();
+    let message = redis.message(id).await;
+    assert_eq!((message.kind.as_str(), &message.payload[..]), ("proxq:2", &b"{}"[..]));
+    assert_eq!(leased(&redis.store).await.body, Body::Inline("{}".into()));
+}
+
+/// A task as Go's proxq enqueues it.
+fn go_message(id: JobId) -> TaskMessage {
+    let payload = r#"{"request":{"method":"POST","url":"http://api:3000/v1/run?x=1","headers":{"Authorization":["Bearer go"],"Connection":["keep-alive"],"Content-Type":["application/json"],"X-Forwarded-For":["10.0.0.1"]},"body":"eyJoZWxsbyI6Im8ifQ==","clientIp":"203.0.113.7","proto":"https"},"retryDelay":30000000000}"#;
+    TaskMessage {
+        kind: "proxy:request".to_owned(),
+        payload: payload.into(),
+        id: id.to_string(),
+        queue: "default".to_owned(),
+        retry: 3,
+        timeout: 300,
+        retention: 3600,
+        ..TaskMessage::default()
+    }
+}
+
+const GO_RESULT: &str =
+    r#"{"statusCode":418,"headers":{"Connection":["close"],"Set-Cookie":["a=1","b=2"]},"body":"aGk="}"#;
+
+impl InRedis {
+    /// Writes a task's hash as Go would, with these fields besides.
+    async fn go_task(&self, message: &TaskMessage, state: &str, fields: &[(&str, &str)]) {
+        let mut connection = self.server.connection();
+        let mut command = redis::cmd("HSET");
+        command.arg(key(&format!("t:{}", message.id))).arg("msg").arg(message.encode_to_vec()).arg("state").arg(state);
+        for field in fields {
+            command.arg(field);
+        }
+        let _added: i64 = command.query_async(&mut connection).await.unwrap();
+        let _added: i64 = self.server.run(&["SADD", "asynq:queues", "default"]).await;
+    }
+
+    async fn go_place(&self, state: &str, id: JobId, score: i64) {
+        let _added: i64 = if matches!(state, "pending" | "active") {
+            self.server.run(&["LPUSH", &key(state), &id.to_string()]).await
+        } else {
+            self.server.run(&["ZADD", &key(state), &score.to_string(), &id.to_string()]).await
+        };
+    }
+}
+
+#[tokio::test]
+async fn a_pending_task_of_go_is_run_as_a_job() {
+    let redis = in_redis().await;
+    let id = JobId::new();
+    redis.go_task(&go_message(id), "pending", &[("pending_since", "1767225599000000000")]).await;
+    redis.go_place("pending", id, 0).await;
+    let shown = found(&redis.store, id).await;
+    assert_eq!((shown.state, shown.request.path.as_str()), (State::Pending, "/v1/run"));
+    assert!(!shown.request.headers.contains_key("authorization"), "a status needs no secrets");
+
+    let job = leased(&redis.store).await;
+    assert_eq!(job.body, Body::Inline(r#"{"hello":"o"}"#.into()));
+    let request = job.request;
+    assert_eq!(
+        (request.upstream.as_str(), request.target.to_string().as_str()),
+        ("/api", "http://api:3000/v1/run?x=1")
+    );
+    assert_eq!((request.timeout, request.retention), (Duration::from_mins(5), Duration::from_hours(1)));
+    assert_eq!(request.headers["authorization"], "Bearer go");
+    assert!(!request.headers.contains_key("connection") && !request.headers.contains_key("x-forwarded-for"));
+    assert_eq!(request.added_headers["x-forwarded-for"], "203.0.113.7");
+    assert_eq!(request.added_headers["x-forwarded-proto"], "https");
+    assert_eq!(found(&redis.store, id).await.progress.attempts, 1);
+
+    redis.store.settle(&job.lease, Verdict::Complete(response(200, "ok"))).await.unwrap();
+    let Content::Ready(stored) = redis.store.response(id).await.unwrap() else { panic!("no response") };
+    assert_eq!(stored, response(200, "ok"));
+    assert!(!redis.hash(id).await["msg"].windows(9).any(|part| part == b"Bearer go"));
+    redis.advance(RETENTION).await;
+    assert_eq!(redis.store.upkeep().await.unwrap().expired, 1);
+}
+
+#[tokio::test]
+async fn tasks_of_go_are_found_in_every_state() {
+    let redis = in_redis().await;
+    let [scheduled, resting, completed, archived] = [(); 4].map(|()| JobId::new());
+    redis.go_task(&go_message(scheduled), "scheduled", &[]).await;
+    redis.go_place("scheduled", scheduled, START_SECONDS + 60).await;
+    let retried = TaskMessage { retried: 1, error_msg: "EOF".to_owned(), last_failed_at: 5, ..go_message(resting) };
+    redis.go_task(&retried, "retry", &[]).await;
+    redis.go_place("retry", resting, START_SECONDS + 60).await;
+    let done = TaskMessage { completed_at: START_SECONDS - 10, ..go_message(completed) };
+    redis.go_task(&done, "completed", &[("result", GO_RESULT)]).await;
+    redis.go_place("completed", completed, START_SECONDS + 3590).await;
+    let failed = TaskMessage { retried: 3, error_msg: "EOF".to_owned(), last_failed_at: 5, ..go_message(archived) };
+    redis.go_task(&failed, "archived", &[]).await;
+    redis.go_place("archived", archived, START_SECONDS - 5).await;
+
+    let store = &redis.store;
+    assert_eq!(found(store, scheduled).await.progress.due_at.unwrap().as_millis(), (START_SECONDS + 60) * 1000);
+    let progress = found(store, resting).await.progress;
+    assert_eq!((progress.attempts, progress.retried, progress.last_error.as_deref()), (1, 1, Some("EOF")));
+    let progress = found(store, completed).await.progress;
+    assert_eq!(progress.ended_at.unwrap().as_millis(), (START_SECONDS - 10) * 1000);
+    let Content::Ready(stored) = store.response(completed).await.unwrap() else { panic!("no response") };
+    assert_eq!((stored.head.status.as_u16(), &stored.body), (418, &Body::Inline("hi".into())));
+    assert_eq!(stored.head.headers.get_all("set-cookie").iter().count(), 2);
+    assert!(!stored.head.headers.contains_key("connection"), "of another connection than the client's");
+    assert_eq!(found(store, archived).await.progress.outcome, Some(Outcome::Indeterminate));
+    let Content::Failed { error } = store.response(archived).await.unwrap() else { panic!("not failed") };
+    assert_eq!(error, "EOF");
+    for (state, id) in [
+        (State::Scheduled, scheduled),
+        (State::Retry, resting),
+        (State::Completed, completed),
+        (State::Archived, archived),
+    ] {
+        let page = store.list(&queue(), state, None, 10).await.unwrap();
+        assert_eq!(page.jobs.iter().map(|job| job.request.id).collect::<Vec<_>>(), [id], "{state:?}");
+        assert_eq!(store.stats(&queue()).await.unwrap().count(state), 1);
+    }
+
+    redis.advance(Duration::from_mins(1)).await;
+    assert_eq!(store.upkeep().await.unwrap().woken, 2);
+    assert_eq!(store.lease(&queue(), 10).await.unwrap().len(), 2);
+    assert_eq!(store.retry_failed(archived).await.unwrap(), Requeued::Queued);
+    assert_eq!(leased(store).await.lease.id, archived);
+    redis.advance(Duration::from_hours(1)).await;
+    store.upkeep().await.unwrap();
+    assert_eq!(state_of(store, completed).await, None, "cleaned up in its time");
+}
+
+#[tokio::test]
+async fn a_lease_of_go_is_left_to_go_for_as_long_as_go_would_leave_it() {
+    let redis = in_redis().await;
+    let id = JobId::new();
+    let put = TaskMessage {
+        payload: br#"{"request":{"method":"PUT","url":"http://api:3000/x"}}"#[..].into(),
+        ..go_message(id)
+    };
+    redis.go_task(&put, "active", &[]).await;
+    redis.go_place("active", id, 0).await;
+    redis.go_place("lease", id, START_SECONDS).await;
+    redis.advance(Duration::from_secs(30)).await;
+    assert_eq!(redis.store.upkeep().await.unwrap().reclaimed, 0);
+    redis.advance(Duration::from_millis(1)).await;
+    assert_eq!(redis.store.upkeep().await.unwrap().reclaimed, 1);
+    let job = leased(&redis.store).await;
+    assert_eq!((job.lease.id, job.progress.lease_losses, job.progress.retried), (id, 1, 0));
+    assert_eq!(job.progress.history[0].reach, Reach::Unknown);
+}
+
+#[tokio::test]
+async fn a_task_of_somebody_else_is_given_up_and_left_alone() {
+    let redis = in_redis().await;
+    let foreign = JobId::new();
+    redis.go_task(&TaskMessage { kind: "email:send".to_owned(), ..go_message(foreign) }, "pending", &[]).await;
+    redis.go_place("pending", foreign, 0).await;
+    let own = submitted(&redis.store).await;
+    assert_eq!(leased(&redis.store).await.lease.id, own, "it is not in the way of others");
+    assert_eq!(&redis.hash(foreign).await["state"][..], b"archived");
+    assert_eq!(redis.message(foreign).await.error_msg, "handler not found for task \"email:send\"");
+}
+
+#[tokio::test]
+async fn ids_without_a_task_are_dropped() {
+    let redis = in_redis().await;
+    for place in ["pending", "active", "scheduled"] {
+        redis.go_place(place, JobId::new(), START_SECONDS).await;
+    }
+    let own = submitted(&redis.store).await;
+    assert_eq!(leased(&redis.store).await.lease.id, own);
+    redis.store.upkeep().await.unwrap();
+    for (place, length) in [("pending", "LLEN"), ("active", "LLEN"), ("scheduled", "ZCARD")] {
+        let left = redis.server.run::<i64>(&[length, &key(place)]).await;
+        assert_eq!(left, i64::from(place == "active"), "{place}");
+    }
+}
+
+#[tokio::test]
+async fn an_active_task_without_a_lease_is_found_lost() {
+    let redis = in_redis().await;
+    let id = submitted(&redis.store).await;
+    leased(&redis.store).await;
+    let _removed: i64 = redis.server.run(&["DEL", &key("lease")]).await;
+    redis.store.upkeep().await.unwrap();
+    redis.advance(RETENTION).await;
+    redis.store.upkeep().await.unwrap();
+    redis.store.upkeep().await.unwrap();
+    assert_eq!(state_of(&redis.store, id).await, Some(State::Pending));
+}
+
+#[tokio::test]
+async fn a_job_of_a_later_version_is_left_for_it() {
+    let redis = in_redis().await;
+    let id = submitted(&redis.store).await;
+    let facts = redis.hash(id).await["x_facts"].clone();
+    let mut newer = vec![2];
+    newer.extend(&facts[1..]);
+    let set = async |facts: &[u8]| {
+        let mut connection = redis.server.connection();
+        let mut command = redis::cmd("HSET");
+        let _: i64 = command.arg(task(id)).arg("x_facts").arg(facts).query_async(&mut connection).await.unwrap();
+    };
+    set(&newer).await;
+    assert!(redis.store.lease(&queue(), 10).await.unwrap().is_empty());
+    assert!(redis.store.cancel(id).await.is_err());
+    set(&facts).await; // as if this were the later version
+    redis.store.upkeep().await.unwrap();
+    assert_eq!(leased(&redis.store).await.lease.id, id);
+}
+
+#[tokio::test]
+async fn a_paused_queue_hands_out_nothing() {
+    let redis = in_redis().await;
+    let id = submitted(&redis.store).await;
+    let () = redis.server.run(&["SET", &key("paused"), "1767225600"]).await;
+    assert!(redis.store.lease(&queue(), 1).await.unwrap().is_empty());
+    let _removed: i64 = redis.server.run(&["DEL", &key("paused")]).await;
+    redis.store.due(&queue()).await;
+    assert_eq!(leased(&redis.store).await.lease.id, id);
+}
+
+#[tokio::test]
+async fn asynqs_tools_see_a_server_that_lives() {
+    let redis = in_redis().await;
+    submitted(&redis.store).await;
+    let job = leased(&redis.store).await;
+    redis.store.upkeep().await.unwrap();
+    let servers: Vec<String> = redis.server.run(&["ZRANGE", "asynq:servers", "0", "-1"]).await;
+    let [server] = &servers[..] else { panic!("{servers:?}") };
+    let info: Vec<u8> = redis.server.run(&["GET", server]).await;
+    let info = ServerInfo::decode(&*info).unwrap();
+    assert_eq!((info.host.as_str(), info.concurrency, info.active_worker_count), ("host", 10, 1));
+    assert_eq!((info.status.as_str(), info.queues.get("default")), ("active", Some(&1)));
+    let workers: Vec<String> = redis.server.run(&["HKEYS", &server.replace("servers", "workers")]).await;
+    assert_eq!(workers, [job.lease.id.to_string()]);
+    redis.store.close().await;
+    assert_eq!(redis.server.run::<i64>(&["ZCARD", "asynq:servers"]).await, 0);
+    assert_eq!(redis.server.run::<i64>(&["EXISTS", server]).await, 0);
+}
+
+#[tokio::test]
+async fn a_push_by_any_client_of_asynq_wakes_a_worker() {
+    let redis = in_redis().await;
+    assert!(redis.store.lease(&queue(), 1).await.unwrap().is_empty());
+    let queue = queue();
+    let mut due = redis.store.due(&queue);
+    assert!(futures_util::poll!(&mut due).is_pending());
+    let id = JobId::new();
+    redis.go_task(&go_message(id), "pending", &[]).await;
+    redis.go_place("pending", id, 0).await;
+    tokio::time::timeout(UPKEEP_EVERY * 20, due).await.expect("is told");
+    assert_eq!(leased(&redis.store).await.lease.id, id);
+}
+
+#[tokio::test]
+async fn an_operators_cancel_ends_the_attempt_and_the_job() {
+    let redis = in_redis().await;
+    submitted(&redis.store).await;
+    let job = leased(&redis.store).await;
+    let _heard: i64 = redis.server.run(&["PUBLISH", "asynq:cancel", &job.lease.id.to_string()]).await;
+    tokio::time::timeout(Duration::from_secs(20), job.revoked.cancelled()).await.expect("is told");
+    let found = found(&redis.store, job.lease.id).await;
+    assert_eq!((found.state, found.progress.outcome), (State::Archived, Some(Outcome::Indeterminate)));
+}

@@ -1,0 +1,190 @@
+//! Waits for work without asking for it again and again.
+//!
+//! Whoever pushes to a queue, proxq or any client of asynq, wakes a command that blocks on the list:
+//! `BLMOVE pending pending RIGHT RIGHT` puts the id that it took back where it was, so that it is a pure wait. It has a
+//! connection of its own, blocks only while a worker waits, and then until its list has something. What becomes due later is
+//! known to the moment. Once a second it is looked whether anything was missed.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, RedisError, Value};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{Arguments, CONNECT_TIMEOUT, LONGEST_PAUSE, reconnect_pauses};
+use super::error::checked;
+use super::shared::{Queue, Shared};
+use crate::store::StoreError;
+use crate::store::signals::{Effect, lock};
+
+/// How often it is looked whether a wake-up was missed.
+const TICK: Duration = Duration::from_secs(1);
+/// How long one command blocks; a connection that died without a word is noticed after it.
+const BLOCK: Duration = Duration::from_secs(5);
+/// How much later than that Redis may answer.
+const BLOCK_MARGIN: Duration = Duration::from_secs(2);
+
+/// Who waits for which queue.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    queues: Mutex<HashMap<String, Arc<Wait>>>,
+}
+
+impl Waits {
+    /// The wait for a queue.
+    pub(super) fn of(&self, queue: &str) -> Arc<Wait> {
+        let mut queues = lock(&self.queues);
+        if let Some(wait) = queues.get(queue) {
+            return Arc::clone(wait);
+        }
+        let wait = Arc::new(Wait::default());
+        queues.insert(queue.to_owned(), Arc::clone(&wait));
+        wait
+    }
+}
+
+/// The wait for one queue.
+#[derive(Debug, Default)]
+pub(super) struct Wait {
+    begun: AtomicBool,
+    /// A paused queue has nothing for anybody, whatever its list has.
+    paused: AtomicBool,
+    demand: watch::Sender<Demand>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Demand {
+    waiting: usize,
+    /// How often somebody began to wait.
+    entries: u64,
+}
+
+impl Wait {
+    pub(super) fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Release);
+    }
+
+    fn enter(self: &Arc<Self>) -> Waiting {
+        self.demand.send_modify(|demand| {
+            demand.waiting += 1;
+            demand.entries += 1;
+        });
+        Waiting(Arc::clone(self))
+    }
+}
+
+/// Somebody waits, until this is dropped.
+struct Waiting(Arc<Wait>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.demand.send_modify(|demand| demand.waiting -= 1);
+    }
+}
+
+/// Returns when something may be due in the queue.
+pub(super) async fn due(shared: &Arc<Shared>, client: &Client, closing: &CancellationToken, queue: &str) {
+    let queue = shared.queues.named(queue);
+    let wait = shared.waits.of(&queue.name);
+    if !wait.begun.swap(true, Ordering::AcqRel) {
+        let blocking = block(Arc::clone(shared), client.clone(), closing.clone(), queue.clone(), Arc::clone(&wait));
+        shared.tasks.spawn(blocking);
+    }
+    let signal = shared.signals.queue(&queue.name);
+    let _waiting = wait.enter();
+    let told = signal.due(shared.clock);
+    let missed = async {
+        loop {
+            tokio::time::sleep(TICK).await;
+            // An error is no reason to wake anybody; it will be met, and dealt with, by whoever needs Redis.
+            if let Ok(true) = peek(shared, &queue, &wait).await {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = told => {}
+        () = missed => {}
+    }
+}
+
+/// Whether there is anything to hand out.
+async fn peek(shared: &Shared, queue: &Queue, wait: &Wait) -> Result<bool, StoreError> {
+    let answer = shared.commands.script(&shared.scripts.peek, &queue.keys, Arguments::new()).await?;
+    let [paused, now, due, something] = answer.numbers()?;
+    wait.set_paused(paused == 1);
+    if due > now {
+        shared.note_next_due(&queue.name, due, now);
+    }
+    Ok(something == 1)
+}
+
+/// Blocks on the queue's list while somebody waits, until the end of the store.
+async fn block(shared: Arc<Shared>, client: Client, closing: CancellationToken, queue: Queue, wait: Arc<Wait>) {
+    let mut demand = wait.demand.subscribe();
+    let mut connection: Option<MultiplexedConnection> = None;
+    let mut pauses = reconnect_pauses();
+    let mut served = 0;
+    loop {
+        tokio::select! {
+            wanted = demand.wait_for(|demand| demand.waiting > 0 && demand.entries != served) => {
+                if wanted.is_err() {
+                    return;
+                }
+            }
+            () = closing.cancelled() => return,
+        }
+        let blocked = async {
+            if wait.paused.load(Ordering::Acquire) {
+                tokio::time::sleep(TICK).await;
+                return Ok(false);
+            }
+            if connection.is_none() {
+                connection = Some(connect(&client).await?);
+            }
+            let Some(connection) = connection.as_mut() else { return Ok(false) };
+            pushed(connection, &queue).await
+        };
+        let pushed = tokio::select! {
+            pushed = blocked => pushed,
+            () = closing.cancelled() => return,
+        };
+        match pushed {
+            Ok(pushed) => {
+                pauses = reconnect_pauses();
+                if pushed {
+                    served = demand.borrow().entries;
+                    shared.signals.apply(Effect::Ready(shared.signals.queue(&queue.name)));
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, queue = queue.name, "wait for pushes to a queue");
+                connection = None;
+                tokio::select! {
+                    () = tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)) => {}
+                    () = closing.cancelled() => return,
+                }
+            }
+        }
+    }
+}
+
+async fn connect(client: &Client) -> Result<MultiplexedConnection, RedisError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(Some(BLOCK + BLOCK_MARGIN));
+    client.get_multiplexed_async_connection_with_config(&config).await
+}
+
+/// Whether the list came to have something, or had it already.
+async fn pushed(connection: &mut MultiplexedConnection, queue: &Queue) -> Result<bool, RedisError> {
+    let pending = queue.keys.asynq("pending");
+    let mut command = redis::cmd("BLMOVE");
+    command.arg(&pending).arg(&pending).arg("RIGHT").arg("RIGHT").arg(BLOCK.as_secs());
+    let moved = connection.send_packed_command(&command).await.and_then(checked)?;
+    Ok(moved != Value::Nil)
+}
