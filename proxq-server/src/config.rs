@@ -25,7 +25,7 @@ pub use self::advice::warnings;
 pub use self::error::{ConfigErrors, Mistake};
 pub use self::load::{Loaded, load};
 pub use self::path_filter::{FilterMode, PathFilter};
-pub use self::redis::{RedisAddress, RedisConfig, RedisTls, Secret};
+pub use self::redis::{Password, RedisAddress, RedisConfig, RedisTls, Secret};
 pub use self::report::report;
 pub use self::upstream::{
     ClientIdentity, ClientMode, DirectMode, HostHeader, Prefix, StreamDetection, TlsVerification, Upstream,
@@ -33,6 +33,9 @@ pub use self::upstream::{
 };
 use crate::job::QueueName;
 use crate::trust::TrustedProxies;
+
+/// Where the embedded store is unless it is said otherwise.
+const DATA_DIR: &str = "proxq-data";
 
 /// The configuration of one server.
 #[derive(Clone, Debug)]
@@ -86,7 +89,7 @@ impl Config {
     fn without_upstreams() -> Self {
         Self {
             listen_address: "127.0.0.1:8080".to_owned(),
-            store: StoreConfig::Embedded { data_dir: PathBuf::from("proxq-data"), sync: SyncMode::Durable },
+            store: StoreConfig::Embedded { data_dir: PathBuf::from(DATA_DIR), sync: SyncMode::Durable },
             queue: QueueName::new("default").expect("only letters"),
             concurrency: 10,
             jobs_path: Prefix::new("/__jobs").expect("starts with / and has one segment"),
@@ -124,6 +127,19 @@ pub enum StoreConfig {
         /// When a write counts as done.
         sync: SyncMode,
     },
+    /// In Redis, shared with other instances.
+    Redis(RedisConfig),
+}
+
+impl StoreConfig {
+    /// The word for it: what the key `store` says.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Embedded { .. } => "embedded",
+            Self::Redis(_) => "redis",
+        }
+    }
 }
 
 /// When a write counts as done.

@@ -24,12 +24,13 @@ use crate::admit::Bypass;
 use crate::admit::peek::Wanted;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::deployment::KnownDeployment;
 use crate::direct::{BegunBody, ClientBody, Direct, DirectRequest};
 use crate::discard::{DISCARD_LIMIT_BYTES, discard};
 use crate::failure::chain;
 use crate::job::{JobId, JobRequest};
 use crate::reply::{self, Problem};
-use crate::store::{Deployment, JobStore, NewJob, StoreError, Submitted};
+use crate::store::{JobStore, NewJob, StoreError, Submitted};
 use crate::tasks::Tasks;
 
 /// How long a submission is tried again under the same id while it is unknown whether it was stored.
@@ -51,7 +52,7 @@ pub(crate) struct Intake {
     store: Arc<dyn JobStore>,
     direct: Direct,
     clock: Clock,
-    deployment: Deployment,
+    deployment: Arc<KnownDeployment>,
     tasks: Tasks,
     warned_of_untrusted_peer: AtomicBool,
 }
@@ -62,7 +63,7 @@ impl Intake {
         store: Arc<dyn JobStore>,
         direct: Direct,
         clock: Clock,
-        deployment: Deployment,
+        deployment: Arc<KnownDeployment>,
         tasks: Tasks,
     ) -> Self {
         Self { config, store, direct, clock, deployment, tasks, warned_of_untrusted_peer: AtomicBool::new(false) }
@@ -94,7 +95,7 @@ impl Intake {
 
     /// Queues a request, unless its body tells that it has to go direct.
     async fn take_in(&self, submission: Submission, mut body: Incoming, waits: bool) -> Option<Response<ReplyBody>> {
-        let Submission { request, length, limit, peek, passage } = submission;
+        let Submission { request, store_known, length, limit, peek, passage } = submission;
         let looked = match peek {
             Some(peek) => look(&mut body, peek, &self.config).await,
             None => Ok(Looked::not(&self.config)),
@@ -107,6 +108,9 @@ impl Intake {
             Ok(Looked { wanted: Wanted::Whole, .. }) if length > limit => {
                 let problem = Problem::body_too_large(length, limit);
                 return Some(self.answer_unread(waits, body, problem.into_response()));
+            }
+            Ok(Looked { wanted: Wanted::Whole, .. }) if !store_known => {
+                return Some(self.answer_unread(waits, body, Problem::store_not_ready().into_response()));
             }
             Ok(Looked { wanted: Wanted::Whole, begun }) => {
                 receive(begun, body, length, &self.config, &*self.store).await

@@ -31,6 +31,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 mod credential;
+mod deployment;
 mod direct;
 mod discard;
 mod failure;

@@ -46,7 +46,10 @@ fn main() -> ExitCode {
 }
 
 fn check_store(loaded: &Loaded) -> ExitCode {
-    let StoreConfig::Embedded { data_dir, .. } = &loaded.config.store;
+    let StoreConfig::Embedded { data_dir, .. } = &loaded.config.store else {
+        eprintln!("check --store is for the embedded store; jobs in Redis are checked when they are read");
+        return ExitCode::from(EXIT_CONFIG);
+    };
     match embedded::verify(data_dir) {
         Ok(findings) if findings.is_empty() => {
             println!("# {}: every record and every body is as it was written", data_dir.display());
@@ -69,7 +72,8 @@ fn serve(loaded: Loaded) -> Result<(), Box<dyn Error>> {
     process::raise_file_limit();
     let runtime = process::runtime()?;
     runtime.block_on(async {
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), store = "embedded", why = loaded.store_reason, "starting");
+        let store = loaded.config.store.name();
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), store, why = loaded.store_reason, "starting");
         process::survive_file_size_limits();
         let mut requests = StopRequests::new();
         let server = Server::bind(loaded.config).await?;

@@ -191,6 +191,11 @@ impl Problem {
         Self { retry_after, ..Self::new(status, code, detail) }
     }
 
+    /// The store has not answered since the start, and nothing can be taken in without it.
+    pub(crate) fn store_not_ready() -> Self {
+        Self::store(&StoreError::Closed)
+    }
+
     pub(crate) fn into_response(self) -> Response<Body> {
         let body = ErrorBody {
             status: self.status.as_u16(),

@@ -8,13 +8,16 @@ use tokio::net::TcpListener;
 
 use crate::clock::Clock;
 use crate::config::{self, Config, StoreConfig, SyncMode};
+use crate::deployment::KnownDeployment;
 use crate::direct::Direct;
+use crate::failure::chain;
 use crate::forward::{Forwarder, TlsFileError};
 use crate::intake::Intake;
 use crate::jobs_api::JobsApi;
 use crate::listen::Surface;
 use crate::shutdown::Phases;
-use crate::store::embedded::{EmbeddedOptions, EmbeddedStore, OpenError};
+use crate::store::embedded::{self, EmbeddedOptions, EmbeddedStore};
+use crate::store::redis::{self, RedisOptions, RedisStore};
 use crate::store::{JobStore, StoreError};
 use crate::worker::Worker;
 
@@ -41,7 +44,10 @@ pub enum StartError {
     },
     /// The store cannot be opened.
     #[error("open the job store")]
-    Store(#[from] OpenError),
+    Store(#[from] embedded::OpenError),
+    /// The store in Redis cannot even be tried.
+    #[error("open the job store")]
+    Redis(#[from] redis::OpenError),
     /// The store was opened and does not answer.
     #[error("read the job store")]
     Deployment(#[from] StoreError),
@@ -84,7 +90,16 @@ impl Server {
         let Self { listener, config, store, clock, forwarder } = self;
         let phases = Phases::default();
         let _stopped_when_dropped = phases.stop_when_dropped();
-        let deployment = store.deployment().await?;
+        let deployment = Arc::new(KnownDeployment::unknown());
+        match deployment.ask(&*store).await {
+            Ok(()) => {}
+            Err(error @ (StoreError::Unavailable { .. } | StoreError::Full { .. })) => {
+                tracing::warn!(error = chain(&error), "the store does not answer; no jobs are taken in until it does");
+                let asking = Arc::clone(&deployment);
+                phases.upkeep.spawn(asking.ask_until_known(Arc::clone(&store), phases.stop.draining.clone()));
+            }
+            Err(error) => return Err(error.into()),
+        }
         let worker = Worker::new(
             Arc::clone(&config),
             Arc::clone(&store),
@@ -128,21 +143,38 @@ async fn listen(address: &str) -> Result<TcpListener, StartError> {
     bound.map_err(|source| StartError::Listen { address: address.to_owned(), source })
 }
 
-async fn open_store(config: &Config, clock: Clock) -> Result<Arc<dyn JobStore>, OpenError> {
-    let StoreConfig::Embedded { data_dir, sync } = &config.store;
-    if *sync == SyncMode::OperatingSystem {
-        tracing::warn!("embedded.fsync is off: acknowledged jobs may be lost when the power fails");
+async fn open_store(config: &Config, clock: Clock) -> Result<Arc<dyn JobStore>, StartError> {
+    match &config.store {
+        StoreConfig::Embedded { data_dir, sync } => {
+            if *sync == SyncMode::OperatingSystem {
+                tracing::warn!("embedded.fsync is off: acknowledged jobs may be lost when the power fails");
+            }
+            tracing::info!(data_dir = %data_dir.display(), "jobs are kept in the embedded store");
+            let options = EmbeddedOptions {
+                data_dir: data_dir.clone(),
+                sync: *sync,
+                secret_headers: config.secret_headers.clone(),
+                max_lease_losses: config.max_lease_losses,
+                instance: instance_name(),
+            };
+            let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(options, clock)).await;
+            Ok(Arc::new(opened.expect("opening a store does not panic")?))
+        }
+        StoreConfig::Redis(server) => {
+            tracing::info!(%server, queue = %config.queue, "jobs are kept in Redis");
+            let options = RedisOptions {
+                server: server.clone(),
+                queue: config.queue.clone(),
+                concurrency: config.concurrency,
+                secret_headers: config.secret_headers.clone(),
+                max_lease_losses: config.max_lease_losses,
+                retention: config.task_retention,
+                upstreams: config.upstreams.clone(),
+                instance: instance_name(),
+            };
+            Ok(Arc::new(RedisStore::open(options, clock)?))
+        }
     }
-    tracing::info!(data_dir = %data_dir.display(), "jobs are kept in the embedded store");
-    let options = EmbeddedOptions {
-        data_dir: data_dir.clone(),
-        sync: *sync,
-        secret_headers: config.secret_headers.clone(),
-        max_lease_losses: config.max_lease_losses,
-        instance: instance_name(),
-    };
-    let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(options, clock)).await;
-    Ok(Arc::new(opened.expect("opening a store does not panic")?))
 }
 
 /// Tells this process from others on the same store.

@@ -124,7 +124,7 @@ pub struct Deployment {
 
 impl Deployment {
     /// Secrets that nobody has had before, from the operating system's generator.
-    fn made_now() -> Self {
+    pub(crate) fn made_now() -> Self {
         let (random, ..) = Uuid::new_v4().as_fields();
         Self { via_name: format!("proxq-{random:08x}"), credential_key: random_key() }
     }

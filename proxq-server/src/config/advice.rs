@@ -6,8 +6,8 @@ use proxq_protocol::GoDuration;
 
 use super::listen_address::is_loopback;
 use super::{
-    Config, FilterMode, HostHeader, StoreConfig, StreamDetection, SyncMode, TlsVerification, Upstream, UpstreamTls,
-    size,
+    Config, FilterMode, HostHeader, RedisAddress, RedisTls, StoreConfig, StreamDetection, SyncMode, TlsVerification,
+    Upstream, UpstreamTls, size,
 };
 use crate::job::{Backoff, Delivery};
 
@@ -22,20 +22,36 @@ pub fn warnings(config: &Config) -> Vec<String> {
             config.listen_address
         ));
     }
-    let StoreConfig::Embedded { sync, .. } = &config.store;
-    if *sync == SyncMode::OperatingSystem {
-        warnings.push("embedded.fsync: false: jobs accepted shortly before a power failure may be lost".to_owned());
-    }
-    if config.concurrency == 0 {
-        warnings.push(
-            "concurrency: 0 makes a front without workers, but no other process can work on an embedded store: \
-             jobs will stay queued"
-                .to_owned(),
-        );
-    }
+    warnings.extend(store_warnings(config));
     for (index, upstream) in config.upstreams.iter().enumerate() {
         let about = upstream_warnings(upstream, config);
         warnings.extend(about.into_iter().map(|warning| format!("upstreams[{index}].{warning}")));
+    }
+    warnings
+}
+
+fn store_warnings(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    match &config.store {
+        StoreConfig::Embedded { sync, .. } => {
+            if *sync == SyncMode::OperatingSystem {
+                warnings
+                    .push("embedded.fsync: false: jobs accepted shortly before a power failure may be lost".to_owned());
+            }
+            if config.concurrency == 0 {
+                warnings.push(
+                    "concurrency: 0 makes a front without workers, but no other process can work on an embedded store: \
+                     jobs will stay queued"
+                        .to_owned(),
+                );
+            }
+        }
+        StoreConfig::Redis(redis) => {
+            let speaks_tls = matches!(redis.address, RedisAddress::Tls { .. });
+            if !speaks_tls && redis.tls != RedisTls::default() {
+                warnings.push("redis.tls: has no effect without a rediss:// url".to_owned());
+            }
+        }
     }
     warnings
 }
@@ -85,15 +101,18 @@ fn body_limit_warning(upstream: &Upstream) -> Option<String> {
 /// Where the same file means something else to the original, the Go proxq; a line each.
 pub(super) fn differences(config: &Config) -> Vec<String> {
     let retention = GoDuration::from(config.task_retention);
-    let mut lines = vec![
-        "no redis: section: jobs are kept in the embedded store, not in Redis at 127.0.0.1:6379".to_owned(),
+    let mut lines = Vec::new();
+    if matches!(config.store, StoreConfig::Embedded { .. }) {
+        lines.push("no redis: section: jobs are kept in the embedded store, not in Redis at 127.0.0.1:6379".to_owned());
+    }
+    lines.extend([
         format!("failed jobs stay for taskRetention ({retention}), not for 90 days"),
         "X-Forwarded-* from clients is believed where trustedProxies says so, queued or direct; \
          it was believed from anyone when queued, and removed when direct"
             .to_owned(),
         "responses are kept as they came: no redirect is followed, no gzip decoded, no body cut at maxBodySize"
             .to_owned(),
-    ];
+    ]);
     if config.concurrency == 0 {
         lines.push("concurrency: 0 makes a front without workers; it meant 10".to_owned());
     }

@@ -1,6 +1,7 @@
 //! A configuration as YAML that means the same: every supported key, with defaults filled in.
 //!
-//! No supported key holds a secret: URLs have no userinfo, and of keys and certificates only the files are named.
+//! Of keys, certificates and passwords only the files are named; a password that is written down is masked, and has to be
+//! written again where the file is to be used.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -9,19 +10,26 @@ use std::time::Duration;
 use proxq_protocol::GoDuration;
 
 use super::{
-    ClientMode, Config, DirectMode, FilterMode, HostHeader, Limits, PathFilter, StoreConfig, StreamDetection, SyncMode,
-    TlsVerification, Upstream, UpstreamTls, size,
+    ClientIdentity, ClientMode, Config, DirectMode, FilterMode, HostHeader, Limits, Password, PathFilter, RedisAddress,
+    RedisConfig, StoreConfig, StreamDetection, SyncMode, TlsVerification, Upstream, UpstreamTls, size,
 };
 use crate::job::{Backoff, Delivery};
 
 /// Writes a configuration.
 pub(super) fn write(config: &Config) -> String {
     let mut yaml = Yaml::default();
-    let StoreConfig::Embedded { data_dir, sync } = &config.store;
     yaml.key("listenAddress", quoted(&config.listen_address));
-    yaml.key("store", "embedded");
-    yaml.key("dataDir", quoted_path(data_dir));
-    yaml.section("embedded", |yaml| yaml.key("fsync", *sync == SyncMode::Durable));
+    match &config.store {
+        StoreConfig::Embedded { data_dir, sync } => {
+            yaml.key("store", "embedded");
+            yaml.key("dataDir", quoted_path(data_dir));
+            yaml.section("embedded", |yaml| yaml.key("fsync", *sync == SyncMode::Durable));
+        }
+        StoreConfig::Redis(redis) => {
+            yaml.key("store", "redis");
+            yaml.section("redis", |yaml| write_redis(yaml, redis));
+        }
+    }
     yaml.key("queue", quoted(config.queue.as_str()));
     yaml.key("concurrency", config.concurrency);
     yaml.key("jobsPath", quoted(config.jobs_path.as_str()));
@@ -45,6 +53,31 @@ pub(super) fn write(config: &Config) -> String {
         yaml.item(|yaml| write_upstream(yaml, upstream));
     }
     yaml.text
+}
+
+fn write_redis(yaml: &mut Yaml, redis: &RedisConfig) {
+    match &redis.address {
+        RedisAddress::Tcp { .. } | RedisAddress::Unix { .. } => {
+            let address = match &redis.address {
+                RedisAddress::Unix { path } => path.display().to_string(),
+                RedisAddress::Tcp { .. } | RedisAddress::Tls { .. } => redis.host_and_port().unwrap_or_default(),
+            };
+            yaml.key("addr", quoted(&address));
+            yaml.key("username", quoted(&redis.username));
+            yaml.key("db", redis.db);
+        }
+        RedisAddress::Tls { .. } => {
+            let user = if redis.username.is_empty() { String::new() } else { format!("{}@", redis.username) };
+            yaml.key("url", quoted(&redis.to_string().replacen("://", &format!("://{user}"), 1)));
+        }
+    }
+    match &redis.password {
+        Password::None => {}
+        Password::Given(_) => yaml.key("password", "\"***\" # not shown"),
+        Password::File(file) => yaml.key("passwordFile", quoted_path(file)),
+    }
+    yaml.key("durability", "store");
+    yaml.section("tls", |yaml| write_tls_files(yaml, redis.tls.ca_file.as_deref(), redis.tls.identity.as_ref()));
 }
 
 fn write_limits(yaml: &mut Yaml, limits: Limits) {
@@ -93,12 +126,15 @@ fn write_path_filter(yaml: &mut Yaml, filter: &PathFilter) {
 }
 
 fn write_tls(yaml: &mut Yaml, tls: &UpstreamTls) {
+    write_tls_files(yaml, tls.ca_file.as_deref(), tls.identity.as_ref());
+    yaml.key("insecureSkipVerify", tls.verification == TlsVerification::None);
+}
+
+fn write_tls_files(yaml: &mut Yaml, ca_file: Option<&Path>, identity: Option<&ClientIdentity>) {
     let file = |path: Option<&Path>| path.map_or_else(|| "\"\"".to_owned(), quoted_path);
-    let identity = tls.identity.as_ref();
-    yaml.key("caFile", file(tls.ca_file.as_deref()));
+    yaml.key("caFile", file(ca_file));
     yaml.key("certFile", file(identity.map(|identity| identity.cert_file.as_path())));
     yaml.key("keyFile", file(identity.map(|identity| identity.key_file.as_path())));
-    yaml.key("insecureSkipVerify", tls.verification == TlsVerification::None);
 }
 
 fn delivery_word(delivery: Delivery) -> &'static str {

@@ -2,7 +2,9 @@
 //! together.
 
 mod globals;
+mod redis;
 mod rules;
+mod tls;
 mod upstreams;
 
 use super::error::{ConfigErrors, Found};

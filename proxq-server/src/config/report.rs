@@ -1,5 +1,6 @@
 //! What `proxq check` prints about a configuration without mistakes.
 
+use super::StoreConfig;
 use super::load::Loaded;
 use super::{advice, effective};
 
@@ -8,7 +9,11 @@ use super::{advice, effective};
 pub fn report(loaded: &Loaded) -> String {
     let Loaded { config, file, store_reason } = loaded;
     let source = file.as_deref().unwrap_or("--upstream");
-    let mut report = format!("# {source}: valid; embedded store ({store_reason})\n{}", effective::write(config));
+    let store = match &config.store {
+        StoreConfig::Embedded { .. } => "embedded store",
+        StoreConfig::Redis(_) => "jobs in Redis",
+    };
+    let mut report = format!("# {source}: valid; {store} ({store_reason})\n{}", effective::write(config));
     report += &comment("Warnings", &advice::warnings(config));
     if file.is_some() {
         report += &comment("Differences from the original that apply to this file", &advice::differences(config));
@@ -55,6 +60,17 @@ upstreams:
         assert_eq!(format!("{:#?}", reloaded(&loaded).config), format!("{:#?}", loaded.config));
         let bare = Loaded::for_upstream(UpstreamUrl::new("http://127.0.0.1:3000").unwrap());
         assert_eq!(format!("{:#?}", reloaded(&bare).config), format!("{:#?}", bare.config));
+    }
+
+    #[test]
+    fn a_report_of_redis_means_the_same_and_shows_no_password() {
+        let text =
+            "redis: {url: 'redis://me@[::1]:7000/3', password: hush}\nupstreams: [{prefix: /, url: 'http://api'}]";
+        let loaded = load("config.yaml", text, &|_| None).unwrap();
+        let report = report(&loaded);
+        assert!(report.starts_with("# config.yaml: valid; jobs in Redis (there is a redis: section)\n"), "{report}");
+        assert!(!report.contains("hush"), "{report}");
+        assert_eq!(format!("{:#?}", reloaded(&loaded).config), format!("{:#?}", loaded.config));
     }
 
     #[test]

@@ -109,6 +109,11 @@ impl<'a> Section<'a> {
         self.entries.iter().any(|entry| entry.key == key && !matches!(entry.value.value, Value::Null))
     }
 
+    /// Whether a key is written, with or without a value.
+    pub(super) fn is_written(&self, key: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key == key)
+    }
+
     /// The section under a key.
     pub(super) fn section(&mut self, key: &'static str) -> Section<'a> {
         match self.entry(key) {

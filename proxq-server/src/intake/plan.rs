@@ -39,6 +39,8 @@ pub(super) enum Plan {
 #[derive(Debug)]
 pub(super) struct Submission {
     pub(super) request: JobRequest,
+    /// Whether the store has said what it takes to make it a job.
+    pub(super) store_known: bool,
     /// The length of its body, and the longest that is queued, in bytes.
     pub(super) length: u64,
     pub(super) limit: u64,
@@ -132,8 +134,10 @@ impl Intake {
                     return Err(Problem::body_too_large(bytes, limit));
                 }
                 let passage = Passage::of(head, length, peer);
+                let store_known = self.deployment.credential_key().is_some(); // before the key is used
                 let request = self.job_request(head, peer, upstream, target, controls, request_id);
-                Ok(Plan::Queue(Box::new(Submission { request, length: bytes, limit, peek: body_peek, passage })))
+                let submission = Submission { request, store_known, length: bytes, limit, peek: body_peek, passage };
+                Ok(Plan::Queue(Box::new(submission)))
             }
         }
     }
@@ -161,7 +165,7 @@ impl Intake {
     }
 
     fn via_name(&self) -> &str {
-        self.config.via_name.as_deref().unwrap_or(&self.deployment.via_name)
+        self.config.via_name.as_deref().unwrap_or_else(|| self.deployment.via_name())
     }
 
     fn job_request(
@@ -173,7 +177,8 @@ impl Intake {
         controls: Controls,
         request_id: &HeaderValue,
     ) -> JobRequest {
-        let key = &self.deployment.credential_key;
+        // Without the key, the request may still turn out to go direct; as a job it will be refused.
+        let key = self.deployment.credential_key().unwrap_or(&[0; 32]);
         let credential = credential_hash(key, None, &head.headers, &self.config.secret_headers);
         let outgoing = self.outgoing(head, peer, request_id, upstream);
         let Outgoing { from_client: headers, added: added_headers, client, .. } = outgoing;

@@ -89,9 +89,9 @@ pub enum OpenError {
         /// What the library said.
         source: RedisError,
     },
-    /// A file that TLS needs cannot be read.
+    /// A file with a password, a certificate or a key cannot be read.
     #[error("read {}", file.display())]
-    TlsFile {
+    File {
         /// The file.
         file: PathBuf,
         /// What the operating system said.
@@ -166,16 +166,9 @@ impl RedisStore {
             seen: Mutex::default(),
             blobs: Mutex::default(),
         });
+        shared.tasks.spawn(orders::look_over(Arc::clone(&shared), closing.clone()));
         shared.tasks.spawn(events::listen(Arc::clone(&shared), client.clone(), closing.clone()));
         Ok(Self { shared, client, identity, closing, rounds: Mutex::default() })
-    }
-
-    /// What is odd about the server, for the operator; nothing where it does not answer.
-    ///
-    /// # Errors
-    /// Where it does not answer.
-    pub async fn oddities(&self) -> Result<Vec<String>, StoreError> {
-        orders::oddities(&self.shared).await
     }
 
     /// Has the queues known, after every new connection and whenever they were forgotten.

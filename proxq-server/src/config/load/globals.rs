@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::redis;
 use crate::config::section::{Reading, Section, Written, shown};
-use crate::config::{Config, Limits, Prefix, SecretHeaders, StoreConfig, SyncMode, listen_address};
+use crate::config::{Config, DATA_DIR, Limits, Prefix, SecretHeaders, StoreConfig, SyncMode, listen_address};
 use crate::job::QueueName;
 use crate::trust::TrustedProxies;
 
@@ -33,7 +34,7 @@ const LATER: [(&str, &str); 9] = [
 
 pub(super) fn read(root: &mut Section<'_>, reading: &Reading<'_>) -> Globals {
     let default = Config::without_upstreams();
-    let (store, store_reason) = read_store(root, default.store);
+    let (store, store_reason) = read_store(root, reading);
     let config = Config {
         listen_address: or(root.parsed("listenAddress", listen_address::parse), default.listen_address),
         store,
@@ -65,23 +66,31 @@ fn or<T>(written: Option<Written<T>>, default: T) -> T {
     written.map_or(default, |written| written.value)
 }
 
-fn read_store(root: &mut Section<'_>, default: StoreConfig) -> (StoreConfig, &'static str) {
-    let chosen = root.parsed("store", |store| match store {
-        "embedded" => Ok(()),
-        "redis" => Err("is not supported yet; write embedded, or remove the key"),
-        _ => Err("is none of embedded, redis"),
-    });
-    let reason = if chosen.is_some() { "store: embedded" } else { "no redis: section" };
-    let hint = "it asks for the Redis store, even when empty: remove it for the embedded store";
-    root.later_unless("redis", hint, |_| false);
+fn read_store(root: &mut Section<'_>, reading: &Reading<'_>) -> (StoreConfig, &'static str) {
+    let chosen = root.choice("store", &[("embedded", Chosen::Embedded), ("redis", Chosen::Redis)]);
+    let has_section = root.is_written("redis");
+    let redis = redis::read(root.section("redis"), reading);
+    let embedded = read_embedded(root);
+    match (chosen.map(|chosen| chosen.value), has_section) {
+        (Some(Chosen::Redis), _) => (StoreConfig::Redis(redis), "store: redis"),
+        (None, true) => (StoreConfig::Redis(redis), "there is a redis: section"),
+        (Some(Chosen::Embedded), _) => (embedded, "store: embedded"),
+        (None, false) => (embedded, "no redis: section"),
+    }
+}
 
-    let StoreConfig::Embedded { data_dir, sync } = default;
-    let data_dir = root.text("dataDir").map_or(data_dir, |dir| PathBuf::from(dir.value));
+#[derive(Clone, Copy)]
+enum Chosen {
+    Embedded,
+    Redis,
+}
+
+fn read_embedded(root: &mut Section<'_>) -> StoreConfig {
+    let data_dir = root.text("dataDir").map_or_else(|| PathBuf::from(DATA_DIR), |dir| PathBuf::from(dir.value));
     let mut embedded = root.section("embedded");
-    let fsync = embedded.boolean("fsync", sync == SyncMode::Durable);
+    let fsync = embedded.boolean("fsync", true);
     embedded.finish();
-    let sync = if fsync { SyncMode::Durable } else { SyncMode::OperatingSystem };
-    (StoreConfig::Embedded { data_dir, sync }, reason)
+    StoreConfig::Embedded { data_dir, sync: if fsync { SyncMode::Durable } else { SyncMode::OperatingSystem } }
 }
 
 fn read_limits(mut limits: Section<'_>) -> Limits {

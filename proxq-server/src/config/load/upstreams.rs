@@ -1,15 +1,13 @@
 //! `upstreams[]`.
 
-use std::fs::{self, File};
-use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
+use super::tls;
 use crate::config::raw::Value;
 use crate::config::section::{Reading, Section, Written, shown};
 use crate::config::{
-    ClientIdentity, ClientMode, DirectMode, FilterMode, HostHeader, PathFilter, Prefix, StreamDetection,
-    TlsVerification, Upstream, UpstreamTls, UpstreamUrl,
+    ClientMode, DirectMode, FilterMode, HostHeader, PathFilter, Prefix, StreamDetection, TlsVerification, Upstream,
+    UpstreamTls, UpstreamUrl,
 };
 use crate::job::{Backoff, Delivery, RetryPolicy};
 
@@ -123,38 +121,11 @@ fn last_line(message: &str) -> &str {
 }
 
 fn read_tls(mut section: Section<'_>, reading: &Reading<'_>) -> UpstreamTls {
-    let ca_file = section.parsed("caFile", readable_file).map(|written| written.value);
-    let (has_cert, has_key) = (section.text("certFile"), section.text("keyFile"));
-    let identity = match (has_cert, has_key) {
-        (Some(cert), Some(key)) => {
-            let (cert, key) = (section.check(cert, readable_file), section.check(key, readable_file));
-            cert.zip(key).map(|(cert, key)| ClientIdentity { cert_file: cert.value, key_file: key.value })
-        }
-        (Some(cert), None) => {
-            reading.note(&cert.at, "needs keyFile beside it");
-            None
-        }
-        (None, Some(key)) => {
-            reading.note(&key.at, "needs certFile beside it");
-            None
-        }
-        (None, None) => None,
-    };
+    let (ca_file, identity) = (tls::ca_file(&mut section), tls::identity(&mut section, reading));
     let skips = section.boolean("insecureSkipVerify", false);
     let verification = if skips { TlsVerification::None } else { TlsVerification::Full };
     section.finish();
     UpstreamTls { ca_file, identity, verification }
-}
-
-fn readable_file(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
-    let unreadable = |error: io::Error| format!("cannot be read: {error}");
-    // Asked before it is opened: opening a pipe would wait for its writer.
-    if !fs::metadata(&path).map_err(unreadable)?.is_file() {
-        return Err("is not a file".to_owned());
-    }
-    File::open(&path).map_err(unreadable)?;
-    Ok(path)
 }
 
 fn refuse_later_keys(section: &mut Section<'_>) {

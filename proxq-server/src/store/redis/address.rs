@@ -12,7 +12,7 @@ use redis::{
 };
 
 use super::OpenError;
-use crate::config::{RedisAddress, RedisConfig, RedisTls};
+use crate::config::{Password, RedisAddress, RedisConfig, RedisTls};
 
 /// How long a silent connection is trusted before it is asked whether it lives: well below the half hour after which
 /// firewalls forget connections.
@@ -25,14 +25,22 @@ const USER_TIMEOUT: Duration = Duration::from_secs(20);
 /// A client of the server, which has not connected yet. Reads the files that TLS needs.
 pub(super) fn client(config: &RedisConfig) -> Result<Client, OpenError> {
     let refused = |source: RedisError| OpenError::Address { address: config.to_string(), source };
-    let info = connection_info(config).map_err(refused)?;
+    let info = connection_info(config, &password(&config.password)?).map_err(refused)?;
     match &config.address {
         RedisAddress::Tls { .. } => Client::build_with_tls(info, certificates(&config.tls)?).map_err(refused),
         RedisAddress::Tcp { .. } | RedisAddress::Unix { .. } => Client::open(info).map_err(refused),
     }
 }
 
-fn connection_info(config: &RedisConfig) -> Result<ConnectionInfo, RedisError> {
+fn password(password: &Password) -> Result<String, OpenError> {
+    match password {
+        Password::None => Ok(String::new()),
+        Password::Given(secret) => Ok(secret.reveal().to_owned()),
+        Password::File(file) => Ok(String::from_utf8_lossy(&read(file)?).trim_end().to_owned()),
+    }
+}
+
+fn connection_info(config: &RedisConfig, password: &str) -> Result<ConnectionInfo, RedisError> {
     let address = match &config.address {
         RedisAddress::Tcp { host, port } => ConnectionAddr::Tcp(host.clone(), *port),
         RedisAddress::Tls { host, port } => {
@@ -44,8 +52,8 @@ fn connection_info(config: &RedisConfig) -> Result<ConnectionInfo, RedisError> {
     if !config.username.is_empty() {
         settings = settings.set_username(&config.username);
     }
-    if !config.password.is_empty() {
-        settings = settings.set_password(config.password.reveal());
+    if !password.is_empty() {
+        settings = settings.set_password(password);
     }
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
     let mut tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
@@ -67,5 +75,5 @@ fn certificates(tls: &RedisTls) -> Result<TlsCertificates, OpenError> {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, OpenError> {
-    std::fs::read(file).map_err(|source: io::Error| OpenError::TlsFile { file: PathBuf::from(file), source })
+    std::fs::read(file).map_err(|source: io::Error| OpenError::File { file: PathBuf::from(file), source })
 }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
-use super::error::{Sent, checked, classify, is_unknown_script, spoils_connection, unexpected};
+use super::error::{Sent, checked, classify, is_unknown_script, says_nothing_of_health, spoils_connection, unexpected};
 use super::keys::Keys;
 use super::script::Script;
 use crate::clock::Clock;
@@ -178,7 +178,7 @@ impl Commands {
                 let now = self.clock.steady().as_millis();
                 let _kept = self.answering_since.compare_exchange(SILENT, now, Ordering::AcqRel, Ordering::Acquire);
             }
-            Err(error) if is_unknown_script(error) => {}
+            Err(error) if says_nothing_of_health(error) => {}
             Err(error) => {
                 self.answering_since.store(SILENT, Ordering::Release);
                 if spoils_connection(error) {

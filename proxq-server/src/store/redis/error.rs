@@ -49,6 +49,11 @@ pub(super) fn is_unknown_script(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
+/// Whether the server is well all the same: it only does not know a script yet, or does not allow a command.
+pub(super) fn says_nothing_of_health(error: &RedisError) -> bool {
+    matches!(error.kind(), ErrorKind::Server(ServerErrorKind::NoScript | ServerErrorKind::NoPerm))
+}
+
 /// Whether another connection may do better than the one on which this happened.
 pub(super) fn spoils_connection(error: &RedisError) -> bool {
     // A server that became a replica or follows a lost master is no longer the one to ask.

@@ -1,13 +1,17 @@
 //! What people order done with a job; the deployment's secrets; what is odd about the server.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use redis::Pipeline;
+use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
-use super::connection::Arguments;
+use super::connection::{Arguments, LONGEST_PAUSE, reconnect_pauses};
 use super::error::unexpected;
 use super::keys;
 use super::shared::Shared;
+use crate::failure::chain;
 use crate::job::JobId;
 use crate::store::record;
 use crate::store::signals::Effect;
@@ -70,6 +74,26 @@ pub(super) async fn deployment(shared: &Shared) -> Result<Deployment, StoreError
         via_name: String::from_utf8(via_name.into()).map_err(|_| unexpected("HMGET"))?,
         credential_key: key.as_ref().try_into().map_err(|_| unexpected("HMGET"))?,
     })
+}
+
+/// Warns of what is odd about the server, as soon as it answers.
+pub(super) async fn look_over(shared: Arc<Shared>, closing: CancellationToken) {
+    let mut pauses = reconnect_pauses();
+    loop {
+        match oddities(&shared).await {
+            Ok(odd) => {
+                for warning in odd {
+                    tracing::warn!(warning, "Redis");
+                }
+                return;
+            }
+            Err(error) => tracing::debug!(error = chain(&error), "look the Redis server over"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)) => {}
+            () = closing.cancelled() => return,
+        }
+    }
 }
 
 /// What is odd about the server, for the operator.

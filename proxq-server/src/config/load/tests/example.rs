@@ -5,9 +5,11 @@ use super::*;
 const EXAMPLE: &str = include_str!("../../../../../config.yaml.example");
 
 /// Sections, and a text with nothing but an unknown key in each.
-const SECTIONS: [(&str, &str); 6] = [
+const SECTIONS: [(&str, &str); 8] = [
     ("", "xyzzy: 1"),
     ("embedded", "embedded: {xyzzy: 1}"),
+    ("redis", "redis: {xyzzy: 1}"),
+    ("redis.tls", "redis: {tls: {xyzzy: 1}}"),
     ("limits", "limits: {xyzzy: 1}"),
     ("upstreams[0]", "upstreams: [{xyzzy: 1}]"),
     ("upstreams[0].pathFilter", "upstreams: [{pathFilter: {xyzzy: 1}}]"),
@@ -44,10 +46,19 @@ fn written_keys(node: &raw::Node, path: &str, keys: &mut Vec<String>) {
     }
 }
 
+/// The section of the store that the example does not use, which stands there as a comment.
+fn redis_section() -> String {
+    let after = EXAMPLE.lines().skip_while(|line| *line != "#redis:");
+    let section = after.map_while(|line| line.strip_prefix('#'));
+    section.collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn the_example_has_every_supported_key() {
     let mut written = Vec::new();
-    written_keys(&raw::parse(EXAMPLE).unwrap(), "", &mut written);
+    for text in [EXAMPLE, &redis_section()] {
+        written_keys(&raw::parse(text).unwrap(), "", &mut written);
+    }
     let mut missing = supported_keys();
     // Its keys are checked, but nothing is cached yet.
     missing.retain(|key| key != "cache" && !written.contains(key));
@@ -58,6 +69,12 @@ fn the_example_has_every_supported_key() {
 fn the_example_shows_the_defaults() {
     let url = UpstreamUrl::new("http://127.0.0.1:3000").unwrap();
     assert_eq!(format!("{:#?}", config(EXAMPLE)), format!("{:#?}", Config::for_upstream(url)));
+}
+
+#[test]
+fn the_example_of_a_redis_section_shows_the_defaults() {
+    let store = config(&top(&redis_section())).store;
+    assert_eq!(store, crate::config::StoreConfig::Redis(crate::config::RedisConfig::default()));
 }
 
 #[test]

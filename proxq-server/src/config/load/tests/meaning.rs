@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{
-    ClientMode, DirectMode, FilterMode, HostHeader, Prefix, StoreConfig, StreamDetection, SyncMode, TlsVerification,
-    Upstream,
+    ClientMode, DirectMode, FilterMode, HostHeader, Password, Prefix, RedisAddress, RedisConfig, Secret, StoreConfig,
+    StreamDetection, SyncMode, TlsVerification, Upstream,
 };
 use crate::job::{Backoff, Delivery, RetryPolicy};
 use crate::trust::TrustedProxies;
@@ -174,6 +174,33 @@ fn prefixes_are_told_apart_by_segments() {
 fn the_store_and_why_it_was_chosen_are_named() {
     assert_eq!(load("x", UPSTREAM, &env).unwrap().store_reason, "no redis: section");
     assert_eq!(load("x", &top("store: embedded"), &env).unwrap().store_reason, "store: embedded");
+    for (keys, reason) in [
+        ("redis:", "there is a redis: section"),
+        ("redis: {}", "there is a redis: section"),
+        ("store: redis", "store: redis"),
+        ("store: redis\nredis: {addr: '127.0.0.1:6379', db: 0, password: '', durability: store}", "store: redis"),
+    ] {
+        let loaded = load("x", &top(keys), &env).unwrap();
+        assert_eq!(loaded.config.store, StoreConfig::Redis(RedisConfig::default()), "{keys}");
+        assert_eq!(loaded.store_reason, reason);
+    }
+    let embedded = load("x", &top("store: embedded\nredis: {}"), &env).unwrap();
+    assert!(matches!(embedded.config.store, StoreConfig::Embedded { .. }), "the word counts");
+}
+
+#[test]
+fn a_redis_server_is_named_by_keys_or_by_a_url() {
+    let redis = |keys: &str| match config(&top(&format!("redis: {{{keys}}}"))).store {
+        StoreConfig::Redis(redis) => redis,
+        StoreConfig::Embedded { .. } => panic!("embedded"),
+    };
+    let by_keys = redis("addr: '${HOST}:6380', username: me, password: hush, db: 2");
+    let by_url = redis("url: 'redis://me:hush@${HOST}:6380/2'");
+    assert_eq!(by_keys, by_url);
+    assert_eq!(by_url.address, RedisAddress::Tcp { host: "api".to_owned(), port: 6380 });
+    assert_eq!(by_url.password, Password::Given(Secret::new("hush".to_owned())));
+    assert_eq!(redis("url: 'redis://me@api:6380/2', password: hush"), by_url);
+    assert_eq!(redis("addr: /run/redis.sock").address, RedisAddress::Unix { path: "/run/redis.sock".into() });
 }
 
 #[test]

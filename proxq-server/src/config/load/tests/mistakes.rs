@@ -202,7 +202,12 @@ fn keys_of_later_steps_are_refused_by_name() {
         let found = mistakes(&top(&format!("{key}: {{}}")));
         assert!(found.len() == 1 && found[0].starts_with(&format!("{key}: is not supported yet; ")), "{found:?}");
     }
-    for keys in ["maxDelay: 1h", "redis:", "redis: {}", "redis: {addr: 'x:1'}", "store: redis"] {
+    for keys in [
+        "maxDelay: 1h",
+        "redis: {sentinel: {master: x}}",
+        "redis: {cluster: {addrs: []}}",
+        "redis: {durability: fsync}",
+    ] {
         let found = mistakes(&top(keys));
         assert!(found.len() == 1 && found[0].contains("is not supported yet; "), "{keys}: {found:?}");
     }
@@ -224,6 +229,21 @@ fn keys_of_later_steps_are_refused_by_name() {
         let found = mistakes(&top(&format!("cache: {{mode: {mode}, ttl: 1x}}")));
         assert!(found.len() == 2 && found[0].contains("is not supported yet; "), "{found:?}");
     }
+}
+
+#[test]
+fn what_is_wrong_about_redis_is_said_without_its_password() {
+    refused(&top("redis: {adr: x}"), "redis.adr: unknown key; did you mean addr?");
+    let no_address = "redis.addr: \"redis\" is no address; write one like 127.0.0.1:6379";
+    refused(&top("redis: {addr: redis}"), no_address);
+    refused(&top("redis: {db: -1}"), "redis.db: \"-1\" is not the number of a database: 0, 1, …");
+    refused(&top("redis: {durability: much}"), "redis.durability: \"much\" is none of store, fsync, replicated");
+    refused(&top("redis: {url: 'redis://x', addr: 'y:1'}"), "redis.addr: says what url says, too; keep one of them");
+    let both = mistakes(&top("redis: {password: hush, passwordFile: /dev/null}")).concat();
+    assert!(both.starts_with("redis.passwordFile: ") && !both.contains("hush"), "{both}");
+    let bad = load("x", &top("redis: {url: 'http://me:hush@x'}"), &env).unwrap_err().to_string();
+    assert!(bad.contains("redis.url: ") && bad.contains("write one like redis://") && !bad.contains("hush"), "{bad}");
+    refused(&top("redis: {tls: {certFile: /x}}"), "redis.tls.certFile: needs keyFile beside it");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use tokio::time::Instant;
 
+use super::super::orders::oddities;
 use super::*;
 use crate::job::{JobId, State, Verdict};
 use crate::store::contract::{found, job, lease_ids, leased, response, state_of, submitted};
@@ -249,9 +250,9 @@ async fn damage_is_found_out_and_not_served() {
 #[tokio::test]
 async fn what_is_odd_about_a_server_is_said() {
     let redis = in_redis().await;
-    assert_eq!(redis.store.oddities().await.unwrap(), Vec::<String>::new());
+    assert_eq!(oddities(&redis.store.shared).await.unwrap(), Vec::<String>::new());
     let () = redis.server.run(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
     let () = redis.server.run(&["CONFIG", "SET", "appendonly", "no"]).await;
-    let odd = redis.store.oddities().await.unwrap();
+    let odd = oddities(&redis.store.shared).await.unwrap();
     assert!(odd[0].contains("maxmemory-policy is allkeys-lru") && odd[1].contains("saves nothing to disk"), "{odd:?}");
 }

@@ -1,0 +1,62 @@
+//! The secrets that the instances of one deployment share, which its store keeps and may not give at once.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::failure::chain;
+use crate::store::{Deployment, JobStore, StoreError};
+use crate::worker::store_pauses;
+
+/// How long a store that did not answer is left alone at most: submissions are refused until it has.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// The deployment's secrets, as soon as they are known.
+#[derive(Debug)]
+pub(crate) struct KnownDeployment {
+    known: OnceLock<Deployment>,
+    /// For requests that need no store, so that they find their loops all the same.
+    meanwhile: Deployment,
+}
+
+impl KnownDeployment {
+    /// Not known yet.
+    pub(crate) fn unknown() -> Self {
+        Self { known: OnceLock::new(), meanwhile: Deployment::made_now() }
+    }
+
+    /// Names the deployment in `Via`, or this instance as long as nothing better is known.
+    pub(crate) fn via_name(&self) -> &str {
+        &self.known.get().unwrap_or(&self.meanwhile).via_name
+    }
+
+    /// Keys the hashes of credentials; `None` as long as it is not known.
+    pub(crate) fn credential_key(&self) -> Option<&[u8; 32]> {
+        self.known.get().map(|deployment| &deployment.credential_key)
+    }
+
+    /// Asks the store once.
+    ///
+    /// # Errors
+    /// Where it does not say.
+    pub(crate) async fn ask(&self, store: &dyn JobStore) -> Result<(), StoreError> {
+        let deployment = store.deployment().await?;
+        self.known.get_or_init(|| deployment);
+        Ok(())
+    }
+
+    /// Asks the store until it says, or `stop`.
+    pub(crate) async fn ask_until_known(self: Arc<Self>, store: Arc<dyn JobStore>, stop: CancellationToken) {
+        let mut pauses = store_pauses();
+        while let Err(error) = self.ask(&*store).await {
+            tracing::debug!(error = chain(&error), "ask the store for the deployment's secrets");
+            let pause = pauses.next().unwrap_or(PAUSE_MAX).min(PAUSE_MAX);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+        tracing::info!("the store answers; jobs are taken in from now on");
+    }
+}
