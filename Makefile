@@ -14,7 +14,7 @@ TEST_THREADS ?= 8
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
-dep: ## install what the tests need beside Rust (curl, nginx, Python, httpbin)
+dep: ## install what the tests need beside Rust (curl, nginx, redis-server, Python, httpbin)
 	tests/dep.sh
 
 lint: ## format, clippy and rustdoc, warnings denied; licences, bans and sources of all dependencies

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests need beside Rust: curl, nginx, Python 3 with venv (all by apt where they are missing), and in
-# tests/.venv httpbin and gunicorn from PyPI. Does nothing where everything is there.
+# Installs what the tests need beside Rust: curl, nginx, redis-server, Python 3 with venv (all by apt where they are
+# missing), and in tests/.venv httpbin and gunicorn from PyPI. Does nothing where everything is there.
 set -eu
 cd "$(dirname "$0")"
 # Where Debian has nginx, and users who are not root do not look.
@@ -9,6 +9,7 @@ PATH="$PATH:/usr/sbin:/sbin"
 missing=""
 command -v curl >/dev/null || missing="$missing curl"
 command -v nginx >/dev/null || missing="$missing nginx-light"
+command -v redis-server >/dev/null || missing="$missing redis-server"
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3 python3-venv"
 if [ -n "$missing" ]; then
 	command -v apt-get >/dev/null || { echo "install these, then try again:$missing" >&2; exit 1; }

@@ -24,11 +24,11 @@ on_every_store! {
     async fn a_client_that_leaves_before_its_body_is_complete_leaves_nothing_behind(store: Store) {
         let upstream = Upstream::start().await;
         let proxq = Proxq::start(store.config_for(&upstream).set("inlineBodyLimit", 10_000)).await;
-        let before = proxq.files().len();
+        let before = proxq.large_bodies();
         for reset in [true, false] {
             let id = JobId::new();
             let mut wire = half_a_submission(&proxq, id).await;
-            eventually("the body is being written", async || proxq.files().len() > before).await;
+            eventually("the body is being written", async || proxq.large_bodies() > before).await;
             if reset {
                 wire.reset();
             } else {
@@ -36,7 +36,7 @@ on_every_store! {
                 let answer = wire.try_reply("POST").await;
                 assert!(answer.as_ref().map_or(true, |reply| reply.status == 400), "{answer:?}");
             }
-            eventually("the body is gone", async || proxq.files().len() == before).await;
+            eventually("the body is gone", async || proxq.large_bodies() == before).await;
             proxq.send(get(&format!("/__jobs/{id}"))).await.refused(404, "NOT_FOUND");
         }
         still_works(&proxq, &upstream).await;
@@ -57,10 +57,10 @@ on_every_store! {
     async fn a_crash_in_the_middle_of_a_submission_leaves_no_job(store: Store) {
         let upstream = Upstream::start().await;
         let mut proxq = Proxq::start(store.config_for(&upstream).set("inlineBodyLimit", 10_000)).await;
-        let before = proxq.files().len();
+        let before = proxq.large_bodies();
         let id = JobId::new();
         let _wire = half_a_submission(&proxq, id).await;
-        eventually("the body is being written", async || proxq.files().len() > before).await;
+        eventually("the body is being written", async || proxq.large_bodies() > before).await;
         proxq.kill();
         proxq.start_again().await;
         proxq.send(get(&format!("/__jobs/{id}"))).await.refused(404, "NOT_FOUND");

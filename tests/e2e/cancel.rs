@@ -59,13 +59,13 @@ on_every_store! {
         let upstream = Upstream::start().await;
         upstream.always(Answer::status(200).body("y".repeat(10_000)));
         let proxq = Proxq::start(store.config_for(&upstream).set("inlineBodyLimit", 1000)).await;
-        let before = proxq.files().len();
+        let before = proxq.large_bodies();
         let job = proxq.submit(post("/x").body("x".repeat(10_000))).await;
         proxq.response(&job).await;
-        assert_eq!(proxq.files().len(), before + 2, "request and response lie in files");
+        assert_eq!(proxq.large_bodies(), before + 2, "request and response lie in files");
         assert_eq!(proxq.cancel(&job).await.status, 200);
         gone(&proxq, &job).await;
-        eventually("the files are gone", async || proxq.files().len() == before).await;
+        eventually("the files are gone", async || proxq.large_bodies() == before).await;
     }
 
     async fn a_failed_job_is_deleted(proxq: Proxq, upstream: Upstream) {

@@ -79,10 +79,10 @@ on_every_store! {
         upstream.always(Answer::status(200).pattern(whole));
         let config = store.config_for(&upstream).upstream("maxRetries", 1).upstream("retryDelay", "10ms");
         let proxq = Proxq::start(config).await;
-        let before = proxq.files().len();
+        let before = proxq.large_bodies();
         let job = proxq.submit(get("/x")).await;
         assert_eq!(proxq.response(&job).await.digest, whole.digest());
-        eventually("only the whole body is kept", async || proxq.files().len() == before + 1).await;
+        eventually("only the whole body is kept", async || proxq.large_bodies() == before + 1).await;
     }
 
     async fn garbage_is_tried_again(store: Store) {
@@ -217,7 +217,7 @@ on_every_store! {
         let upstream = Upstream::start().await;
         let config = store.config_for(&upstream).upstream("maxRetries", 5).upstream("retryDelay", "10ms");
         let proxq = Proxq::start(config.set("maxResponseSize", "64KiB").set("inlineBodyLimit", "4KiB")).await;
-        let before = proxq.files().len();
+        let before = proxq.large_bodies();
         let unknown_length = Answer::raw("HTTP/1.1 200 OK\r\n\r\n").then(vec![b'x'; 65_537]).close();
         for too_large in [Answer::status(200).body(vec![b'x'; 65_537]), unknown_length] {
             upstream.once(too_large);
@@ -228,7 +228,7 @@ on_every_store! {
             proxq.content(&job).await.refused(404, "JOB_FAILED");
             assert_eq!(upstream.deliveries(job.id), 1);
         }
-        eventually("nothing of it is kept", async || proxq.files().len() == before).await;
+        eventually("nothing of it is kept", async || proxq.large_bodies() == before).await;
         upstream.always(Answer::status(200).body(vec![b'x'; 65_536]));
         assert_eq!(proxq.through_queue(get("/x")).await.body.len(), 65_536, "the limit itself is fine");
     }

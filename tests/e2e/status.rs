@@ -180,13 +180,13 @@ on_every_store! {
         upstream.answers(200, &"x".repeat(10_000));
         let config = store.config_for(&upstream).set("taskRetention", "500ms").set("inlineBodyLimit", 1000);
         let proxq = Proxq::start(config).await;
-        let before = proxq.files().len();
+        let before = proxq.large_bodies();
         let job = proxq.submit(post("/x").body("x".repeat(10_000))).await;
         proxq.response(&job).await;
         let gone = async || proxq.send(get(&job.location)).await.status == 404;
         eventually("the job is gone", gone).await;
         proxq.content(&job).await.refused(404, "NOT_FOUND");
-        eventually("its bodies are gone", async || proxq.files().len() == before).await;
+        eventually("its bodies are gone", async || proxq.large_bodies() == before).await;
     }
 
     async fn a_failed_job_is_gone_after_its_retention(store: Store) {
@@ -194,11 +194,11 @@ on_every_store! {
         upstream.always(Answer::nothing().reset());
         let config = store.config_for(&upstream).set("taskRetention", "500ms").set("inlineBodyLimit", 1000);
         let proxq = Proxq::start(config).await;
-        let before = proxq.files().len();
+        let before = proxq.large_bodies();
         let job = proxq.submit(post("/x").body("x".repeat(10_000))).await;
         assert_eq!(proxq.settled(&job).await.status, JobStatus::Failed);
         eventually("the job is gone", async || proxq.send(get(&job.location)).await.status == 404).await;
-        eventually("its body is gone", async || proxq.files().len() == before).await;
+        eventually("its body is gone", async || proxq.large_bodies() == before).await;
     }
 
     async fn probes_tell_life_and_readiness(proxq: Proxq, _upstream: Upstream) {

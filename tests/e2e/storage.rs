@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use harness::{
-    Answer, Exit, Gate, Job, Launch, Pattern, Proxq, Record, Reply, Store, Upstream, get, on_every_store, pass, post,
+    Answer, Exit, Gate, Job, Launch, Pattern, Proxq, Record, Reply, Store, Upstream, get, on_every_store, on_the_store,
+    pass, post,
 };
 use proxq_protocol::JobStatus;
 
@@ -77,7 +78,9 @@ async fn is_corrupt(proxq: &mut Proxq, job: &Job) {
     proxq.through_queue(post("/y")).await;
 }
 
-on_every_store! {
+on_the_store! {
+    Embedded:
+
     async fn check_store_says_that_all_is_as_it_was_written(store: Store) {
         let (proxq, _upstream, _job) = stopped_after(store, Answer::status(200).body(INLINE)).await;
         let exit = checked(&proxq).await;
@@ -254,38 +257,6 @@ on_every_store! {
         assert_eq!(proxq.through_queue(post("/x").pattern(large)).await.digest, large.digest());
     }
 
-    async fn a_job_survives_a_crash_right_after_its_acceptance(store: Store) {
-        let upstream = Upstream::start().await;
-        upstream.always(Answer::echo());
-        let config = store.config_for(&upstream);
-        let mut proxq = Proxq::start(config.clone().set("concurrency", 0)).await;
-        let (small, large) = (Pattern::new(1, 100), Pattern::new(2, 1 << 20));
-        let first = proxq.submit(post("/x").pattern(small)).await;
-        let second = proxq.submit(post("/x").pattern(large)).await;
-        proxq.kill();
-        proxq.start_again_with(config).await;
-        assert_eq!(proxq.response(&first).await.digest, small.digest());
-        assert_eq!(proxq.response(&second).await.digest, large.digest());
-    }
-
-    async fn a_response_survives_a_crash(store: Store) {
-        let upstream = Upstream::start().await;
-        let pattern = Pattern::new(2, 1 << 20);
-        upstream.once(Answer::status(201).header("X-A", "1").body("small"));
-        upstream.once(Answer::status(202).pattern(pattern));
-        let mut proxq = Proxq::start(store.config_for(&upstream)).await;
-        let jobs = [proxq.submit(post("/x")).await, proxq.submit(post("/x")).await];
-        for job in &jobs {
-            proxq.response(job).await;
-        }
-        proxq.kill();
-        proxq.start_again().await;
-        let mut replies = [proxq.response(&jobs[0]).await, proxq.response(&jobs[1]).await];
-        replies.sort_by_key(|reply| reply.status);
-        assert_eq!((replies[0].status, replies[0].text().as_str()), (201, "small"));
-        assert_eq!((replies[1].status, &replies[1].digest), (202, &pattern.digest()));
-    }
-
     async fn secret_headers_are_erased_when_a_job_ends(store: Store) {
         let upstream = Upstream::start().await;
         let config = store.config_for(&upstream).set("secretHeaders", vec!["X-Session"]);
@@ -320,6 +291,40 @@ on_every_store! {
         // Requests bear credentials. Whoever may not enter the folder may not read what is in it.
         let closed = by_others(proxq.data_dir()) == 0;
         assert!(closed || proxq.files().iter().all(|(file, _)| by_others(file) == 0), "{:?}", proxq.files());
+    }
+}
+
+on_every_store! {
+    async fn a_job_survives_a_crash_right_after_its_acceptance(store: Store) {
+        let upstream = Upstream::start().await;
+        upstream.always(Answer::echo());
+        let config = store.config_for(&upstream);
+        let mut proxq = Proxq::start(config.clone().set("concurrency", 0)).await;
+        let (small, large) = (Pattern::new(1, 100), Pattern::new(2, 1 << 20));
+        let first = proxq.submit(post("/x").pattern(small)).await;
+        let second = proxq.submit(post("/x").pattern(large)).await;
+        proxq.kill();
+        proxq.start_again_with(config).await;
+        assert_eq!(proxq.response(&first).await.digest, small.digest());
+        assert_eq!(proxq.response(&second).await.digest, large.digest());
+    }
+
+    async fn a_response_survives_a_crash(store: Store) {
+        let upstream = Upstream::start().await;
+        let pattern = Pattern::new(2, 1 << 20);
+        upstream.once(Answer::status(201).header("X-A", "1").body("small"));
+        upstream.once(Answer::status(202).pattern(pattern));
+        let mut proxq = Proxq::start(store.config_for(&upstream)).await;
+        let jobs = [proxq.submit(post("/x")).await, proxq.submit(post("/x")).await];
+        for job in &jobs {
+            proxq.response(job).await;
+        }
+        proxq.kill();
+        proxq.start_again().await;
+        let mut replies = [proxq.response(&jobs[0]).await, proxq.response(&jobs[1]).await];
+        replies.sort_by_key(|reply| reply.status);
+        assert_eq!((replies[0].status, replies[0].text().as_str()), (201, "small"));
+        assert_eq!((replies[1].status, &replies[1].digest), (202, &pattern.digest()));
     }
 }
 

@@ -1,12 +1,17 @@
 //! Configuration files for the server under test.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
+
+use crate::redis::Redis;
 
 /// A configuration, key by key. JSON is YAML, so it is written as JSON.
 #[derive(Clone, Debug)]
 pub struct Config {
     global: Map<String, Value>,
     routes: Vec<Route>,
+    redis: Option<Arc<Redis>>,
 }
 
 /// One entry of `upstreams`.
@@ -36,7 +41,19 @@ impl Default for Config {
 impl Config {
     /// No upstreams, every default; a free port.
     pub fn new() -> Self {
-        Self { global: Map::new(), routes: Vec::new() }.set("listenAddress", "127.0.0.1:0")
+        Self { global: Map::new(), routes: Vec::new(), redis: None }.set("listenAddress", "127.0.0.1:0")
+    }
+
+    /// Keeps the jobs in this Redis, which lives as long as the configuration and all servers on it.
+    #[must_use]
+    pub fn in_redis(self, redis: Arc<Redis>) -> Self {
+        let address = redis.socket().display().to_string();
+        Self { redis: Some(redis), ..self.set("store", "redis").set("redis.addr", address) }
+    }
+
+    /// The Redis in which the jobs are kept.
+    pub fn redis(&self) -> Option<&Arc<Redis>> {
+        self.redis.as_ref()
     }
 
     /// Sets a global key. Dots lead into sections: `limits.maxHeaderBytes`.

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{fs, thread};
 
 use proxq_protocol::JobId;
@@ -13,6 +14,7 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::log::Log;
 use crate::process::{Exit, Launch, Process};
+use crate::redis::Redis;
 use crate::runner::within;
 
 /// A job that proxq has accepted.
@@ -41,6 +43,7 @@ pub struct Proxq {
 #[derive(Debug)]
 struct Setup {
     folder: TempDir,
+    redis: Option<Arc<Redis>>,
     data_dir: PathBuf,
     starter: Vec<String>,
     /// In place of the configuration file.
@@ -74,6 +77,19 @@ impl Proxq {
     /// The server's `dataDir`.
     pub fn data_dir(&self) -> &Path {
         &self.setup.data_dir
+    }
+
+    /// The Redis in which it keeps its jobs.
+    pub fn redis(&self) -> &Redis {
+        self.setup.redis.as_ref().expect("it keeps its jobs in Redis")
+    }
+
+    /// How many large bodies it keeps, and what else it may have beside them: only changes of it say anything.
+    pub fn large_bodies(&self) -> usize {
+        match &self.setup.redis {
+            Some(redis) => redis.keys("proxq:{*}:blob:*").len(),
+            None => self.files().len(),
+        }
     }
 
     /// Every file below the data folder, with its length.
@@ -244,7 +260,8 @@ impl Builder {
     pub async fn start(self) -> Proxq {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let data_dir = self.data_dir.unwrap_or_else(|| folder.path().join("data"));
-        let setup = Setup { folder, data_dir, starter: self.starter, args: self.args, env: self.env };
+        let redis = self.config.redis().cloned();
+        let setup = Setup { folder, redis, data_dir, starter: self.starter, args: self.args, env: self.env };
         setup.write(self.config);
         let (process, address) = setup.spawn().await;
         Proxq {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::Config;
 use crate::proxq::Proxq;
+use crate::redis::Redis;
 use crate::upstream::Upstream;
 
 /// The longest that a test waits for one event. Far beyond what any takes, so that only a missing one is reported.
@@ -17,6 +18,8 @@ const TEST_DEADLINE: Duration = Duration::from_mins(5);
 pub enum Store {
     /// In files of its own.
     Embedded,
+    /// In a Redis of the configuration's own.
+    Redis,
 }
 
 impl Store {
@@ -24,6 +27,7 @@ impl Store {
     pub fn config(self) -> Config {
         match self {
             Self::Embedded => Config::new(),
+            Self::Redis => Config::new().in_redis(Redis::start()),
         }
     }
 
@@ -91,6 +95,11 @@ macro_rules! on_every_store {
                 fn embedded() {
                     $crate::on_every_store!(@run $crate::Store::Embedded, super::$name, $($type),+);
                 }
+
+                #[test]
+                fn redis() {
+                    $crate::on_every_store!(@run $crate::Store::Redis, super::$name, $($type),+);
+                }
             }
         )+
     };
@@ -102,5 +111,20 @@ macro_rules! on_every_store {
     };
     (@run $store:expr, $test:path, Store) => {
         $crate::run($test($store))
+    };
+}
+
+/// The same for what is only one store's: `on_the_store! { Embedded: … }`.
+#[macro_export]
+macro_rules! on_the_store {
+    ($store:ident: $($(#[doc = $doc:expr])* async fn $name:ident($($argument:ident: $type:ident),+ $(,)?) $body:block)+) => {
+        $(
+            #[test]
+            $(#[doc = $doc])*
+            fn $name() {
+                async fn test($($argument: $type),+) $body
+                $crate::on_every_store!(@run $crate::Store::$store, test, $($type),+);
+            }
+        )+
     };
 }
