@@ -12,11 +12,11 @@ async fn still_works(proxq: &Proxq, upstream: &Upstream) {
     assert!(others.is_empty(), "{others:?}");
 }
 
-/// Begins a submission of 100,000 bytes and sends half of it.
+/// Begins a submission of 4,000,000 bytes and sends half of it: more than any store has in memory of a body.
 async fn half_a_submission(proxq: &Proxq, id: JobId) -> harness::Wire {
     let mut wire = proxq.wire().await;
-    wire.send(format!("POST /x HTTP/1.1\r\nHost: h\r\nX-Proxq-Job-Id: {id}\r\nContent-Length: 100000\r\n\r\n")).await;
-    wire.send(vec![b'x'; 50_000]).await;
+    wire.send(format!("POST /x HTTP/1.1\r\nHost: h\r\nX-Proxq-Job-Id: {id}\r\nContent-Length: 4000000\r\n\r\n")).await;
+    wire.send(vec![b'x'; 2_000_000]).await;
     wire
 }
 

@@ -1,6 +1,6 @@
 //! What an operator reads, and what nobody may read there.
 
-use harness::{Answer, Proxq, Record, Store, Upstream, get, on_every_store, post};
+use harness::{Answer, Proxq, Record, Store, Upstream, get, on_every_store, on_the_store, post};
 use proxq_protocol::JobId;
 
 /// The line has this in some field.
@@ -8,13 +8,8 @@ fn mentions(record: &Record, field: &str, value: &str) -> bool {
     record.field(field).as_deref() == Some(value)
 }
 
-on_every_store! {
-    async fn the_start_names_address_and_store(proxq: Proxq, _upstream: Upstream) {
-        let listening = proxq.log().record("it listens", |record| record.message() == "listening").await;
-        assert_eq!(listening.field("address"), Some(proxq.address().to_string()));
-        let names_the_store = |line: &String| line.contains("embedded");
-        assert!(proxq.log().lines().iter().any(names_the_store), "{}", proxq.log().text());
-    }
+on_the_store! {
+    Embedded:
 
     async fn jobs_that_a_power_failure_may_cost_are_announced(store: Store) {
         let upstream = Upstream::start().await;
@@ -23,6 +18,16 @@ on_every_store! {
         proxq.log().record("a warning", warns).await;
         let job = proxq.submit(post("/x")).await;
         proxq.response(&job).await;
+    }
+}
+
+on_every_store! {
+    async fn the_start_names_address_and_store(store: Store) {
+        let (proxq, _upstream) = store.pair().await;
+        let listening = proxq.log().record("it listens", |record| record.message() == "listening").await;
+        assert_eq!(listening.field("address"), Some(proxq.address().to_string()));
+        let starting = proxq.log().record("it starts", |record| record.message() == "starting").await;
+        assert_eq!(starting.field("store").as_deref(), Some(store.name()));
     }
 
     async fn a_request_and_a_jobs_end_have_a_line_each(store: Store) {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use harness::{Answer, Exit, Launch, Proxq, Route, Store, Upstream, get, on_every_store, post, request};
+use harness::{Answer, Exit, Launch, Proxq, Route, Store, Upstream, get, on_every_store, on_the_store, post, request};
 use tempfile::TempDir;
 
 fn folder() -> TempDir {
@@ -41,6 +41,23 @@ fn free_port() -> u16 {
 
 const UPSTREAM: &str = "upstreams:\n  - prefix: /\n    url: http://127.0.0.1:1\n";
 
+on_the_store! {
+    Embedded:
+
+    async fn a_second_process_on_one_data_folder_fails_at_once(store: Store) {
+        let upstream = Upstream::start().await;
+        let proxq = Proxq::start(store.config_for(&upstream)).await;
+        let folder = folder();
+        let config = store.config_for(&upstream).set("dataDir", proxq.data_dir().display().to_string());
+        let file = write(folder.path(), "c.yaml", &config.text());
+        let exit = Launch::new(folder.path()).args(["--config", &file]).to_exit().await;
+        assert_eq!(exit.code, Some(1), "{}", exit.log);
+        let data_dir = proxq.data_dir().display().to_string();
+        assert!(exit.log.contains(&data_dir) && exit.log.contains("another"), "{}", exit.log);
+        forwards_to(&proxq, &upstream).await;
+    }
+}
+
 on_every_store! {
     async fn it_ends_with_0_after_a_clean_stop(store: Store) {
         let (mut proxq, _upstream) = store.pair().await;
@@ -57,19 +74,6 @@ on_every_store! {
         let exit = Launch::new(folder.path()).args(["--config", &file]).to_exit().await;
         assert_eq!(exit.code, Some(1), "{}", exit.log);
         assert!(exit.log.contains(&taken) && exit.log.to_lowercase().contains("in use"), "{}", exit.log);
-    }
-
-    async fn a_second_process_on_one_data_folder_fails_at_once(store: Store) {
-        let upstream = Upstream::start().await;
-        let proxq = Proxq::start(store.config_for(&upstream)).await;
-        let folder = folder();
-        let config = store.config_for(&upstream).set("dataDir", proxq.data_dir().display().to_string());
-        let file = write(folder.path(), "c.yaml", &config.text());
-        let exit = Launch::new(folder.path()).args(["--config", &file]).to_exit().await;
-        assert_eq!(exit.code, Some(1), "{}", exit.log);
-        let data_dir = proxq.data_dir().display().to_string();
-        assert!(exit.log.contains(&data_dir) && exit.log.contains("another"), "{}", exit.log);
-        forwards_to(&proxq, &upstream).await;
     }
 
     async fn a_lock_does_not_outlive_its_process(store: Store) {
@@ -159,7 +163,13 @@ fn what_cannot_be_a_configuration_ends_it_with_2() {
 #[test]
 fn a_key_whose_feature_is_not_there_yet_is_refused_as_such() {
     harness::run(async {
-        for section in ["redis: {}", "store: redis", "cache: {mode: memory}", "auth: {tokens: []}", "schedules: []"] {
+        for section in [
+            "redis: {sentinel: {}}",
+            "redis: {durability: fsync}",
+            "cache: {mode: memory}",
+            "auth: {tokens: []}",
+            "schedules: []",
+        ] {
             let exit = refused(&format!("{section}\n{UPSTREAM}")).await;
             assert!(exit.log.contains("not supported yet"), "{section}: {}", exit.log);
         }

@@ -162,6 +162,10 @@ impl Proxq {
 
     /// The same, with another configuration.
     pub async fn start_again_with(&mut self, config: Config) {
+        let config = match &self.setup.redis {
+            Some(redis) => config.in_redis(Arc::clone(redis)),
+            None => config,
+        };
         self.setup.write(config);
         self.start_again().await;
     }

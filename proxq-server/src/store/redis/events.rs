@@ -100,14 +100,13 @@ fn job_id(message: &Msg) -> Option<JobId> {
 
 /// Ends the attempt at a job that runs here: the job was removed, or one of asynq's tools asks for its end.
 fn end_attempt(shared: &Arc<Shared>, id: JobId) {
-    let held = lock(&shared.held).get(&id).cloned();
-    let Some(held) = held else { return };
+    let Some(token) = shared.token(id) else { return };
     let shared = Arc::clone(shared);
     let tasks = shared.tasks.clone();
     tasks.spawn(async move {
-        let lease = Lease { id, token: held.token };
+        let lease = Lease { id, token };
         match give_up(&shared, &lease).await {
-            Ok(()) => shared.revoke(id),
+            Ok(()) => shared.revoke(&lease),
             // Should the job be gone, the next renewal says so.
             Err(error) => tracing::warn!(job.id = %id, error = chain(&error), "end an attempt from outside"),
         }

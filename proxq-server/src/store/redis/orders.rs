@@ -15,16 +15,19 @@ use crate::failure::chain;
 use crate::job::JobId;
 use crate::store::record;
 use crate::store::signals::Effect;
-use crate::store::{Deployment, Requeued, StoreError};
+use crate::store::{Deployment, Lease, Requeued, StoreError};
 
 /// Removes a job. Gives whether there was one.
 pub(super) async fn cancel(shared: &Shared, id: JobId) -> Result<bool, StoreError> {
     let Some((queue, _)) = shared.find(id, &["state"]).await? else { return Ok(false) };
     let arguments = Arguments::new().with(id.to_string()).number(record::VERSION);
+    let held = shared.token(id);
     match shared.commands.script(&shared.scripts.cancel, &queue.keys, arguments).await?.number()? {
         0 => Ok(false),
         1 => {
-            shared.revoke(id);
+            if let Some(token) = held {
+                shared.revoke(&Lease { id, token });
+            }
             shared.changed(id);
             Ok(true)
         }

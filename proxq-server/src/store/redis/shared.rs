@@ -137,9 +137,14 @@ impl Shared {
         if held.get(&lease.id).is_some_and(|held| held.token == lease.token) { held.remove(&lease.id) } else { None }
     }
 
-    /// Ends the attempt at a job, whoever's lease it is under in this process.
-    pub(super) fn revoke(&self, id: JobId) {
-        if let Some(held) = lock(&self.held).remove(&id) {
+    /// The token under which this process holds the job, if it does.
+    pub(super) fn token(&self, id: JobId) -> Option<u64> {
+        lock(&self.held).get(&id).map(|held| held.token)
+    }
+
+    /// Ends the attempt under a lease that is gone. By its token: the job may be under another one here by now.
+    pub(super) fn revoke(&self, lease: &Lease) {
+        if let Some(held) = self.let_go(lease) {
             held.revoked.cancel();
         }
     }

@@ -16,7 +16,7 @@ use crate::failure::chain;
 use crate::job::{JobId, Outcome, Reach, Verdict, judge_lost_lease};
 use crate::store::record;
 use crate::store::signals::{Effect, lock};
-use crate::store::{BATCH_LIMIT, RECLAIM_AFTER_OUTAGE, StoreError, UPKEEP_EVERY, Upkept};
+use crate::store::{BATCH_LIMIT, Lease, RECLAIM_AFTER_OUTAGE, StoreError, UPKEEP_EVERY, Upkept};
 
 /// For how long a blob is kept that nobody holds and no job refers to: within the hour that is promised.
 pub(super) const BLOB_KEPT: Duration = Duration::from_mins(30);
@@ -74,7 +74,7 @@ async fn reclaim(shared: &Arc<Shared>, queue: &Queue, job: Answer) -> Result<boo
     let (id, token, message) = (id.text()?, token.text()?, message.bytes()?.unwrap_or_default());
     let fields = JobFields::read(&mut fields.fields()?.into_iter());
     let (verdict, retention) = judged(shared, &id, &fields, message);
-    let arguments = Arguments::new().with(id.as_str()).with(token);
+    let arguments = Arguments::new().with(id.as_str()).with(token.as_str());
     let script = match verdict {
         Verdict::RetryAfter { error, .. } => {
             let script = &shared.scripts.reclaim;
@@ -96,7 +96,9 @@ async fn reclaim(shared: &Arc<Shared>, queue: &Queue, job: Answer) -> Result<boo
         tracing::warn!(job.id = id, attempt = fields.progress.attempts, "worker lost, its lease is taken away");
         shared.signals.apply(Effect::Ready(shared.signals.queue(&queue.name)));
         if let Ok(id) = id.parse::<JobId>() {
-            shared.revoke(id);
+            if let Ok(token) = token.parse() {
+                shared.revoke(&Lease { id, token });
+            }
             shared.changed(id);
         }
     }

@@ -54,6 +54,18 @@ async fn what_a_lost_instance_held_is_taken_over() {
 }
 
 #[tokio::test]
+async fn taking_a_lease_away_does_not_end_the_next_attempt() {
+    let redis = in_redis().await;
+    submitted(&redis.store).await;
+    let lost = leased(&redis.store).await;
+    redis.advance(Duration::from_millis(35_001)).await;
+    redis.store.upkeep().await.unwrap();
+    let next = leased(&redis.store).await;
+    redis.store.shared.revoke(&lost.lease); // by an upkeep that is slower than the worker
+    assert!(lost.revoked.is_cancelled() && !next.revoked.is_cancelled());
+}
+
+#[tokio::test]
 async fn upkeep_on_every_instance_at_once_does_everything_once() {
     let redis = in_redis().await;
     let there = open(&redis.server, redis.time).await;
