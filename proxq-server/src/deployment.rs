@@ -12,6 +12,9 @@ use crate::worker::store_pauses;
 /// How long a store that did not answer is left alone at most: submissions are refused until it has.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
+/// How long a request waits for that at most: it may turn out to need no store.
+const QUICKLY: Duration = Duration::from_millis(100);
+
 /// The deployment's secrets, as soon as they are known.
 #[derive(Debug)]
 pub(crate) struct KnownDeployment {
@@ -44,6 +47,13 @@ impl KnownDeployment {
         let deployment = store.deployment().await?;
         self.known.get_or_init(|| deployment);
         Ok(())
+    }
+
+    /// Asks the store once if need be, so that submissions are taken in from the moment in which it answers.
+    pub(crate) async fn ask_quickly(&self, store: &dyn JobStore) {
+        if self.known.get().is_none() {
+            let _not_yet = tokio::time::timeout(QUICKLY, self.ask(store)).await;
+        }
     }
 
     /// Asks the store until it says, or `stop`.

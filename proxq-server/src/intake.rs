@@ -73,6 +73,7 @@ impl Intake {
     pub(crate) async fn handle(&self, arrival: Arrival) -> Option<Response<ReplyBody>> {
         let Arrival { mut head, body, peer, request_id } = arrival;
         let waits = waits_to_be_asked(&head.headers);
+        self.deployment.ask_quickly(&*self.store).await;
         match self.plan(&mut head, body.is_end_stream(), peer, &request_id) {
             Ok(Plan::Redirect(target)) => Some(self.answer_unread(waits, body, reply::redirect(&target))),
             Ok(Plan::Direct(request)) => self.pass_through(*request, None, body, waits).await,

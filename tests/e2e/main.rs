@@ -35,6 +35,8 @@ mod process;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
+mod redis;
+#[cfg(test)]
 mod retry;
 #[cfg(test)]
 mod routing;

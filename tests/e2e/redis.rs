@@ -1,0 +1,205 @@
+//! What is only so where jobs are in Redis: it comes and goes, and several instances share it.
+
+use std::time::Duration;
+
+use harness::{Answer, Gate, Proxq, Record, Redis, Store, Upstream, get, on_the_store, pass, post};
+use proxq_protocol::{JobStatus, Outcome};
+use rustix::process::Signal;
+use tokio::time::Instant;
+
+/// What the log says while Redis is away, which the tests that send it away expect.
+const AWAY: [&str; 4] = ["store a job", "settle an attempt", "did not say whether", "asked of the store"];
+
+fn expecting(mut proxq: Proxq) -> Proxq {
+    for text in AWAY {
+        proxq.expect_error(text);
+    }
+    proxq
+}
+
+async fn is_ready(proxq: &Proxq) -> bool {
+    proxq.send(get("/__jobs/readyz")).await.status == 200
+}
+
+/// Asks again until Redis is back.
+async fn ready_again(proxq: &Proxq) {
+    harness::eventually("proxq is ready again", async || is_ready(proxq).await).await;
+}
+
+on_the_store! {
+    Redis:
+
+    async fn it_starts_while_redis_is_away_and_works_when_it_is_there(store: Store) {
+        let upstream = Upstream::start().await;
+        let config = store.config_for(&upstream);
+        let redis = config.redis().unwrap().clone();
+        redis.kill();
+        let proxq = expecting(Proxq::start(config).await);
+        let warns = |record: &Record| record.level() == "WARN" && record.message().contains("Redis cannot be reached");
+        proxq.log().record("a warning", warns).await;
+        assert_eq!(proxq.send(get("/__jobs/healthz")).await.status, 200);
+        assert!(!is_ready(&proxq).await);
+        proxq.send(post("/x")).await.refused(503, "STORE_UNAVAILABLE");
+        let direct = proxq.send(get("/x").header("X-Proxq-Mode", "direct")).await;
+        assert_eq!(direct.status, 200, "what needs no store works");
+        redis.start_again();
+        ready_again(&proxq).await;
+        let job = proxq.submit(post("/after")).await;
+        assert_eq!(proxq.response(&job).await.status, 200);
+    }
+
+    async fn a_crash_of_redis_costs_no_job_and_no_second_delivery(store: Store) {
+        let upstream = Upstream::start().await;
+        let gate = Gate::new();
+        upstream.always(Answer::nothing().wait(&gate).then("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nkept"));
+        let config = store.config_for(&upstream).upstream("delivery", "at-most-once");
+        let proxq = expecting(Proxq::start(config).await);
+        let mut jobs = Vec::new();
+        for _ in 0..20 {
+            jobs.push(proxq.submit(post("/x")).await);
+        }
+        upstream.arrivals(10).await; // ten run, ten wait
+        proxq.redis().kill();
+        gate.open(); // the responses come while there is nowhere to put them
+        pass(Duration::from_millis(300)).await;
+        proxq.redis().start_again();
+        ready_again(&proxq).await;
+        for job in &jobs {
+            assert_eq!(proxq.response(job).await.text(), "kept");
+            assert_eq!(upstream.deliveries(job.id), 1);
+            assert_eq!(proxq.status(job).await.attempts, Some(1));
+        }
+    }
+
+    async fn a_redis_that_stands_still_for_longer_than_any_patience_costs_nothing(store: Store) {
+        let upstream = Upstream::start().await;
+        let gate = Gate::new();
+        upstream.always(Answer::nothing().wait(&gate).then("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nkept"));
+        let config = store.config_for(&upstream).upstream("delivery", "at-most-once");
+        let proxq = expecting(Proxq::start(config).await);
+        let running = proxq.submit(post("/x")).await;
+        upstream.arrivals(1).await;
+        proxq.redis().signal(Signal::STOP);
+        gate.open();
+        let began = Instant::now();
+        let refused = proxq.send(post("/y")).await;
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+        refused.refused(503, "STORE_UNAVAILABLE");
+        pass(Duration::from_secs(20).saturating_sub(began.elapsed())).await;
+        proxq.redis().signal(Signal::CONT);
+        ready_again(&proxq).await;
+        assert_eq!(proxq.response(&running).await.text(), "kept");
+        assert_eq!(upstream.deliveries(running.id), 1);
+        proxq.through_queue(post("/after")).await;
+    }
+
+    async fn a_full_redis_is_told_and_recovered_from(store: Store) {
+        let (proxq, upstream) = store.pair().await;
+        let mut proxq = proxq;
+        for text in ["store a job", "settle an attempt"] {
+            proxq.expect_error(text);
+        }
+        let before = proxq.submit(post("/x")).await;
+        proxq.response(&before).await;
+        proxq.redis().run(&["CONFIG", "SET", "maxmemory", "1"]);
+        proxq.send(post("/x")).await.refused(503, "STORE_FULL");
+        assert_eq!(proxq.content(&before).await.status, 200, "it can be read");
+        proxq.redis().run(&["CONFIG", "SET", "maxmemory", "0"]);
+        proxq.through_queue(post("/y")).await;
+        assert_eq!(upstream.received().len(), 2);
+    }
+
+    async fn a_flushed_redis_forgets_jobs_and_takes_new_ones(store: Store) {
+        let (proxq, _upstream) = store.pair().await;
+        let forgotten = proxq.submit(post("/x")).await;
+        proxq.response(&forgotten).await;
+        proxq.redis().run(&["FLUSHALL"]);
+        proxq.send(get(&forgotten.location)).await.refused(404, "NOT_FOUND");
+        proxq.through_queue(post("/y")).await;
+        harness::eventually("the queue is shown again", async || {
+            proxq.redis().run(&["SMEMBERS", "asynq:queues"]).texts() == ["default"]
+        })
+        .await;
+    }
+
+    async fn one_instance_submits_another_works_a_third_waits(store: Store) {
+        let upstream = Upstream::start().await;
+        upstream.answers(200, "shared");
+        let config = store.config_for(&upstream);
+        let front = Proxq::start(config.clone().set("concurrency", 0)).await;
+        let worker = Proxq::start(config.clone()).await;
+        let third = Proxq::start(config.set("concurrency", 0)).await;
+        let job = front.submit(post("/x")).await;
+        assert_eq!(third.send(get(&format!("{}?wait=30s", job.location))).await.status, 200);
+        assert_eq!(third.content(&job).await.text(), "shared");
+        assert_eq!(upstream.deliveries(job.id), 1);
+        let ended = |record: &Record| record.message() == "job completed";
+        worker.log().record("the worker did it", ended).await;
+    }
+
+    async fn a_job_is_cancelled_where_it_runs(store: Store) {
+        let upstream = Upstream::start().await;
+        upstream.always(Answer::nothing().hang());
+        let config = store.config_for(&upstream);
+        let front = Proxq::start(config.clone().set("concurrency", 0)).await;
+        let _worker = Proxq::start(config).await;
+        let job = front.submit(post("/x")).await;
+        upstream.arrivals(1).await;
+        assert_eq!(front.cancel(&job).await.status, 200);
+        let began = Instant::now();
+        upstream.abandoned(job.id).await;
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+        front.send(get(&job.location)).await.refused(404, "NOT_FOUND");
+    }
+
+    async fn a_killed_instances_jobs_are_taken_over_by_the_other(store: Store) {
+        let upstream = Upstream::start().await;
+        upstream.once(Answer::nothing().hang());
+        upstream.once(Answer::nothing().hang());
+        upstream.answers(200, "taken over");
+        let config = store.config_for(&upstream);
+        let mut one = Proxq::start(config.clone()).await;
+        let repeatable = one.submit(harness::put("/x")).await;
+        let doubtful = one.submit(post("/x")).await;
+        upstream.arrivals(2).await;
+        let other = Proxq::start(config).await;
+        let began = Instant::now();
+        one.kill();
+        assert_eq!(other.response(&repeatable).await.text(), "taken over");
+        let status = other.settled(&doubtful).await;
+        let took = began.elapsed();
+        eprintln!("taken over after {took:?}");
+        assert!(took < Duration::from_secs(37) + Duration::from_secs(3), "{took:?}, on a busy machine");
+        assert_eq!((status.status, status.outcome), (JobStatus::Failed, Some(Outcome::Indeterminate)));
+        assert_eq!(other.status(&repeatable).await.attempts, Some(2));
+    }
+
+    async fn an_eviction_policy_that_may_cost_jobs_is_warned_of(store: Store) {
+        let upstream = Upstream::start().await;
+        let config = store.config_for(&upstream);
+        config.redis().unwrap().run(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+        let proxq = Proxq::start(config).await;
+        let warns = |record: &Record| {
+            record.level() == "WARN" && record.field("warning").is_some_and(|text| text.contains("maxmemory-policy"))
+        };
+        proxq.log().record("a warning", warns).await;
+    }
+
+    async fn an_idle_instance_asks_redis_little(store: Store) {
+        let (proxq, _upstream) = store.pair().await;
+        proxq.through_queue(post("/x")).await;
+        let packets = |redis: &Redis| {
+            let stats = redis.run(&["INFO", "commandstats"]).text();
+            let calls = |line: &str| line.split("calls=").nth(1)?.split(',').next()?.parse::<u64>().ok();
+            let from_outside = ["evalsha", "sadd", "blmove", "zadd", "get", "set", "setex", "time", "ping"];
+            let is_one = |line: &&str| from_outside.iter().any(|name| line.starts_with(&format!("cmdstat_{name}:")));
+            stats.lines().filter(is_one).filter_map(calls).sum::<u64>()
+        };
+        let before = packets(proxq.redis());
+        pass(Duration::from_secs(5)).await;
+        let after = packets(proxq.redis());
+        eprintln!("{} commands in 5 s while idle", after - before);
+        // Six commands a second travel in three round trips: what is done together is asked together.
+        assert!(after - before <= 12 * 5, "{} commands in 5 s", after - before);
+    }
+}
