@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use harness::{Answer, Job, Proxq, Request, Store, Upstream, get, on_every_store, pass, post, put};
+use harness::{Answer, Job, Proxq, Request, Store, Upstream, get, on_every_store, on_the_store, pass, post, put};
 use proxq_protocol::{JobId, JobStatus, Outcome, header};
 use tokio::task::JoinSet;
 
@@ -109,10 +109,20 @@ fn job(id: JobId) -> Job {
 }
 
 async fn survives(store: Store, delivery: &str, make: fn(&str) -> Request, may_repeat: bool) {
+    survives_beside(0, store, delivery, make, may_repeat).await;
+}
+
+/// The same with other instances on the same jobs, which live on.
+async fn survives_beside(others: usize, store: Store, delivery: &str, make: fn(&str) -> Request, may_repeat: bool) {
     let upstream = Upstream::start().await;
     answer_by_number(&upstream);
     let config = store.config_for(&upstream).upstream("delivery", delivery).set("inlineBodyLimit", 1000);
-    let mut proxq = Proxq::start(config.set("concurrency", CONCURRENCY)).await;
+    let config = config.set("concurrency", CONCURRENCY);
+    let mut beside = Vec::new();
+    for _ in 0..others {
+        beside.push(Proxq::start(config.clone()).await);
+    }
+    let mut proxq = Proxq::start(config).await;
     let submitted = under_fire(&mut proxq, &upstream, make).await;
     let acknowledged = submitted.iter().filter(|one| one.acknowledged).count();
     assert!(acknowledged > 40 * kills(), "there was load: {acknowledged}");
@@ -202,5 +212,17 @@ on_every_store! {
         proxq.start_again().await;
         proxq.response(&job).await;
         assert_eq!(proxq.status(&job).await.attempts, Some(2));
+    }
+}
+
+on_the_store! {
+    Redis:
+
+    async fn of_two_instances_one_killed_under_load_every_job_completes(store: Store) {
+        survives_beside(1, store, "at-least-once", post, true).await;
+    }
+
+    async fn of_three_instances_one_killed_under_load_nothing_is_sent_twice(store: Store) {
+        survives_beside(2, store, "at-most-once", put, false).await;
     }
 }

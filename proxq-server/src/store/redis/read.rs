@@ -38,6 +38,9 @@ async fn job_of(shared: &Shared, queue: &Queue, id: JobId, fields: &JobFields) -
                 Some(facts) => facts.request,
                 None => match foreign::request(&message, shared.clock.wall(), shared) {
                     Ok((mut request, _body)) => {
+                        // asynq does not say when a task was made: before anything happened to it.
+                        let happened = [progress.started_at, progress.ended_at].into_iter().flatten().min();
+                        request.created_at = happened.unwrap_or(request.created_at);
                         shared.secret_headers.split_off(&mut request.headers);
                         request
                     }

@@ -236,6 +236,7 @@ async fn tasks_of_go_are_found_in_every_state() {
     assert_eq!((progress.attempts, progress.retried, progress.last_error.as_deref()), (1, 1, Some("EOF")));
     let progress = found(store, completed).await.progress;
     assert_eq!(progress.ended_at.unwrap().as_millis(), (START_SECONDS - 10) * 1000);
+    assert!(found(store, completed).await.request.created_at <= progress.ended_at.unwrap());
     let Content::Ready(stored) = store.response(completed).await.unwrap() else { panic!("no response") };
     assert_eq!((stored.head.status.as_u16(), &stored.body), (418, &Body::Inline("hi".into())));
     assert_eq!(stored.head.headers.get_all("set-cookie").iter().count(), 2);
