@@ -18,13 +18,15 @@ if [ -n "$missing" ]; then
 	$as_root apt-get update -qq
 	# shellcheck disable=SC2086 # one word a package
 	$as_root apt-get install -y -qq $missing
-	case "$missing" in
-	*nginx*)
-		# The package starts a server, now and whenever the machine does. The tests start their own.
-		$as_root service nginx stop || true # it may never have begun: port 80 is taken, or a policy forbids it
-		$as_root update-rc.d nginx disable
-		;;
-	esac
+	# Packages of servers start them, now and whenever the machine does. The tests start their own.
+	for server in nginx redis-server; do
+		case "$missing" in
+		*"$server"*)
+			$as_root service "$server" stop || true # it may never have begun: its port is taken, or a policy forbids it
+			$as_root update-rc.d "$server" disable
+			;;
+		esac
+	done
 fi
 
 packages="httpbin==0.10.2 gunicorn==23.0.0"
