@@ -37,7 +37,9 @@ impl Direct {
         let origin = || target::origin(&target);
         let mut outgoing = Request::new(());
         *outgoing.method_mut() = method;
-        *outgoing.headers_mut() = host_first(headers, target::own_host(&target));
+        // A `Host` keeps it on HTTP/1.1: over HTTP/2 no connection can be switched (RFC 9113 §8.6).
+        let own_host = if client.upgrade.is_some() { target::host(&target) } else { target::own_host(&target) };
+        *outgoing.headers_mut() = host_first(headers, own_host);
         *outgoing.uri_mut() = target.clone();
         *outgoing.version_mut() = Version::HTTP_11;
         if client.upgrade.is_some() {
