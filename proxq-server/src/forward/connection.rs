@@ -54,20 +54,23 @@ pub(super) struct HearsOut<S> {
     stream: S,
     /// Why nothing can be sent any more.
     cut: Option<io::ErrorKind>,
+    /// Whether the other end has said all that it had to say.
+    heard: bool,
 }
 
 impl<S> HearsOut<S> {
     fn new(stream: S) -> Self {
-        Self { stream, cut: None }
+        Self { stream, cut: None, heard: false }
     }
 
-    /// Sends through `send`, or drops `length` bytes once the other end has hung up: reading is sure to end then.
+    /// Sends through `send`, or drops `length` bytes once the other end has hung up: reading is sure to end then. Where it
+    /// has ended before, as in a tunnel of which one half was closed, nobody but the sender can be told.
     fn send(&mut self, length: usize, send: impl FnOnce(&mut S) -> Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if self.cut.is_some() {
             return Poll::Ready(Ok(length));
         }
         match send(&mut self.stream) {
-            Poll::Ready(Err(error)) if hung_up(error.kind()) => {
+            Poll::Ready(Err(error)) if hung_up(error.kind()) && !self.heard => {
                 self.cut = Some(error.kind());
                 Poll::Ready(Ok(length))
             }
@@ -88,8 +91,9 @@ impl Connection for HearsOut<TcpStream> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for HearsOut<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
+        let (before, room) = (buf.filled().len(), buf.remaining());
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.heard |= room > 0 && buf.filled().len() == before && matches!(polled, Poll::Ready(Ok(())));
         match (&polled, self.cut) {
             // The failure was told to whoever wrote, and kept from the caller: this is no orderly end.
             (Poll::Ready(Ok(())), Some(cut)) if buf.filled().len() == before => Poll::Ready(Err(cut.into())),
