@@ -51,7 +51,13 @@ pub(super) async fn run(surface: Arc<Surface>, stream: TcpStream, peer: SocketAd
         Protocol::Http1 => {
             let connection = http1_settings(limits).serve_connection(TokioIo::new(socket), service).with_upgrades();
             let wind_down = http1::UpgradeableConnection::graceful_shutdown;
-            drive(&surface, (&watchdog, peer), connection, wind_down, DRAIN_LINGER).await;
+            // The answer to a request that is under way says by itself that it is the last one. The library would say so
+            // in a `101`, too, where nothing ends.
+            let when = async {
+                lingered(&surface, DRAIN_LINGER).await;
+                watchdog.free().await;
+            };
+            drive(&surface, (&watchdog, peer), connection, when, wind_down).await;
         }
         Protocol::Http2 => {
             watchdog.multiplexed();
@@ -59,7 +65,8 @@ pub(super) async fn run(surface: Arc<Surface>, stream: TcpStream, peer: SocketAd
             let connection = settings.serve_connection(TokioIo::new(socket), service);
             // Its client is told which requests are still served, so that there is nothing to wait for.
             let wind_down = http2::Connection::graceful_shutdown;
-            drive(&surface, (&watchdog, peer), connection, wind_down, Duration::ZERO).await;
+            let when = lingered(&surface, Duration::ZERO);
+            drive(&surface, (&watchdog, peer), connection, when, wind_down).await;
         }
     }
 }
@@ -78,13 +85,13 @@ async fn detect(surface: &Surface, socket: &mut Watched, watchdog: &Watchdog, pe
 
 /// Lets a connection run until it ends by itself or has to.
 ///
-/// `wind_down` asks it to end with the requests that are under way; it is asked `linger` after the drain has begun.
+/// `wind_down` asks it to end with the requests that are under way; it is asked `when` that is due.
 async fn drive<C: Future<Output = hyper::Result<()>>>(
     surface: &Surface,
     (watchdog, peer): (&Watchdog, SocketAddr),
     connection: C,
+    when: impl Future<Output = ()>,
     wind_down: impl FnOnce(Pin<&mut C>),
-    linger: Duration,
 ) {
     let mut connection = pin!(connection);
     let end = |ended: hyper::Result<()>| {
@@ -96,7 +103,7 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
         ended = connection.as_mut() => return end(ended),
         () = watchdog.overdue() => return tracing::debug!(%peer, "closed a connection that was silent for too long"),
         () = surface.cut.cancelled() => return tracing::debug!(%peer, "cut a connection at the end of the drain"),
-        () = lingered(surface, linger) => wind_down(connection.as_mut()),
+        () = when => wind_down(connection.as_mut()),
     }
     tokio::select! {
         ended = connection => end(ended),

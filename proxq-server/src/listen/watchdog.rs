@@ -26,6 +26,8 @@ pub(super) struct Watchdog {
 struct Shared {
     state: Mutex<State>,
     changed: Notify,
+    /// No request is under way any more.
+    freed: Notify,
     head_limit: Duration,
     idle_limit: Duration,
 }
@@ -82,7 +84,8 @@ impl Watchdog {
             stalled: BTreeMap::new(),
             timer_runs: false,
         };
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), changed: Notify::new(), head_limit, idle_limit }) }
+        let (state, changed, freed) = (Mutex::new(state), Notify::new(), Notify::new());
+        Self { shared: Arc::new(Shared { state, changed, freed, head_limit, idle_limit }) }
     }
 
     /// From now on the connection carries many requests at a time, and bytes between them mean nothing.
@@ -117,6 +120,17 @@ impl Watchdog {
                 },
                 None => changed.await,
             }
+        }
+    }
+
+    /// Returns when no request is being handled or answered.
+    pub(super) async fn free(&self) {
+        loop {
+            let freed = self.shared.freed.notified();
+            if self.shared.lock().requests == 0 {
+                return;
+            }
+            freed.await;
         }
     }
 
@@ -217,6 +231,7 @@ impl Drop for Busy {
                 if self.answered { state.broken_off.saturating_sub(1) } else { state.broken_off.saturating_add(1) };
             if state.requests == 0 {
                 state.phase = Phase::Silent { deadline };
+                self.shared.freed.notify_waiters();
             }
         });
     }
@@ -232,6 +247,12 @@ mod tests {
     async fn overdue_after(watchdog: &Watchdog) -> Duration {
         let began = Instant::now();
         watchdog.overdue().await;
+        began.elapsed()
+    }
+
+    async fn free_after(watchdog: &Watchdog) -> Duration {
+        let began = Instant::now();
+        watchdog.free().await;
         began.elapsed()
     }
 
@@ -297,8 +318,8 @@ mod tests {
             tokio::time::sleep(HEAD).await;
             drop(busy);
         };
-        let (after, ()) = tokio::join!(overdue_after(&watchdog), end_later);
-        assert_eq!(after, HEAD + IDLE);
+        let (after, freed, ()) = tokio::join!(overdue_after(&watchdog), free_after(&watchdog), end_later);
+        assert_eq!((after, freed), (HEAD + IDLE, HEAD));
     }
 
     #[tokio::test(start_paused = true)]
