@@ -2,6 +2,7 @@
 //! the upstream's response as it arrives, or by sending the client there itself. Why it bypasses is `admit`'s affair.
 
 mod client_body;
+mod patient;
 mod reverse;
 mod tunnel;
 mod upstream_body;
@@ -50,10 +51,12 @@ pub(crate) struct Direct {
     tasks: Tasks,
     /// Tunnels are cut.
     cut: CancellationToken,
+    /// How long an end of a tunnel may take nothing.
+    stall_limit: Duration,
 }
 
 impl Direct {
-    pub(crate) fn new(forwarder: Forwarder, tasks: Tasks, cut: CancellationToken) -> Self {
-        Self { forwarder, tasks, cut }
+    pub(crate) fn new(forwarder: Forwarder, tasks: Tasks, cut: CancellationToken, stall_limit: Duration) -> Self {
+        Self { forwarder, tasks, cut, stall_limit }
     }
 }

@@ -109,7 +109,8 @@ impl Server {
             phases.stop.clone(),
         );
         Arc::new(worker).start(&phases.upkeep);
-        let direct = Direct::new(forwarder, phases.connections.clone(), phases.cut.clone());
+        let stall_limit = config.limits.idle_timeout;
+        let direct = Direct::new(forwarder, phases.connections.clone(), phases.cut.clone(), stall_limit);
         let surface = Surface {
             jobs_api: JobsApi::new(Arc::clone(&config), Arc::clone(&store), phases.stop.draining.clone()),
             intake: Intake::new(

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use harness::websocket::{EchoServer, Message, SUBPROTOCOL, WebSocket};
 use harness::{
-    Answer, Pattern, Proxq, RawUpstream, Refusing, Route, Store, Upstream, Wire, eventually, get, on_every_store, pass,
+    Answer, Gate, Pattern, Proxq, RawUpstream, Refusing, Route, Store, Upstream, Wire, eventually, get, on_every_store,
+    pass, within,
 };
 use tokio::task::JoinSet;
 
@@ -136,6 +137,45 @@ on_every_store! {
         assert_eq!(client.rest().await, b"");
     }
 
+    async fn an_upstream_behind_tls_is_spoken_to_over_http_1(store: Store) {
+        let upstream = Upstream::start_http2().await;
+        let gate = Gate::new();
+        upstream.once(Answer::raw(SWITCHED).then("hello").wait(&gate).then("bye").close());
+        let proxq = Proxq::start(store.config_for(&upstream).upstream("tls.caFile", upstream.ca_file())).await;
+        let mut client = proxq.wire().await;
+        client.send(HANDSHAKE).await;
+        assert_eq!(upstream.request().await.head.line(), "GET /chat/room?x=1 HTTP/1.1");
+        assert_eq!(client.head().await.word(1), "101");
+        client.comes("hello").await;
+        gate.open();
+        client.comes("bye").await;
+        client.closed().await;
+    }
+
+    async fn an_end_that_is_gone_after_its_last_word_takes_nothing_more(store: Store) {
+        let upstream = RawUpstream::start().await;
+        let proxq = in_front_of(store, &upstream.url()).await;
+        for client_first in [true, false] {
+            let (client, served) = tunnel(&proxq, &upstream).await;
+            let (mut gone, mut other) = if client_first { (client, served) } else { (served, client) };
+            gone.send("bye").await;
+            gone.finish().await;
+            other.comes("bye").await;
+            other.closed().await;
+            gone.reset();
+            within("sending fails", async { while other.try_send([b'x'; 1000]).await.is_ok() {} }).await;
+        }
+    }
+
+    async fn an_end_that_takes_nothing_for_too_long_ends_the_conversation(store: Store) {
+        let upstream = RawUpstream::start().await;
+        let config = store.config().set("limits.idleTimeout", "500ms").set("limits.maxConnections", 1);
+        let proxq = Proxq::start(config.route(Route::new("/chat", &upstream.url()))).await;
+        let (mut client, _takes_nothing) = tunnel(&proxq, &upstream).await;
+        within("sending fails", async { while client.try_send(vec![b'x'; 64 << 10]).await.is_ok() {} }).await;
+        assert_eq!(proxq.send(get("/__jobs/healthz")).await.status, 200, "its place is free again");
+    }
+
     async fn a_refused_handshake_is_the_upstreams_answer(proxq: Proxq, upstream: Upstream) {
         let mut client = proxq.wire().await;
         for (status, body) in [(403, "not you"), (426, "")] {
@@ -208,6 +248,24 @@ on_every_store! {
         client.finish().await;
         served.closed().await;
         served.finish().await;
+        assert_eq!(proxq.exit_code().await, Some(0));
+    }
+
+    async fn a_handshake_that_was_begun_before_a_drain_becomes_a_conversation(store: Store) {
+        let upstream = RawUpstream::start().await;
+        let mut proxq = in_front_of(store, &upstream.url()).await;
+        let mut client = proxq.wire().await;
+        client.send(HANDSHAKE).await;
+        let mut served = upstream.accept().await;
+        served.head().await;
+        proxq.terminate();
+        proxq.log().find(|record| record.message().starts_with("draining")).await;
+        pass(Duration::from_millis(1500)).await; // open connections are told to end by now
+        served.send(SWITCHED).await;
+        assert_eq!(client.head().await.values("connection"), ["Upgrade"]);
+        client.send("hello").await;
+        served.comes("hello").await;
+        drop((client, served));
         assert_eq!(proxq.exit_code().await, Some(0));
     }
 

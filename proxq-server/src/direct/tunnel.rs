@@ -7,6 +7,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional_with_sizes;
 
 use super::Direct;
+use super::patient::Patient;
 
 /// What waits in memory of a tunnel, each way.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -22,10 +23,11 @@ impl Direct {
     /// the other open.
     pub(super) fn join(&self, client: OnUpgrade, response: &mut Response<Incoming>) {
         let upstream = hyper::upgrade::on(response);
-        let cut = self.cut.clone();
+        let (cut, stall_limit) = (self.cut.clone(), self.stall_limit);
         let carry = async move {
             let (client, upstream) = tokio::try_join!(client, upstream)?;
-            let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
+            let mut client = Patient::new(TokioIo::new(client), stall_limit);
+            let mut upstream = Patient::new(TokioIo::new(upstream), stall_limit);
             let (sent, received) =
                 copy_bidirectional_with_sizes(&mut client, &mut upstream, BUFFER_BYTES, BUFFER_BYTES).await?;
             Ok::<_, Box<dyn std::error::Error + Send + Sync>>((sent, received))
