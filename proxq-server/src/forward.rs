@@ -1,6 +1,7 @@
 //! One HTTP exchange with one upstream. Comes in: a request as it is to be sent. Goes out: the response's head with
 //! its unread body, or why there is none and how far it got. What to make of that is the worker's affair.
 
+pub(crate) mod body_end;
 mod client;
 mod connection;
 mod error;

@@ -14,7 +14,7 @@ use axum::body::Body as ReplyBody;
 use backon::{ExponentialBuilder, Retryable};
 use http::header::{self, HeaderMap};
 use http::request::Parts;
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Response, Version};
 use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
 
@@ -72,13 +72,13 @@ impl Intake {
     /// Answers a request that is for an upstream. `None` where the client broke off: there is nobody to answer.
     pub(crate) async fn handle(&self, arrival: Arrival) -> Option<Response<ReplyBody>> {
         let Arrival { mut head, body, peer, request_id } = arrival;
-        let waits = waits_to_be_asked(&head.headers);
+        let (version, waits) = (head.version, waits_to_be_asked(&head.headers));
         self.deployment.ask_quickly(&*self.store).await;
         match self.plan(&mut head, body.is_end_stream(), peer, &request_id) {
             Ok(Plan::Redirect(target)) => Some(self.answer_unread(waits, body, reply::redirect(&target))),
-            Ok(Plan::Direct(request)) => self.pass_through(*request, None, body, waits).await,
+            Ok(Plan::Direct(request)) => self.pass_through(*request, None, body, version, waits).await,
             // Apart, so that a request that goes direct does not carry the room that this one needs.
-            Ok(Plan::Queue(submission)) => Box::pin(self.take_in(*submission, body, waits)).await,
+            Ok(Plan::Queue(submission)) => Box::pin(self.take_in(*submission, body, version, waits)).await,
             Err(problem) => Some(self.answer_unread(waits, body, problem.into_response())),
         }
     }
@@ -88,15 +88,24 @@ impl Intake {
         request: DirectRequest,
         begun: Option<BegunBody>,
         rest: Incoming,
+        version: Version,
         waits: bool,
     ) -> Option<Response<ReplyBody>> {
-        let body = ClientBody::new(begun, rest, self.config.limits.idle_timeout, self.tasks.clone());
+        let body = ClientBody::new(begun, rest, version, self.config.limits.idle_timeout, self.tasks.clone());
         self.direct.handle(request, if waits { body.waiting_to_be_asked() } else { body }).await
     }
 
     /// Queues a request, unless its body tells that it has to go direct.
-    async fn take_in(&self, submission: Submission, mut body: Incoming, waits: bool) -> Option<Response<ReplyBody>> {
+    async fn take_in(
+        &self,
+        submission: Submission,
+        mut body: Incoming,
+        version: Version,
+        waits: bool,
+    ) -> Option<Response<ReplyBody>> {
         let Submission { request, store_known, length, limit, peek, passage } = submission;
+        // Looking at a body asks for it.
+        let waits = waits && peek.is_none();
         let looked = match peek {
             Some(peek) => look(&mut body, peek, &self.config).await,
             None => Ok(Looked::not(&self.config)),
@@ -104,7 +113,9 @@ impl Intake {
         let received = match looked {
             Ok(Looked { wanted: Wanted::Stream, begun }) => {
                 record_bypass(Bypass::Streaming);
-                return self.pass_through(passage.of_job(request), Some(begun.into_stream()), body, waits).await;
+                return self
+                    .pass_through(passage.of_job(request), Some(begun.into_stream()), body, version, waits)
+                    .await;
             }
             Ok(Looked { wanted: Wanted::Whole, .. }) if length > limit => {
                 let problem = Problem::body_too_large(length, limit);
@@ -127,9 +138,9 @@ impl Intake {
                 tracing::info!(%error, "client broke off before its body was complete");
                 None
             }
-            Err(ReceiveError::Store { error, unread }) => {
+            Err(ReceiveError::Store { error, unread, asked }) => {
                 tracing::error!(error = chain(&error), "store a request's body");
-                Some(self.answer_unread(waits, unread, Problem::store(&error).into_response()))
+                Some(self.answer_unread(waits && !asked, unread, Problem::store(&error).into_response()))
             }
         }
     }

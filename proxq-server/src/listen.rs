@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
 use crate::config::Config;
+use crate::forward::headers::list_items;
 use crate::intake::{Arrival, Intake, waits_to_be_asked};
 use crate::jobs_api::JobsApi;
 use crate::path;
@@ -163,9 +164,20 @@ fn malformed(head: &Parts) -> Option<Problem> {
     if hosts > 1 || (hosts == 0 && head.version > Version::HTTP_10) {
         return Some(Problem::bad_host(hosts));
     }
+    if has_other_coding(head) {
+        return Some(Problem::not_implemented(
+            "Transfer-Encoding: no coding but chunked is offered; leave the others out",
+        ));
+    }
     let path = head.uri.path();
     let is_path = path.starts_with('/') || (path == "*" && head.method == Method::OPTIONS);
     (!is_path && head.method != Method::CONNECT).then(Problem::no_path)
+}
+
+/// Whether a body is coded for its transfer in a way that would be lost (RFC 9112 §6.1).
+fn has_other_coding(head: &Parts) -> bool {
+    let mut codings = list_items(&head.headers, &http::header::TRANSFER_ENCODING);
+    codings.next().is_some_and(|coding| !coding.eq_ignore_ascii_case(b"chunked")) || codings.next().is_some()
 }
 
 fn fresh_request_id() -> HeaderValue {

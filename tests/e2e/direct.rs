@@ -5,6 +5,8 @@ use std::time::Duration;
 use harness::{
     Answer, Gate, Pattern, Proxq, RawUpstream, Refusing, Request, Route, Store, Upstream, get, on_every_store, post,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -142,6 +144,64 @@ on_every_store! {
                 gate.open();
                 assert_eq!(client.rest().await, b"", "nothing that looks like an end, and no error text");
             }
+        }
+    }
+
+    async fn a_client_of_http_1_0_sees_that_its_answer_broke_off(proxq: Proxq, upstream: Upstream) {
+        upstream.always(Answer::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n").close());
+        let mut client = TcpStream::connect(proxq.address()).await.unwrap();
+        client.write_all(b"GET /x?stream=true HTTP/1.0\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        let ended = harness::within("the answer ends", client.read_to_end(&mut answer)).await;
+        assert!(ended.is_err(), "it looks complete: {}", String::from_utf8_lossy(&answer));
+    }
+
+    async fn a_client_that_has_its_answer_may_be_silent(store: Store) {
+        let upstream = RawUpstream::start().await;
+        let config = store.config().set("limits.idleTimeout", "200ms").route(Route::new("/", &upstream.url()));
+        let proxq = Proxq::start(config).await;
+        let mut client = proxq.wire().await;
+        client.send("POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n").await;
+        let mut served = upstream.accept().await;
+        served.head().await;
+        served.comes("2\r\nhi\r\n").await;
+        served.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        client.head().await;
+        harness::pass(Duration::from_secs(1)).await;
+        served.send("2\r\nho\r\n").await;
+        client.comes("2\r\nho\r\n").await;
+        client.send("0\r\n\r\n").await;
+        served.comes("0\r\n\r\n").await;
+    }
+
+    async fn trailers_of_a_request_tell_no_tales_of_its_way(store: Store) {
+        let upstream = RawUpstream::start().await;
+        let proxq = in_front_of(store, &upstream.url()).await;
+        let mut client = proxq.wire().await;
+        let names = ["X-Sum", "X-Forwarded-For", "X-Real-IP", "Via", "X-Proxq-Job-Id", "Connection"];
+        client.send("POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n").await;
+        client.send(format!("Trailer: {}\r\n\r\n2\r\nhi\r\n0\r\n", names.join(", "))).await;
+        client.send(names.map(|name| format!("{name}: 1\r\n")).concat() + "\r\n").await;
+        let mut served = upstream.accept().await;
+        served.head().await;
+        served.comes("2\r\nhi\r\n0\r\nX-Sum: 1\r\n\r\n").await;
+    }
+
+    async fn an_answer_to_a_whole_body_keeps_the_connection(store: Store) {
+        let refusing = Refusing::new();
+        let proxq = in_front_of(store, &refusing.url()).await;
+        let mut client = proxq.wire().await;
+        for _ in 0..2 {
+            client.send("GET /x HTTP/1.1\r\nHost: h\r\nX-Proxq-Mode: direct\r\n\r\n").await;
+            client.reply().await.refused(502, "UPSTREAM_UNREACHABLE");
+        }
+        let upstream = Upstream::start().await;
+        upstream.always(Answer::nothing().close());
+        let proxq = in_front_of(store, &upstream.url()).await;
+        let mut client = proxq.wire().await;
+        for _ in 0..2 {
+            client.send("POST /x HTTP/1.1\r\nHost: h\r\nX-Proxq-Mode: direct\r\nContent-Length: 2\r\n\r\nhi").await;
+            client.reply().await.refused(502, "UPSTREAM_UNREACHABLE");
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use harness::{Answer, Http2Client, Proxq, RawUpstream, Route, Store, Upstream, eventually, get, on_every_store};
+use harness::{Answer, Gate, Http2Client, Proxq, RawUpstream, Route, Store, Upstream, eventually, get, on_every_store};
 use http::Request;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -89,6 +89,41 @@ on_every_store! {
         first.await.unwrap_err();
         second_served.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
         assert_eq!(second.await.unwrap().status(), 200);
+    }
+
+    async fn a_body_that_is_reset_without_an_error_is_not_ended_for_its_client(store: Store) {
+        let upstream = RawUpstream::start().await;
+        let proxq = Proxq::start(store.config().route(Route::new("/", &upstream.url()))).await;
+        for _ in 0..20 {
+            let mut client = Http2Client::connect(proxq.address()).await;
+            let (_response, mut sending) = client.begin(to("POST", "/x", &[]).body(()).unwrap(), false).await.unwrap();
+            let mut served = upstream.accept().await;
+            served.head().await;
+            sending.send_data(Bytes::from_static(b"half"), false).unwrap();
+            served.comes("4\r\nhalf\r\n").await;
+            sending.send_reset(h2::Reason::NO_ERROR);
+            assert_eq!(served.rest().await, b"", "no last chunk");
+        }
+    }
+
+    async fn one_stream_that_is_not_read_does_not_cost_the_others_their_connection(store: Store) {
+        let upstream = Upstream::start().await;
+        let gate = Gate::new();
+        let (large, slow) = ("x".repeat(1 << 20), Answer::status(200).body("in the end").wait(&gate));
+        upstream.plan(move |head| {
+            if head.word(1).starts_with("/large") { Answer::status(200).body(large.clone()) } else { slow.clone() }
+        });
+        let proxq = Proxq::start(store.config_for(&upstream).set("limits.idleTimeout", "300ms")).await;
+        let mut settings = h2::client::Builder::new();
+        settings.initial_window_size(1000);
+        let mut client = Http2Client::connect_with(proxq.address(), &settings).await;
+        let (slow, _) = client.begin(to("GET", "/slow?stream=true", &[]).body(()).unwrap(), true).await.unwrap();
+        upstream.arrivals(1).await;
+        let (left, _) = client.begin(to("GET", "/large?stream=true", &[]).body(()).unwrap(), true).await.unwrap();
+        let _left = left.await.unwrap();
+        harness::pass(Duration::from_secs(1)).await;
+        gate.open();
+        assert_eq!(slow.await.unwrap().into_body().data().await.unwrap().unwrap(), "in the end");
     }
 
     async fn an_upstream_that_breaks_off_breaks_off_the_stream(proxq: Proxq, upstream: Upstream) {

@@ -285,6 +285,16 @@ on_every_store! {
         }
     }
 
+    async fn a_response_that_is_reset_without_an_error_is_cut_short(store: Store) {
+        let half = || Answer::status(200).without_length().body("half").stop_reading();
+        let (status, deliveries) = ends(store, 0, post("/x"), half()).await;
+        assert_eq!((status.outcome, deliveries), (Some(Outcome::Indeterminate), 1), "{status:?}");
+        let (proxq, upstream) = pair(store).await;
+        upstream.always(half());
+        let broken = proxq.try_send(get("/x").header("X-Proxq-Mode", "direct")).await;
+        assert!(broken.is_err(), "{broken:?}");
+    }
+
     async fn a_connection_that_ends_is_in_doubt(store: Store) {
         for broken in [Answer::nothing().close(), Answer::status(200).without_length().body("half").close()] {
             let (status, deliveries) = ends(store, 3, post("/x"), broken.clone()).await;

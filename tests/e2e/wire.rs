@@ -98,6 +98,10 @@ on_every_store! {
             let reply = proxq.raw(format!("POST /x HTTP/1.1\r\nHost: h\r\n{framing}")).await;
             assert_eq!(reply.status, 400, "{framing:?}: {reply}");
         }
+        for coded in ["Transfer-Encoding: gzip, chunked", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked"] {
+            let reply = proxq.raw(format!("POST /x HTTP/1.1\r\nHost: h\r\n{coded}\r\n\r\n0\r\n\r\n")).await;
+            assert!(matches!(reply.status, 400 | 501), "{coded:?}: {reply}");
+        }
         let old = "POST /x HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
         assert_eq!(proxq.raw(old).await.status, 400);
         assert!(upstream.received().is_empty(), "{:?}", upstream.received());

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use crate::discard::discard;
-use crate::forward::BodyError;
+use crate::forward::headers::strip_request_trailers;
+use crate::forward::{BodyError, body_end};
 use crate::tasks::Tasks;
 
 /// What was received of a body before it was clear that it goes direct.
@@ -24,6 +26,8 @@ pub(crate) struct ClientBody {
     begun: Option<BegunBody>,
     /// `None` once it has ended or broken.
     rest: Option<Incoming>,
+    /// The version that the client speaks.
+    version: Version,
     /// How long the client may send nothing while the upstream would take more.
     silence_limit: Duration,
     silence: Option<Pin<Box<Sleep>>>,
@@ -35,9 +39,15 @@ pub(crate) struct ClientBody {
 
 impl ClientBody {
     /// A body of which nothing has been read, or what was read is in `begun`.
-    pub(crate) fn new(begun: Option<BegunBody>, rest: Incoming, silence_limit: Duration, tasks: Tasks) -> Self {
-        let progress = Progress::default();
-        Self { begun, rest: Some(rest), silence_limit, silence: None, waits_to_be_asked: false, progress, tasks }
+    pub(crate) fn new(
+        begun: Option<BegunBody>,
+        rest: Incoming,
+        version: Version,
+        silence_limit: Duration,
+        tasks: Tasks,
+    ) -> Self {
+        let (rest, progress) = (Some(rest), Progress::default());
+        Self { begun, rest, version, silence_limit, silence: None, waits_to_be_asked: false, progress, tasks }
     }
 
     /// The client waits for a `100 Continue` before it sends the body.
@@ -75,21 +85,35 @@ impl Body for ClientBody {
             }
         }
         self.waits_to_be_asked = false;
+        let version = self.version;
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
-        match Pin::new(rest).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
+        match Pin::new(&mut *rest).poll_frame(cx) {
+            Poll::Ready(Some(Ok(mut frame))) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    strip_request_trailers(trailers);
+                }
                 self.silence = None;
-                self.progress.enter(Phase::Upstream { since: Instant::now() });
+                let since = Instant::now();
+                let last = self.rest.as_ref().is_none_or(Body::is_end_stream);
+                self.progress.enter(if last { Phase::Complete { since } } else { Phase::Upstream { since } });
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(None) => {
-                self.ends(Phase::Complete { since: Instant::now() });
-                Poll::Ready(None)
-            }
+            Poll::Ready(None) => match body_end::check(rest, version) {
+                Ok(()) => {
+                    self.ends(Phase::Complete { since: Instant::now() });
+                    Poll::Ready(None)
+                }
+                Err(error) => {
+                    self.ends(Phase::Broken);
+                    Poll::Ready(Some(Err(error.into())))
+                }
+            },
             Poll::Ready(Some(Err(error))) => {
                 self.ends(Phase::Broken);
                 Poll::Ready(Some(Err(error.into())))
             }
+            // Who has its answer may be silent for as long as it likes: a conversation goes both ways.
+            Poll::Pending if self.progress.is_answered() => Poll::Pending,
             Poll::Pending => {
                 self.progress.enter(Phase::Client);
                 let limit = self.silence_limit;
@@ -129,7 +153,14 @@ impl Drop for ClientBody {
 /// How a body gets on, and who is being waited for.
 #[derive(Clone, Debug)]
 pub(super) struct Progress {
-    phase: Arc<Mutex<Phase>>,
+    shared: Arc<Mutex<Standing>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    phase: Phase,
+    /// Whether there is a response head.
+    answered: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -146,16 +177,25 @@ enum Phase {
 
 impl Progress {
     fn enter(&self, phase: Phase) {
-        *self.lock() = phase;
+        self.lock().phase = phase;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Phase> {
-        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Standing> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// There is a response head.
+    pub(super) fn answered(&self) {
+        self.lock().answered = true;
+    }
+
+    fn is_answered(&self) -> bool {
+        self.lock().answered
     }
 
     /// Since when only the upstream is being waited for; `None` while it is the client.
     pub(super) fn upstream_since(&self) -> Option<Instant> {
-        match *self.lock() {
+        match self.lock().phase {
             Phase::Upstream { since } | Phase::Complete { since } => Some(since),
             Phase::Client | Phase::Broken => None,
         }
@@ -163,17 +203,18 @@ impl Progress {
 
     /// Whether it was passed on to its end.
     pub(super) fn is_complete(&self) -> bool {
-        matches!(*self.lock(), Phase::Complete { .. })
+        matches!(self.lock().phase, Phase::Complete { .. })
     }
 
     /// Whether the client did not send it to its end.
     pub(super) fn is_broken(&self) -> bool {
-        matches!(*self.lock(), Phase::Broken)
+        matches!(self.lock().phase, Phase::Broken)
     }
 }
 
 impl Default for Progress {
     fn default() -> Self {
-        Self { phase: Arc::new(Mutex::new(Phase::Upstream { since: Instant::now() })) }
+        let standing = Standing { phase: Phase::Upstream { since: Instant::now() }, answered: false };
+        Self { shared: Arc::new(Mutex::new(standing)) }
     }
 }

@@ -56,6 +56,9 @@ impl Direct {
             let outgoing = outgoing.map(|()| body.boxed_unsync());
             head_within(timeout, &progress, self.forwarder.send(&upstream, outgoing, Repeatable::No)).await
         };
+        if let Some(Ok(_)) = &sent {
+            progress.answered();
+        }
         let problem = match sent {
             Some(Ok(response)) => match self.passed_on(response, client.takes_trailers, client.upgrade) {
                 Ok(response) => return Some(response),
@@ -131,7 +134,8 @@ impl Direct {
             response.headers_mut().append(header::TRAILER, names);
         }
         *response.extensions_mut() = http::Extensions::new();
-        Ok(response.map(|body| ReplyBody::new(UpstreamBody::new(body))))
+        let version = response.version();
+        Ok(response.map(|body| ReplyBody::new(UpstreamBody::new(body, version))))
     }
 }
 

@@ -4,29 +4,45 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::failure::chain;
 use crate::forward::headers::strip_response;
+use crate::forward::{BodyError, body_end};
 
 /// The body of an upstream's response. Where it breaks off, so does the client's connection.
 #[derive(Debug)]
 pub(super) struct UpstreamBody {
     body: Incoming,
+    /// The version that the upstream spoke.
+    version: Version,
+    ended: bool,
 }
 
 impl UpstreamBody {
-    pub(super) fn new(body: Incoming) -> Self {
-        Self { body }
+    pub(super) fn new(body: Incoming, version: Version) -> Self {
+        Self { body, version, ended: false }
+    }
+}
+
+impl UpstreamBody {
+    fn broke(&mut self, error: impl std::error::Error + Send + Sync + 'static) -> BodyError {
+        tracing::warn!(error = chain(&error), "the upstream broke its response off");
+        self.ended = true;
+        error.into()
     }
 }
 
 impl Body for UpstreamBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         polled.map(|frame| match frame {
             Some(Ok(mut frame)) => {
@@ -35,11 +51,11 @@ impl Body for UpstreamBody {
                 }
                 Some(Ok(frame))
             }
-            Some(Err(error)) => {
-                tracing::warn!(error = chain(&error), "the upstream broke its response off");
-                Some(Err(error))
+            Some(Err(error)) => Some(Err(self.broke(error))),
+            None => {
+                self.ended = true;
+                body_end::check(&self.body, self.version).err().map(|error| Err(self.broke(error)))
             }
-            None => None,
         })
     }
 

@@ -6,6 +6,7 @@ use std::io;
 use hyper_util::client::legacy;
 use tokio::time::Instant;
 
+use super::body_end::CutShort;
 use super::connection::OpenedAt;
 use crate::failure::causes;
 use crate::job::Reach;
@@ -25,6 +26,9 @@ pub(crate) enum ForwardError {
     /// The response was cut short.
     #[error("read the response of {origin}")]
     Body { origin: String, source: hyper::Error },
+    /// The same, and the connection did not say so.
+    #[error("read the response of {origin}")]
+    CutShort { origin: String, source: CutShort },
     /// The upstream switched protocols although it was not asked to.
     #[error("{origin} answered 101 Switching Protocols to a request for none")]
     UnexpectedUpgrade { origin: String },
@@ -65,9 +69,11 @@ impl ForwardError {
     pub(crate) fn reach(&self) -> Reach {
         match self {
             Self::Connect { .. } | Self::ConnectTimeout { .. } | Self::Unprocessed { .. } => Reach::NotSent,
-            Self::Exchange { .. } | Self::Body { .. } | Self::UnexpectedUpgrade { .. } | Self::Timeout { .. } => {
-                Reach::Unknown
-            }
+            Self::Exchange { .. }
+            | Self::Body { .. }
+            | Self::CutShort { .. }
+            | Self::UnexpectedUpgrade { .. }
+            | Self::Timeout { .. } => Reach::Unknown,
         }
     }
 }

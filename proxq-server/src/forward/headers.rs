@@ -61,6 +61,25 @@ pub(crate) fn strip_response(headers: &mut HeaderMap) {
     strip_proxq(headers);
 }
 
+/// Removes from the trailers of a request what must not come from a client unseen: fields that are sorted by [`outgoing`]
+/// in a head, where a server may merge trailers into.
+pub(crate) fn strip_request_trailers(trailers: &mut HeaderMap) {
+    strip_response(trailers);
+    trailers.remove(header::VIA);
+    trailers.remove(header::HOST);
+    for name in forwarding_fields(trailers) {
+        trailers.remove(name);
+    }
+}
+
+/// The fields in which proxies tell whence a request came.
+fn forwarding_fields(headers: &HeaderMap) -> Vec<HeaderName> {
+    let tells = |name: &HeaderName| {
+        name.as_str().starts_with(X_FORWARDED_PREFIX) || *name == X_REAL_IP || *name == header::FORWARDED
+    };
+    headers.keys().filter(|name| tells(name)).cloned().collect()
+}
+
 fn strip_proxq(headers: &mut HeaderMap) {
     let own: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with(proxq::PREFIX)).cloned().collect();
     for name in own {
@@ -108,13 +127,7 @@ pub(crate) fn outgoing(mut headers: HeaderMap, hop: &Hop<'_>) -> Outgoing {
     headers.remove(header::EXPECT);
     let host = headers.remove(header::HOST);
 
-    let forwarding: Vec<_> = headers
-        .keys()
-        .filter(|name| {
-            name.as_str().starts_with(X_FORWARDED_PREFIX) || **name == X_REAL_IP || **name == header::FORWARDED
-        })
-        .cloned()
-        .collect();
+    let forwarding = forwarding_fields(&headers);
     let believed = hop.trusted.contains(hop.peer);
     let distrusted = !believed && !forwarding.is_empty();
     if !believed {

@@ -38,7 +38,12 @@ pub(crate) enum ReceiveError {
     /// The client went away, fell silent, or sent less than it promised.
     Client(io::Error),
     /// There was no place to put it.
-    Store { error: StoreError, unread: Incoming },
+    Store {
+        error: StoreError,
+        unread: Incoming,
+        /// Whether some of it was read, so that a client that waits to be asked for it has been.
+        asked: bool,
+    },
 }
 
 /// What a look at a body has brought: which answer it asks for, and what has come of it meanwhile.
@@ -92,7 +97,7 @@ pub(super) async fn receive(
     }
     let mut blob = match store.new_blob().await {
         Ok(blob) => blob,
-        Err(error) => return Err(ReceiveError::Store { error, unread: body }),
+        Err(error) => return Err(ReceiveError::Store { error, unread: body, asked: false }),
     };
     let mut begun = begun.into_stream();
     loop {
@@ -102,10 +107,12 @@ pub(super) async fn receive(
                 Some(chunk) => chunk,
                 None => break,
             },
-            Err(error) => return Err(ReceiveError::Store { error: StoreError::from_io(error), unread: body }),
+            Err(error) => {
+                return Err(ReceiveError::Store { error: StoreError::from_io(error), unread: body, asked: true });
+            }
         };
         if let Err(error) = blob.write(chunk).await {
-            return Err(ReceiveError::Store { error, unread: body });
+            return Err(ReceiveError::Store { error, unread: body, asked: true });
         }
     }
     match blob.finish().await {
@@ -113,7 +120,7 @@ pub(super) async fn receive(
             check_length(reference.length, length)?;
             Ok(ReceivedBody { body: Body::Blob(reference), blob: Some(blob) })
         }
-        Err(error) => Err(ReceiveError::Store { error, unread: body }),
+        Err(error) => Err(ReceiveError::Store { error, unread: body, asked: true }),
     }
 }
 

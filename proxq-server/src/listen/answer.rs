@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 
 use super::watchdog::Busy;
@@ -13,12 +14,14 @@ use super::watchdog::Busy;
 pub(super) struct AnswerBody<B> {
     body: B,
     busy: Busy,
+    version: Version,
 }
 
 impl<B> AnswerBody<B> {
-    pub(super) fn new(body: B, mut busy: Busy) -> Self {
+    /// `version` is the client's: to one of HTTP/1.0 the end of the connection is the end of a body without a length.
+    pub(super) fn new(body: B, mut busy: Busy, version: Version) -> Self {
         busy.answered();
-        Self { body, busy }
+        Self { body, busy, version }
     }
 }
 
@@ -31,6 +34,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for AnswerBody<B> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if polled.is_ready() {
             self.busy.gave();
+        }
+        if matches!(polled, Poll::Ready(Some(Err(_)))) && self.version <= Version::HTTP_10 {
+            self.busy.broke();
         }
         polled
     }

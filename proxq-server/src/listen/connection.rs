@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -40,11 +42,11 @@ pub(super) async fn run(surface: Arc<Surface>, stream: TcpStream, peer: SocketAd
     let watchdog = Watchdog::new(limits.header_read_timeout, limits.idle_timeout);
     let mut socket = Watched::new(stream, peer, watchdog.clone(), place, limits.idle_timeout);
     let Some(protocol) = detect(&surface, &mut socket, &watchdog, peer).await else { return };
-    let service = service_fn(|request| {
-        let (surface, busy) = (Arc::clone(&surface), watchdog.busy());
+    let service = service_fn(|request: Request<Incoming>| {
+        let (surface, busy, version) = (Arc::clone(&surface), watchdog.busy(), request.version());
         async move {
             let response = surface.answer(request, peer).await?;
-            Ok::<_, BrokenOff>(response.map(|body| AnswerBody::<Body>::new(body, busy)))
+            Ok::<_, BrokenOff>(response.map(|body| AnswerBody::<Body>::new(body, busy, version)))
         }
     });
     match protocol {

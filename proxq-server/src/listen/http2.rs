@@ -1,6 +1,6 @@
 //! Request heads of HTTP/2 as the rest of proxq knows them: like those of HTTP/1.1.
 
-use http::header::{COOKIE, HOST, HeaderMap};
+use http::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap};
 use http::request::Parts;
 use http::{HeaderValue, Version};
 
@@ -17,6 +17,10 @@ pub(super) fn normalize(head: &mut Parts) {
         }
     }
     join_cookies(&mut head.headers);
+    // Equal ones may have been repeated; differing ones were refused by the HTTP library (RFC 9110 §8.6).
+    if let Some(length) = head.headers.get(CONTENT_LENGTH).cloned() {
+        head.headers.insert(CONTENT_LENGTH, length);
+    }
 }
 
 /// HTTP/2 may send each cookie in a field of its own, for the sake of compression; HTTP/1.1 must not.

@@ -41,6 +41,8 @@ struct State {
     requests: u64,
     /// Requests begun so far; numbers them.
     begun: u64,
+    /// Whether an answer broke off whose end is the connection's: it must not end in good order.
+    answer_broke: bool,
     /// Requests broken off, less those that were answered.
     broken_off: u64,
     /// Answers of a multiplexed connection of which the client has taken nothing since it was given something: until
@@ -68,7 +70,10 @@ impl State {
             Phase::Silent { deadline } | Phase::Head { deadline } | Phase::Stalled { deadline } => Some(deadline),
             Phase::Busy => None,
         };
-        self.stalled.values().copied().chain(phase).min()
+        // One answer that is left does not cost the others their connection, which may carry many people's requests.
+        let all_stalled = self.stalled.len() as u64 == self.requests;
+        let stalled = self.stalled.values().copied().max().filter(|_| all_stalled);
+        stalled.into_iter().chain(phase).min()
     }
 }
 
@@ -80,6 +85,7 @@ impl Watchdog {
             multiplexed: false,
             requests: 0,
             begun: 0,
+            answer_broke: false,
             broken_off: 0,
             stalled: BTreeMap::new(),
             timer_runs: false,
@@ -154,8 +160,17 @@ impl Watchdog {
                 self.shared.tell(&state);
             }
             (Phase::Stalled { .. }, false) => state.phase = Phase::Busy,
+            // The end of an answer, handed over at once and taken bit by bit.
+            (Phase::Silent { .. }, false) if !state.multiplexed && state.begun > 0 => {
+                state.phase = Phase::Silent { deadline: Instant::now() + self.shared.idle_limit };
+            }
             (Phase::Silent { .. } | Phase::Head { .. } | Phase::Busy | Phase::Stalled { .. }, _) => {}
         }
+    }
+
+    /// Whether an answer broke off of which only the connection's end could tell.
+    pub(super) fn answer_broke(&self) -> bool {
+        self.shared.lock().answer_broke
     }
 
     pub(super) fn bytes_came(&self) {
@@ -210,6 +225,11 @@ impl Busy {
             state.stalled.insert(self.number, deadline);
             self.shared.tell(&state);
         }
+    }
+
+    /// The answer broke off, and only the connection's end can tell.
+    pub(super) fn broke(&self) {
+        self.shared.lock().answer_broke = true;
     }
 
     /// More of the answer is asked for.
@@ -335,14 +355,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_answer_that_is_not_taken_ends_a_multiplexed_connection() {
+    async fn a_multiplexed_connection_of_which_no_answer_is_taken_is_ended() {
         let watchdog = Watchdog::new(HEAD, IDLE);
         watchdog.multiplexed();
-        let (slow, _other) = (watchdog.busy(), watchdog.busy());
-        slow.gave();
-        slow.asked();
+        let (left, other) = (watchdog.busy(), watchdog.busy());
+        left.gave();
         never_overdue(&watchdog).await;
-        slow.gave();
+        other.gave();
+        other.asked();
+        never_overdue(&watchdog).await;
+        other.gave();
+        assert_eq!(overdue_after(&watchdog).await, IDLE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_an_answer_may_be_taken_bit_by_bit() {
+        let watchdog = Watchdog::new(HEAD, IDLE);
+        drop(watchdog.busy());
+        for _ in 0..10 {
+            let almost = IDLE.checked_sub(Duration::from_secs(1)).unwrap();
+            assert!(tokio::time::timeout(almost, watchdog.overdue()).await.is_err());
+            watchdog.sent(&Poll::Ready(()));
+        }
         assert_eq!(overdue_after(&watchdog).await, IDLE);
     }
 

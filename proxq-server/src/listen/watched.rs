@@ -87,6 +87,17 @@ fn prepare(stream: &TcpStream, silence_limit: Duration) -> io::Result<()> {
     Ok(())
 }
 
+/// An answer that broke off must not look complete, not even to a client of HTTP/1.0.
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if self.watchdog.answer_broke()
+            && let Err(error) = self.stream.set_zero_linger()
+        {
+            tracing::debug!(%error, "have a connection reset");
+        }
+    }
+}
+
 impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.given < self.filled {
@@ -130,6 +141,9 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.watchdog.answer_broke() {
+            return Poll::Ready(Ok(())); // to be reset, not closed
+        }
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

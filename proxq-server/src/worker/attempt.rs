@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::{Worker, store_pauses};
 use crate::failure::chain;
 use crate::forward::headers::strip_response;
-use crate::forward::{BodyError, ForwardError, Forwarder, Repeatable, RequestBody, target};
+use crate::forward::{BodyError, ForwardError, Forwarder, Repeatable, RequestBody, body_end, target};
 use crate::job::{AttemptEnd, BlobRef, Body, JobRequest, Reach, ResponseHead, StoredResponse, ends_with_head};
 use crate::store::{BlobWriter, StoreError};
 
@@ -92,7 +92,7 @@ impl Worker {
             let now = httpdate::fmt_http_date(std::time::UNIX_EPOCH + self.clock.wall().since_epoch());
             head.headers.insert(header::DATE, HeaderValue::try_from(now).expect("a date is visible ASCII"));
         }
-        match self.collect(body, promised, &mut patience).await {
+        match self.collect(body, head.version, promised, &mut patience).await {
             Ok((body, blob)) => {
                 let head = ResponseHead { status: head.status, headers: head.headers };
                 Attempted { end: AttemptEnd::Responded(StoredResponse { head, body }), blob }
@@ -116,6 +116,7 @@ impl Worker {
     async fn collect(
         &self,
         mut body: Incoming,
+        version: Version,
         promised: Option<u64>,
         patience: &mut Patience<'_>,
     ) -> Result<(Body, Option<Box<dyn BlobWriter>>), CollectError> {
@@ -126,7 +127,7 @@ impl Worker {
         if promised.is_some_and(|length| length > inline_limit) {
             large = Some(self.new_blob().await);
         }
-        while let Some(chunk) = next_chunk(&mut body, patience).await? {
+        while let Some(chunk) = next_chunk(&mut body, version, patience).await? {
             received += chunk.len() as u64;
             if received > self.config.max_response_size {
                 return Err(CollectError::TooLarge);
@@ -203,10 +204,20 @@ enum CollectError {
     TooLarge,
 }
 
-async fn next_chunk(body: &mut Incoming, patience: &mut Patience<'_>) -> Result<Option<Bytes>, CollectError> {
+async fn next_chunk(
+    body: &mut Incoming,
+    version: Version,
+    patience: &mut Patience<'_>,
+) -> Result<Option<Bytes>, CollectError> {
     loop {
         match patience.wait(body.frame()).await.map_err(CollectError::Forward)? {
-            None => return Ok(None),
+            None => {
+                let origin = || target::origin(patience.target);
+                let complete = body_end::check(body, version);
+                return complete
+                    .map(|()| None)
+                    .map_err(|source| CollectError::Forward(ForwardError::CutShort { origin: origin(), source }));
+            }
             Some(Ok(frame)) => {
                 // Trailers are fields of one transfer; a stored response has none.
                 if let Ok(data) = frame.into_data() {
