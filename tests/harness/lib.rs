@@ -21,6 +21,7 @@
 #![expect(clippy::missing_panics_doc, reason = "panicking is how a harness fails a test")]
 #![expect(clippy::must_use_candidate, reason = "tests look at what they need")]
 
+mod authority;
 mod body;
 mod client;
 mod config;

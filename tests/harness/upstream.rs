@@ -19,7 +19,8 @@ use tokio::task::JoinSet;
 
 pub use self::answer::Answer;
 use self::serve::accept;
-use self::tls::{Authority, Clients, Tls, Versions};
+use self::tls::{Clients, Tls, Versions};
+use crate::authority::Authority;
 use crate::body::Digest;
 use crate::gate::Gate;
 use crate::message::{Head, ReceivedBody};
@@ -199,25 +200,25 @@ impl Upstream {
     /// The same behind TLS, with a certificate for `localhost` and `127.0.0.1` from a private authority.
     pub async fn start_tls() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port of loopback");
-        Self::serve(listener, Some(Authority::new(&HERE, Clients::Any, Versions::One)))
+        Self::serve(listener, Some(Tls::new(&HERE, Clients::Any, Versions::One)))
     }
 
     /// The same for clients that can speak HTTP/2, too: with those that can, it does.
     pub async fn start_http2() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port of loopback");
-        Self::serve(listener, Some(Authority::new(&HERE, Clients::Any, Versions::Both)))
+        Self::serve(listener, Some(Tls::new(&HERE, Clients::Any, Versions::Both)))
     }
 
     /// The same with a certificate for another machine.
     pub async fn start_tls_as(name: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port of loopback");
-        Self::serve(listener, Some(Authority::new(&[name], Clients::Any, Versions::One)))
+        Self::serve(listener, Some(Tls::new(&[name], Clients::Any, Versions::One)))
     }
 
     /// The same, for clients with a certificate of that authority only.
     pub async fn start_mutual_tls() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port of loopback");
-        Self::serve(listener, Some(Authority::new(&HERE, Clients::Known, Versions::One)))
+        Self::serve(listener, Some(Tls::new(&HERE, Clients::Known, Versions::One)))
     }
 
     /// Starts where another one was. To be called inside the test's runtime.

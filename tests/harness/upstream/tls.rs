@@ -1,26 +1,17 @@
-//! A private certificate authority, and TLS with certificates of its making.
+//! TLS with certificates of a private authority.
 
-use std::fs;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
-use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::serve::Transport;
-
-/// The authority's certificate, in a file for whoever should trust it, and the client's that it vouches for.
-#[derive(Debug)]
-pub(super) struct Authority {
-    folder: TempDir,
-}
+use crate::authority::Authority;
 
 /// Whom an upstream lets in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,21 +38,11 @@ const HTTP_2: &[u8] = b"h2";
 #[derive(Clone)]
 pub(super) struct Tls(TlsAcceptor);
 
-impl Authority {
+impl Tls {
     /// A fresh authority, and TLS with a certificate of its for these names.
-    pub(super) fn new(names: &[&str], clients: Clients, versions: Versions) -> (Self, Tls) {
-        let key = key();
-        let mut params = CertificateParams::new(Vec::new()).expect("no names are no bad names");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate = params.self_signed(&key).expect("a key of a kind that signs");
-        let issuer = Issuer::new(params, key);
-        let authority = Self { folder: tempfile::tempdir().expect("a temporary folder can be made") };
-        authority.write("ca.pem", &certificate.pem());
-        let (client, client_key) = issue(&issuer, &["client"]);
-        authority.write("client.pem", &client.pem());
-        authority.write("client-key.pem", &client_key.serialize_pem());
-
-        let (leaf, leaf_key) = issue(&issuer, names);
+    pub(super) fn new(names: &[&str], clients: Clients, versions: Versions) -> (Authority, Self) {
+        let authority = Authority::new();
+        let (leaf, leaf_key) = authority.issue(names);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -70,7 +51,7 @@ impl Authority {
             Clients::Any => config.with_no_client_auth(),
             Clients::Known => {
                 let mut roots = RootCertStore::empty();
-                roots.add(certificate.der().clone()).expect("a certificate of our own making");
+                roots.add(authority.certificate.der().clone()).expect("a certificate of our own making");
                 let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
                 config.with_client_cert_verifier(verifier.expect("there is an authority"))
             }
@@ -81,32 +62,9 @@ impl Authority {
         if versions == Versions::Both {
             config.alpn_protocols = vec![HTTP_2.to_vec(), b"http/1.1".to_vec()];
         }
-        (authority, Tls(Arc::new(config).into()))
+        (authority, Self(Arc::new(config).into()))
     }
 
-    /// The file with this name: `ca.pem`, `client.pem` or `client-key.pem`.
-    pub(super) fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write(&self, name: &str, pem: &str) {
-        fs::write(self.file(name), pem).expect("the temporary folder is ours");
-    }
-}
-
-fn key() -> KeyPair {
-    KeyPair::generate().expect("a key can be made")
-}
-
-/// A certificate for these names, and its key.
-fn issue(issuer: &Issuer<'_, KeyPair>, names: &[&str]) -> (Certificate, KeyPair) {
-    let key = key();
-    let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
-    let params = CertificateParams::new(names).expect("good names");
-    (params.signed_by(&key, issuer).expect("the authority signs"), key)
-}
-
-impl Tls {
     pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         self.0.accept(stream).await
     }

@@ -1,0 +1,59 @@
+//! A private certificate authority, and certificates of its making.
+
+use std::fs;
+use std::path::PathBuf;
+
+use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair};
+use tempfile::TempDir;
+
+/// An authority, with its certificate in a file for whoever should trust it, and those that it vouches for.
+#[derive(Debug)]
+pub(crate) struct Authority {
+    folder: TempDir,
+    issuer: Issuer<'static, KeyPair>,
+    pub(crate) certificate: Certificate,
+}
+
+impl Authority {
+    /// A fresh authority, and a client's certificate of its making.
+    pub(crate) fn new() -> Self {
+        let key = key();
+        let mut params = CertificateParams::new(Vec::new()).expect("no names are no bad names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).expect("a key of a kind that signs");
+        let issuer = Issuer::new(params, key);
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let authority = Self { folder, issuer, certificate };
+        authority.write("ca.pem", &authority.certificate.pem());
+        authority.issue_files("client", &["client"]);
+        authority
+    }
+
+    /// A certificate for these names, and its key.
+    pub(crate) fn issue(&self, names: &[&str]) -> (Certificate, KeyPair) {
+        let key = key();
+        let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+        let params = CertificateParams::new(names).expect("good names");
+        (params.signed_by(&key, &self.issuer).expect("the authority signs"), key)
+    }
+
+    /// The same, in files: `WHO.pem` and `WHO-key.pem`.
+    pub(crate) fn issue_files(&self, who: &str, names: &[&str]) {
+        let (certificate, key) = self.issue(names);
+        self.write(&format!("{who}.pem"), &certificate.pem());
+        self.write(&format!("{who}-key.pem"), &key.serialize_pem());
+    }
+
+    /// The file with this name: `ca.pem`, `client.pem`, `client-key.pem`, or what was issued since.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, pem: &str) {
+        fs::write(self.file(name), pem).expect("the temporary folder is ours");
+    }
+}
+
+fn key() -> KeyPair {
+    KeyPair::generate().expect("a key can be made")
+}
