@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
 /// An authority, with its certificate in a file for whoever should trust it, and those that it vouches for.
@@ -19,6 +19,8 @@ impl Authority {
     pub(crate) fn new() -> Self {
         let key = key();
         let mut params = CertificateParams::new(Vec::new()).expect("no names are no bad names");
+        // OpenSSL takes what bears its issuer's name for self-signed, and rcgen gives everybody the same one.
+        params.distinguished_name.push(DnType::CommonName, "an authority of proxq's tests");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).expect("a key of a kind that signs");
         let issuer = Issuer::new(params, key);

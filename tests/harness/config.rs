@@ -51,6 +51,18 @@ impl Config {
         Self { redis: Some(redis), ..self.set("store", "redis").set("redis.addr", address) }
     }
 
+    /// The same by its `host:port`, or whatever else leads to it.
+    #[must_use]
+    pub fn in_redis_at(self, redis: Arc<Redis>, address: &str) -> Self {
+        self.in_redis(redis).set("redis.addr", address)
+    }
+
+    /// The same by a URL.
+    #[must_use]
+    pub fn in_redis_by(self, redis: Arc<Redis>, url: &str) -> Self {
+        Self { redis: Some(redis), ..self.set("store", "redis").set("redis.url", url) }
+    }
+
     /// The Redis in which the jobs are kept.
     pub fn redis(&self) -> Option<&Arc<Redis>> {
         self.redis.as_ref()

@@ -6,7 +6,7 @@
 //! - [`Wire`] writes and reads bytes on one connection, where the bytes themselves are the matter.
 //! - [`Curl`] is the client that everybody has, [`Nginx`] a real proxy or web server beside it.
 //! - [`websocket`] is a client and a server of a library of its own.
-//! - [`Redis`] is a server of a test's own.
+//! - [`Redis`] is a server of a test's own: on a socket, on TCP, behind TLS.
 //! - [`on_every_store!`] turns one async function into a test a store.
 //!
 //! Nothing here normalises what it carries: heads are kept byte for byte, bodies are neither decoded nor cut,
@@ -53,7 +53,7 @@ pub use nginx::Nginx;
 pub use process::{Exit, Launch};
 pub use proxq::{Job, Proxq};
 pub use raw_upstream::RawUpstream;
-pub use redis::{Redis, Value};
+pub use redis::{Redis, Value, Visitors};
 pub use runner::{Store, eventually, pass, run, within};
 pub use upstream::{Answer, Received, Refusing, Upstream};
 pub use wire::Wire;

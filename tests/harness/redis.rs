@@ -1,7 +1,7 @@
 //! A Redis server of a test's own.
 
-use std::fmt;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufReader, Write};
+use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -12,56 +12,87 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
+use crate::authority::Authority;
+
+mod value;
+
+pub use value::Value;
+
 /// How long a server may take to start, or to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How often a free port is looked for: another process may take one before Redis does.
+const PORTS_TRIED: usize = 5;
+
+/// Who runs the harness's own commands, so that the default user is the test's to lock out.
+const HARNESS: &str = "harness";
+
+/// The names of this machine.
+const HERE: [&str; 2] = ["localhost", "127.0.0.1"];
 
 /// A running server, with its socket and its files in a folder of its own. Killed when the last of those who use it ends.
 #[derive(Debug)]
 pub struct Redis {
     folder: TempDir,
     process: Mutex<Option<Child>>,
+    network: Network,
 }
 
-/// An answer of Redis.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    /// Nothing.
-    Nil,
-    /// A number.
-    Number(i64),
-    /// Bytes, or a simple text.
-    Bytes(Vec<u8>),
-    /// A list.
-    List(Vec<Self>),
+/// How it is reached beside its socket.
+#[derive(Debug)]
+enum Network {
+    None,
+    Tcp { port: u16 },
+    Tls { port: u16, authority: Box<Authority>, clients: Visitors },
 }
 
-impl Value {
-    /// A number.
-    pub fn number(&self) -> i64 {
-        let Self::Number(number) = self else { panic!("not a number: {self:?}") };
-        *number
-    }
-
-    /// A text.
-    pub fn text(&self) -> String {
-        let Self::Bytes(bytes) = self else { panic!("not a text: {self:?}") };
-        String::from_utf8_lossy(bytes).into_owned()
-    }
-
-    /// The texts of a list.
-    pub fn texts(&self) -> Vec<String> {
-        let Self::List(items) = self else { panic!("not a list: {self:?}") };
-        items.iter().map(Self::text).collect()
-    }
+/// Whom a server behind TLS lets in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visitors {
+    /// Everybody.
+    Any,
+    /// Those with a certificate of its authority.
+    Known,
 }
 
 impl Redis {
-    /// Starts a server, and waits until it answers.
+    /// Starts a server on a socket, and waits until it answers.
     pub fn start() -> Arc<Self> {
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let redis = Self { folder, process: Mutex::new(None) };
+        let redis = Self::new(Network::None);
         redis.start_again();
         Arc::new(redis)
+    }
+
+    /// The same, on a free port of loopback, too.
+    pub fn start_tcp() -> Arc<Self> {
+        Self::on_a_free_port(|port| Network::Tcp { port })
+    }
+
+    /// The same, on a free port of loopback with TLS, with a certificate of a private authority.
+    pub fn start_tls(clients: Visitors) -> Arc<Self> {
+        Self::on_a_free_port(|port| {
+            let authority = Box::new(Authority::new());
+            authority.issue_files("server", &HERE);
+            Network::Tls { port, authority, clients }
+        })
+    }
+
+    fn new(network: Network) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        Self { folder, process: Mutex::new(None), network }
+    }
+
+    fn on_a_free_port(network: impl Fn(u16) -> Network) -> Arc<Self> {
+        for _ in 0..PORTS_TRIED {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a free port of loopback");
+            let port = listener.local_addr().expect("a bound socket has an address").port();
+            drop(listener);
+            let redis = Self::new(network(port));
+            if redis.comes_up() {
+                return Arc::new(redis);
+            }
+        }
+        panic!("redis-server found none of {PORTS_TRIED} ports free");
     }
 
     /// Its socket.
@@ -69,16 +100,37 @@ impl Redis {
         self.folder.path().join("socket")
     }
 
+    /// Its `host:port`.
+    pub fn host_and_port(&self) -> String {
+        match &self.network {
+            Network::None => panic!("it is on a socket only"),
+            Network::Tcp { port } | Network::Tls { port, .. } => format!("127.0.0.1:{port}"),
+        }
+    }
+
+    /// A file of its private authority: `ca.pem`, `client.pem`, `client-key.pem`.
+    pub fn tls_file(&self, name: &str) -> String {
+        let Network::Tls { authority, .. } = &self.network else { panic!("it speaks no TLS") };
+        authority.file(name).display().to_string()
+    }
+
     /// Starts it again on the same files.
     pub fn start_again(&self) {
+        assert!(self.comes_up(), "redis-server ended at once");
+    }
+
+    /// Starts it, and waits until it answers or has ended.
+    fn comes_up(&self) -> bool {
         // What a crash left; nobody may take it for the new one.
         let _none = std::fs::remove_file(self.socket());
         let process = Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--appendonly", "yes", "--loglevel", "warning"])
+            .args(["--save", "", "--appendonly", "yes", "--loglevel", "warning"])
+            .args(["--user", HARNESS, "on", "nopass", "~*", "&*", "+@all"])
             .arg("--unixsocket")
             .arg(self.socket())
             .arg("--dir")
             .arg(self.folder.path())
+            .args(self.network.options())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
@@ -87,8 +139,12 @@ impl Redis {
         let deadline = Instant::now() + PATIENCE;
         while self.try_run(&["PING"]).is_err() {
             assert!(Instant::now() < deadline, "redis-server does not answer");
+            if self.process().as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(Some(_)))) {
+                return false;
+            }
             std::thread::sleep(Duration::from_millis(2));
         }
+        true
     }
 
     /// Ends it as a crash would.
@@ -126,39 +182,38 @@ impl Redis {
     fn try_run(&self, words: &[&str]) -> io::Result<Value> {
         let mut socket = UnixStream::connect(self.socket())?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        let bulk = |word: &&str| format!("${}\r\n{word}\r\n", word.len());
-        let command = format!("*{}\r\n{}", words.len(), words.iter().map(bulk).collect::<String>());
-        socket.write_all(command.as_bytes())?;
-        read(&mut BufReader::new(socket))
+        let login = value::command(&["AUTH", HARNESS, ""]);
+        socket.write_all((login + &value::command(words)).as_bytes())?;
+        let mut answers = BufReader::new(socket);
+        value::read(&mut answers)?;
+        value::read(&mut answers)
+    }
+}
+
+impl Network {
+    /// What it means on Redis's command line.
+    fn options(&self) -> Vec<String> {
+        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        match self {
+            Self::None => words(&["--port", "0"]),
+            Self::Tcp { port } => words(&["--bind", "127.0.0.1", "--port", &port.to_string()]),
+            Self::Tls { port, authority, clients } => {
+                let file = |name: &str| authority.file(name).display().to_string();
+                let asks = if *clients == Visitors::Known { "yes" } else { "no" };
+                [
+                    words(&["--bind", "127.0.0.1", "--port", "0", "--tls-port", &port.to_string()]),
+                    words(&["--tls-cert-file", &file("server.pem"), "--tls-key-file", &file("server-key.pem")]),
+                    words(&["--tls-ca-cert-file", &file("ca.pem"), "--tls-auth-clients", asks]),
+                ]
+                .concat()
+            }
+        }
     }
 }
 
 impl Drop for Redis {
     fn drop(&mut self) {
         self.kill();
-    }
-}
-
-fn read(from: &mut impl BufRead) -> io::Result<Value> {
-    let mut line = String::new();
-    from.read_line(&mut line)?;
-    let line = line.trim_end();
-    let wrong = |what: &dyn fmt::Display| io::Error::other(format!("{what}"));
-    let (kind, rest) = line.split_at_checked(1).ok_or_else(|| wrong(&"no answer"))?;
-    let number = || rest.parse::<i64>().map_err(|error| wrong(&error));
-    match kind {
-        "+" => Ok(Value::Bytes(rest.into())),
-        "-" => Err(wrong(&rest)),
-        ":" => Ok(Value::Number(number()?)),
-        "$" => {
-            let Ok(length) = usize::try_from(number()?) else { return Ok(Value::Nil) };
-            let mut bytes = vec![0; length + 2];
-            from.read_exact(&mut bytes)?;
-            bytes.truncate(length);
-            Ok(Value::Bytes(bytes))
-        }
-        "*" => (0..number()?).map(|_| read(from)).collect::<io::Result<_>>().map(Value::List),
-        _ => Err(wrong(&line)),
     }
 }
 
