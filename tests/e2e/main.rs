@@ -37,6 +37,8 @@ mod recovery;
 #[cfg(test)]
 mod redis;
 #[cfg(test)]
+mod redis_access;
+#[cfg(test)]
 mod retry;
 #[cfg(test)]
 mod routing;

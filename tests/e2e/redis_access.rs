@@ -1,0 +1,235 @@
+//! The ways into a Redis: addresses, passwords, users, TLS, databases; and what happens at a closed door.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use harness::{
+    Answer, Config, Proxq, Record, Redis, Route, Store, Upstream, Value, Visitors, get, on_the_store, pass, post,
+};
+use tokio::time::Instant;
+
+/// What the tests take for a password. It must not be found in any log.
+const PASSWORD: &str = "correct-horse-battery";
+
+/// What operators are told to do.
+const README: &str = include_str!("../../README.md");
+
+/// Forwards everything to the upstream.
+fn to(upstream: &Upstream) -> Config {
+    Config::new().route(Route::new("/", &upstream.url()))
+}
+
+fn with_password() -> Arc<Redis> {
+    let redis = Redis::start_tcp();
+    redis.run(&["CONFIG", "SET", "requirepass", PASSWORD]);
+    redis
+}
+
+/// A job goes through a server with this configuration, whose log does not give the password away.
+async fn works(config: Config) {
+    let proxq = Proxq::start(config).await;
+    assert_eq!(proxq.through_queue(post("/x")).await.status, 200);
+    assert_ne!(proxq.redis().keys("asynq:*"), Vec::<String>::new(), "the job is in that Redis");
+    assert!(!proxq.log().text().contains(PASSWORD), "{}", proxq.log().text());
+}
+
+async fn is_ready(proxq: &Proxq) -> bool {
+    proxq.send(get("/__jobs/readyz")).await.status == 200
+}
+
+/// A server with this configuration runs, says why it cannot use Redis, and does what it can without. Gives it.
+async fn stands_before_a_closed_door(config: Config, causes: &[&str]) -> Proxq {
+    let mut proxq = Proxq::start(config).await;
+    proxq.expect_error("store a job");
+    let warns = |record: &Record| {
+        let error = record.field("error").unwrap_or_default();
+        record.level() == "WARN" && causes.iter().any(|cause| error.contains(cause))
+    };
+    proxq.log().record("a warning that names the cause", warns).await;
+    assert_eq!(proxq.send(get("/__jobs/readyz")).await.status, 503);
+    assert_eq!(proxq.send(get("/__jobs/healthz")).await.status, 200);
+    proxq.send(post("/x")).await.refused(503, "STORE_UNAVAILABLE");
+    let direct = proxq.send(get("/x").header("X-Proxq-Mode", "direct")).await;
+    assert_eq!(direct.status, 200, "what needs no store works");
+    assert!(!proxq.log().text().contains(PASSWORD), "{}", proxq.log().text());
+    proxq
+}
+
+/// A server becomes ready by itself, and a job goes through.
+async fn opens(proxq: &Proxq) {
+    harness::eventually("proxq is ready", async || is_ready(proxq).await).await;
+    assert_eq!(proxq.through_queue(post("/x")).await.status, 200);
+}
+
+/// The commands of the README's line for a user, with this password.
+fn user_of_the_readme(password: &str) -> Vec<String> {
+    let line = README.lines().find(|line| line.starts_with("ACL SETUSER proxq ")).expect("the README has such a line");
+    line.split_whitespace()
+        .map(|word| if word == ">password" { format!(">{password}") } else { word.to_owned() })
+        .collect()
+}
+
+fn run(redis: &Redis, words: &[String]) {
+    redis.run(&words.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+on_the_store! {
+    Redis:
+
+    async fn redis_is_reached_over_tcp(_store: Store) {
+        let upstream = Upstream::start().await;
+        let redis = Redis::start_tcp();
+        let address = redis.host_and_port();
+        works(to(&upstream).in_redis_at(redis, &address)).await;
+    }
+
+    async fn redis_is_reached_by_the_url_of_its_socket(_store: Store) {
+        let upstream = Upstream::start().await;
+        let redis = Redis::start();
+        let url = format!("unix://{}", redis.socket().display());
+        works(to(&upstream).in_redis_by(redis, &url)).await;
+    }
+
+    async fn a_password_opens_redis(_store: Store) {
+        let upstream = Upstream::start().await;
+        let redis = with_password();
+        let address = redis.host_and_port();
+        works(to(&upstream).in_redis_at(redis, &address).set("redis.password", PASSWORD)).await;
+    }
+
+    async fn a_password_in_the_url_opens_redis(_store: Store) {
+        let upstream = Upstream::start().await;
+        let redis = with_password();
+        let url = format!("redis://:{PASSWORD}@{}/0", redis.host_and_port());
+        works(to(&upstream).in_redis_by(redis, &url)).await;
+    }
+
+    async fn a_password_from_a_file_opens_redis(_store: Store) {
+        let upstream = Upstream::start().await;
+        let redis = with_password();
+        let address = redis.host_and_port();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("password");
+        fs::write(&file, format!("{PASSWORD}\n")).unwrap();
+        let file = file.display().to_string();
+        works(to(&upstream).in_redis_at(redis, &address).set("redis.passwordFile", file)).await;
+    }
+
+    async fn the_user_that_the_readme_describes_may_do_all_that_proxq_does_and_no_more(_store: Store) {
+        let upstream = Upstream::start().await;
+        let redis = Redis::start_tcp();
+        run(&redis, &user_of_the_readme(PASSWORD));
+        redis.run(&["ACL", "SETUSER", "default", "off"]);
+        let address = redis.host_and_port();
+        let config = to(&upstream).in_redis_at(Arc::clone(&redis), &address);
+        let config = config.set("redis.username", "proxq").set("redis.password", PASSWORD);
+        let config = config.set("redis.db", 1).upstream("maxRetries", 1).upstream("retryDelay", "10ms");
+        let front = Proxq::start(config.clone().set("concurrency", 0)).await;
+        let mut worker = Proxq::start(config.clone()).await;
+
+        let large = front.submit(post("/x").body(vec![b'a'; 1 << 20])).await;
+        assert_eq!(front.send(get(&format!("{}?wait=30s", large.location))).await.status, 200);
+        assert_eq!(front.response(&large).await.status, 200);
+        upstream.request().await;
+        upstream.once(Answer::nothing().reset());
+        let again = front.submit(harness::put("/x")).await;
+        assert_eq!(front.response(&again).await.status, 200, "it was tried again");
+        upstream.once(Answer::nothing().hang());
+        let cancelled = front.submit(post("/x")).await;
+        upstream.arrivals(4).await;
+        assert_eq!(front.cancel(&cancelled).await.status, 200);
+        let began = Instant::now();
+        upstream.abandoned(cancelled.id).await;
+        assert!(began.elapsed() < Duration::from_secs(2), "told at once, not with a renewal: {:?}", began.elapsed());
+        pass(Duration::from_secs(6)).await; // a round of upkeep, renewals and heartbeats
+        worker.stop().await;
+        assert_eq!(redis.run(&["ACL", "LOG"]), Value::List(Vec::new()), "Redis refused something");
+        for words in [&["GET", "other"][..], &["FLUSHALL"], &["KEYS", "*"], &["CONFIG", "SET", "save", ""]] {
+            let allowed = redis.run(&[&["ACL", "DRYRUN", "proxq"], words].concat());
+            assert_ne!(allowed.text(), "OK", "{words:?}");
+        }
+    }
+
+    async fn tls_with_an_authority_of_ones_own_opens_redis(_store: Store) {
+        let upstream = Upstream::start().await;
+        let redis = Redis::start_tls(Visitors::Any);
+        let (url, ca) = (format!("rediss://{}/0", redis.host_and_port()), redis.tls_file("ca.pem"));
+        works(to(&upstream).in_redis_by(redis, &url).set("redis.tls.caFile", ca)).await;
+    }
+
+    async fn a_clients_certificate_opens_redis(_store: Store) {
+        let upstream = Upstream::start().await;
+        let redis = Redis::start_tls(Visitors::Known);
+        let file = |name| redis.tls_file(name);
+        let config = to(&upstream).set("redis.tls.caFile", file("ca.pem"));
+        let config = config.set("redis.tls.certFile", file("client.pem")).set("redis.tls.keyFile", file("client-key.pem"));
+        let url = format!("rediss://{}/0", redis.host_and_port());
+        works(config.in_redis_by(redis, &url)).await;
+    }
+
+    async fn databases_do_not_see_each_others_jobs(_store: Store) {
+        let upstream = Upstream::start().await;
+        let redis = Redis::start_tcp();
+        let address = redis.host_and_port();
+        let config = to(&upstream).in_redis_at(Arc::clone(&redis), &address);
+        let zero = Proxq::start(config.clone().set("concurrency", 0)).await;
+        let three = Proxq::start(config.set("redis.db", 3)).await;
+        let waiting = zero.submit(post("/zero")).await;
+        three.send(get(&waiting.location)).await.refused(404, "NOT_FOUND");
+        let done = three.submit(post("/three")).await;
+        assert_eq!(three.response(&done).await.status, 200);
+        zero.send(get(&done.location)).await.refused(404, "NOT_FOUND");
+        assert_eq!(upstream.received().iter().filter(|request| request.target() == "/zero").count(), 0);
+        assert!(redis.run(&["INFO", "keyspace"]).text().contains("db3:"), "it is in that database");
+    }
+
+    async fn a_wrong_password_is_told_and_works_once_it_is_right(_store: Store) {
+        let upstream = Upstream::start().await;
+        let redis = Redis::start_tcp();
+        redis.run(&["CONFIG", "SET", "requirepass", "another"]);
+        let address = redis.host_and_port();
+        let config = to(&upstream).in_redis_at(Arc::clone(&redis), &address).set("redis.password", PASSWORD);
+        let proxq = stands_before_a_closed_door(config, &["WRONGPASS", "invalid username-password", "AuthenticationFailed"]).await;
+        redis.run(&["CONFIG", "SET", "requirepass", PASSWORD]);
+        opens(&proxq).await;
+    }
+
+    async fn a_missing_password_is_told_and_works_once_none_is_needed(_store: Store) {
+        let upstream = Upstream::start().await;
+        let redis = with_password();
+        let address = redis.host_and_port();
+        let config = to(&upstream).in_redis_at(Arc::clone(&redis), &address);
+        let proxq = stands_before_a_closed_door(config, &["NOAUTH", "Authentication required"]).await;
+        redis.run(&["CONFIG", "SET", "requirepass", ""]);
+        opens(&proxq).await;
+    }
+
+    async fn a_user_with_another_password_is_told_and_works_once_it_is_right(_store: Store) {
+        let upstream = Upstream::start().await;
+        let redis = Redis::start_tcp();
+        run(&redis, &user_of_the_readme("another"));
+        let address = redis.host_and_port();
+        let config = to(&upstream).in_redis_at(Arc::clone(&redis), &address);
+        let config = config.set("redis.username", "proxq").set("redis.password", PASSWORD);
+        let proxq = stands_before_a_closed_door(config, &["WRONGPASS", "invalid username-password", "AuthenticationFailed"]).await;
+        run(&redis, &user_of_the_readme(PASSWORD));
+        opens(&proxq).await;
+    }
+
+    async fn a_certificate_of_another_authority_is_not_trusted(_store: Store) {
+        let upstream = Upstream::start().await;
+        let (redis, other) = (Redis::start_tls(Visitors::Any), Redis::start_tls(Visitors::Any));
+        let url = format!("rediss://{}/0", redis.host_and_port());
+        let config = to(&upstream).in_redis_by(redis, &url).set("redis.tls.caFile", other.tls_file("ca.pem"));
+        stands_before_a_closed_door(config, &["certificate"]).await;
+    }
+
+    async fn a_redis_that_wants_a_certificate_is_told_when_there_is_none(_store: Store) {
+        let upstream = Upstream::start().await;
+        let redis = Redis::start_tls(Visitors::Known);
+        let (url, ca) = (format!("rediss://{}/0", redis.host_and_port()), redis.tls_file("ca.pem"));
+        let config = to(&upstream).in_redis_by(redis, &url).set("redis.tls.caFile", ca);
+        stands_before_a_closed_door(config, &["ertificate"]).await;
+    }
+}
