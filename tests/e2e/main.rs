@@ -39,6 +39,8 @@ mod redis;
 #[cfg(test)]
 mod redis_access;
 #[cfg(test)]
+mod redis_network;
+#[cfg(test)]
 mod retry;
 #[cfg(test)]
 mod routing;

@@ -7,6 +7,7 @@
 //! - [`Curl`] is the client that everybody has, [`Nginx`] a real proxy or web server beside it.
 //! - [`websocket`] is a client and a server of a library of its own.
 //! - [`Redis`] is a server of a test's own: on a socket, on TCP, behind TLS.
+//! - [`Cable`] lies between proxq and such a server, to be cut.
 //! - [`on_every_store!`] turns one async function into a test a store.
 //!
 //! Nothing here normalises what it carries: heads are kept byte for byte, bodies are neither decoded nor cut,
@@ -23,6 +24,7 @@
 
 mod authority;
 mod body;
+mod cable;
 mod client;
 mod config;
 mod curl;
@@ -42,6 +44,7 @@ pub mod websocket;
 mod wire;
 
 pub use body::{Digest, Pattern};
+pub use cable::Cable;
 pub use client::{Client, Request, delete, get, head, post, put, request};
 pub use config::{Config, Route};
 pub use curl::{Curl, curl, curl_reading};

@@ -1,0 +1,194 @@
+//! What lies between proxq and its Redis, to be cut: a TCP proxy that carries bytes, late, one way only, or no more.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::runner::within;
+
+/// A TCP proxy in front of one address. Ends when dropped, with every connection.
+#[derive(Debug)]
+pub struct Cable {
+    address: SocketAddr,
+    orders: watch::Sender<Orders>,
+    /// How many connections there have been.
+    connections: watch::Receiver<usize>,
+    /// How many bytes of answers were lost.
+    lost: Arc<AtomicUsize>,
+    /// The accept loop, which owns the connections.
+    _serving: JoinSet<()>,
+}
+
+/// What is to be done to what is carried.
+#[derive(Clone, Copy, Debug, Default)]
+struct Orders {
+    cuts: usize,
+    half_closes: usize,
+    delay: Duration,
+    answers: Answers,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Answers {
+    #[default]
+    Carried,
+    Lost,
+}
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    There,
+    Back,
+}
+
+impl Cable {
+    /// Leads from a free port of loopback to this address.
+    pub async fn to(far: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port of loopback");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let (orders, follow) = watch::channel(Orders::default());
+        let (count, connections) = watch::channel(0);
+        let lost = Arc::new(AtomicUsize::new(0));
+        let mut serving = JoinSet::new();
+        serving.spawn(accept(listener, far.to_owned(), follow, count, Arc::clone(&lost)));
+        Self { address, orders, connections, lost, _serving: serving }
+    }
+
+    /// The `host:port` of its near end.
+    pub fn host_and_port(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Ends every connection, both ways, with whatever is on its way. New ones can be made.
+    pub fn cut(&self) {
+        self.orders.send_modify(|orders| orders.cuts += 1);
+    }
+
+    /// Ends every connection on the way back only: what is sent there arrives, and nothing more is answered.
+    pub fn half_close(&self) {
+        self.orders.send_modify(|orders| orders.half_closes += 1);
+    }
+
+    /// Carries everything so much later, from now on.
+    pub fn delay(&self, delay: Duration) {
+        self.orders.send_modify(|orders| orders.delay = delay);
+    }
+
+    /// Carries what is sent there, and loses what comes back, until [`Cable::carry_answers`].
+    pub fn lose_answers(&self) {
+        self.orders.send_modify(|orders| orders.answers = Answers::Lost);
+    }
+
+    /// Carries what comes back again.
+    pub fn carry_answers(&self) {
+        self.orders.send_modify(|orders| orders.answers = Answers::Carried);
+    }
+
+    /// How many bytes of answers were lost.
+    pub fn lost(&self) -> usize {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    /// How many connections there have been.
+    pub fn connections(&self) -> usize {
+        *self.connections.borrow()
+    }
+
+    /// Waits for more connections than there had been.
+    pub async fn reconnected(&self, before: usize) {
+        let mut connections = self.connections.clone();
+        let more = within("a new connection", connections.wait_for(|count| *count > before)).await;
+        drop(more.expect("the cable lies"));
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    far: String,
+    orders: watch::Receiver<Orders>,
+    count: watch::Sender<usize>,
+    lost: Arc<AtomicUsize>,
+) {
+    let mut carrying = JoinSet::new();
+    // What fails here fails for the client, too, which is what the test looks at.
+    while let Ok((near, _)) = listener.accept().await {
+        count.send_modify(|count| *count += 1);
+        let Ok(far) = TcpStream::connect(&far).await else { continue };
+        let _both = [near.set_nodelay(true), far.set_nodelay(true)];
+        let ((from_near, to_near), (from_far, to_far)) = (near.into_split(), far.into_split());
+        carrying.spawn(carry(Way::There, from_near, to_far, orders.clone(), Arc::clone(&lost)));
+        carrying.spawn(carry(Way::Back, from_far, to_near, orders.clone(), Arc::clone(&lost)));
+    }
+}
+
+/// Carries one way of one connection to its end. What it drops is closed.
+async fn carry(
+    way: Way,
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut orders: watch::Receiver<Orders>,
+    lost: Arc<AtomicUsize>,
+) {
+    let begun = *orders.borrow_and_update();
+    let mut ended = orders.clone();
+    let is_end = |now: &Orders| now.cuts != begun.cuts || (way == Way::Back && now.half_closes != begun.half_closes);
+    let carried = async {
+        let mut bytes = vec![0; 64 << 10];
+        loop {
+            let Ok(read @ 1..) = from.read(&mut bytes).await else { return };
+            let now = *orders.borrow_and_update();
+            tokio::time::sleep(now.delay).await;
+            if way == Way::Back && now.answers == Answers::Lost {
+                lost.fetch_add(read, Ordering::AcqRel);
+            } else if to.write_all(&bytes[..read]).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = carried => {}
+        // An error means that the cable is gone.
+        _end = ended.wait_for(is_end) => {}
+    }
+    drop(to);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Wire;
+
+    #[test]
+    fn it_carries_and_cuts_one_way_and_both() {
+        crate::run(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let cable = Cable::to(&listener.local_addr().unwrap().to_string()).await;
+            let mut near = TcpStream::connect(cable.host_and_port()).await.unwrap();
+            let (mut far, _) = listener.accept().await.unwrap();
+            let mut bytes = [0; 2];
+            near.write_all(b"ab").await.unwrap();
+            far.read_exact(&mut bytes).await.unwrap();
+            far.write_all(b"cd").await.unwrap();
+            near.read_exact(&mut bytes).await.unwrap();
+            assert_eq!(&bytes, b"cd");
+            cable.half_close();
+            assert_eq!(near.read(&mut bytes).await.unwrap(), 0);
+            near.write_all(b"ef").await.unwrap();
+            far.read_exact(&mut bytes).await.unwrap();
+            assert_eq!(&bytes, b"ef", "it still goes there");
+            cable.cut();
+            assert_eq!(far.read(&mut bytes).await.unwrap_or(0), 0);
+            assert_eq!(cable.connections(), 1);
+            let _another: Wire = Wire::connect(cable.host_and_port().parse().unwrap()).await;
+            cable.reconnected(1).await;
+        });
+    }
+}
