@@ -66,8 +66,8 @@ impl Phases {
 
     /// Stops everything, in order. Attempts and connections have `limit` to end by themselves.
     pub(crate) async fn drain(self, limit: Duration, store: &dyn JobStore) {
-        tracing::info!(?limit, "draining: no new connections, no new attempts");
         self.stop.draining.cancel();
+        tracing::info!(?limit, "draining: no new connections, no new attempts");
         let ended = async { tokio::join!(self.attempts.all_ended(), self.connections.all_ended()) };
         if tokio::time::timeout(limit, ended).await.is_err() {
             tracing::warn!("the drain's time is up: aborting running attempts, cutting open connections");

@@ -4,7 +4,7 @@
 //!
 //! Also tells when a client has broken off so many requests that it cannot mean any of them.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -45,9 +45,11 @@ struct State {
     answer_broke: bool,
     /// Requests broken off, less those that were answered.
     broken_off: u64,
-    /// Answers of a multiplexed connection of which the client has taken nothing since it was given something: until
-    /// when it may leave them, by their requests' numbers.
-    stalled: BTreeMap<u64, Instant>,
+    /// Answers of a multiplexed connection of which the client has taken nothing since it was given something, by their
+    /// requests' numbers.
+    stalled: BTreeSet<u64>,
+    /// Until when the client may leave them, if it takes of no other.
+    stalled_deadline: Instant,
     /// Whether whoever waits for [`Watchdog::overdue`] looks again by itself.
     timer_runs: bool,
 }
@@ -71,9 +73,8 @@ impl State {
             Phase::Busy => None,
         };
         // One answer that is left does not cost the others their connection, which may carry many people's requests.
-        let all_stalled = self.stalled.len() as u64 == self.requests;
-        let stalled = self.stalled.values().copied().max().filter(|_| all_stalled);
-        stalled.into_iter().chain(phase).min()
+        let all_stalled = self.requests > 0 && self.stalled.len() as u64 == self.requests;
+        all_stalled.then_some(self.stalled_deadline).into_iter().chain(phase).min()
     }
 }
 
@@ -87,7 +88,8 @@ impl Watchdog {
             begun: 0,
             answer_broke: false,
             broken_off: 0,
-            stalled: BTreeMap::new(),
+            stalled: BTreeSet::new(),
+            stalled_deadline: Instant::now() + idle_limit,
             timer_runs: false,
         };
         let (state, changed, freed) = (Mutex::new(state), Notify::new(), Notify::new());
@@ -221,8 +223,8 @@ impl Busy {
         let mut state = self.shared.lock();
         // With one answer at a time the socket tells, by not taking what is sent.
         if state.multiplexed {
-            let deadline = Instant::now() + self.shared.idle_limit;
-            state.stalled.insert(self.number, deadline);
+            state.stalled_deadline = Instant::now() + self.shared.idle_limit;
+            state.stalled.insert(self.number);
             self.shared.tell(&state);
         }
     }
@@ -246,6 +248,8 @@ impl Drop for Busy {
         let deadline = Instant::now() + self.shared.idle_limit;
         self.shared.change(|state| {
             state.requests -= 1;
+            // What was the last of it may still have to be sent.
+            state.stalled_deadline = deadline;
             state.stalled.remove(&self.number);
             state.broken_off =
                 if self.answered { state.broken_off.saturating_sub(1) } else { state.broken_off.saturating_add(1) };
@@ -365,7 +369,10 @@ mod tests {
         other.asked();
         never_overdue(&watchdog).await;
         other.gave();
-        assert_eq!(overdue_after(&watchdog).await, IDLE);
+        let almost = IDLE.checked_sub(Duration::from_secs(1)).unwrap();
+        assert!(tokio::time::timeout(almost, watchdog.overdue()).await.is_err());
+        drop(other);
+        assert_eq!(overdue_after(&watchdog).await, IDLE, "since the last one that was taken");
     }
 
     #[tokio::test(start_paused = true)]
