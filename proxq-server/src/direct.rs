@@ -1,5 +1,6 @@
-//! A request that bypasses the queue: comes in with its target and fields settled and its body unread, is answered with
-//! the upstream's response as it arrives, or by sending the client there itself. Why it bypasses is `admit`'s affair.
+//! A request that bypasses the queue and goes through proxq: comes in with its target and fields settled and its body
+//! unread, is answered with the upstream's response as it arrives. Why it bypasses is `admit`'s affair, and a redirect
+//! in its place is intake's.
 
 mod client_body;
 mod patient;
