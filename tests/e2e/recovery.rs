@@ -1,7 +1,7 @@
 //! `kill -9` under load, again and again: nothing acknowledged is lost, nothing is sent twice that must not be.
 //!
-//! A population of clients submits numbered jobs to an upstream that counts every delivery. `PROXQ_TEST_KILLS` makes it
-//! a longer trial.
+//! A population of clients submits numbered jobs to an upstream that counts every delivery. `PROXQ_TEST_KILLS` and
+//! `PROXQ_TEST_JOBS` (how many reach the upstream between two kills) make it a longer trial.
 
 use std::collections::HashMap;
 use std::env;
@@ -18,7 +18,15 @@ const CLIENTS: u64 = 8;
 const CONCURRENCY: usize = 10;
 
 fn kills() -> usize {
-    env::var("PROXQ_TEST_KILLS").map_or(4, |text| text.parse().expect("PROXQ_TEST_KILLS is a number"))
+    from_environment("PROXQ_TEST_KILLS", 4)
+}
+
+fn jobs_between_kills() -> usize {
+    from_environment("PROXQ_TEST_JOBS", 40)
+}
+
+fn from_environment(name: &str, otherwise: usize) -> usize {
+    env::var(name).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
 /// What is known of a job that was submitted.
@@ -61,15 +69,22 @@ async fn under_fire(proxq: &mut Proxq, upstream: &Upstream, make: fn(&str) -> Re
         });
     }
     for round in 0..kills() {
-        let so_far = upstream.received().len();
-        upstream.arrivals(so_far + 40 + 17 * round).await;
+        further_arrivals(upstream, jobs_between_kills() + 17 * round).await;
         proxq.kill();
         proxq.start_again().await;
     }
-    let so_far = upstream.received().len();
-    upstream.arrivals(so_far + 40).await;
+    further_arrivals(upstream, jobs_between_kills()).await;
     over.store(true, Ordering::Relaxed);
     clients.join_all().await.into_iter().flatten().collect()
+}
+
+/// Returns when so many more requests have come; in steps, because what must happen in time is that it goes on.
+async fn further_arrivals(upstream: &Upstream, count: usize) {
+    const STEP: usize = 500;
+    let so_far = upstream.received().len();
+    for arrived in (0..count).step_by(STEP) {
+        upstream.arrivals(so_far + count.min(arrived + STEP)).await;
+    }
 }
 
 /// How often each job reached the upstream; every delivery is checked to be of the job that it names.
@@ -125,7 +140,7 @@ async fn survives_beside(others: usize, store: Store, delivery: &str, make: fn(&
     let mut proxq = Proxq::start(config).await;
     let submitted = under_fire(&mut proxq, &upstream, make).await;
     let acknowledged = submitted.iter().filter(|one| one.acknowledged).count();
-    assert!(acknowledged > 40 * kills(), "there was load: {acknowledged}");
+    assert!(acknowledged > jobs_between_kills() * kills(), "there was load: {acknowledged}");
 
     let mut failed = 0;
     for one in &submitted {

@@ -60,6 +60,13 @@ impl Server {
         }
         Ok(server)
     }
+
+    /// The memory that it holds, from `/proc`.
+    pub(crate) fn resident_kib(&self) -> Result<u64, Problem> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("a process has a size")?;
+        Ok(line.trim().trim_end_matches(" kB").parse()?)
+    }
 }
 
 impl Drop for Server {
