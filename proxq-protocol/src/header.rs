@@ -24,6 +24,14 @@ pub const CALLBACK: &str = "x-proxq-callback";
 pub const TOKEN: &str = "x-proxq-token";
 /// What all names above begin with; no header with this prefix is forwarded in either direction unless named here.
 pub const PREFIX: &str = "x-proxq-";
+/// Names a request, so that sending it again makes no second job (draft-ietf-httpapi-idempotency-key-header).
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// `true` on an answer that names the job of an earlier submission with the same [`IDEMPOTENCY_KEY`].
+pub const IDEMPOTENCY_REPLAYED: &str = "idempotency-replayed";
+/// What a client would like; `wait` is heeded (RFC 7240).
+pub const PREFER: &str = "prefer";
+/// Which of the preferences was heeded (RFC 7240 §3).
+pub const PREFERENCE_APPLIED: &str = "preference-applied";
 /// Whether the response cache answered.
 pub const CACHE_STATUS: &str = "x-cache-status";
 /// The request's identifier, passed on or made.

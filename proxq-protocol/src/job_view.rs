@@ -113,6 +113,12 @@ pub enum ErrorCode {
     JobFailed,
     /// The method has no meaning here.
     MethodNotAllowed,
+    /// Only a failed job can be retried.
+    NotFailed,
+    /// The job may have reached its upstream; a retry has to be confirmed.
+    MayDuplicate,
+    /// The idempotency key was used for another request.
+    IdempotencyMismatch,
     /// The proposed id belongs to a job of another credential.
     JobIdTaken,
     /// The body is larger than the upstream's `maxBodySize`.

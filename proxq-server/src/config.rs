@@ -37,6 +37,9 @@ use crate::trust::TrustedProxies;
 /// Where the embedded store is unless it is said otherwise.
 const DATA_DIR: &str = "proxq-data";
 
+/// How long ended jobs are kept unless it is said otherwise.
+const TASK_RETENTION: Duration = Duration::from_hours(1);
+
 /// The configuration of one server.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -54,6 +57,10 @@ pub struct Config {
     pub task_retention: Duration,
     /// The longest that a client may wait for a job in one request.
     pub max_wait: Duration,
+    /// The longest that a submission may be delayed.
+    pub max_delay: Duration,
+    /// How long an idempotency key stands for its job.
+    pub idempotency_ttl: Duration,
     /// How long running attempts may go on after a signal to stop.
     pub shutdown_timeout: Duration,
     /// Bodies above it, in bytes, are streamed to and from blobs.
@@ -93,8 +100,10 @@ impl Config {
             queue: QueueName::new("default").expect("only letters"),
             concurrency: 10,
             jobs_path: Prefix::new("/__jobs").expect("starts with / and has one segment"),
-            task_retention: Duration::from_hours(1),
+            task_retention: TASK_RETENTION,
             max_wait: Duration::from_mins(1),
+            max_delay: Duration::from_hours(720),
+            idempotency_ttl: TASK_RETENTION,
             shutdown_timeout: Duration::from_secs(30),
             inline_body_limit: 256 * 1024,
             stream_peek_limit: 16 * 1024 * 1024,

@@ -3,6 +3,7 @@
 mod body;
 mod control;
 mod plan;
+mod prefer;
 mod spool;
 
 use std::net::SocketAddr;
@@ -14,11 +15,13 @@ use axum::body::Body as ReplyBody;
 use backon::{ExponentialBuilder, Retryable};
 use http::header::{self, HeaderMap};
 use http::request::Parts;
-use http::{HeaderValue, Response, Version};
+use http::{HeaderValue, Method, Response, Version};
 use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use self::body::{Looked, ReceiveError, ReceivedBody, look, receive};
+use self::body::{Digested, Looked, ReceiveError, ReceivedBody, look, receive};
+use self::control::{Controls, Wait};
 use self::plan::{Plan, Submission, record_bypass};
 use crate::admit::Bypass;
 use crate::admit::peek::Wanted;
@@ -27,10 +30,13 @@ use crate::config::Config;
 use crate::deployment::KnownDeployment;
 use crate::direct::{BegunBody, ClientBody, Direct, DirectRequest};
 use crate::discard::{DISCARD_LIMIT_BYTES, discard};
+use crate::ended::job_when_ended;
 use crate::failure::chain;
-use crate::job::{JobId, JobRequest};
+use crate::idempotency::claim;
+use crate::job::{JobId, JobRequest, State};
+use crate::replay::replay;
 use crate::reply::{self, Problem};
-use crate::store::{JobStore, NewJob, StoreError, Submitted};
+use crate::store::{Content, JobStore, NewJob, StoreError, Submitted};
 use crate::tasks::Tasks;
 
 /// How long a submission is tried again under the same id while it is unknown whether it was stored.
@@ -54,6 +60,8 @@ pub(crate) struct Intake {
     clock: Clock,
     deployment: Arc<KnownDeployment>,
     tasks: Tasks,
+    /// Cancelled when the server stops: waits end.
+    draining: CancellationToken,
     warned_of_untrusted_peer: AtomicBool,
 }
 
@@ -65,8 +73,18 @@ impl Intake {
         clock: Clock,
         deployment: Arc<KnownDeployment>,
         tasks: Tasks,
+        draining: CancellationToken,
     ) -> Self {
-        Self { config, store, direct, clock, deployment, tasks, warned_of_untrusted_peer: AtomicBool::new(false) }
+        Self {
+            config,
+            store,
+            direct,
+            clock,
+            deployment,
+            tasks,
+            draining,
+            warned_of_untrusted_peer: AtomicBool::new(false),
+        }
     }
 
     /// Answers a request that is for an upstream. `None` where the client broke off: there is nobody to answer.
@@ -103,7 +121,7 @@ impl Intake {
         version: Version,
         waits: bool,
     ) -> Option<Response<ReplyBody>> {
-        let Submission { request, store_known, length, limit, peek, passage } = submission;
+        let Submission { request, controls, store_known, length, limit, peek, passage } = submission;
         // Looking at a body asks for it.
         let waits = waits && peek.is_none();
         let looked = match peek {
@@ -125,15 +143,19 @@ impl Intake {
                 return Some(self.answer_unread(waits, body, Problem::store_not_ready().into_response()));
             }
             Ok(Looked { wanted: Wanted::Whole, begun }) => {
-                receive(begun, body, length, &self.config, &*self.store).await
+                let digest = if request.idempotency_key.is_some() { Digested::Yes } else { Digested::No };
+                receive(begun, body, length, digest, &self.config, &*self.store).await
             }
             Err(error) => Err(error),
         };
         match received {
-            Ok(received) => Some(match self.submit(request, received).await {
-                Ok(id) => reply::accepted(self.config.jobs_path.as_str(), id),
-                Err(problem) => problem.into_response(),
-            }),
+            Ok(received) => {
+                let method = request.method.clone();
+                Some(match self.submit(request, controls, received).await {
+                    Ok(taken) => self.answer(taken, controls.wait, &method).await,
+                    Err(problem) => problem.into_response(),
+                })
+            }
             Err(ReceiveError::Client(error)) => {
                 tracing::info!(%error, "client broke off before its body was complete");
                 None
@@ -146,11 +168,18 @@ impl Intake {
     }
 
     /// Stores the job. Where it is unknown whether that was done, asks again under the same id.
-    async fn submit(&self, request: JobRequest, received: ReceivedBody) -> Result<JobId, Problem> {
+    async fn submit(
+        &self,
+        request: JobRequest,
+        controls: Controls,
+        received: ReceivedBody,
+    ) -> Result<TakenIn, Problem> {
         let id = request.id;
         tracing::Span::current().record("job.id", tracing::field::display(id));
+        let claimed = request.idempotency_key.as_ref().map(|_key| received.digest());
+        let claim = claimed.and_then(|digest| claim(&request, digest, self.config.idempotency_ttl));
         let (body, blob) = received.into_parts();
-        let job = NewJob { queue: self.config.queue.clone(), request, body, delay: None };
+        let job = NewJob { queue: self.config.queue.clone(), request, body, delay: controls.delay, claim };
         let deadline = Instant::now() + SUBMIT_PATIENCE;
         let attempts = (|| async { self.store.submit(job.clone()).await })
             .retry(
@@ -171,10 +200,14 @@ impl Intake {
             blob.keep();
         }
         match result {
-            Ok(Ok(Submitted::New)) => Ok(id),
-            Ok(Ok(Submitted::Existing(first))) => Ok(first),
+            Ok(Ok(Submitted::New)) => Ok(TakenIn { id, replayed: false }),
+            Ok(Ok(Submitted::Existing(first))) => Ok(TakenIn { id: first, replayed: false }),
+            // An id that nobody proposed comes back where the answer to the first of these attempts was lost.
+            Ok(Ok(Submitted::Replayed(first))) => {
+                Ok(TakenIn { id: first, replayed: first != id || controls.job_id.is_some() })
+            }
             Ok(Ok(Submitted::Taken)) => Err(Problem::job_id_taken(id)),
-            Ok(Ok(Submitted::Mismatch)) => Err(Problem::internal()),
+            Ok(Ok(Submitted::Mismatch)) => Err(Problem::idempotency_mismatch()),
             Ok(Err(error)) => {
                 tracing::error!(error = chain(&error), "store a job");
                 Err(if outcome_unknown(&error) { Problem::may_be_accepted(id) } else { Problem::store(&error) })
@@ -184,6 +217,41 @@ impl Intake {
                 Err(Problem::may_be_accepted(id))
             }
         }
+    }
+
+    /// Answers a submission: with the upstream's response, if that comes while the client waits, else with a `202`.
+    async fn answer(&self, taken: TakenIn, wait: Option<Wait>, method: &Method) -> Response<ReplyBody> {
+        let TakenIn { id, replayed } = taken;
+        let held = match wait {
+            Some(wait) => self.hold(id, wait, method).await,
+            None => None,
+        };
+        let mut answer = held.unwrap_or_else(|| reply::accepted(self.config.jobs_path.as_str(), id));
+        if replayed {
+            reply::mark_replayed(&mut answer);
+        }
+        answer
+    }
+
+    /// Waits for a job's response. `None` if there is none when the wait is over, or none to be had: then the job is
+    /// asked for like any other.
+    async fn hold(&self, id: JobId, wait: Wait, method: &Method) -> Option<Response<ReplyBody>> {
+        let response = async {
+            let job = job_when_ended(&*self.store, id, wait.span, &self.draining).await?;
+            if job.is_none_or(|job| job.state != State::Completed) {
+                return Ok(None);
+            }
+            match self.store.response(id).await? {
+                Content::Ready(response) => replay(response, method, &*self.store).await.map(Some),
+                Content::Unknown | Content::NotReady | Content::Failed { .. } => Ok(None),
+            }
+        };
+        let mut answer = response.await.unwrap_or_else(|error: StoreError| {
+            tracing::warn!(error = chain(&error), "wait for a job's response");
+            None
+        })?;
+        reply::mark_held(&mut answer, id, wait.preferred);
+        Some(answer)
     }
 
     /// Lets a client that is still sending see the answer, within bounds (RFC 9112 §9.6).
@@ -207,6 +275,14 @@ impl Intake {
         }
         answer
     }
+}
+
+/// A submission that was taken in.
+#[derive(Clone, Copy, Debug)]
+struct TakenIn {
+    id: JobId,
+    /// Whether an earlier submission with the same idempotency key made the job.
+    replayed: bool,
 }
 
 /// Whether a client sends its body only after a `100 Continue`.

@@ -1,6 +1,6 @@
-//! What clients ask about jobs: status, content, cancellation; and what probes ask about the server.
+//! What clients ask about jobs: status, content, events, cancellation, a retry; and what probes ask about the server.
 
-mod content;
+mod events;
 mod request;
 mod view;
 
@@ -10,15 +10,16 @@ use std::time::Duration;
 use axum::body::Body;
 use http::request::Parts;
 use http::{Method, Response};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::request::{JobsCall, Resource};
 use crate::config::Config;
+use crate::ended::job_when_ended;
 use crate::failure::chain;
 use crate::job::{Job, JobId};
+use crate::replay::replay;
 use crate::reply::{self, Problem};
-use crate::store::{Content, JobStore, StoreError};
+use crate::store::{Content, JobStore, Requeued, StoreError};
 
 /// The jobs API.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ impl JobsApi {
             Resource::Readiness => self.readiness().await,
             Resource::Job(id) if *method == Method::DELETE => self.cancel(id?).await,
             Resource::Job(id) => self.status(id?, call.wait).await,
+            Resource::Events(id) => self.events(id?, method).await,
+            Resource::Retry(id) => self.retry(id?, call.confirmed).await,
             Resource::Content(id) => self.content(id?, call.wait, method).await,
         }
     }
@@ -74,7 +77,7 @@ impl JobsApi {
             Content::Unknown => Err(unknown_job(id)),
             Content::NotReady => Err(Problem::not_ready()),
             Content::Failed { error } => Err(Problem::job_failed(&error)),
-            Content::Ready(response) => match content::replay(response, method, &*self.store).await {
+            Content::Ready(response) => match replay(response, method, &*self.store).await {
                 // A blob goes with its job: one that was cancelled or dropped since the look is gone, not damaged.
                 Err(StoreError::CorruptBlob { .. }) if self.is_gone(id).await? => Err(unknown_job(id)),
                 replayed => replayed.map_err(|error| store_problem(id, &error)),
@@ -92,27 +95,38 @@ impl JobsApi {
         if found { Ok(reply::cancelled()) } else { Err(unknown_job(id)) }
     }
 
+    async fn retry(&self, id: JobId, confirmed: bool) -> Result<Response<Body>, Problem> {
+        match self.store.retry_failed(id, confirmed).await.map_err(|error| store_problem(id, &error))? {
+            Requeued::Queued => Ok(reply::accepted(self.config.jobs_path.as_str(), id)),
+            Requeued::NotFailed => Err(Problem::not_failed()),
+            Requeued::MayDuplicate => Err(Problem::may_duplicate()),
+            Requeued::Unknown => Err(unknown_job(id)),
+        }
+    }
+
+    async fn events(&self, id: JobId, method: &Method) -> Result<Response<Body>, Problem> {
+        // Looked for first: a stream that has begun cannot be a 404.
+        if self.is_gone(id).await? {
+            return Err(unknown_job(id));
+        }
+        let body = if *method == Method::HEAD {
+            Body::empty()
+        } else {
+            Body::from_stream(events::of_job(
+                Arc::clone(&self.config),
+                Arc::clone(&self.store),
+                id,
+                self.draining.clone(),
+            ))
+        };
+        Ok(reply::events(body))
+    }
+
     /// The job once it has ended, or as it stands when the time is up or the server stops.
     async fn job_when_ended(&self, id: JobId, wait: Duration) -> Result<Job, Problem> {
-        let deadline = Instant::now() + wait.min(self.config.max_wait);
-        loop {
-            // Before the look: a change that comes after it ends the watch.
-            let change = match wait {
-                Duration::ZERO => None,
-                _ => Some(self.store.watch(id).await.map_err(|error| store_problem(id, &error))?),
-            };
-            let job = self.store.get(id).await.map_err(|error| store_problem(id, &error))?;
-            let job = job.ok_or_else(|| unknown_job(id))?;
-            let Some(change) = change else { return Ok(job) };
-            if job.state.status().is_final() {
-                return Ok(job);
-            }
-            tokio::select! {
-                () = change => {}
-                () = tokio::time::sleep_until(deadline) => return Ok(job),
-                () = self.draining.cancelled() => return Ok(job),
-            }
-        }
+        let wait = wait.min(self.config.max_wait);
+        let job = job_when_ended(&*self.store, id, wait, &self.draining).await;
+        job.map_err(|error| store_problem(id, &error))?.ok_or_else(|| unknown_job(id))
     }
 }
 

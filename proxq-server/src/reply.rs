@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::body::Body;
+use bytes::Bytes;
 use http::header::{self, HeaderName};
 use http::{HeaderValue, Method, Response, StatusCode, Uri};
 use proxq_protocol::header as proxq;
@@ -35,6 +36,34 @@ pub(crate) fn redirect(target: &Uri) -> Response<Body> {
 /// A job's status.
 pub(crate) fn status(info: &JobInfo) -> Response<Body> {
     own(StatusCode::OK, "application/json", json_bytes(info))
+}
+
+/// Tells the answer to a submission that an earlier one made the job.
+pub(crate) fn mark_replayed(answer: &mut Response<Body>) {
+    answer.headers_mut().insert(proxq::IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+}
+
+/// Makes the upstream's response the answer to the submission that waited for it. `preferred` is the wait in seconds that
+/// the client preferred, if it asked that way (RFC 7240 §3).
+pub(crate) fn mark_held(answer: &mut Response<Body>, id: JobId, preferred: Option<u64>) {
+    let headers = answer.headers_mut();
+    headers.insert(proxq::JOB_ID, job_id_value(id));
+    if let Some(seconds) = preferred {
+        let applied = HeaderValue::try_from(format!("wait={seconds}")).expect("digits are visible ASCII");
+        headers.append(proxq::PREFERENCE_APPLIED, applied);
+    }
+}
+
+/// A job's changes as they happen.
+pub(crate) fn events(body: Body) -> Response<Body> {
+    let mut response = own(StatusCode::OK, "text/event-stream", Vec::new());
+    *response.body_mut() = body;
+    response
+}
+
+/// The event that tells a job's status.
+pub(crate) fn status_event(info: &JobInfo) -> Bytes {
+    [b"event: status\ndata: ", &json_bytes(info)[..], b"\n\n"].concat().into()
 }
 
 /// The answer to a cancellation.
@@ -116,6 +145,23 @@ impl Problem {
         let detail =
             format!("{} {id} belongs to a job that other credentials submitted; propose another", "X-Proxq-Job-Id");
         Self::new(StatusCode::CONFLICT, ErrorCode::JobIdTaken, detail)
+    }
+
+    pub(crate) fn not_failed() -> Self {
+        let detail = "only a failed job can be retried; ask for its status";
+        Self::new(StatusCode::CONFLICT, ErrorCode::NotFailed, detail)
+    }
+
+    pub(crate) fn may_duplicate() -> Self {
+        let detail = "the job may have reached its upstream, which would then see it twice; \
+                      if that is wanted, retry it with ?confirm=may-duplicate";
+        Self::new(StatusCode::CONFLICT, ErrorCode::MayDuplicate, detail)
+    }
+
+    pub(crate) fn idempotency_mismatch() -> Self {
+        let detail = "Idempotency-Key was used for another request (method, target, body, Content-Type or \
+                      Content-Encoding differ); send the same request again, or use another key";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::IdempotencyMismatch, detail)
     }
 
     pub(crate) fn body_too_large(length: u64, limit: u64) -> Self {

@@ -120,6 +120,7 @@ impl Server {
                 clock,
                 deployment,
                 phases.connections.clone(),
+                phases.stop.draining.clone(),
             ),
             requests: phases.connections.clone(),
             draining: phases.stop.draining.clone(),

@@ -47,6 +47,22 @@ pub struct NewJob {
     pub body: Body,
     /// Not before this span from now has passed, by the store's clock.
     pub delay: Option<Duration>,
+    /// What it claims by its idempotency key, if it has one.
+    pub claim: Option<Claim>,
+}
+
+/// A submission's claim to be the only one under its idempotency key.
+///
+/// It holds from the submission on for as long as it says, and is given up when the job is cancelled or ends so that
+/// another try is due ([`Verdict::frees_claim`]). A failed job that is retried takes it back, unless another has it by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// What is claimed: hash of the key, the upstream and the credential.
+    pub scope: [u8; 32],
+    /// Hash of what makes the request the same.
+    pub fingerprint: [u8; 32],
+    /// For how long it holds.
+    pub ttl: Duration,
 }
 
 /// What became of a submission.
@@ -56,6 +72,8 @@ pub enum Submitted {
     New,
     /// The same credential submitted this job before.
     Existing(JobId),
+    /// This job has the idempotency key, and its request was the same.
+    Replayed(JobId),
     /// The id belongs to a job of another credential.
     Taken,
     /// The idempotency key was used for another request.
@@ -109,6 +127,8 @@ pub enum Requeued {
     Queued,
     /// It is in another state.
     NotFailed,
+    /// It may have reached its upstream, and nobody said that it may be sent again.
+    MayDuplicate,
     /// No such job.
     Unknown,
 }
@@ -195,7 +215,7 @@ pub trait JobStore: fmt::Debug + Send + Sync {
     /// Whether the store takes and gives jobs at this moment.
     async fn ready(&self) -> Result<(), StoreError>;
 
-    /// Takes a job in: durable on return, and idempotent by the job's id.
+    /// Takes a job in: durable on return, and idempotent by the job's id and by its claim.
     async fn submit(&self, job: NewJob) -> Result<Submitted, StoreError>;
 
     /// Hands out up to `max` jobs that have been due longest, each under a lease of its own.
@@ -221,8 +241,9 @@ pub trait JobStore: fmt::Debug + Send + Sync {
     /// Removes a job in any state, with its bodies, and revokes its lease. Gives whether there was one.
     async fn cancel(&self, id: JobId) -> Result<bool, StoreError>;
 
-    /// Makes a failed job pending again, with its budgets restored.
-    async fn retry_failed(&self, id: JobId) -> Result<Requeued, StoreError>;
+    /// Makes a failed job pending again, with its budgets restored. One that may have reached its upstream only if that
+    /// is `confirmed`.
+    async fn retry_failed(&self, id: JobId, confirmed: bool) -> Result<Requeued, StoreError>;
 
     /// A future that ends at the job's next change after this call. Subscribe first, then read: no lost wake-up.
     async fn watch(&self, id: JobId) -> Result<JobWatch, StoreError>;

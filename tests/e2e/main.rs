@@ -11,17 +11,25 @@ mod content;
 #[cfg(test)]
 mod curl;
 #[cfg(test)]
+mod delay;
+#[cfg(test)]
 mod delivery;
 #[cfg(test)]
 mod direct;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]
+mod events;
+#[cfg(test)]
 mod headers;
+#[cfg(test)]
+mod held;
 #[cfg(test)]
 mod http2_client;
 #[cfg(test)]
 mod http2_upstream;
+#[cfg(test)]
+mod idempotency;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]

@@ -130,12 +130,6 @@ on_every_store! {
         assert_eq!(alone.header("content-length"), whole.header("content-length"));
     }
 
-    async fn events_and_retries_by_hand_are_not_there_yet(proxq: Proxq, _upstream: Upstream) {
-        let job = proxq.submit(post("/x")).await;
-        proxq.send(get(&format!("{}/events", job.location))).await.refused(501, "NOT_IMPLEMENTED");
-        proxq.send(post(&format!("{}/retry", job.location))).await.refused(501, "NOT_IMPLEMENTED");
-    }
-
     async fn a_method_without_meaning_is_not_allowed(proxq: Proxq, _upstream: Upstream) {
         let id = JobId::new();
         for (method, path) in [

@@ -200,8 +200,6 @@ on_every_store! {
 
     async fn controls_that_are_not_supported_yet_are_refused(proxq: Proxq, upstream: Upstream) {
         for (name, value) in [
-            ("X-Proxq-Delay", "10m"),
-            ("X-Proxq-Wait", "1s"),
             ("X-Proxq-Callback", "https://example.com/"),
             ("X-Proxq-Tiemout", "1s"),
         ] {

@@ -286,6 +286,23 @@ impl<S: AsyncRead + Unpin> Framed<S> {
         }
     }
 
+    /// The next chunk of a chunked body; empty for the last one, whose trailers are read with it.
+    pub(crate) async fn chunk(&mut self) -> io::Result<Vec<u8>> {
+        let line = self.line().await?;
+        let size = usize::from_str_radix(line.split(';').next().unwrap_or_default().trim(), 16);
+        let size = size.map_err(|_| invalid(format!("chunk size line {line:?}")))?;
+        if size == 0 {
+            while !self.line().await?.is_empty() {}
+            return Ok(Vec::new());
+        }
+        let chunk = self.bytes(size).await?;
+        if self.line().await?.is_empty() {
+            Ok(chunk)
+        } else {
+            Err(invalid("a chunk is longer than it says".to_owned()))
+        }
+    }
+
     /// Reads a body. What was received of a broken one is in `body` all the same.
     pub(crate) async fn body(&mut self, framing: Framing, body: &mut ReceivedBody) -> io::Result<()> {
         match framing {

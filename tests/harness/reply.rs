@@ -5,13 +5,14 @@ use proxq_protocol::{ErrorBody, header};
 use crate::message::Reply;
 
 /// The only headers that proxq puts on its own replies. Lower case.
-pub const OWN_HEADERS: [&str; 12] = [
+pub const OWN_HEADERS: [&str; 13] = [
     "allow",
     "cache-control",
     "connection",
     "content-length",
     "content-type",
     "date",
+    header::IDEMPOTENCY_REPLAYED,
     "location",
     "retry-after",
     "transfer-encoding",

@@ -77,6 +77,11 @@ impl Wire {
         assert!(came == bytes, "{what}, not {:?}", String::from_utf8_lossy(&came));
     }
 
+    /// Reads the next chunk of a chunked body; empty for the last one.
+    pub async fn chunk(&mut self) -> Vec<u8> {
+        within("a chunk", self.framed.chunk()).await.unwrap_or_else(|e| panic!("no chunk: {e}"))
+    }
+
     /// What comes before the connection ends, whichever way it ends.
     pub async fn rest(&mut self) -> Vec<u8> {
         within("the connection ends", self.framed.until_closed()).await

@@ -35,6 +35,8 @@ pub(super) fn write(config: &Config) -> String {
     yaml.key("jobsPath", quoted(config.jobs_path.as_str()));
     yaml.duration("taskRetention", config.task_retention);
     yaml.duration("maxWait", config.max_wait);
+    yaml.duration("maxDelay", config.max_delay);
+    yaml.section("idempotency", |yaml| yaml.duration("ttl", config.idempotency_ttl));
     yaml.duration("shutdownTimeout", config.shutdown_timeout);
     yaml.key("inlineBodyLimit", size::display(config.inline_body_limit));
     yaml.key("streamPeekLimit", size::display(config.stream_peek_limit));

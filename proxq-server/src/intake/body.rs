@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use sha2::{Digest, Sha256};
 
 use super::spool::Spool;
 use crate::admit::peek::{BodyPeek, Wanted};
@@ -23,13 +24,30 @@ const FIRST_CAPACITY: u64 = 16 * 1024;
 pub(crate) struct ReceivedBody {
     body: Body,
     blob: Option<Box<dyn BlobWriter>>,
+    /// SHA-256 of a body that is not in memory, where it is wanted.
+    digest: Option<[u8; 32]>,
 }
 
 impl ReceivedBody {
+    /// SHA-256 of the body, which must have been wanted.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        match (&self.body, self.digest) {
+            (Body::Inline(bytes), _) => Sha256::digest(bytes).into(),
+            (Body::Blob(_), digest) => digest.expect("it was wanted when the body was received"),
+        }
+    }
+
     /// The body, and the blob's writer, which takes the blob away with it unless it is told to keep it.
     pub(crate) fn into_parts(self) -> (Body, Option<Box<dyn BlobWriter>>) {
         (self.body, self.blob)
     }
+}
+
+/// Whether a large body is hashed while it is received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Digested {
+    Yes,
+    No,
 }
 
 /// Why a body was not received.
@@ -82,6 +100,7 @@ pub(super) async fn receive(
     begun: Spool,
     mut body: Incoming,
     length: u64,
+    digest: Digested,
     config: &Config,
     store: &dyn JobStore,
 ) -> Result<ReceivedBody, ReceiveError> {
@@ -93,13 +112,14 @@ pub(super) async fn receive(
             bytes.extend_from_slice(&chunk);
         }
         check_length(bytes.len() as u64, length)?;
-        return Ok(ReceivedBody { body: Body::Inline(bytes.freeze()), blob: None });
+        return Ok(ReceivedBody { body: Body::Inline(bytes.freeze()), blob: None, digest: None });
     }
     let mut blob = match store.new_blob().await {
         Ok(blob) => blob,
         Err(error) => return Err(ReceiveError::Store { error, unread: body, asked: false }),
     };
     let mut begun = begun.into_stream();
+    let mut hash = (digest == Digested::Yes).then(Sha256::new);
     loop {
         let chunk = match begun.try_next().await {
             Ok(Some(chunk)) => chunk,
@@ -111,6 +131,9 @@ pub(super) async fn receive(
                 return Err(ReceiveError::Store { error: StoreError::from_io(error), unread: body, asked: true });
             }
         };
+        if let Some(hash) = &mut hash {
+            hash.update(&chunk);
+        }
         if let Err(error) = blob.write(chunk).await {
             return Err(ReceiveError::Store { error, unread: body, asked: true });
         }
@@ -118,7 +141,8 @@ pub(super) async fn receive(
     match blob.finish().await {
         Ok(reference) => {
             check_length(reference.length, length)?;
-            Ok(ReceivedBody { body: Body::Blob(reference), blob: Some(blob) })
+            let digest = hash.map(|hash| hash.finalize().into());
+            Ok(ReceivedBody { body: Body::Blob(reference), blob: Some(blob), digest })
         }
         Err(error) => Err(ReceiveError::Store { error, unread: body, asked: true }),
     }

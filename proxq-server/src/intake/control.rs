@@ -6,8 +6,10 @@ use http::HeaderMap;
 use http::header::HeaderName;
 use proxq_protocol::{GoDuration, JobId, header as proxq};
 
+use super::prefer;
 use crate::admit::Mode;
-use crate::config::{ClientMode, Upstream};
+use crate::config::{ClientMode, Config, Upstream};
+use crate::ended::wait_span;
 use crate::reply::Problem;
 
 /// What a submission asks of proxq.
@@ -17,22 +19,59 @@ pub(crate) struct Controls {
     pub(crate) timeout: Option<Duration>,
     /// The id that the job is to have.
     pub(crate) job_id: Option<JobId>,
+    /// Not before this span from now has passed.
+    pub(crate) delay: Option<Duration>,
+    /// The answer is to wait for the job's end.
+    pub(crate) wait: Option<Wait>,
+}
+
+/// How long an answer may wait for the job's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wait {
+    /// At most so long; `maxWait` at most.
+    pub(crate) span: Duration,
+    /// In seconds as it was asked for, if that was by `Prefer`.
+    pub(crate) preferred: Option<u64>,
 }
 
 impl Controls {
     /// Reads the controls of a submission to this upstream.
-    pub(crate) fn read(headers: &HeaderMap, upstream: &Upstream) -> Result<Self, Problem> {
+    pub(crate) fn read(headers: &HeaderMap, upstream: &Upstream, config: &Config) -> Result<Self, Problem> {
+        let preferred = prefer::wait_seconds(headers);
+        let mut wait = preferred.map(Duration::from_secs);
         let mut controls = Self::default();
         for name in headers.keys().filter(|name| name.as_str().starts_with(proxq::PREFIX)) {
             match name.as_str() {
                 proxq::TIMEOUT => controls.timeout = read_timeout(only_value(headers, name)?, upstream)?,
                 proxq::JOB_ID => controls.job_id = Some(read_job_id(only_value(headers, name)?)?),
+                proxq::DELAY => controls.delay = read_delay(only_value(headers, name)?, config.max_delay)?,
+                proxq::WAIT => wait = Some(read_wait(only_value(headers, name)?)?),
                 // How a request travels is decided before; the others are what another proxq in front sends along.
                 proxq::MODE | proxq::ATTEMPT | proxq::SOURCE => {}
                 _ => return Err(Problem::unsupported_header(&canonical(name))),
             }
         }
+        check_idempotency_key(headers)?;
+        let preferred = preferred.filter(|_| !headers.contains_key(proxq::WAIT));
+        let wait = wait.filter(|span| !span.is_zero());
+        controls.wait = wait.map(|span| Wait { span: span.min(config.max_wait), preferred });
         Ok(controls)
+    }
+}
+
+/// A key names one request, so there is one, and it has a name.
+fn check_idempotency_key(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut keys = headers.get_all(proxq::IDEMPOTENCY_KEY).iter();
+    match (keys.next(), keys.next()) {
+        (None, _) => Ok(()),
+        (Some(key), None) if !key.is_empty() => Ok(()),
+        (Some(_), None) => {
+            Err(Problem::bad_header("Idempotency-Key", "", "it is empty; a random one such as a UUID is good"))
+        }
+        (Some(key), Some(_)) => {
+            let shown = String::from_utf8_lossy(key.as_bytes());
+            Err(Problem::bad_header("Idempotency-Key", &shown, "it stands more than once; send it once"))
+        }
     }
 }
 
@@ -65,6 +104,21 @@ fn only_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, 
         return Err(Problem::bad_header(&canonical(name), &shown(), "it stands more than once; send it once"));
     }
     std::str::from_utf8(value).map_err(|_| Problem::bad_header(&canonical(name), &shown(), "it must be ASCII"))
+}
+
+fn read_delay(value: &str, max_delay: Duration) -> Result<Option<Duration>, Problem> {
+    let bad = |expected: &str| Problem::bad_header("X-Proxq-Delay", value, expected);
+    let span: GoDuration = value.parse().map_err(|error: proxq_protocol::DurationError| bad(&error.to_string()))?;
+    let span = span.to_std().ok_or_else(|| bad("it must not be negative; write a duration like 10m"))?;
+    if span > max_delay {
+        let longest = GoDuration::from(max_delay);
+        return Err(bad(&format!("the longest that is allowed here is {longest} (maxDelay)")));
+    }
+    Ok(Some(span).filter(|span| !span.is_zero()))
+}
+
+fn read_wait(value: &str) -> Result<Duration, Problem> {
+    wait_span(value).map_err(|why| Problem::bad_header("X-Proxq-Wait", value, &why))
 }
 
 fn read_timeout(value: &str, upstream: &Upstream) -> Result<Option<Duration>, Problem> {
@@ -111,7 +165,8 @@ mod tests {
     }
 
     fn read(fields: &[(&'static str, &'static str)]) -> Result<Controls, String> {
-        Controls::read(&map(fields), &upstream()).map_err(|problem| format!("{problem:?}"))
+        let config = Config::for_upstream(UpstreamUrl::new("http://upstream").unwrap());
+        Controls::read(&map(fields), &upstream(), &config).map_err(|problem| format!("{problem:?}"))
     }
 
     #[test]
@@ -145,6 +200,27 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_is_asked_for_or_preferred_and_capped() {
+        let wait = |fields: &[(&'static str, &'static str)]| read(fields).unwrap().wait;
+        let span = Duration::from_secs(20);
+        assert_eq!(wait(&[]), None);
+        assert_eq!(wait(&[("x-proxq-wait", "20s")]), Some(Wait { span, preferred: None }));
+        assert_eq!(wait(&[("x-proxq-wait", "20")]), Some(Wait { span, preferred: None }));
+        assert_eq!(wait(&[("prefer", "wait=20")]), Some(Wait { span, preferred: Some(20) }));
+        assert_eq!(wait(&[("prefer", "wait=30"), ("x-proxq-wait", "20s")]), Some(Wait { span, preferred: None }));
+        assert_eq!(wait(&[("prefer", "wait=30"), ("x-proxq-wait", "0")]), None);
+        assert_eq!(wait(&[("prefer", "wait=soon")]), None);
+        let longest = Duration::from_mins(1);
+        assert_eq!(wait(&[("prefer", "wait=3600")]), Some(Wait { span: longest, preferred: Some(3600) }));
+    }
+
+    #[test]
+    fn no_delay_is_no_delay() {
+        assert_eq!(read(&[("x-proxq-delay", "10m")]).unwrap().delay, Some(Duration::from_mins(10)));
+        assert_eq!(read(&[("x-proxq-delay", "0")]).unwrap().delay, None);
+    }
+
+    #[test]
     fn a_bad_control_is_refused_with_its_name_its_value_and_what_would_be_right() {
         for (name, value, expected) in [
             ("x-proxq-timeout", "30", "has no unit"),
@@ -152,14 +228,22 @@ mod tests {
             ("x-proxq-timeout", "1h1ns", "maxTimeout"),
             ("x-proxq-timeout", "", "duration is missing"),
             ("x-proxq-job-id", "1", "version 4 UUID"),
-            ("x-proxq-delay", "1s", "not supported yet"),
+            ("x-proxq-delay", "1", "has no unit"),
+            ("x-proxq-delay", "-1s", "negative"),
+            ("x-proxq-delay", "720h1ns", "maxDelay"),
+            ("x-proxq-wait", "soon", "X-Proxq-Wait"),
+            ("x-proxq-wait", "-1s", "negative"),
+            ("x-proxq-callback", "https://example.com", "not supported yet"),
+            ("idempotency-key", "", "Idempotency-Key"),
             ("x-proxq-anything", "1", "X-Proxq-Anything is not supported yet"),
         ] {
             let problem = read(&[(name, value)]).unwrap_err();
             assert!(problem.contains(expected) && problem.contains("BadHeader"), "{problem}");
         }
-        let twice = read(&[("x-proxq-timeout", "1s"), ("x-proxq-timeout", "2s")]).unwrap_err();
-        assert!(twice.contains("more than once"), "{twice}");
+        for name in ["x-proxq-timeout", "x-proxq-job-id", "x-proxq-delay", "x-proxq-wait", "idempotency-key"] {
+            let twice = read(&[(name, "1s"), (name, "1s")]).unwrap_err();
+            assert!(twice.contains("more than once"), "{twice}");
+        }
     }
 
     #[test]

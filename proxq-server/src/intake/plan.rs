@@ -39,6 +39,8 @@ pub(super) enum Plan {
 #[derive(Debug)]
 pub(super) struct Submission {
     pub(super) request: JobRequest,
+    /// What its client asks of proxq.
+    pub(super) controls: Controls,
     /// Whether the store has said what it takes to make it a job.
     pub(super) store_known: bool,
     /// The length of its body, and the longest that is queued, in bytes.
@@ -126,7 +128,7 @@ impl Intake {
                 Ok(Plan::Direct(Box::new(passage.request(upstream, head.method.clone(), target, headers, timeout))))
             }
             Admission::Enqueue { length: bytes, body_tells } => {
-                let controls = Controls::read(&head.headers, upstream)?;
+                let controls = Controls::read(&head.headers, upstream, &self.config)?;
                 let limit = upstream.max_body_size;
                 let look = || BodyPeek::new(&head.headers, self.config.stream_peek_limit);
                 let body_peek = if body_tells && bytes > 0 { look() } else { None };
@@ -136,7 +138,8 @@ impl Intake {
                 let passage = Passage::of(head, length, peer);
                 let store_known = self.deployment.credential_key().is_some(); // before the key is used
                 let request = self.job_request(head, peer, upstream, target, controls, request_id);
-                let submission = Submission { request, store_known, length: bytes, limit, peek: body_peek, passage };
+                let submission =
+                    Submission { request, controls, store_known, length: bytes, limit, peek: body_peek, passage };
                 Ok(Plan::Queue(Box::new(submission)))
             }
         }

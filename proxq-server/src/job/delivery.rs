@@ -114,6 +114,22 @@ pub enum Verdict {
     Release,
 }
 
+impl Verdict {
+    /// Whether another job may have the idempotency key after this: the upstream saw nothing of the request, or asked for
+    /// another try.
+    #[must_use]
+    pub fn frees_claim(&self) -> bool {
+        match self {
+            Self::Complete(response) => {
+                let status = response.head.status;
+                matches!(status.as_u16(), 408 | 425 | 429) || status.is_server_error()
+            }
+            Self::Fail { outcome, .. } => *outcome == Outcome::NotSent,
+            Self::RetryAfter { .. } | Self::Release => false,
+        }
+    }
+}
+
 /// Decides what the end of an attempt means for its job.
 #[must_use]
 pub fn judge(end: AttemptEnd, request: &JobRequest, progress: &Progress, retries: RetryPolicy) -> Verdict {

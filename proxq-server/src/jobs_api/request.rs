@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use http::Method;
-use http::request::Parts;
-use proxq_protocol::GoDuration;
-
 use crate::config::Prefix;
+use crate::ended::wait_span;
 use crate::job::JobId;
 use crate::path;
 use crate::reply::Problem;
+use http::Method;
+use http::request::Parts;
 
 const PROBE_METHODS: &str = "GET, HEAD";
 const JOB_METHODS: &str = "GET, HEAD, DELETE";
-const CONTENT_METHODS: &str = "GET, HEAD";
+const READ_METHODS: &str = "GET, HEAD";
+const RETRY_METHODS: &str = "POST";
 
 /// A well-formed question.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(crate) struct JobsCall {
     pub(crate) resource: Resource,
     /// How long the answer may wait for the job's end.
     pub(crate) wait: Duration,
+    /// Whether a job may run again though it may have reached its upstream.
+    pub(crate) confirmed: bool,
 }
 
 /// What there is to ask about. An id that is none is kept as the answer to it: unknown.
@@ -35,6 +37,10 @@ pub(crate) enum Resource {
     Job(Result<JobId, Problem>),
     /// A job's response.
     Content(Result<JobId, Problem>),
+    /// A job's changes as they happen.
+    Events(Result<JobId, Problem>),
+    /// Another run of a failed job.
+    Retry(Result<JobId, Problem>),
 }
 
 impl JobsCall {
@@ -46,18 +52,19 @@ impl JobsCall {
             [b"healthz"] => (Resource::Health, PROBE_METHODS),
             [b"readyz"] => (Resource::Readiness, PROBE_METHODS),
             [id] => (Resource::Job(read_id(id)), JOB_METHODS),
-            [id, b"content"] => (Resource::Content(read_id(id)), CONTENT_METHODS),
-            [_, b"events" | b"retry"] => {
-                return Err(Problem::not_implemented("this version does not offer events and retry yet"));
-            }
+            [id, b"content"] => (Resource::Content(read_id(id)), READ_METHODS),
+            [id, b"events"] => (Resource::Events(read_id(id)), READ_METHODS),
+            [id, b"retry"] => (Resource::Retry(read_id(id)), RETRY_METHODS),
             _ => return Err(Problem::not_found(format!("nothing is here; ask for {jobs_path}/{{id}}"))),
         };
         if !allow.split(", ").any(|method| method == head.method.as_str()) {
             return Err(Problem::method_not_allowed(&head.method, allow));
         }
         let waits = head.method != Method::DELETE && matches!(resource, Resource::Job(_) | Resource::Content(_));
-        let wait = if waits { read_wait(head.uri.query().unwrap_or_default())? } else { Duration::ZERO };
-        Ok(Self { resource, wait })
+        let query = head.uri.query().unwrap_or_default();
+        let wait = if waits { read_wait(query)? } else { Duration::ZERO };
+        let confirmed = matches!(resource, Resource::Retry(_)) && read_confirmation(query)?;
+        Ok(Self { resource, wait, confirmed })
     }
 }
 
@@ -66,25 +73,33 @@ fn read_id(segment: &[u8]) -> Result<JobId, Problem> {
     id.ok_or_else(|| Problem::not_found("no job has such an id; ids are UUIDs as in the answer to a submission"))
 }
 
-/// The parameter `wait`: a Go duration or whole seconds. Other parameters are left alone.
-fn read_wait(query: &str) -> Result<Duration, Problem> {
+/// The value of a parameter that may stand once. Other parameters are left alone.
+fn only_value(query: &str, wanted: &str) -> Result<Option<String>, Problem> {
     let mut values = query
         .split('&')
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .filter(|(name, _)| *path::decode(name) == *b"wait")
+        .filter(|(name, _)| *path::decode(name) == *wanted.as_bytes())
         .map(|(_, value)| path::decode(value));
-    let Some(value) = values.next() else { return Ok(Duration::ZERO) };
-    let shown = String::from_utf8_lossy(&value);
+    let value = values.next().map(|value| String::from_utf8_lossy(&value).into_owned());
     if values.next().is_some() {
-        return Err(Problem::bad_query("wait stands more than once; send it once".to_owned()));
+        return Err(Problem::bad_query(format!("{wanted} stands more than once; send it once")));
     }
-    if !shown.is_empty() && shown.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More seconds than a number holds are capped like any other wait that is too long.
-        return Ok(Duration::from_secs(shown.parse().unwrap_or(u64::MAX)));
+    Ok(value)
+}
+
+/// The parameter `wait`: a Go duration or whole seconds.
+fn read_wait(query: &str) -> Result<Duration, Problem> {
+    let Some(value) = only_value(query, "wait")? else { return Ok(Duration::ZERO) };
+    wait_span(&value).map_err(|why| Problem::bad_query(format!("wait={value} is not valid: {why}")))
+}
+
+/// The parameter `confirm`, whose only value is `may-duplicate`.
+fn read_confirmation(query: &str) -> Result<bool, Problem> {
+    match only_value(query, "confirm")?.as_deref() {
+        None => Ok(false),
+        Some("may-duplicate") => Ok(true),
+        Some(other) => Err(Problem::bad_query(format!("confirm={other} is not valid: it must be may-duplicate"))),
     }
-    let bad = |why: &str| Problem::bad_query(format!("wait={shown} is not valid: {why}"));
-    let span: GoDuration = shown.parse().map_err(|error: proxq_protocol::DurationError| bad(&error.to_string()))?;
-    span.to_std().ok_or_else(|| bad("it must not be negative; write 30s, or whole seconds"))
 }
 
 #[cfg(test)]

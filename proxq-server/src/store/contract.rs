@@ -2,6 +2,7 @@
 //! [`keeps_the_contract`].
 
 mod blobs;
+mod claiming;
 mod leasing;
 mod ordering;
 mod reading;
@@ -23,7 +24,9 @@ use crate::job::{
     StoredResponse, Verdict,
 };
 
-pub(super) use self::{blobs::*, leasing::*, ordering::*, reading::*, settling::*, submitting::*, time::*, waiting::*};
+pub(super) use self::{
+    blobs::*, claiming::*, leasing::*, ordering::*, reading::*, settling::*, submitting::*, time::*, waiting::*,
+};
 
 /// A store under test, and its world.
 #[async_trait]
@@ -59,6 +62,16 @@ macro_rules! keeps_the_contract {
             a_cancelled_jobs_id_is_free_again
             a_submission_survives_a_restart
             a_request_comes_back_as_it_was_submitted
+            // claiming
+            of_many_submissions_of_one_claim_one_is_new
+            a_claim_is_for_one_request
+            a_claim_outlives_a_restart
+            a_claim_lapses
+            a_cancelled_jobs_claim_is_free
+            a_claim_is_free_when_another_try_is_due
+            a_claim_is_kept_after_every_other_end
+            a_retried_job_takes_its_claim_back
+            a_taken_id_is_said_before_a_claim
             // leasing
             jobs_are_leased_oldest_first
             no_more_are_leased_than_asked_for
@@ -92,6 +105,7 @@ macro_rules! keeps_the_contract {
             cancelling_what_does_not_exist_changes_nothing
             a_failed_job_can_be_retried
             only_a_failed_job_can_be_retried
+            what_may_have_arrived_is_retried_only_if_confirmed
             // waiting
             a_watch_ends_at_the_next_change
             a_change_between_watch_and_wait_is_not_lost
@@ -147,7 +161,7 @@ pub(super) fn queue() -> QueueName {
 
 /// A small job.
 pub(super) fn job() -> NewJob {
-    NewJob { queue: queue(), request: request(JobId::new()), body: Body::Inline("{}".into()), delay: None }
+    NewJob { queue: queue(), request: request(JobId::new()), body: Body::Inline("{}".into()), delay: None, claim: None }
 }
 
 pub(super) fn request(id: JobId) -> JobRequest {

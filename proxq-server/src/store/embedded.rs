@@ -236,8 +236,8 @@ impl JobStore for EmbeddedStore {
         Ok(true)
     }
 
-    async fn retry_failed(&self, id: JobId) -> Result<Requeued, StoreError> {
-        self.writer.outbox.run(RetryFailed { id }).await
+    async fn retry_failed(&self, id: JobId, confirmed: bool) -> Result<Requeued, StoreError> {
+        self.writer.outbox.run(RetryFailed { id, confirmed }).await
     }
 
     async fn watch(&self, id: JobId) -> Result<JobWatch, StoreError> {

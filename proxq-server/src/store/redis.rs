@@ -245,8 +245,8 @@ impl JobStore for RedisStore {
         orders::cancel(&self.shared, id).await
     }
 
-    async fn retry_failed(&self, id: JobId) -> Result<Requeued, StoreError> {
-        orders::retry_failed(&self.shared, id).await
+    async fn retry_failed(&self, id: JobId, confirmed: bool) -> Result<Requeued, StoreError> {
+        orders::retry_failed(&self.shared, id, confirmed).await
     }
 
     async fn watch(&self, id: JobId) -> Result<JobWatch, StoreError> {

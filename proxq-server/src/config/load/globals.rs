@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderName;
+use proxq_protocol::GoDuration;
 
 use super::redis;
 use crate::config::section::{Reading, Section, Written, shown};
@@ -20,9 +21,7 @@ pub(super) struct Globals {
 }
 
 /// Keys of the whole file whose features come later, and what to do without them.
-const LATER: [(&str, &str); 9] = [
-    ("maxDelay", "remove it: submissions cannot be delayed"),
-    ("idempotency", "remove it: Idempotency-Key is only passed on"),
+const LATER: [(&str, &str); 7] = [
     ("admin", "remove it: there is no admin listener"),
     ("auth", "remove it, and let a reverse proxy ask for credentials"),
     ("tls", "remove it, and let a reverse proxy speak TLS"),
@@ -35,14 +34,17 @@ const LATER: [(&str, &str); 9] = [
 pub(super) fn read(root: &mut Section<'_>, reading: &Reading<'_>) -> Globals {
     let default = Config::without_upstreams();
     let (store, store_reason) = read_store(root, reading);
+    let task_retention = root.duration("taskRetention", default.task_retention);
     let config = Config {
         listen_address: or(root.parsed("listenAddress", listen_address::parse), default.listen_address),
         store,
         queue: or(root.parsed("queue", queue_name), default.queue),
         concurrency: root.count("concurrency", 0).map_or(default.concurrency, |count| count.value as usize),
         jobs_path: or(root.parsed("jobsPath", jobs_path), default.jobs_path),
-        task_retention: root.duration("taskRetention", default.task_retention),
+        task_retention,
         max_wait: root.duration("maxWait", default.max_wait),
+        max_delay: root.duration("maxDelay", default.max_delay),
+        idempotency_ttl: read_idempotency(root.section("idempotency"), reading, task_retention),
         shutdown_timeout: root.duration("shutdownTimeout", default.shutdown_timeout),
         inline_body_limit: root.size("inlineBodyLimit", default.inline_body_limit),
         stream_peek_limit: root.size("streamPeekLimit", default.stream_peek_limit),
@@ -91,6 +93,17 @@ fn read_embedded(root: &mut Section<'_>) -> StoreConfig {
     let fsync = embedded.boolean("fsync", true);
     embedded.finish();
     StoreConfig::Embedded { data_dir, sync: if fsync { SyncMode::Durable } else { SyncMode::OperatingSystem } }
+}
+
+/// A key that outlived its job would stand for nothing.
+fn read_idempotency(mut idempotency: Section<'_>, reading: &Reading<'_>, task_retention: Duration) -> Duration {
+    let ttl = idempotency.duration("ttl", task_retention);
+    if ttl > task_retention {
+        let longest = GoDuration::from(task_retention);
+        reading.note(&idempotency.at_of("ttl"), format!("must be at most taskRetention, which is {longest}"));
+    }
+    idempotency.finish();
+    ttl
 }
 
 fn read_limits(mut limits: Section<'_>) -> Limits {

@@ -38,7 +38,7 @@ pub(in super::super) async fn a_failed_job_can_be_retried(backend: &mut impl Bac
     let id = submitted(store).await;
     store.settle(&leased(store).await.lease, retry_after(Duration::ZERO)).await.unwrap();
     store.settle(&leased(store).await.lease, failure()).await.unwrap();
-    assert_eq!(store.retry_failed(id).await.unwrap(), Requeued::Queued);
+    assert_eq!(store.retry_failed(id, true).await.unwrap(), Requeued::Queued);
     let job = found(store, id).await;
     assert_eq!(job.state, State::Pending);
     assert_eq!((job.progress.retried, job.progress.lease_losses), (0, 0), "its budgets are restored");
@@ -52,9 +52,17 @@ pub(in super::super) async fn only_a_failed_job_can_be_retried(backend: &mut imp
     let store = backend.store();
     for state in State::ALL.into_iter().filter(|state| *state != State::Archived) {
         let id = job_in(store, state).await;
-        assert_eq!(store.retry_failed(id).await.unwrap(), Requeued::NotFailed, "{state:?}");
+        assert_eq!(store.retry_failed(id, true).await.unwrap(), Requeued::NotFailed, "{state:?}");
         assert_eq!(state_of(store, id).await, Some(state));
         store.cancel(id).await.unwrap();
     }
-    assert_eq!(store.retry_failed(JobId::new()).await.unwrap(), Requeued::Unknown);
+    assert_eq!(store.retry_failed(JobId::new(), true).await.unwrap(), Requeued::Unknown);
+}
+
+pub(in super::super) async fn what_may_have_arrived_is_retried_only_if_confirmed(backend: &mut impl Backend) {
+    let store = backend.store();
+    let id = job_in(store, State::Archived).await;
+    assert_eq!(store.retry_failed(id, false).await.unwrap(), Requeued::MayDuplicate);
+    assert_eq!(state_of(store, id).await, Some(State::Archived));
+    assert_eq!(store.retry_failed(id, true).await.unwrap(), Requeued::Queued);
 }

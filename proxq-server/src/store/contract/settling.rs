@@ -139,7 +139,7 @@ pub(in super::super) async fn a_failed_job_keeps_its_secrets_for_a_retry(backend
     let id = job.request.id;
     store.submit(job).await.unwrap();
     store.settle(&leased(store).await.lease, failure()).await.unwrap();
-    store.retry_failed(id).await.unwrap();
+    store.retry_failed(id, true).await.unwrap();
     assert_eq!(leased(store).await.request.headers["authorization"], "Bearer secret");
 }
 

@@ -57,7 +57,7 @@ pub(in super::super) async fn every_change_of_a_job_ends_a_watch(backend: &mut i
     }
 
     let watch = store.watch(id).await.unwrap();
-    store.retry_failed(id).await.unwrap();
+    store.retry_failed(id, true).await.unwrap();
     soon(watch).await;
 
     leased(store).await;

@@ -10,10 +10,10 @@ use crate::config::SyncMode;
 use crate::store::Deployment;
 
 /// The format that this program writes, kept in SQLite's `user_version`. Below it lie [`MIGRATIONS`].
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// `user_version` 0 → 1 → 2 …: each makes a database one version newer, in one transaction.
-const MIGRATIONS: [&str; FORMAT as usize] = [FIRST_FORMAT];
+const MIGRATIONS: [&str; FORMAT as usize] = [FIRST_FORMAT, WITH_CLAIMS];
 
 /// Marks a database as proxq's: "prxq".
 const APPLICATION_ID: i32 = 0x7072_7871;
@@ -54,6 +54,17 @@ CREATE TABLE blobs (id BLOB PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT R
 CREATE INDEX blobs_of_job ON blobs (seq);
 
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// Who has which idempotency key: a claim of the job `seq`, which lapses at `until` or when it is `freed`.
+const WITH_CLAIMS: &str = "
+CREATE TABLE claims (
+    scope       BLOB    PRIMARY KEY,
+    seq         INTEGER NOT NULL UNIQUE,
+    fingerprint BLOB    NOT NULL,
+    until       INTEGER NOT NULL,
+    freed       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 ";
 
 /// A database up to this size is checked as a whole at every start: reading so much takes well under a second.

@@ -1,6 +1,7 @@
 //! What the store does, as steps of the writer: a file for each group of verbs.
 
 mod blobs;
+mod claim;
 mod end;
 mod lease;
 mod order;

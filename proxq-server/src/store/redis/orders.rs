@@ -36,9 +36,9 @@ pub(super) async fn cancel(shared: &Shared, id: JobId) -> Result<bool, StoreErro
 }
 
 /// Makes a failed job pending again.
-pub(super) async fn retry_failed(shared: &Shared, id: JobId) -> Result<Requeued, StoreError> {
+pub(super) async fn retry_failed(shared: &Shared, id: JobId, confirmed: bool) -> Result<Requeued, StoreError> {
     let Some((queue, _)) = shared.find(id, &["state"]).await? else { return Ok(Requeued::Unknown) };
-    let arguments = Arguments::new().with(id.to_string());
+    let arguments = Arguments::new().with(id.to_string()).number(u8::from(confirmed));
     match shared.commands.script(&shared.scripts.rerun, &queue.keys, arguments).await?.number()? {
         1 => {
             shared.signals.apply(Effect::Ready(shared.signals.queue(&queue.name)));
@@ -46,6 +46,7 @@ pub(super) async fn retry_failed(shared: &Shared, id: JobId) -> Result<Requeued,
             Ok(Requeued::Queued)
         }
         0 => Ok(Requeued::NotFailed),
+        -2 => Ok(Requeued::MayDuplicate),
         _ => Ok(Requeued::Unknown),
     }
 }

@@ -23,12 +23,15 @@ pub(super) async fn settle(shared: &Shared, lease: &Lease, verdict: Verdict) -> 
         Some(held) => held,
         None => load(shared, lease).await?,
     };
+    let frees_claim = verdict.frees_claim();
     let settled = match verdict {
-        Verdict::Complete(response) => complete(shared, lease, &held, &response).await?,
+        Verdict::Complete(response) => complete(shared, lease, &held, &response, frees_claim).await?,
         Verdict::RetryAfter { pause, error, reach, charged } => {
             retry(shared, lease, held, pause, error, reach, charged).await?
         }
-        Verdict::Fail { error, reach, outcome } => fail(shared, lease, &held, &error, reach, outcome).await?,
+        Verdict::Fail { error, reach, outcome } => {
+            fail(shared, lease, &held, &error, reach, outcome, frees_claim).await?
+        }
         Verdict::Release => {
             let released = shared.commands.script(&shared.scripts.release, &held.queue.keys, of(lease)).await?;
             let released = released.number()? == 1;
@@ -72,7 +75,13 @@ fn of(lease: &Lease) -> Arguments {
     Arguments::new().with(lease.id.to_string()).number(lease.token)
 }
 
-async fn complete(shared: &Shared, lease: &Lease, held: &Held, response: &StoredResponse) -> Result<bool, StoreError> {
+async fn complete(
+    shared: &Shared,
+    lease: &Lease,
+    held: &Held,
+    response: &StoredResponse,
+    frees_claim: bool,
+) -> Result<bool, StoreError> {
     let message = if held.has_secrets { without_secrets(&held.message, &shared.secret_headers) } else { Vec::new() };
     let result = match &response.body {
         Body::Inline(bytes) => result(&response.head, bytes),
@@ -84,7 +93,8 @@ async fn complete(shared: &Shared, lease: &Lease, held: &Held, response: &Stored
         .number(response.head.status.as_u16())
         .with(result)
         .with(blob_name(&response.body))
-        .number(held.retention.as_millis());
+        .number(held.retention.as_millis())
+        .number(u8::from(frees_claim));
     Ok(shared.commands.script(&shared.scripts.complete, &held.queue.keys, arguments).await?.number()? == 1)
 }
 
@@ -126,13 +136,15 @@ async fn fail(
     error: &str,
     reach: Reach,
     outcome: Outcome,
+    frees_claim: bool,
 ) -> Result<bool, StoreError> {
     let arguments = of(lease)
         .with("0")
         .with(error)
         .number(reach_number(reach))
         .number(outcome_number(outcome))
-        .number(held.retention.as_millis());
+        .number(held.retention.as_millis())
+        .number(u8::from(frees_claim));
     Ok(shared.commands.script(&shared.scripts.archive, &held.queue.keys, arguments).await?.number()? == 1)
 }
 

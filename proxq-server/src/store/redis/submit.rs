@@ -6,6 +6,7 @@ use redis::Pipeline;
 
 use super::connection::Arguments;
 use super::envelope::{BEYOND_GO, REQUEST, payload};
+use super::error::unexpected;
 use super::keys;
 use super::message::TaskMessage;
 use super::shared::{Queue, Shared};
@@ -16,7 +17,7 @@ use crate::store::{NewJob, StoreError, Submitted};
 
 /// Takes a job in.
 pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, StoreError> {
-    let NewJob { queue, mut request, body, delay } = job;
+    let NewJob { queue, mut request, body, delay, claim } = job;
     let queue = shared.queues.named(queue.as_str());
     let (id, credential) = (request.id, request.credential);
     let message = message(&request, &body, &queue);
@@ -29,9 +30,14 @@ pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, St
         .with(credential.0)
         .number(delay_ms)
         .with(secrets.map(|secrets| secrets.encode(id)).unwrap_or_default())
-        .with(blob_name(&body));
-    let [taken, due, now] = shared.commands.script(&shared.scripts.submit, &queue.keys, arguments).await?.numbers()?;
-    match taken {
+        .with(blob_name(&body))
+        .with(claim.map(|claim| hex(&claim.scope)).unwrap_or_default())
+        .with(claim.map(|claim| claim.fingerprint.to_vec()).unwrap_or_default())
+        .number(claim.map_or(0, |claim| claim.ttl.as_millis()));
+    let answer = shared.commands.script(&shared.scripts.submit, &queue.keys, arguments).await?;
+    let [taken, due, now, there] = answer.array()?;
+    let (due, now) = (due.number()?, now.number()?);
+    match taken.number()? {
         0 => {
             let signal = shared.signals.queue(&queue.name);
             shared.signals.apply(if due < 0 {
@@ -44,8 +50,15 @@ pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, St
         }
         1 => Ok(Submitted::Existing(id)),
         2 => Ok(Submitted::Taken),
+        4 => Ok(Submitted::Replayed(there.text()?.parse().map_err(|_| unexpected("submit"))?)),
+        5 => Ok(Submitted::Mismatch),
         _ => Err(StoreError::Unavailable { may_be_done: false, source: "the request's body has expired".into() }),
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    digits.map(|digit| char::from_digit(digit.into(), 16).expect("four bits are a hexadecimal digit")).collect()
 }
 
 /// What scripts call a body's blob; empty for none.

@@ -75,6 +75,7 @@ async fn reclaim(shared: &Arc<Shared>, queue: &Queue, job: Answer) -> Result<boo
     let fields = JobFields::read(&mut fields.fields()?.into_iter());
     let (verdict, retention) = judged(shared, &id, &fields, message);
     let arguments = Arguments::new().with(id.as_str()).with(token.as_str());
+    let frees_claim = verdict.frees_claim();
     let script = match verdict {
         Verdict::RetryAfter { error, .. } => {
             let script = &shared.scripts.reclaim;
@@ -86,7 +87,8 @@ async fn reclaim(shared: &Arc<Shared>, queue: &Queue, job: Answer) -> Result<boo
                 .with(error)
                 .number(reach_number(Reach::Unknown))
                 .number(outcome_number(outcome))
-                .number(retention.as_millis());
+                .number(retention.as_millis())
+                .number(u8::from(frees_claim));
             shared.commands.script(&shared.scripts.archive, &queue.keys, arguments).await?
         }
         Verdict::Complete(_) | Verdict::Release => unreachable!("a lost worker neither responds nor releases"),

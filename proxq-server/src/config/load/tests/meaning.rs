@@ -158,9 +158,15 @@ fn texts_may_look_like_numbers_and_anchors_may_be_used() {
 }
 
 #[test]
+fn an_idempotency_key_lives_as_long_as_its_job_unless_it_is_said_otherwise() {
+    assert_eq!(config(&top("taskRetention: 30m")).idempotency_ttl, Duration::from_mins(30));
+    assert_eq!(config(&top("idempotency: {ttl: 10m}")).idempotency_ttl, Duration::from_mins(10));
+    same(&top("idempotency: {ttl: 60m}\nmaxDelay: 720h"), &config(UPSTREAM));
+}
+
+#[test]
 fn keys_of_later_steps_are_taken_where_they_ask_for_nothing() {
-    let keys =
-        "maxDelay:\ntelemetry:\ncache: {mode: none, ttl: 5m, maxEntries: 5, maxBytes: 1MiB, redisKeyPrefix: 'x:'}";
+    let keys = "telemetry:\ncache: {mode: none, ttl: 5m, maxEntries: 5, maxBytes: 1MiB, redisKeyPrefix: 'x:'}";
     same(&top(keys), &config(UPSTREAM));
     same(&upstream("clientMode: true\ncacheKeyExcludeHeaders: []\nstream:"), &config(UPSTREAM));
 }

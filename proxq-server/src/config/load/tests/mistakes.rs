@@ -197,17 +197,22 @@ fn unset_variables_are_refused() {
 }
 
 #[test]
+fn an_idempotency_key_does_not_outlive_its_job() {
+    let expected = "idempotency.ttl: must be at most taskRetention, which is 1h0m0s";
+    refused(&top("idempotency: {ttl: 61m}"), expected);
+    refused(
+        &top("taskRetention: 30m\nidempotency: {ttl: 31m}"),
+        "idempotency.ttl: must be at most taskRetention, which is 30m0s",
+    );
+}
+
+#[test]
 fn keys_of_later_steps_are_refused_by_name() {
-    for key in ["idempotency", "admin", "auth", "tls", "callbacks", "encryption", "telemetry", "schedules"] {
+    for key in ["admin", "auth", "tls", "callbacks", "encryption", "telemetry", "schedules"] {
         let found = mistakes(&top(&format!("{key}: {{}}")));
         assert!(found.len() == 1 && found[0].starts_with(&format!("{key}: is not supported yet; ")), "{found:?}");
     }
-    for keys in [
-        "maxDelay: 1h",
-        "redis: {sentinel: {master: x}}",
-        "redis: {cluster: {addrs: []}}",
-        "redis: {durability: fsync}",
-    ] {
+    for keys in ["redis: {sentinel: {master: x}}", "redis: {cluster: {addrs: []}}", "redis: {durability: fsync}"] {
         let found = mistakes(&top(keys));
         assert!(found.len() == 1 && found[0].contains("is not supported yet; "), "{keys}: {found:?}");
     }

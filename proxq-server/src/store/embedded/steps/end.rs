@@ -1,6 +1,7 @@
 //! The end of an attempt, and the end of a job.
 
 use super::super::writer::{StepError, Tx};
+use super::claim;
 use super::row::{JobRow, number};
 use crate::clock::Timestamp;
 use crate::failure::chain;
@@ -64,6 +65,9 @@ pub(super) fn archive_damaged(tx: &mut Tx<'_>, row: &JobRow, error: &StoreError)
             None | Some(Reach::NotSent) => Outcome::NotSent,
             Some(Reach::Unknown | Reach::Responded) => Outcome::Indeterminate,
         });
+        if progress.outcome == Some(Outcome::NotSent) {
+            claim::free(tx, row.seq)?;
+        }
         end(tx, row, &progress, State::Archived)?;
     } else {
         tx.connection

@@ -4,8 +4,9 @@ use rusqlite::OptionalExtension;
 use uuid::Uuid;
 
 use super::super::writer::{Step, StepError, Tx};
+use super::claim;
 use super::row::{JobRow, number};
-use crate::job::{JobId, State};
+use crate::job::{JobId, Outcome, State};
 use crate::store::record::{self, Record};
 use crate::store::signals::Effect;
 use crate::store::{Requeued, StoreError};
@@ -44,6 +45,8 @@ pub(super) fn newer_version(tx: &Tx<'_>, row: &JobRow) -> rusqlite::Result<Optio
 #[derive(Debug)]
 pub(in super::super) struct RetryFailed {
     pub(in super::super) id: JobId,
+    /// It may be sent again, even if it has reached its upstream.
+    pub(in super::super) confirmed: bool,
 }
 
 impl Step for RetryFailed {
@@ -55,6 +58,9 @@ impl Step for RetryFailed {
             return Ok(Requeued::NotFailed);
         }
         let mut progress = row.progress()?;
+        if progress.outcome == Some(Outcome::Indeterminate) && !self.confirmed {
+            return Ok(Requeued::MayDuplicate);
+        }
         progress.retried = 0;
         progress.lease_losses = 0;
         progress.outcome = None;
@@ -62,6 +68,7 @@ impl Step for RetryFailed {
         tx.connection
             .prepare_cached("UPDATE jobs SET state = ?2, due = ?3, expires = NULL, progress = ?4 WHERE seq = ?1")?
             .execute((row.seq, number(State::Pending), tx.now.as_millis(), progress.encode(self.id)))?;
+        claim::take_back(tx, row.seq)?;
         tx.tell(Effect::Ready(row.queue.clone()));
         tx.tell(Effect::Changed(self.id));
         Ok(Requeued::Queued)

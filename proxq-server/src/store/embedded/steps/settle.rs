@@ -4,6 +4,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::super::writer::{Step, StepError, Tx};
+use super::claim;
 use super::end::{Onward, end, go_on};
 use super::lease::{holds, lost};
 use super::row::{JobRow, refer_to_blob};
@@ -75,6 +76,9 @@ impl Step for Settle {
                 progress.revoke_attempt();
                 go_on(tx, &row, &progress, Onward::Pending)?;
             }
+        }
+        if self.verdict.frees_claim() {
+            claim::free(tx, row.seq)?;
         }
         if let Some(result) = &self.result {
             tx.connection.prepare_cached("INSERT INTO results (seq, head, body) VALUES (?1, ?2, ?3)")?.execute((

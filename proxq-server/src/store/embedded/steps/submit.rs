@@ -7,12 +7,13 @@ use rusqlite::OptionalExtension;
 use uuid::Uuid;
 
 use super::super::writer::{Step, StepError, Tx};
+use super::claim;
 use super::row::{millis, number, refer_to_blob};
 use crate::config::SecretHeaders;
 use crate::job::{Body, JobId, Progress, State};
 use crate::store::record::{Facts, Record, Secrets, beside};
 use crate::store::signals::Effect;
-use crate::store::{NewJob, Submitted};
+use crate::store::{Claim, NewJob, Submitted};
 
 /// A job, ready to be written: all that can be made before the transaction is.
 #[derive(Debug)]
@@ -26,11 +27,12 @@ pub(in super::super) struct Submit {
     facts: Vec<u8>,
     body: Bytes,
     blob: Option<Uuid>,
+    claim: Option<Claim>,
 }
 
 impl Submit {
     pub(in super::super) fn new(job: NewJob, secret_headers: &SecretHeaders) -> Self {
-        let NewJob { queue, mut request, body, delay } = job;
+        let NewJob { queue, mut request, body, delay, claim } = job;
         let secrets = Secrets::take(&mut request, secret_headers);
         let id = request.id;
         let blob = match &body {
@@ -47,6 +49,7 @@ impl Submit {
             facts: Facts::new(request, &body).encode(id),
             body: beside(&body),
             blob,
+            claim,
         }
     }
 }
@@ -57,9 +60,15 @@ impl Step for Submit {
     fn run(&self, tx: &mut Tx<'_>) -> Result<Submitted, StepError> {
         let mut select = tx.connection.prepare_cached("SELECT credential FROM jobs WHERE id = ?1")?;
         let holder: Option<[u8; 32]> = select.query_row((self.id.as_bytes(),), |row| row.get(0)).optional()?;
-        if let Some(credential) = holder {
-            let same = credential == self.credential;
-            return Ok(if same { Submitted::Existing(self.id) } else { Submitted::Taken });
+        if holder.is_some_and(|credential| credential != self.credential) {
+            return Ok(Submitted::Taken);
+        }
+        let claimed = match &self.claim {
+            Some(claim) => claim::holder(tx, claim)?,
+            None => None,
+        };
+        if let Some(there) = claimed.or_else(|| holder.map(|_| Submitted::Existing(self.id))) {
+            return Ok(there);
         }
         let (state, due) = match self.delay {
             None => (State::Pending, tx.now),
@@ -90,6 +99,9 @@ impl Step for Submit {
             &self.facts,
             &self.body[..],
         ))?;
+        if let Some(claim) = &self.claim {
+            claim::take(tx, seq, claim)?;
+        }
         if let Some(blob) = self.blob {
             refer_to_blob(tx, seq, blob)?;
         }

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::super::writer::{Step, StepError, Tx};
 use super::blobs::Probe;
+use super::claim;
 use super::end::{Onward, go_on};
 use super::lease::{next_due, set_aside};
 use super::order::newer_version;
@@ -125,6 +126,9 @@ fn reclaim_one(tx: &mut Tx<'_>, row: &JobRow) -> Result<(), StepError> {
     progress.end_attempt(tx.wall, Reach::Unknown, None);
     progress.lease_losses = progress.lease_losses.saturating_add(1);
     tracing::warn!(job.id = %row.id, attempt = progress.attempts, "worker lost, its lease is taken away");
+    if verdict.frees_claim() {
+        claim::free(tx, row.seq)?;
+    }
     match verdict {
         Verdict::RetryAfter { error, .. } => {
             progress.last_error = Some(error);

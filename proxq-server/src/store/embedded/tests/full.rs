@@ -137,7 +137,9 @@ async fn a_log_without_room_loses_nothing() {
     limit_files_to(Some(1_000_000));
     let (mut taken, refusal) = fill(&embedded.store).await;
     assert!(matches!(refusal, StoreError::Full { .. }), "{refusal:?}");
-    assert!(taken.len() > 5 && embedded.store.ready().await.is_err());
+    assert!(taken.len() > 5);
+    limit_files_to(Some(1)); // where a large job had no room, a small one may have had some
+    assert!(embedded.store.ready().await.is_err());
     limit_files_to(None);
     embedded.store.ready().await.unwrap();
     let more = job();

@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
 use super::super::schema::FORMAT;
 use super::*;
 use crate::job::State;
-use crate::store::contract::{job_in, lease_ids, state_of, submitted};
+use crate::store::contract::{job, job_in, lease_ids, state_of, submitted};
+use crate::store::{Claim, NewJob, Submitted};
 
 #[tokio::test]
 async fn the_folder_is_private() {
@@ -42,6 +44,24 @@ async fn a_later_format_is_refused() {
     let refused = open(path, embedded.time).unwrap_err().to_string();
     let both = [format!("format {}", FORMAT + 1), format!("up to {FORMAT}")];
     assert!(both.iter().all(|version| refused.contains(version)), "{refused}");
+}
+
+#[tokio::test]
+async fn an_earlier_format_is_brought_up_to_date() {
+    let embedded = embedded().await;
+    let id = submitted(&embedded.store).await;
+    embedded.store.close().await;
+    let path = embedded.folder.path();
+    let database = Connection::open(path.join("jobs.sqlite3")).unwrap();
+    database.execute_batch("DROP TABLE claims; PRAGMA user_version = 1;").unwrap();
+    drop(database);
+    let store = open(path, embedded.time).unwrap();
+    assert_eq!(state_of(&store, id).await, Some(State::Pending), "what was there is there");
+    let claim = Claim { scope: [1; 32], fingerprint: [2; 32], ttl: Duration::from_mins(1) };
+    let new = NewJob { claim: Some(claim), ..job() };
+    let first = new.request.id;
+    assert_eq!(store.submit(new).await.unwrap(), Submitted::New);
+    assert_eq!(store.submit(NewJob { claim: Some(claim), ..job() }).await.unwrap(), Submitted::Replayed(first));
 }
 
 #[tokio::test]

@@ -1,11 +1,13 @@
 -- Gives a job up: active → archived. By its owner, or because its lease was lost.
 --
--- ARGV: id · token · 1 if only a lost lease ends · error · reach · outcome · retention in ms
+-- ARGV: id · token · 1 if only a lost lease ends · error · reach · outcome · retention in ms · 1 if its
+-- claim is free again
 -- Returns 1, or 0 if the lease is gone, or was not lost after all
-local id, token, if_lost, error, reach_now, outcome, retention =
-  ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
+local id, token, if_lost, error, reach_now, outcome, retention, frees_claim =
+  ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8] == '1'
 local job =
-  read(id, 'msg', 'state', 'x_token', 'x_attempts', 'x_attempt', 'x_by', 'x_reach', 'x_log', 'x_watch', 'x_losses')
+  read(id, 'msg', 'state', 'x_token', 'x_attempts', 'x_attempt', 'x_by', 'x_reach', 'x_log', 'x_watch', 'x_losses',
+  'x_claim')
 if not held(job, token) or (if_lost and not lost(job, id)) then
   return 0
 end
@@ -17,6 +19,9 @@ redis.call('HDEL', task(id), 'x_token', 'x_attempt', 'x_since')
 redis.call('ZADD', A .. 'archived', seconds, id)
 redis.call('ZADD', P .. 'failed', whole(now + retention), id)
 leave_active(id)
+if frees_claim then
+  free_claim(job, id)
+end
 count('processed')
 count('failed')
 changed(job, id)

@@ -3,7 +3,8 @@
 -- ARGV: id · highest version of a record
 -- Returns 1, 0 if there is no such job, or minus its version if that is a later one
 local id, version = ARGV[1], tonumber(ARGV[2])
-local job = read(id, 'msg', 'state', 'x_facts', 'x_blob', 'x_result', 'x_watch', 'unique_key', 'group')
+local job = read(id, 'msg', 'state', 'x_facts', 'x_blob', 'x_result', 'x_watch', 'unique_key', 'group',
+  'x_claim')
 if not job.msg then
   return 0
 end
@@ -23,6 +24,9 @@ else
 end
 if job.unique_key and redis.call('GET', job.unique_key) == id then
   redis.call('DEL', job.unique_key)
+end
+if has_claim(job, id) then
+  redis.call('DEL', P .. 'claim:' .. job.x_claim)
 end
 changed(job, id)
 remove(job, id)

@@ -135,6 +135,34 @@ local function remove(job, id)
   end
 end
 
+-- The job that has an idempotency key, and the fingerprint of its request; nil if nobody has it. `P .. 'claim:' .. scope`
+-- lives for as long as the claim may hold; `until` says it by the time that the scripts go by.
+local function claimant(scope)
+  local claim = redis.call('HMGET', P .. 'claim:' .. scope, 'id', 'fingerprint', 'until', 'freed')
+  if claim[1] and not claim[4] and tonumber(claim[3]) > now and redis.call('HEXISTS', task(claim[1]), 'msg') == 1 then
+    return claim[1], claim[2]
+  end
+end
+
+-- Whether a job's claim has not passed to another one. `job` needs x_claim.
+local function has_claim(job, id)
+  return job.x_claim and redis.call('HGET', P .. 'claim:' .. job.x_claim, 'id') == id
+end
+
+-- Frees a job's claim, if it has one.
+local function free_claim(job, id)
+  if has_claim(job, id) then
+    redis.call('HSET', P .. 'claim:' .. job.x_claim, 'freed', 1)
+  end
+end
+
+-- Claims again for a job that goes on, unless another one has claimed the same meanwhile.
+local function take_back(job, id)
+  if has_claim(job, id) then
+    redis.call('HDEL', P .. 'claim:' .. job.x_claim, 'freed')
+  end
+end
+
 -- When the first delayed or resting job is due, in milliseconds; -1 if none is.
 local function next_due()
   local first = -1

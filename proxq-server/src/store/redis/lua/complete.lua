@@ -1,11 +1,12 @@
 -- Ends a job with its response: active → completed. Its secret headers are forgotten.
 --
 -- ARGV: id · token · asynq's message without the secrets ('' if there are none to forget) · head of the response ·
--- status · result as JSON ('' where it is a blob) · the response's blob ('' for none) · retention in ms
+-- status · result as JSON ('' where it is a blob) · the response's blob ('' for none) · retention in ms · 1 if its claim is free again
 -- Returns 1, or 0 if the lease is gone
-local id, token, message, head, status, result, blob, retention =
-  ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
-local job = read(id, 'state', 'x_token', 'x_attempts', 'x_attempt', 'x_by', 'x_reach', 'x_log', 'x_watch', 'unique_key')
+local id, token, message, head, status, result, blob, retention, frees_claim =
+  ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9] == '1'
+local job = read(id, 'state', 'x_token', 'x_attempts', 'x_attempt', 'x_by', 'x_reach', 'x_log', 'x_watch', 'unique_key',
+  'x_claim')
 if not held(job, token) then
   return 0
 end
@@ -27,6 +28,9 @@ leave_active(id)
 adopt(blob)
 if job.unique_key and redis.call('GET', job.unique_key) == id then
   redis.call('DEL', job.unique_key)
+end
+if frees_claim then
+  free_claim(job, id)
 end
 count('processed')
 changed(job, id)

@@ -1,14 +1,19 @@
 -- Makes a failed job pending again, with its budgets restored: archived → pending.
 --
--- ARGV: id
--- Returns 1, 0 if it is in another state, -1 if there is no such job
-local id = ARGV[1]
-local job = read(id, 'msg', 'state', 'x_watch')
+-- ARGV: id · 1 if it may be sent again though it may have reached its upstream
+-- Returns 1, 0 if it is in another state, -1 if there is no such job, -2 if it may have reached its upstream
+local id, confirmed = ARGV[1], ARGV[2] == '1'
+local job = read(id, 'msg', 'state', 'x_outcome', 'x_watch', 'x_claim')
 if not job.msg then
   return -1
 end
 if job.state ~= 'archived' then
   return 0
+end
+local INDETERMINATE = '3'
+-- Of a job that asynq gave up, nobody knows.
+if (job.x_outcome or INDETERMINATE) == INDETERMINATE and not confirmed then
+  return -2
 end
 redis.call('HSET', task(id), 'msg', job.msg .. number_field(6, 0), 'state', 'pending', 'pending_since', stamp,
   'x_retried', 0, 'x_losses', 0)
@@ -16,5 +21,6 @@ redis.call('HDEL', task(id), 'x_outcome', 'x_ended')
 redis.call('LPUSH', A .. 'pending', id)
 redis.call('ZREM', A .. 'archived', id)
 redis.call('ZREM', P .. 'failed', id)
+take_back(job, id)
 changed(job, id)
 return 1

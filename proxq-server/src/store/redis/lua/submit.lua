@@ -1,16 +1,27 @@
 -- Takes a job in: (none) → pending, or scheduled if it has a delay.
 --
 -- ARGV: id · asynq's message · facts · credential · delay in ms (0 for none) · secret headers ('' for none) · body's blob
--- ('' for none)
--- Returns {0 taken in | 1 there already, of this credential | 2 of another one | 3 its blob is gone, when due or -1, now}
+-- ('' for none) · scope of its claim ('' for none) · fingerprint · how long the claim holds in ms
+-- Returns {0 taken in | 1 there already, of this credential | 2 of another one | 3 its blob is gone | 4 a job with the same
+-- claim and fingerprint is there | 5 one with another fingerprint, when due or -1, now, id of the job that is there or ''}
 local id, message, facts, credential, delay, secrets, blob =
   ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7]
+local scope, fingerprint, ttl = ARGV[8], ARGV[9], tonumber(ARGV[10])
 local there = read(id, 'msg', 'x_cred')
+if there.msg and there.x_cred ~= credential then
+  return { 2, -1, now, id }
+end
+if scope ~= '' then
+  local holder, of = claimant(scope)
+  if holder then
+    return { of == fingerprint and 4 or 5, -1, now, holder }
+  end
+end
 if there.msg then
-  return { there.x_cred == credential and 1 or 2, -1, now }
+  return { 1, -1, now, id }
 end
 if blob ~= '' and redis.call('EXISTS', P .. 'blob:' .. blob) == 0 then
-  return { 3, -1, now }
+  return { 3, -1, now, '' }
 end
 local fields = { 'msg', message, 'x_facts', facts, 'x_cred', credential }
 if secrets ~= '' then
@@ -18,6 +29,9 @@ if secrets ~= '' then
 end
 if blob ~= '' then
   fields[#fields + 1], fields[#fields + 2] = 'x_blob', blob
+end
+if scope ~= '' then
+  fields[#fields + 1], fields[#fields + 2] = 'x_claim', scope
 end
 local due = -1
 if delay > 0 then
@@ -30,4 +44,10 @@ else
   redis.call('LPUSH', A .. 'pending', id)
 end
 adopt(blob)
-return { 0, due, now }
+if scope ~= '' then
+  local claim = P .. 'claim:' .. scope
+  redis.call('DEL', claim)
+  redis.call('HSET', claim, 'id', id, 'fingerprint', fingerprint, 'until', whole(now + ttl))
+  redis.call('PEXPIRE', claim, whole(ttl))
+end
+return { 0, due, now, '' }

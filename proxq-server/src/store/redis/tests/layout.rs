@@ -111,7 +111,7 @@ async fn failures_are_counted_and_noted_as_asynq_does() {
     for (counter, expected) in [("processed", 2), ("failed", 2), ("failed:2026-01-01", 2)] {
         assert_eq!(redis.server.run::<i64>(&["GET", &key(counter)]).await, expected, "{counter}");
     }
-    assert_eq!(redis.store.retry_failed(id).await.unwrap(), Requeued::Queued);
+    assert_eq!(redis.store.retry_failed(id, true).await.unwrap(), Requeued::Queued);
     assert_eq!(redis.message(id).await.retried, 0, "asynq would give it one try only");
 }
 
@@ -258,7 +258,7 @@ async fn tasks_of_go_are_found_in_every_state() {
     redis.advance(Duration::from_mins(1)).await;
     assert_eq!(store.upkeep().await.unwrap().woken, 2);
     assert_eq!(store.lease(&queue(), 10).await.unwrap().len(), 2);
-    assert_eq!(store.retry_failed(archived).await.unwrap(), Requeued::Queued);
+    assert_eq!(store.retry_failed(archived, true).await.unwrap(), Requeued::Queued);
     assert_eq!(leased(store).await.lease.id, archived);
     redis.advance(Duration::from_hours(1)).await;
     store.upkeep().await.unwrap();

@@ -1,4 +1,4 @@
-//! The upstream's response, replayed: status, headers and body, byte for byte.
+//! The upstream's response, replayed from the store: status, headers and body, byte for byte.
 
 use axum::body::Body as ReplyBody;
 use http::header::{self, HeaderMap};
