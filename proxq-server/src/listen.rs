@@ -100,7 +100,8 @@ impl Surface {
         );
         let unanswered = Unanswered { span: &span, began };
         let arrival = Arrival { head, body, peer, request_id: request_id.clone() };
-        let answered = AssertUnwindSafe(self.dispatch(arrival)).catch_unwind().instrument(span.clone()).await;
+        // In a box of its own, it is not copied by each of these.
+        let answered = AssertUnwindSafe(Box::pin(self.dispatch(arrival))).catch_unwind().instrument(span.clone()).await;
         std::mem::forget(unanswered); // there is one now
         let _entered = span.enter();
         let answer = answered.unwrap_or_else(|_panic| {
@@ -125,6 +126,8 @@ impl Surface {
         Ok(response)
     }
 
+    /// What is long to come has room of its own: a request that waits carries what its way needs, and nobody copies it
+    /// on the way up.
     async fn dispatch(&self, arrival: Arrival) -> Option<Response<Body>> {
         let path = arrival.head.uri.path();
         let problem = malformed(&arrival.head).or_else(|| path::climbs(path).then(Problem::bad_path));
@@ -134,10 +137,10 @@ impl Surface {
         }
         if self.config.jobs_path.matches(path) {
             let Arrival { head, body, .. } = arrival;
-            let response = self.jobs_api.handle(&head).await;
+            let response = Box::pin(self.jobs_api.handle(&head)).await;
             return Some(self.intake.answer_unread(waits_to_be_asked(&head.headers), body, response));
         }
-        self.intake.handle(arrival).await
+        Box::pin(self.intake.handle(arrival)).await
     }
 }
 

@@ -65,6 +65,8 @@ mod tls;
 #[cfg(test)]
 mod wait;
 #[cfg(test)]
+mod waiters;
+#[cfg(test)]
 mod websocket;
 #[cfg(test)]
 mod wire;

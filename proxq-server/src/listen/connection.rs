@@ -1,7 +1,7 @@
 //! One client connection, from its first byte to its last.
 
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ pub(super) async fn run(surface: Arc<Surface>, stream: TcpStream, peer: SocketAd
                 lingered(&surface, DRAIN_LINGER).await;
                 watchdog.free().await;
             };
-            drive(&surface, (&watchdog, peer), connection, when, wind_down).await;
+            drive(&surface, (&watchdog, peer), Box::pin(connection), when, wind_down).await;
         }
         Protocol::Http2 => {
             watchdog.multiplexed();
@@ -68,7 +68,7 @@ pub(super) async fn run(surface: Arc<Surface>, stream: TcpStream, peer: SocketAd
             // Its client is told which requests are still served, so that there is nothing to wait for.
             let wind_down = http2::Connection::graceful_shutdown;
             let when = lingered(&surface, Duration::ZERO);
-            drive(&surface, (&watchdog, peer), connection, when, wind_down).await;
+            drive(&surface, (&watchdog, peer), Box::pin(connection), when, wind_down).await;
         }
     }
 }
@@ -87,15 +87,15 @@ async fn detect(surface: &Surface, socket: &mut Watched, watchdog: &Watchdog, pe
 
 /// Lets a connection run until it ends by itself or has to.
 ///
-/// `wind_down` asks it to end with the requests that are under way; it is asked `when` that is due.
+/// `wind_down` asks it to end with the requests that are under way; it is asked `when` that is due. In a box of its own
+/// the connection is not copied about, and costs a waiting client that much less.
 async fn drive<C: Future<Output = hyper::Result<()>>>(
     surface: &Surface,
     (watchdog, peer): (&Watchdog, SocketAddr),
-    connection: C,
+    mut connection: Pin<Box<C>>,
     when: impl Future<Output = ()>,
     wind_down: impl FnOnce(Pin<&mut C>),
 ) {
-    let mut connection = pin!(connection);
     let end = |ended: hyper::Result<()>| {
         if let Err(error) = ended {
             log_end(peer, &error);

@@ -123,7 +123,8 @@ async fn give_up(shared: &Shared, lease: &Lease) -> Result<(), StoreError> {
         .with("attempt cancelled by an operator: it is unknown whether the request reached the upstream")
         .number(reach_number(Reach::Unknown))
         .number(outcome_number(Outcome::Indeterminate))
-        .number(held.retention.as_millis());
+        .number(held.retention.as_millis())
+        .number(0);
     shared.commands.script(&shared.scripts.archive, &held.queue.keys, arguments).await?.number()?;
     shared.changed(lease.id);
     Ok(())

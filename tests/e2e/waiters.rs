@@ -1,0 +1,116 @@
+//! Thousands of clients that wait: cheap while nothing happens, all told when something does.
+//!
+//! `PROXQ_TEST_WAITERS` makes it a larger trial: 10,000 is what is promised. Times are those of a release build
+//! (`PROXQ_BIN`); a debug build has a multiple of them.
+
+use std::env;
+use std::time::Duration;
+
+use harness::{Answer, Gate, Job, Proxq, Redis, Store, Upstream, Wire, get, on_every_store, on_the_store, pass, post};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// Jobs that are waited for.
+const JOBS: usize = 100;
+/// What a waiting HTTP/1.1 request may cost: two buffers of 8 KiB are the HTTP library's.
+const BYTES_EACH_MAX: u64 = 24 * 1024;
+/// What all of them share, such as the caches of the store's readers.
+const BYTES_SHARED: u64 = 4 << 20;
+/// How soon after the jobs' end the last waiter has its answer: 1 s, and four for a debug build on a busy machine.
+const ALL_TOLD_WITHIN: Duration = Duration::from_secs(5);
+
+fn waiters() -> usize {
+    env::var("PROXQ_TEST_WAITERS").map_or(2_000, |text| text.parse().expect("PROXQ_TEST_WAITERS is a number"))
+}
+
+/// The sockets of this process count against a limit that is low by default.
+fn raise_file_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("up to the maximum anybody may");
+}
+
+/// Jobs that end when the gate is opened, all of them under way.
+async fn gated_jobs(proxq: &Proxq, upstream: &Upstream) -> (Vec<Job>, Gate) {
+    let gate = Gate::new();
+    upstream.always(Answer::status(200).body("done").wait(&gate));
+    let mut jobs = Vec::with_capacity(JOBS);
+    for _ in 0..JOBS {
+        jobs.push(proxq.submit(post("/x")).await);
+    }
+    upstream.arrivals(JOBS).await;
+    (jobs, gate)
+}
+
+/// Connections whose requests wait for the jobs in turn.
+async fn waiting(proxq: &Proxq, jobs: &[Job]) -> Vec<Wire> {
+    let mut wires = Vec::with_capacity(waiters());
+    for job in jobs.iter().cycle().take(waiters()) {
+        let mut wire = proxq.wire().await;
+        wire.send(format!("GET {}?wait=1h HTTP/1.1\r\nHost: h\r\n\r\n", job.location)).await;
+        wires.push(wire);
+    }
+    wires
+}
+
+/// Redis commands that came over connections, whoever sent them.
+fn commands(redis: &Redis) -> u64 {
+    let stats = redis.run(&["INFO", "stats"]).text();
+    let line = stats.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
+    line.and_then(|count| count.trim().parse().ok()).expect("Redis counts its commands")
+}
+
+on_every_store! {
+    async fn many_waiters_are_cheap_and_told_at_once(store: Store) {
+        raise_file_limit();
+        let upstream = Upstream::start().await;
+        let proxq = Proxq::start(store.config_for(&upstream).set("concurrency", JOBS).set("maxWait", "1h")).await;
+        let (jobs, gate) = gated_jobs(&proxq, &upstream).await;
+        let before = proxq.memory();
+        let mut wires = waiting(&proxq, &jobs).await;
+        // Requests are taken in order of arrival: when a later one is answered, the earlier ones wait.
+        assert_eq!(proxq.send(get(&jobs[0].location)).await.json()["status"], "running");
+        let each = proxq.memory().saturating_sub(before + BYTES_SHARED) / wires.len() as u64;
+
+        let (began, mut told) = (Instant::now(), JoinSet::new());
+        for mut wire in wires.drain(..) {
+            told.spawn(async move {
+                let reply = wire.reply().await;
+                assert_eq!(reply.json()["status"], "completed", "{reply}");
+                Instant::now()
+            });
+        }
+        gate.open();
+        let last = told.join_all().await.into_iter().max().expect("somebody waited");
+        eprintln!("{} waiters: {each} bytes each, all told after {:?}", waiters(), last - began);
+        assert!(last - began < ALL_TOLD_WITHIN, "{:?}", last - began);
+        assert!(each <= BYTES_EACH_MAX, "{each} bytes for each waiter");
+    }
+}
+
+on_the_store! {
+    Redis:
+
+    async fn who_waits_costs_redis_nothing(store: Store) {
+        const SPAN: Duration = Duration::from_secs(4);
+        raise_file_limit();
+        let upstream = Upstream::start().await;
+        let proxq = Proxq::start(store.config_for(&upstream).set("concurrency", JOBS).set("maxWait", "1h")).await;
+        let (jobs, _gate) = gated_jobs(&proxq, &upstream).await;
+        let in_span = async || {
+            let before = commands(proxq.redis());
+            pass(SPAN).await;
+            commands(proxq.redis()) - before
+        };
+        let alone = in_span().await;
+        let before = commands(proxq.redis());
+        let wires = waiting(&proxq, &jobs).await;
+        // To begin to wait costs each a look at least.
+        let looked = async || commands(proxq.redis()) - before > 2 * wires.len() as u64;
+        harness::eventually("all have looked", looked).await;
+        in_span().await;
+        let beside = in_span().await;
+        eprintln!("{alone} commands in {SPAN:?} alone, {beside} beside {} waiters", wires.len());
+        assert!(beside < alone * 2 + 20, "{alone} commands in {SPAN:?} alone, {beside} beside {} waiters", wires.len());
+    }
+}
