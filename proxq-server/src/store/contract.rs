@@ -5,6 +5,7 @@ mod blobs;
 mod claiming;
 mod leasing;
 mod ordering;
+mod racing;
 mod reading;
 mod settling;
 mod submitting;
@@ -25,7 +26,8 @@ use crate::job::{
 };
 
 pub(super) use self::{
-    blobs::*, claiming::*, leasing::*, ordering::*, reading::*, settling::*, submitting::*, time::*, waiting::*,
+    blobs::*, claiming::*, leasing::*, ordering::*, racing::*, reading::*, settling::*, submitting::*, time::*,
+    waiting::*,
 };
 
 /// A store under test, and its world.
@@ -106,6 +108,8 @@ macro_rules! keeps_the_contract {
             a_failed_job_can_be_retried
             only_a_failed_job_can_be_retried
             what_may_have_arrived_is_retried_only_if_confirmed
+            // racing
+            of_many_hands_on_one_job_one_outcome_is_left
             // waiting
             a_watch_ends_at_the_next_change
             a_change_between_watch_and_wait_is_not_lost
