@@ -13,7 +13,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
-use super::error::{Sent, checked, classify, is_unknown_script, says_nothing_of_health, spoils_connection, unexpected};
+use super::error::{
+    NoConnection, Sent, checked, classify, is_refused_login, is_unknown_script, no_connection, says_nothing_of_health,
+    spoils_connection, unexpected,
+};
 use super::keys::Keys;
 use super::script::Script;
 use crate::clock::Clock;
@@ -237,7 +240,7 @@ async fn keep_connected(
 ) {
     let mut generation = 0;
     let mut pauses = reconnect_pauses();
-    let mut was_down = false;
+    let mut told = None;
     loop {
         let connected = tokio::select! {
             connected = connect(&client) => connected,
@@ -245,7 +248,7 @@ async fn keep_connected(
         };
         match connected {
             Ok(connection) => {
-                if std::mem::take(&mut was_down) {
+                if told.take().is_some() {
                     tracing::info!("connected to Redis again");
                 }
                 generation += 1;
@@ -258,8 +261,9 @@ async fn keep_connected(
                 report.send_replace(State::Connecting);
             }
             Err(error) => {
-                if !std::mem::replace(&mut was_down, true) {
-                    tracing::warn!(error = chain(&error), "Redis cannot be reached; trying again until it can");
+                let why = no_connection(&error);
+                if told.replace(why) != Some(why) {
+                    warn(why, &error);
                 }
                 report.send_replace(State::Down(Arc::new(error)));
                 let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
@@ -276,5 +280,28 @@ async fn connect(client: &Client) -> Result<MultiplexedConnection, RedisError> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
         .set_response_timeout(Some(RESPONSE_TIMEOUT));
-    client.get_multiplexed_async_connection_with_config(&config).await
+    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+    // Who brings no password has not been asked for one yet. Any other refusal is met again by whoever needs Redis.
+    match connection.send_packed_command(&redis::cmd("PING")).await.and_then(checked) {
+        Err(error) if is_refused_login(&error) || error.code().is_none() => Err(error),
+        _ => Ok(connection),
+    }
+}
+
+/// Says why there is no connection.
+fn warn(why: NoConnection, error: &RedisError) {
+    let error = chain(error);
+    match why {
+        NoConnection::Login => tracing::warn!(
+            error,
+            "Redis refuses the login; check redis.username and redis.password. Trying again until it does not"
+        ),
+        NoConnection::Tls => tracing::warn!(
+            error,
+            "no encrypted connection to Redis can be made; check redis.tls and the server's certificate. Trying again until it can"
+        ),
+        NoConnection::Unreachable => {
+            tracing::warn!(error, "Redis cannot be reached; trying again until it can");
+        }
+    }
 }

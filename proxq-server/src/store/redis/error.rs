@@ -1,5 +1,9 @@
 //! What an error of Redis means for the step that met it.
 
+use std::error::Error as StdError;
+use std::io;
+use std::sync::Arc;
+
 use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
 
 use crate::store::StoreError;
@@ -11,6 +15,40 @@ pub(super) enum Sent {
     No,
     /// It did, so it may have been done.
     Yes,
+}
+
+/// Why there is no connection, as far as an operator has to do different things about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoConnection {
+    /// The server does not know the user, or the password is not the user's, or there should be one.
+    Login,
+    /// No agreement on encryption: about certificates, most often.
+    Tls,
+    /// Nobody answers, or nobody who may be asked.
+    Unreachable,
+}
+
+/// Why a try to connect failed.
+pub(super) fn no_connection(error: &RedisError) -> NoConnection {
+    if error.kind() == ErrorKind::AuthenticationFailed || is_refused_login(error) {
+        NoConnection::Login
+    } else if is_tls(error) {
+        NoConnection::Tls
+    } else {
+        NoConnection::Unreachable
+    }
+}
+
+/// Whether the server wants a login, or another one.
+pub(super) fn is_refused_login(error: &RedisError) -> bool {
+    matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
+}
+
+/// Whether the library for TLS gave the error. It lies inside one of I/O, which is no cause of it in Rust's sense.
+fn is_tls(error: &RedisError) -> bool {
+    let shared = error.source().and_then(|source| source.downcast_ref::<Arc<dyn StdError + Send + Sync>>());
+    let of_io = shared.and_then(|shared| shared.downcast_ref::<io::Error>());
+    of_io.and_then(io::Error::get_ref).is_some_and(|inside| inside.is::<rustls::Error>())
 }
 
 /// An answer that no script and no command of ours gives.
@@ -35,9 +73,17 @@ pub(super) fn unexpected(command: &'static str) -> StoreError {
     StoreError::Unavailable { may_be_done: true, source: Unexpected { command }.into() }
 }
 
+/// The word by which the server says what is wrong; none where it did not answer.
+fn code(error: &RedisError) -> Option<&str> {
+    // Up to Redis 6.2, what a command inside a script is refused for is told within the script's own error.
+    let of_script = error.detail().filter(|detail| detail.starts_with("Error running script"));
+    let inside = of_script.and_then(|detail| detail.split(": -").nth(1)?.split_whitespace().next());
+    inside.or_else(|| error.code())
+}
+
 /// Whether there is no room: by `maxmemory`, or on the disk that Redis saves to.
 fn is_full(error: &RedisError) -> bool {
-    match error.code() {
+    match code(error) {
         Some("OOM") => true,
         Some("MISCONF") => error.to_string().contains("No space left on device"),
         _ => false,
@@ -51,13 +97,13 @@ pub(super) fn is_unknown_script(error: &RedisError) -> bool {
 
 /// Whether the server is well all the same: it only does not know a script yet, or does not allow a command.
 pub(super) fn says_nothing_of_health(error: &RedisError) -> bool {
-    matches!(error.kind(), ErrorKind::Server(ServerErrorKind::NoScript | ServerErrorKind::NoPerm))
+    matches!(code(error), Some("NOSCRIPT" | "NOPERM"))
 }
 
 /// Whether another connection may do better than the one on which this happened.
 pub(super) fn spoils_connection(error: &RedisError) -> bool {
     // A server that became a replica or follows a lost master is no longer the one to ask.
-    let moved_on = matches!(error.kind(), ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown));
+    let moved_on = matches!(code(error), Some("READONLY" | "MASTERDOWN"));
     // A late answer is nobody's any more, and the network may be gone without a word.
     moved_on || error.is_io_error() || error.is_unrecoverable_error() || error.kind() == ErrorKind::Parse
 }
@@ -79,6 +125,9 @@ mod tests {
     #[test]
     fn no_room_is_told_from_no_answer() {
         assert!(matches!(refused("OOM command not allowed when used memory > 'maxmemory'."), StoreError::Full { .. }));
+        let old = "ERR Error running script (call to f_8b6ed8): @user_script:2: @user_script: 2: -OOM command not allowed when \
+                   used memory > 'maxmemory'.";
+        assert!(matches!(refused(old), StoreError::Full { .. }));
         let disk = "MISCONF Errors writing to the AOF file: No space left on device";
         assert!(matches!(refused(disk), StoreError::Full { .. }));
     }
@@ -99,10 +148,37 @@ mod tests {
     }
 
     #[test]
+    fn a_closed_door_is_told_from_an_empty_house() {
+        let answered = |line: &str| {
+            let value = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+            no_connection(&checked(value).unwrap_err())
+        };
+        assert_eq!(answered("NOAUTH Authentication required."), NoConnection::Login);
+        assert_eq!(answered("WRONGPASS invalid username-password pair or user is disabled."), NoConnection::Login);
+        assert_eq!(no_connection(&(ErrorKind::AuthenticationFailed, "no").into()), NoConnection::Login);
+        assert_eq!(answered("LOADING Redis is loading the dataset in memory"), NoConnection::Unreachable);
+        let tls = io::Error::new(io::ErrorKind::InvalidData, rustls::Error::DecryptError);
+        assert_eq!(no_connection(&tls.into()), NoConnection::Tls);
+        assert_eq!(no_connection(&io::Error::from(io::ErrorKind::ConnectionRefused).into()), NoConnection::Unreachable);
+    }
+
+    #[test]
     fn without_an_answer_it_is_unknown() {
         let lost = || RedisError::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
         assert!(matches!(classify(lost(), Sent::Yes), StoreError::Unavailable { may_be_done: true, .. }));
         assert!(matches!(classify(lost(), Sent::No), StoreError::Unavailable { may_be_done: false, .. }));
         assert!(spoils_connection(&lost()));
+    }
+
+    #[test]
+    fn another_connection_is_made_where_the_server_became_a_replica() {
+        for line in [
+            "READONLY You can't write against a read only replica.",
+            "ERR Error running script (call to f_8b6ed8): @user_script:1: @user_script: 1: -READONLY You can't write against \
+             a read only replica.",
+        ] {
+            let value = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+            assert!(spoils_connection(&checked(value).unwrap_err()), "{line}");
+        }
     }
 }
