@@ -31,7 +31,7 @@ pub(super) enum Unusable {
 }
 
 /// asynq's limit where a task has none.
-const ASYNQ_TIMEOUT: Duration = Duration::from_mins(30);
+pub(super) const ASYNQ_TIMEOUT: Duration = Duration::from_mins(30);
 
 /// The request of a task that Go's proxq submitted.
 pub(super) fn request(message: &TaskMessage, now: Timestamp, shared: &Shared) -> Result<(JobRequest, Body), Unusable> {
@@ -84,7 +84,7 @@ fn read(message: &TaskMessage, now: Timestamp, shared: &Shared) -> Option<(JobRe
 }
 
 /// The time for one attempt, as asynq reckons it.
-fn timeout(message: &TaskMessage, now: Timestamp) -> Duration {
+pub(super) fn timeout(message: &TaskMessage, now: Timestamp) -> Duration {
     let timeout = u64::try_from(message.timeout).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
     let deadline = (message.deadline > 0).then(|| {
         Timestamp::from_millis(message.deadline.saturating_mul(1000)).since(now).max(Duration::from_millis(1))

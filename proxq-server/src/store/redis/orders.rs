@@ -1,26 +1,39 @@
 //! What people order done with a job; the deployment's secrets; what is odd about the server.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use prost::Message;
 use redis::Pipeline;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
 use super::connection::{Arguments, LONGEST_PAUSE, reconnect_pauses};
 use super::error::unexpected;
+use super::fields::word;
+use super::foreign;
 use super::keys;
-use super::shared::Shared;
+use super::message::TaskMessage;
+use super::shared::{Queue, Shared};
 use crate::failure::chain;
-use crate::job::JobId;
+use crate::job::{JobId, State};
 use crate::store::record;
 use crate::store::signals::Effect;
 use crate::store::{Deployment, Lease, Requeued, StoreError};
 
+/// How much later than its limit an attempt of a worker of Go's may write its result: clocks differ, and Redis may be slow.
+const GO_MARGIN: Duration = Duration::from_mins(1);
+
 /// Removes a job. Gives whether there was one.
 pub(super) async fn cancel(shared: &Shared, id: JobId) -> Result<bool, StoreError> {
-    let Some((queue, _)) = shared.find(id, &["state"]).await? else { return Ok(false) };
-    let arguments = Arguments::new().with(id.to_string()).number(record::VERSION);
+    let Some((queue, values)) = shared.find(id, &["state", "x_token"]).await? else { return Ok(false) };
+    let runs_in_go = matches!(&values[..], [Some(state), None] if state == word(State::Active));
+    let limit = if runs_in_go { limit_in_go(shared, &queue, id).await? } else { foreign::ASYNQ_TIMEOUT };
+    let arguments = Arguments::new()
+        .with(id.to_string())
+        .number(record::VERSION)
+        .number(limit.saturating_add(GO_MARGIN).as_millis());
     let held = shared.token(id);
     match shared.commands.script(&shared.scripts.cancel, &queue.keys, arguments).await?.number()? {
         0 => Ok(false),
@@ -33,6 +46,13 @@ pub(super) async fn cancel(shared: &Shared, id: JobId) -> Result<bool, StoreErro
         }
         newer => Err(StoreError::NewerRecord { id, version: u32::try_from(-newer).unwrap_or(u32::MAX) }),
     }
+}
+
+/// How long an attempt of a worker of Go's at this job may take.
+async fn limit_in_go(shared: &Shared, queue: &Queue, id: JobId) -> Result<Duration, StoreError> {
+    let message = shared.commands.run("HGET", redis::cmd("HGET").arg(queue.keys.task(id)).arg("msg")).await?.bytes()?;
+    let message = message.and_then(|message| TaskMessage::decode(message).ok()).unwrap_or_default();
+    Ok(foreign::timeout(&message, shared.clock.wall()))
 }
 
 /// Makes a failed job pending again.

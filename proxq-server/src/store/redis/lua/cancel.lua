@@ -1,9 +1,9 @@
 -- Removes a job in any state, with its bodies, and tells the server that runs it: any → (none).
 --
--- ARGV: id · highest version of a record
+-- ARGV: id · highest version of a record · for how long a worker of Go's may go on with it, in ms
 -- Returns 1, 0 if there is no such job, or minus its version if that is a later one
-local id, version = ARGV[1], tonumber(ARGV[2])
-local job = read(id, 'msg', 'state', 'x_facts', 'x_blob', 'x_result', 'x_watch', 'unique_key', 'group',
+local id, version, go_on = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local job = read(id, 'msg', 'state', 'x_facts', 'x_blob', 'x_result', 'x_watch', 'x_token', 'unique_key', 'group',
   'x_claim')
 if not job.msg then
   return 0
@@ -16,6 +16,10 @@ if job.state == 'pending' then
   redis.call('LREM', A .. 'pending', 0, id)
 elseif job.state == 'active' then
   leave_active(id)
+  if not job.x_token then
+    -- Its worker may write a result all the same, which would stay for ever. That is no reason to fail when Redis is full.
+    redis.pcall('ZADD', P .. 'remnants', whole(now + go_on), id)
+  end
 elseif job.state == 'aggregating' then
   redis.call('ZREM', A .. 'g:' .. (job.group or ''), id)
 else

@@ -1,5 +1,6 @@
 -- Drops up to 100 ended jobs that are past their retention: completed, archived → (none). What a later version wrote is
--- left alone, and looked at again an hour later.
+-- left alone, and looked at again an hour later. So go up to 100 hashes with nothing but a result: workers of Go's left them,
+-- whose jobs were removed while they ran.
 --
 -- ARGV: highest version of a record
 -- Returns how many
@@ -23,6 +24,12 @@ for _, place in ipairs({
         expired = expired + 1
       end
     end
+  end
+end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'remnants', '-inf', whole(now), 'LIMIT', 0, 100)) do
+  redis.call('ZREM', P .. 'remnants', id)
+  if redis.call('HEXISTS', task(id), 'msg') == 0 then
+    redis.call('DEL', task(id))
   end
 end
 return expired
