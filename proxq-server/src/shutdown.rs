@@ -67,6 +67,7 @@ impl Phases {
     /// Stops everything, in order. Attempts and connections have `limit` to end by themselves.
     pub(crate) async fn drain(self, limit: Duration, store: &dyn JobStore) {
         self.stop.draining.cancel();
+        store.drain();
         tracing::info!(?limit, "draining: no new connections, no new attempts");
         let ended = async { tokio::join!(self.attempts.all_ended(), self.connections.all_ended()) };
         if tokio::time::timeout(limit, ended).await.is_err() {

@@ -169,7 +169,7 @@ pub struct Upkept {
     pub woken: usize,
     /// Jobs whose lost leases were taken away.
     pub reclaimed: usize,
-    /// Ended jobs whose retention was over.
+    /// Ended jobs that were dropped: their retention was over, or the store has room for so many only.
     pub expired: usize,
 }
 
@@ -272,6 +272,10 @@ pub trait JobStore: fmt::Debug + Send + Sync {
 
     /// The bytes of a blob. Its length and checksum are verified before the first byte is given.
     async fn open_blob(&self, blob: &BlobRef) -> Result<BlobStream, StoreError>;
+
+    /// From now on this instance asks for no more jobs, and ends those that it has. A store that shows its instances to
+    /// others shows that.
+    fn drain(&self) {}
 
     /// Finishes what was begun and lets go of the store. Nothing may be asked of it afterwards.
     async fn close(&self);

@@ -47,6 +47,8 @@ mod redis;
 #[cfg(test)]
 mod redis_access;
 #[cfg(test)]
+mod redis_beside_go;
+#[cfg(test)]
 mod redis_network;
 #[cfg(test)]
 mod retry;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -20,8 +20,7 @@ pub struct Cable {
     orders: watch::Sender<Orders>,
     /// How many connections there have been.
     connections: watch::Receiver<usize>,
-    /// How many bytes of answers were lost.
-    lost: Arc<AtomicUsize>,
+    meter: Arc<Meter>,
     /// The accept loop, which owns the connections.
     _serving: JoinSet<()>,
 }
@@ -42,6 +41,32 @@ enum Answers {
     Lost,
 }
 
+/// What is counted of what is carried.
+#[derive(Debug, Default)]
+struct Meter {
+    /// Bytes of answers that were lost.
+    lost: AtomicUsize,
+    /// How often something was sent there for the first time, or after something had come back.
+    round_trips: AtomicUsize,
+}
+
+/// One connection, as it is counted.
+#[derive(Debug)]
+struct Line {
+    meter: Arc<Meter>,
+    /// Whether the last that was carried went there.
+    asked: AtomicBool,
+}
+
+impl Line {
+    fn carries(&self, way: Way) {
+        let asks = way == Way::There;
+        if self.asked.swap(asks, Ordering::AcqRel) != asks && asks {
+            self.meter.round_trips.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}
+
 /// Which way bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
@@ -56,10 +81,10 @@ impl Cable {
         let address = listener.local_addr().expect("a bound socket has an address");
         let (orders, follow) = watch::channel(Orders::default());
         let (count, connections) = watch::channel(0);
-        let lost = Arc::new(AtomicUsize::new(0));
+        let meter = Arc::new(Meter::default());
         let mut serving = JoinSet::new();
-        serving.spawn(accept(listener, far.to_owned(), follow, count, Arc::clone(&lost)));
-        Self { address, orders, connections, lost, _serving: serving }
+        serving.spawn(accept(listener, far.to_owned(), follow, count, Arc::clone(&meter)));
+        Self { address, orders, connections, meter, _serving: serving }
     }
 
     /// The `host:port` of its near end.
@@ -94,7 +119,13 @@ impl Cable {
 
     /// How many bytes of answers were lost.
     pub fn lost(&self) -> usize {
-        self.lost.load(Ordering::Acquire)
+        self.meter.lost.load(Ordering::Acquire)
+    }
+
+    /// How often somebody had to wait for the far end: what is sent on one connection before anything comes back counts
+    /// once.
+    pub fn round_trips(&self) -> usize {
+        self.meter.round_trips.load(Ordering::Acquire)
     }
 
     /// How many connections there have been.
@@ -115,7 +146,7 @@ async fn accept(
     far: String,
     orders: watch::Receiver<Orders>,
     count: watch::Sender<usize>,
-    lost: Arc<AtomicUsize>,
+    meter: Arc<Meter>,
 ) {
     let mut carrying = JoinSet::new();
     // What fails here fails for the client, too, which is what the test looks at.
@@ -124,8 +155,9 @@ async fn accept(
         let Ok(far) = TcpStream::connect(&far).await else { continue };
         let _both = [near.set_nodelay(true), far.set_nodelay(true)];
         let ((from_near, to_near), (from_far, to_far)) = (near.into_split(), far.into_split());
-        carrying.spawn(carry(Way::There, from_near, to_far, orders.clone(), Arc::clone(&lost)));
-        carrying.spawn(carry(Way::Back, from_far, to_near, orders.clone(), Arc::clone(&lost)));
+        let line = Arc::new(Line { meter: Arc::clone(&meter), asked: AtomicBool::new(false) });
+        carrying.spawn(carry(Way::There, from_near, to_far, orders.clone(), Arc::clone(&line)));
+        carrying.spawn(carry(Way::Back, from_far, to_near, orders.clone(), line));
     }
 }
 
@@ -135,7 +167,7 @@ async fn carry(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut orders: watch::Receiver<Orders>,
-    lost: Arc<AtomicUsize>,
+    line: Arc<Line>,
 ) {
     let begun = *orders.borrow_and_update();
     let mut ended = orders.clone();
@@ -144,10 +176,11 @@ async fn carry(
         let mut bytes = vec![0; 64 << 10];
         loop {
             let Ok(read @ 1..) = from.read(&mut bytes).await else { return };
+            line.carries(way);
             let now = *orders.borrow_and_update();
             tokio::time::sleep(now.delay).await;
             if way == Way::Back && now.answers == Answers::Lost {
-                lost.fetch_add(read, Ordering::AcqRel);
+                line.meter.lost.fetch_add(read, Ordering::AcqRel);
             } else if to.write_all(&bytes[..read]).await.is_err() {
                 return;
             }
@@ -179,11 +212,13 @@ mod tests {
             far.write_all(b"cd").await.unwrap();
             near.read_exact(&mut bytes).await.unwrap();
             assert_eq!(&bytes, b"cd");
+            assert_eq!(cable.round_trips(), 1);
             cable.half_close();
             assert_eq!(near.read(&mut bytes).await.unwrap(), 0);
             near.write_all(b"ef").await.unwrap();
             far.read_exact(&mut bytes).await.unwrap();
             assert_eq!(&bytes, b"ef", "it still goes there");
+            assert_eq!(cable.round_trips(), 2);
             cable.cut();
             assert_eq!(far.read(&mut bytes).await.unwrap_or(0), 0);
             assert_eq!(cable.connections(), 1);

@@ -42,9 +42,9 @@ use uuid::Uuid;
 
 use self::blobs::HashWriter;
 use self::connection::Commands;
-use self::heartbeat::{BEAT_EVERY, Company, Identity};
+use self::heartbeat::{BEAT_EVERY, Identity};
 use self::script::{ScriptClock, Scripts};
-use self::shared::{Queues, Shared};
+use self::shared::{Queue, Queues, Shared};
 use self::wait::Waits;
 use super::signals::{Signals, lock};
 use super::{
@@ -121,8 +121,8 @@ struct Rounds {
     beat: Option<Timestamp>,
     sweep: Option<Timestamp>,
     heal: Option<Timestamp>,
-    /// Who else works on the queue.
-    company: Company,
+    /// The queues that servers of asynq work on, too.
+    beside_asynq: Vec<Queue>,
     /// The connection on which the queues were made known.
     registered: u64,
 }
@@ -260,15 +260,19 @@ impl JobStore for RedisStore {
     }
 
     async fn upkeep(&self) -> Result<Upkept, StoreError> {
-        self.register().await?;
         if self.is_time(BEAT_EVERY, |rounds| &mut rounds.beat) {
-            let company = self.identity.beat(&self.shared).await?;
-            lock(&self.rounds).company = company;
+            let beside_asynq = self.identity.beat(&self.shared).await?;
+            lock(&self.rounds).beside_asynq = beside_asynq;
         }
-        if lock(&self.rounds).company == Company::Foreign {
-            events::look_at_watched(&self.shared).await?;
-        }
-        let upkept = upkeep::upkeep(&self.shared).await?;
+        let beside_asynq = lock(&self.rounds).beside_asynq.clone();
+        // Asked at once, they travel together; each is ended, whatever becomes of the others.
+        let (registered, looked, upkept) = tokio::join!(
+            self.register(),
+            events::look_at_watched(&self.shared, &beside_asynq),
+            upkeep::upkeep(&self.shared, &beside_asynq),
+        );
+        registered.and(looked)?;
+        let upkept = upkept?;
         if self.is_time(SWEEP_EVERY, |rounds| &mut rounds.sweep) {
             upkeep::sweep(&self.shared).await?;
         }
@@ -301,6 +305,11 @@ impl JobStore for RedisStore {
 
     async fn open_blob(&self, blob: &BlobRef) -> Result<BlobStream, StoreError> {
         blobs::stream(&self.shared, *blob).await
+    }
+
+    fn drain(&self) {
+        self.identity.drain();
+        lock(&self.rounds).beat = None; // others are told with the next upkeep
     }
 
     async fn close(&self) {

@@ -8,10 +8,11 @@ use redis::aio::PubSub;
 use redis::{Client, Msg, Pipeline, RedisError};
 use tokio_util::sync::CancellationToken;
 
+use super::answer::Answer;
 use super::connection::{Arguments, CONNECT_TIMEOUT, LONGEST_PAUSE, reconnect_pauses};
 use super::fields::{outcome_number, reach_number};
 use super::keys::{CANCEL_CHANNEL, changed_channel};
-use super::shared::Shared;
+use super::shared::{Queue, Shared};
 use crate::failure::chain;
 use crate::job::{JobId, Outcome, Reach};
 use crate::store::signals::lock;
@@ -70,23 +71,31 @@ async fn hear(shared: &Arc<Shared>, connection: PubSub) {
     }
 }
 
-/// Looks at the watched jobs of this instance's queue in one round trip, and wakes whoever watches one whose state is not
-/// what it was. For changes that servers make which are none of proxq's, and tell nobody.
-pub(super) async fn look_at_watched(shared: &Shared) -> Result<(), StoreError> {
-    let (watched, keys) = (shared.signals.watched(), shared.queues.home().keys);
-    let mut commands = Pipeline::with_capacity(watched.len());
-    for id in &watched {
-        commands.cmd("HGET").arg(keys.task(*id)).arg("state");
+/// Looks at the watched jobs of these queues in one round trip, and wakes whoever watches one that is not known to be as
+/// it was. For changes that servers make which are none of proxq's, and tell nobody.
+pub(super) async fn look_at_watched(shared: &Shared, queues: &[Queue]) -> Result<(), StoreError> {
+    let watched = if queues.is_empty() { Vec::new() } else { shared.signals.watched() };
+    if watched.is_empty() {
+        lock(&shared.seen).clear();
+        return Ok(());
     }
-    let mut states = HashMap::with_capacity(watched.len());
-    if !watched.is_empty() {
-        for (id, state) in watched.into_iter().zip(shared.commands.run_all("HGET", &commands).await?) {
-            states.insert(id, state.bytes()?);
+    let mut commands = Pipeline::with_capacity(watched.len() * queues.len());
+    for id in &watched {
+        for queue in queues {
+            commands.cmd("HGET").arg(queue.keys.task(*id)).arg("state");
         }
+    }
+    let answers = shared.commands.run_all("HGET", &commands).await?;
+    let mut answers = answers.into_iter().map(Answer::bytes);
+    let mut states = HashMap::with_capacity(watched.len());
+    for id in watched {
+        let found: Result<Vec<_>, _> = answers.by_ref().take(queues.len()).collect();
+        states.insert(id, found?.into_iter().flatten().next());
     }
     let mut seen = lock(&shared.seen);
     for (id, state) in &states {
-        if seen.get(id).is_some_and(|before| before != state) {
+        // Its watcher may have read a job before it changed, so at first sight it is woken, too.
+        if seen.get(id) != Some(state) {
             shared.changed(*id);
         }
     }

@@ -1,6 +1,7 @@
 //! Shows asynq's tools that this server lives and what it works on; hears from the same keys whether other servers do.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use redis::Pipeline;
 
 use super::keys::{SERVERS, WORKERS};
 use super::message::{Instant, ServerInfo, WorkerInfo};
-use super::shared::{Held, Shared};
+use super::shared::{Held, Queue, Shared};
 use crate::clock::Timestamp;
 use crate::store::StoreError;
 use crate::store::signals::lock;
@@ -21,7 +22,7 @@ const ALIVE: Duration = Duration::from_secs(10);
 /// What the ids of our servers begin with; asynq's are UUIDs.
 const OURS: &str = "proxq-";
 
-/// What does not change while a server lives.
+/// Who this server is to asynq's tools.
 #[derive(Debug)]
 pub(super) struct Identity {
     host: String,
@@ -29,16 +30,7 @@ pub(super) struct Identity {
     server_id: String,
     concurrency: i32,
     started: Timestamp,
-}
-
-/// Whether anything else than proxq works on our queues.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Company {
-    /// Only proxq.
-    #[default]
-    OwnKind,
-    /// Servers of asynq, too.
-    Foreign,
+    draining: AtomicBool,
 }
 
 impl Identity {
@@ -50,15 +42,21 @@ impl Identity {
             server_id: format!("{OURS}{instance}"),
             concurrency: i32::try_from(concurrency).unwrap_or(i32::MAX),
             started,
+            draining: AtomicBool::new(false),
         }
+    }
+
+    /// From now on this server only ends what it has begun.
+    pub(super) fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
     }
 
     fn key(&self, of: &str) -> String {
         format!("{of}:{{{}:{}:{}}}", self.host, self.pid, self.server_id)
     }
 
-    /// Says that this server lives. Gives who else does.
-    pub(super) async fn beat(&self, shared: &Shared) -> Result<Company, StoreError> {
+    /// Says that this server lives. Gives the queues of ours that living servers of asynq work on.
+    pub(super) async fn beat(&self, shared: &Shared) -> Result<Vec<Queue>, StoreError> {
         let now = self.redis_seconds(shared).await?;
         let until = now + i64::try_from(ALIVE.as_secs()).unwrap_or_default();
         let held: Vec<(String, Held)> =
@@ -80,9 +78,9 @@ impl Identity {
         }
         commands.cmd("ZRANGEBYSCORE").arg(SERVERS).arg(now).arg("+inf");
         let mut answers = shared.commands.run_all("ZADD", &commands).await?;
-        let Some(alive) = answers.pop() else { return Ok(Company::OwnKind) };
+        let Some(alive) = answers.pop() else { return Ok(Vec::new()) };
         let others = alive.fields()?.into_iter().flatten().filter(|key| !is_ours(key));
-        company(shared, others.collect()).await
+        worked_on(shared, others.collect()).await
     }
 
     async fn redis_seconds(&self, shared: &Shared) -> Result<i64, StoreError> {
@@ -98,7 +96,8 @@ impl Identity {
             concurrency: self.concurrency,
             queues: BTreeMap::from([(shared.queues.home().name, 1)]),
             strict_priority: false,
-            status: "active".to_owned(),
+            // asynq's words; while asynq shuts down it is "closed", and gone when that is done.
+            status: if self.draining.load(Ordering::Acquire) { "closed" } else { "active" }.to_owned(),
             start_time: Some(instant(self.started)),
             active_worker_count: i32::try_from(active).unwrap_or(i32::MAX),
         }
@@ -133,22 +132,22 @@ fn is_ours(key: &[u8]) -> bool {
     key.windows(OURS.len() + 1).any(|part| part[0] == b':' && &part[1..] == OURS.as_bytes())
 }
 
-/// Whether one of these servers works on a queue of ours.
-async fn company(shared: &Shared, keys: Vec<Bytes>) -> Result<Company, StoreError> {
-    if keys.is_empty() {
-        return Ok(Company::OwnKind);
+/// The queues of ours that one of these servers works on.
+async fn worked_on(shared: &Shared, servers: Vec<Bytes>) -> Result<Vec<Queue>, StoreError> {
+    if servers.is_empty() {
+        return Ok(Vec::new());
     }
-    let mut commands = Pipeline::with_capacity(keys.len());
-    for key in &keys {
-        commands.cmd("GET").arg(&key[..]);
+    let mut commands = Pipeline::with_capacity(servers.len());
+    for server in &servers {
+        commands.cmd("GET").arg(&server[..]);
     }
+    let mut infos = Vec::with_capacity(servers.len());
     for info in shared.commands.run_all("GET", &commands).await? {
-        let Ok(info) = ServerInfo::decode(info.bytes()?.unwrap_or_default()) else { continue };
-        if shared.queues.all().iter().any(|queue| info.queues.contains_key(&queue.name)) {
-            return Ok(Company::Foreign);
-        }
+        infos.extend(ServerInfo::decode(info.bytes()?.unwrap_or_default()));
     }
-    Ok(Company::OwnKind)
+    let mut queues = shared.queues.all();
+    queues.retain(|queue| infos.iter().any(|info| info.queues.contains_key(&queue.name)));
+    Ok(queues)
 }
 
 fn instant(at: Timestamp) -> Instant {

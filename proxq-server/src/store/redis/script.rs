@@ -51,7 +51,7 @@ macro_rules! scripts {
 }
 
 scripts! {
-    archive cancel chunk complete drop expire heal lease lost peek reclaim release renew rerun retry submit sweep wake watch
+    archive cancel chunk complete drop expire heal lease lost peek reclaim release renew rerun retry submit sweep trim wake watch
 }
 
 fn script(clock: ScriptClock, name: &'static str, own: &str) -> Script {

@@ -1,5 +1,6 @@
 //! The contract on this store, and what is only this store's.
 
+mod beside_asynq;
 mod faults;
 mod layout;
 mod server;

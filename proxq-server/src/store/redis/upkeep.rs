@@ -21,13 +21,13 @@ use crate::store::{BATCH_LIMIT, Lease, RECLAIM_AFTER_OUTAGE, StoreError, UPKEEP_
 /// For how long a blob is kept that nobody holds and no job refers to: within the hour that is promised.
 pub(super) const BLOB_KEPT: Duration = Duration::from_mins(30);
 
-/// Brings all queues up to date.
-pub(super) async fn upkeep(shared: &Arc<Shared>) -> Result<Upkept, StoreError> {
+/// Brings all queues up to date. In those that servers of asynq work on, too, asynq's limits to failed jobs hold.
+pub(super) async fn upkeep(shared: &Arc<Shared>, beside_asynq: &[Queue]) -> Result<Upkept, StoreError> {
     let begun = shared.clock.steady();
     let mut sum = Upkept::default();
     for queue in shared.queues.all() {
         loop {
-            let round = round(shared, &queue).await?;
+            let round = round(shared, &queue, beside_asynq.contains(&queue)).await?;
             sum.woken += round.woken;
             sum.reclaimed += round.reclaimed;
             sum.expired += round.expired;
@@ -40,19 +40,22 @@ pub(super) async fn upkeep(shared: &Arc<Shared>) -> Result<Upkept, StoreError> {
     Ok(sum)
 }
 
-async fn round(shared: &Arc<Shared>, queue: &Queue) -> Result<Upkept, StoreError> {
+async fn round(shared: &Arc<Shared>, queue: &Queue, beside_asynq: bool) -> Result<Upkept, StoreError> {
     let version = || Arguments::new().number(record::VERSION);
     let names = JOB_FIELDS.iter().fold(Arguments::new(), |arguments, field| arguments.with(*field));
     let (commands, scripts) = (&shared.commands, &shared.scripts);
     // After an outage the living owners renew first.
     let may_reclaim = commands.answering_for().is_some_and(|span| span >= RECLAIM_AFTER_OUTAGE);
     // Asked at once, they travel together.
-    let (woken, lost, expired) = tokio::try_join!(
+    let (woken, lost, expired, trimmed) = tokio::try_join!(
         commands.script(&scripts.wake, &queue.keys, Arguments::new()),
         async {
             if may_reclaim { commands.script(&scripts.lost, &queue.keys, names).await.map(Some) } else { Ok(None) }
         },
         commands.script(&scripts.expire, &queue.keys, version()),
+        async {
+            if beside_asynq { commands.script(&scripts.trim, &queue.keys, version()).await.map(Some) } else { Ok(None) }
+        },
     )?;
     let [woken, due, now] = woken.numbers()?;
     let woken = usize::try_from(woken).unwrap_or_default();
@@ -60,7 +63,8 @@ async fn round(shared: &Arc<Shared>, queue: &Queue) -> Result<Upkept, StoreError
         shared.note_next_due(&queue.name, due, now);
         shared.signals.apply(Effect::Ready(shared.signals.queue(&queue.name)));
     }
-    let expired = usize::try_from(expired.number()?).unwrap_or_default();
+    let expired = expired.number()? + trimmed.map_or(Ok(0), Answer::number)?;
+    let expired = usize::try_from(expired).unwrap_or_default();
     let mut reclaimed = 0;
     for job in lost.map_or(Ok(Vec::new()), Answer::list)? {
         reclaimed += usize::from(reclaim(shared, queue, job).await?);
