@@ -147,9 +147,10 @@ impl RedisStore {
         let (tasks, closing) = (Tasks::default(), CancellationToken::new());
         let instance = Uuid::new_v4().simple().to_string();
         let identity = Identity::new(&options.instance, &instance, options.concurrency, clock.wall());
+        let scripts = Scripts::new(script_clock);
         let shared = Arc::new(Shared {
-            commands: Commands::keep_connected(client.clone(), &tasks, closing.clone(), clock),
-            scripts: Scripts::new(script_clock),
+            commands: Commands::keep_connected(client.clone(), &scripts, &tasks, closing.clone(), clock),
+            scripts,
             clock,
             signals: Signals::default(),
             tasks,

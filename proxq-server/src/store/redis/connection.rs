@@ -18,7 +18,7 @@ use super::error::{
     spoils_connection, unexpected,
 };
 use super::keys::Keys;
-use super::script::Script;
+use super::script::{Script, Scripts};
 use crate::clock::Clock;
 use crate::failure::chain;
 use crate::store::StoreError;
@@ -84,11 +84,17 @@ impl fmt::Debug for State {
 const SILENT: i64 = i64::MAX;
 
 impl Commands {
-    /// Begins to connect, and keeps connected until `closing`.
-    pub(super) fn keep_connected(client: Client, tasks: &Tasks, closing: CancellationToken, clock: Clock) -> Self {
+    /// Begins to connect, and keeps connected until `closing`. On each connection, these scripts are loaded first.
+    pub(super) fn keep_connected(
+        client: Client,
+        scripts: &Scripts,
+        tasks: &Tasks,
+        closing: CancellationToken,
+        clock: Clock,
+    ) -> Self {
         let (report, state) = watch::channel(State::Connecting);
         let (broken, breaks) = watch::channel(0);
-        tasks.spawn(keep_connected(client, report, breaks, closing.clone()));
+        tasks.spawn(keep_connected(client, scripts.loading(), report, breaks, closing.clone()));
         Self { state, broken, closing, clock, answering_since: AtomicI64::new(SILENT) }
     }
 
@@ -234,6 +240,7 @@ impl Arguments {
 
 async fn keep_connected(
     client: Client,
+    loading: Pipeline,
     report: watch::Sender<State>,
     mut breaks: watch::Receiver<u64>,
     closing: CancellationToken,
@@ -243,7 +250,7 @@ async fn keep_connected(
     let mut told = None;
     loop {
         let connected = tokio::select! {
-            connected = connect(&client) => connected,
+            connected = connect(&client, &loading) => connected,
             () = closing.cancelled() => return,
         };
         match connected {
@@ -276,13 +283,15 @@ async fn keep_connected(
     }
 }
 
-async fn connect(client: &Client) -> Result<MultiplexedConnection, RedisError> {
+async fn connect(client: &Client, loading: &Pipeline) -> Result<MultiplexedConnection, RedisError> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
         .set_response_timeout(Some(RESPONSE_TIMEOUT));
     let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-    // Who brings no password has not been asked for one yet. Any other refusal is met again by whoever needs Redis.
-    match connection.send_packed_command(&redis::cmd("PING")).await.and_then(checked) {
+    // Loaded later, each script would cost the first who needs it two more round trips. Who brought no password is asked for
+    // one here; any other refusal is met again by whoever needs Redis.
+    let sent = connection.send_packed_commands(loading, 0, loading.len()).await;
+    match sent.and_then(|answers| answers.into_iter().try_for_each(|answer| checked(answer).map(drop))) {
         Err(error) if is_refused_login(&error) || error.code().is_none() => Err(error),
         _ => Ok(connection),
     }

@@ -1,6 +1,6 @@
 //! The scripts: one a transition, each one atomic step. Their texts are in `lua/`, headed by arguments and answers.
 
-use redis::Script as Compiled;
+use redis::{Pipeline, Script as Compiled};
 
 /// Whose time the scripts go by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,13 @@ macro_rules! scripts {
             /// The scripts that go by a clock.
             pub(super) fn new(clock: ScriptClock) -> Self {
                 Self { $($name: script(clock, stringify!($name), include_str!(concat!("lua/", stringify!($name), ".lua"))),)+ }
+            }
+
+            /// Loads all of them, in one round trip.
+            pub(super) fn loading(&self) -> Pipeline {
+                let mut commands = Pipeline::new();
+                $(commands.cmd("SCRIPT").arg("LOAD").arg(&self.$name.text);)+
+                commands
             }
         }
     };

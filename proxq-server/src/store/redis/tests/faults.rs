@@ -92,6 +92,15 @@ async fn nothing_is_reclaimed_until_redis_has_answered_for_a_while() {
 }
 
 #[tokio::test]
+async fn scripts_are_loaded_before_they_are_needed() {
+    let redis = in_redis().await;
+    let scripts = &redis.store.shared.scripts;
+    for script in [&scripts.submit, &scripts.watch] {
+        assert_eq!(redis.server.run::<Vec<i64>>(&["SCRIPT", "EXISTS", &script.sha]).await, [1], "{}", script.name);
+    }
+}
+
+#[tokio::test]
 async fn forgotten_scripts_are_loaded_again() {
     let redis = in_redis().await;
     for _ in 0..2 {
