@@ -6,7 +6,7 @@ use harness::{Answer, Gate, Job, Proxq, Redis, Store, Upstream, get, on_the_stor
 use proxq_protocol::JobStatus;
 use tokio::time::Instant;
 
-/// Registers a server of asynq that works on the queue `default`: its name, and asynq's ServerInfo with the host `go`, the
+/// Registers a server of asynq that works on the queue `default`: its name, and asynq's `ServerInfo` with the host `go`, the
 /// process 7, the server's id, ten workers, the queue and the status `active`. The score is in the year 5138.
 fn go_server(redis: &Redis) {
     let id = "4f4e1a1c-6c0a-4d3e-9d5e-1f7f0a8c2b11";
@@ -24,7 +24,7 @@ const DEQUEUE: &str = "
     redis.call('ZADD', KEYS[1] .. 'lease', redis.call('TIME')[1] + 30, id)
     return id";
 
-/// Ends a job with a result as asynq does; completed_at is written as a varint of five bytes, which it has until 2038.
+/// Ends a job with a result as asynq does. `completed_at` is written as a varint of five bytes, which it has until the year 3058.
 const COMPLETE: &str = "
     local id, now = ARGV[1], tonumber(redis.call('TIME')[1])
     local completed_at, rest = string.char(13 * 8), now

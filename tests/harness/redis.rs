@@ -183,7 +183,10 @@ impl Redis {
         self.run_as(HARNESS, "", words)
     }
 
-    /// Runs a command as another user than the harness's own. Gives the answer, or what the server refused.
+    /// Runs a command as another user than the harness's own.
+    ///
+    /// # Errors
+    /// What the server says against it, the connection's errors too.
     pub fn run_as(&self, user: &str, password: &str, words: &[&str]) -> io::Result<Value> {
         let mut socket = UnixStream::connect(self.socket())?;
         socket.set_read_timeout(Some(PATIENCE))?;

@@ -8,6 +8,7 @@
 mod address;
 mod answer;
 mod blobs;
+mod connecting;
 mod connection;
 mod envelope;
 mod error;

@@ -48,7 +48,8 @@ pub(super) fn is_refused_login(error: &RedisError) -> bool {
 fn is_tls(error: &RedisError) -> bool {
     let shared = error.source().and_then(|source| source.downcast_ref::<Arc<dyn StdError + Send + Sync>>());
     let of_io = shared.and_then(|shared| shared.downcast_ref::<io::Error>());
-    of_io.and_then(io::Error::get_ref).is_some_and(|inside| inside.is::<rustls::Error>())
+    let inside = of_io.and_then(io::Error::get_ref);
+    inside.and_then(|inside| inside.downcast_ref::<rustls::Error>()).is_some()
 }
 
 /// An answer that no script and no command of ours gives.

@@ -9,7 +9,8 @@ use redis::{Client, Msg, Pipeline, RedisError};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
-use super::connection::{Arguments, CONNECT_TIMEOUT, LONGEST_PAUSE, reconnect_pauses};
+use super::connecting::{CONNECT_TIMEOUT, LONGEST_PAUSE, reconnect_pauses};
+use super::connection::Arguments;
 use super::fields::{outcome_number, reach_number};
 use super::keys::{CANCEL_CHANNEL, changed_channel};
 use super::shared::{Queue, Shared};

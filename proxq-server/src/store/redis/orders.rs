@@ -9,7 +9,8 @@ use redis::Pipeline;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
-use super::connection::{Arguments, LONGEST_PAUSE, reconnect_pauses};
+use super::connecting::{LONGEST_PAUSE, reconnect_pauses};
+use super::connection::Arguments;
 use super::error::unexpected;
 use super::fields::word;
 use super::foreign;

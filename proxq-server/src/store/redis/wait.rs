@@ -15,7 +15,8 @@ use redis::{AsyncConnectionConfig, Client, RedisError, Value};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Arguments, CONNECT_TIMEOUT, LONGEST_PAUSE, reconnect_pauses};
+use super::connecting::{CONNECT_TIMEOUT, LONGEST_PAUSE, reconnect_pauses};
+use super::connection::Arguments;
 use super::error::checked;
 use super::shared::{Queue, Shared};
 use crate::store::StoreError;

@@ -133,7 +133,7 @@ async fn a_watcher_is_woken_by_a_change_that_nobody_told() {
     assert!(poll!(&mut watch).is_ready());
 }
 
-/// A job that a worker of Go's runs, under a limit of 300 s.
+/// A job that a worker of Go's runs, under a limit of five minutes.
 async fn runs_in_go(redis: &InRedis) -> JobId {
     let id = JobId::new();
     redis.go_task(&go_message(id), "active", &[]).await;
@@ -148,7 +148,7 @@ async fn what_a_go_worker_leaves_of_a_removed_job_is_removed() {
     let id = runs_in_go(&redis).await;
     assert!(redis.store.cancel(id).await.unwrap());
     let _late: i64 = redis.server.run(&["HSET", &task(id), "result", "late"]).await;
-    redis.advance(Duration::from_secs(300)).await;
+    redis.advance(Duration::from_mins(5)).await;
     redis.store.upkeep().await.unwrap();
     assert!(redis.exists(&task(id)).await, "its attempt may not have ended yet");
     redis.advance(Duration::from_mins(1)).await;

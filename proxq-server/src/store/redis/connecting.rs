@@ -1,0 +1,135 @@
+//! Makes the connection for commands, and makes it anew whenever it breaks.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::error::{NoConnection, checked, is_refused_login, no_connection};
+use crate::failure::chain;
+
+/// How long an answer may take. Longer than any script of ours by far; short enough that a submission can be asked about
+/// again within the five seconds that intake has for it.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a connection may take to be made, TLS and login included.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The shortest and the longest pause between two tries to connect. The longest is what an operator waits for at most
+/// once Redis is back.
+const RECONNECT_PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
+
+/// Growing pauses between tries to connect, no two instances in step.
+pub(super) fn reconnect_pauses() -> impl Iterator<Item = Duration> + Send {
+    let [min, max] = RECONNECT_PAUSES;
+    ExponentialBuilder::default().with_min_delay(min).with_max_delay(max).with_jitter().without_max_times().build()
+}
+
+/// The pause after which a try to connect is made for certain.
+pub(super) const LONGEST_PAUSE: Duration = RECONNECT_PAUSES[1];
+
+/// How it stands.
+#[derive(Clone)]
+pub(super) enum State {
+    /// The first try since the last break is under way.
+    Connecting,
+    Up {
+        connection: MultiplexedConnection,
+        /// How many connections there have been.
+        generation: u64,
+    },
+    /// The last try failed; there will be others.
+    Down(Arc<RedisError>),
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connecting => f.write_str("connecting"),
+            Self::Up { generation, .. } => write!(f, "up, connection {generation}"),
+            Self::Down(error) => write!(f, "down: {error}"),
+        }
+    }
+}
+
+/// Connects until `closing`, and reports how that goes. `breaks` says which connection is of no use any more; on each new
+/// one, these commands come first.
+pub(super) async fn keep_connected(
+    client: Client,
+    loading: Pipeline,
+    report: watch::Sender<State>,
+    mut breaks: watch::Receiver<u64>,
+    closing: CancellationToken,
+) {
+    let mut generation = 0;
+    let mut pauses = reconnect_pauses();
+    let mut told = None;
+    loop {
+        let connected = tokio::select! {
+            connected = connect(&client, &loading) => connected,
+            () = closing.cancelled() => return,
+        };
+        match connected {
+            Ok(connection) => {
+                if told.take().is_some() {
+                    tracing::info!("connected to Redis again");
+                }
+                generation += 1;
+                pauses = reconnect_pauses();
+                report.send_replace(State::Up { connection, generation });
+                tokio::select! {
+                    broken = breaks.wait_for(|broken| *broken >= generation) => if broken.is_err() { return },
+                    () = closing.cancelled() => return,
+                }
+                report.send_replace(State::Connecting);
+            }
+            Err(error) => {
+                let why = no_connection(&error);
+                if told.replace(why) != Some(why) {
+                    warn(why, &error);
+                }
+                report.send_replace(State::Down(Arc::new(error)));
+                let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = closing.cancelled() => return,
+                }
+            }
+        }
+    }
+}
+
+async fn connect(client: &Client, loading: &Pipeline) -> Result<MultiplexedConnection, RedisError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(Some(RESPONSE_TIMEOUT));
+    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+    // Loaded later, each script would cost the first who needs it two more round trips. Who brought no password is asked for
+    // one here; any other refusal is met again by whoever needs Redis.
+    let sent = connection.send_packed_commands(loading, 0, loading.len()).await;
+    match sent.and_then(|answers| answers.into_iter().try_for_each(|answer| checked(answer).map(drop))) {
+        Err(error) if is_refused_login(&error) || error.code().is_none() => Err(error),
+        _ => Ok(connection),
+    }
+}
+
+/// Says why there is no connection.
+fn warn(why: NoConnection, error: &RedisError) {
+    let error = chain(error);
+    match why {
+        NoConnection::Login => tracing::warn!(
+            error,
+            "Redis refuses the login; check redis.username and redis.password. Trying again until it does not"
+        ),
+        NoConnection::Tls => tracing::warn!(
+            error,
+            "no encrypted connection to Redis can be made; check redis.tls and the server's certificate. Trying again until it can"
+        ),
+        NoConnection::Unreachable => {
+            tracing::warn!(error, "Redis cannot be reached; trying again until it can");
+        }
+    }
+}
