@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The stages in the order in which data meets them. A stage imports only what stands after it.
-const STAGES: [&str; 9] = ["server", "listen", "intake", "jobs_api", "route", "admit", "direct", "worker", "forward"];
+const STAGES: [&str; 10] =
+    ["server", "listen", "intake", "jobs_api", "route", "admit", "direct", "worker", "cache", "forward"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").to_owned()

@@ -2,6 +2,7 @@
 //! checked again. How it is written down is `config/raw.rs`'s affair.
 
 mod advice;
+mod cache;
 mod effective;
 mod error;
 pub(crate) mod listen_address;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName};
 
 pub use self::advice::warnings;
+pub use self::cache::{CacheConfig, CacheMode, KeyExclusions};
 pub use self::error::{ConfigErrors, Mistake};
 pub use self::load::{Loaded, load};
 pub use self::path_filter::{FilterMode, PathFilter};
@@ -79,6 +81,8 @@ pub struct Config {
     pub max_lease_losses: u32,
     /// Headers that are secret.
     pub secret_headers: SecretHeaders,
+    /// Whether responses are kept for equal requests.
+    pub cache: CacheConfig,
     /// Limits on client connections.
     pub limits: Limits,
     /// Where requests go.
@@ -113,6 +117,7 @@ impl Config {
             max_hops: 1,
             max_lease_losses: 5,
             secret_headers: SecretHeaders::default(),
+            cache: CacheConfig::default(),
             limits: Limits::default(),
             upstreams: Vec::new(),
         }

@@ -26,7 +26,7 @@ use self::plan::{Plan, Submission, record_bypass};
 use crate::admit::Bypass;
 use crate::admit::peek::Wanted;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{CacheMode, Config};
 use crate::deployment::KnownDeployment;
 use crate::direct::{BegunBody, ClientBody, Direct, DirectRequest};
 use crate::discard::{DISCARD_LIMIT_BYTES, discard};
@@ -143,7 +143,8 @@ impl Intake {
                 return Some(self.answer_unread(waits, body, Problem::store_not_ready().into_response()));
             }
             Ok(Looked { wanted: Wanted::Whole, begun }) => {
-                let digest = if request.idempotency_key.is_some() { Digested::Yes } else { Digested::No };
+                let wanted = request.idempotency_key.is_some() || self.config.cache.mode != CacheMode::None;
+                let digest = if wanted { Digested::Yes } else { Digested::No };
                 receive(begun, body, length, digest, &self.config, &*self.store).await
             }
             Err(error) => Err(error),
@@ -178,7 +179,8 @@ impl Intake {
         tracing::Span::current().record("job.id", tracing::field::display(id));
         let claimed = request.idempotency_key.as_ref().map(|_key| received.digest());
         let claim = claimed.and_then(|digest| claim(&request, digest, self.config.idempotency_ttl));
-        let (body, blob) = received.into_parts();
+        let (body, blob, body_sha256) = received.into_parts();
+        let request = JobRequest { body_sha256, ..request };
         let job = NewJob { queue: self.config.queue.clone(), request, body, delay: controls.delay, claim };
         let deadline = Instant::now() + SUBMIT_PATIENCE;
         let attempts = (|| async { self.store.submit(job.clone()).await })

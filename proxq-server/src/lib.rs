@@ -4,7 +4,7 @@
 //! Data moves one way:
 //!
 //! ```text
-//! listen → intake → route → admit → (direct | store) → worker → forward → store → jobs_api
+//! listen → intake → route → admit → (direct | store) → worker → (cache | forward) → store → jobs_api
 //! ```
 //!
 //! [`job`], [`config`] and [`clock`] are vocabulary for all stages, [`store::JobStore`] is the seam to whatever keeps
@@ -27,6 +27,7 @@
 //! ```
 
 mod admit;
+mod cache;
 pub mod cli;
 pub mod clock;
 pub mod config;

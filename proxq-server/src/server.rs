@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+use crate::cache::ResponseCache;
 use crate::clock::Clock;
 use crate::config::{self, Config, StoreConfig, SyncMode};
 use crate::deployment::KnownDeployment;
@@ -105,6 +106,7 @@ impl Server {
             Arc::clone(&store),
             clock,
             forwarder.clone(),
+            ResponseCache::open(&config.cache, store.shared_values()),
             phases.attempts.clone(),
             phases.stop.clone(),
         );

@@ -8,10 +8,12 @@ pub mod embedded;
 mod record;
 pub mod redis;
 mod signals;
+mod values;
 
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,6 +23,7 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub use self::values::SharedValues;
 use crate::job::{BlobRef, Body, Job, JobId, JobRequest, Progress, QueueName, State, StoredResponse, Verdict};
 
 /// How long a lease lasts unless it is renewed.
@@ -276,6 +279,11 @@ pub trait JobStore: fmt::Debug + Send + Sync {
     /// From now on this instance asks for no more jobs, and ends those that it has. A store that shows its instances to
     /// others shows that.
     fn drain(&self) {}
+
+    /// Where all instances find the values that one of them keeps. `None` where there is only one instance.
+    fn shared_values(&self) -> Option<Arc<dyn SharedValues>> {
+        None
+    }
 
     /// Finishes what was begun and lets go of the store. Nothing may be asked of it afterwards.
     async fn close(&self);

@@ -1,6 +1,7 @@
 //! The pool of workers: lease → attempt → judge → settle, so many at a time.
 
 mod attempt;
+mod cached;
 mod heartbeat;
 mod upkeep;
 
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::attempt::Attempted;
+use crate::cache::ResponseCache;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::failure::chain;
@@ -34,6 +36,7 @@ pub(crate) struct Worker {
     store: Arc<dyn JobStore>,
     clock: Clock,
     forwarder: Forwarder,
+    cache: Option<Arc<ResponseCache>>,
     running: Running,
     tasks: Tasks,
     stop: StopSignals,
@@ -56,10 +59,11 @@ impl Worker {
         store: Arc<dyn JobStore>,
         clock: Clock,
         forwarder: Forwarder,
+        cache: Option<Arc<ResponseCache>>,
         tasks: Tasks,
         stop: StopSignals,
     ) -> Self {
-        Self { config, store, clock, forwarder, running: Running::default(), tasks, stop }
+        Self { config, store, clock, forwarder, cache, running: Running::default(), tasks, stop }
     }
 
     /// Starts working. `upkeep_tasks` go on until the `finished` signal, all others end with the last attempt.

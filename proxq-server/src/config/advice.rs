@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use http::HeaderName;
 use proxq_protocol::GoDuration;
 
 use super::listen_address::is_loopback;
@@ -74,6 +75,12 @@ fn upstream_warnings(upstream: &Upstream, config: &Config) -> Vec<String> {
     warnings.extend(body_limit_warning(upstream));
     if upstream.path_filter.mode == FilterMode::Whitelist && upstream.path_filter.patterns().next().is_none() {
         warnings.push("pathFilter: a whitelist without patterns queues nothing".to_owned());
+    }
+    let shares = |name: &&HeaderName| config.secret_headers.names().contains(name);
+    for name in upstream.cache_key_exclusions.names().iter().filter(shares) {
+        warnings.push(format!(
+            "cacheKeyExcludeHeaders: {name} tells callers apart: without it, what one of them was answered is given to others"
+        ));
     }
     if upstream.tls.verification == TlsVerification::None {
         warnings.push("tls.insecureSkipVerify: anyone on the way can read and change what is sent".to_owned());
@@ -173,6 +180,7 @@ mod tests {
         for (upstream, key) in [
             ("timeout: 2h", "upstreams[0].timeout"),
             ("maxTimeout: 1s", "upstreams[0].maxTimeout"),
+            ("cacheKeyExcludeHeaders: [X-Request-ID, authorization]", "upstreams[0].cacheKeyExcludeHeaders"),
             ("retryDelay: 1s", "upstreams[0].retryDelay"),
             ("maxBodySize: 1GiB", "upstreams[0].maxBodySize"),
             ("maxBodySize: 1MiB", "upstreams[0].maxBodySize"),

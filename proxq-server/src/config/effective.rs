@@ -10,8 +10,8 @@ use std::time::Duration;
 use proxq_protocol::GoDuration;
 
 use super::{
-    ClientIdentity, ClientMode, Config, DirectMode, FilterMode, HostHeader, Limits, Password, PathFilter, RedisAddress,
-    RedisConfig, StoreConfig, StreamDetection, SyncMode, TlsVerification, Upstream, UpstreamTls, size,
+    CacheConfig, ClientIdentity, ClientMode, Config, DirectMode, FilterMode, HostHeader, Limits, Password, PathFilter,
+    RedisAddress, RedisConfig, StoreConfig, StreamDetection, SyncMode, TlsVerification, Upstream, UpstreamTls, size,
 };
 use crate::job::{Backoff, Delivery};
 
@@ -49,6 +49,7 @@ pub(super) fn write(config: &Config) -> String {
     yaml.key("maxHops", config.max_hops);
     yaml.key("maxLeaseLosses", config.max_lease_losses);
     yaml.list("secretHeaders", config.secret_headers.names().iter().map(ToString::to_string));
+    yaml.section("cache", |yaml| write_cache(yaml, &config.cache));
     yaml.section("limits", |yaml| write_limits(yaml, config.limits));
     yaml.line("upstreams:");
     for upstream in &config.upstreams {
@@ -80,6 +81,14 @@ fn write_redis(yaml: &mut Yaml, redis: &RedisConfig) {
     }
     yaml.key("durability", "store");
     yaml.section("tls", |yaml| write_tls_files(yaml, redis.tls.ca_file.as_deref(), redis.tls.identity.as_ref()));
+}
+
+fn write_cache(yaml: &mut Yaml, cache: &CacheConfig) {
+    yaml.key("mode", cache.mode.name());
+    yaml.duration("ttl", cache.ttl);
+    yaml.key("maxEntries", cache.max_entries);
+    yaml.key("maxBytes", size::display(cache.max_bytes));
+    yaml.key("redisKeyPrefix", quoted(&cache.redis_key_prefix));
 }
 
 fn write_limits(yaml: &mut Yaml, limits: Limits) {
@@ -114,6 +123,7 @@ fn write_upstream(yaml: &mut Yaml, upstream: &Upstream) {
     yaml.key("streamDetection", upstream.stream_detection == StreamDetection::Full);
     yaml.key("clientMode", upstream.client_mode == ClientMode::Heeded);
     yaml.section("pathFilter", |yaml| write_path_filter(yaml, &upstream.path_filter));
+    yaml.list("cacheKeyExcludeHeaders", upstream.cache_key_exclusions.names().iter().map(ToString::to_string));
     yaml.key("preserveHost", upstream.host_header == HostHeader::Client);
     yaml.section("tls", |yaml| write_tls(yaml, &upstream.tls));
 }

@@ -141,14 +141,9 @@ impl<'a> Section<'a> {
 
     /// A key whose time has not come: with a value, it is refused with a hint at what to do without it.
     pub(super) fn later(&mut self, key: &'static str, hint: &str) {
-        self.later_unless(key, hint, |value| matches!(value, Value::Null));
-    }
-
-    /// A key whose time has not come: refused, unless its value asks for nothing that is missing.
-    pub(super) fn later_unless(&mut self, key: &'static str, hint: &str, is_harmless: impl Fn(&Value) -> bool) {
         self.later.push(key);
         let entry = self.entries.iter().find(|entry| entry.key == key);
-        if let Some(entry) = entry.filter(|entry| !is_harmless(&entry.value.value)) {
+        if let Some(entry) = entry.filter(|entry| !matches!(entry.value.value, Value::Null)) {
             self.reading.note(&self.at_key(entry), format!("is not supported yet; {hint}"));
         }
     }

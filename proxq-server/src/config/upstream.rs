@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Uri};
 
-use super::PathFilter;
+use super::{KeyExclusions, PathFilter};
 use crate::job::{Delivery, RetryPolicy};
 use crate::path;
 
@@ -40,6 +40,8 @@ pub struct Upstream {
     pub path_filter: PathFilter,
     /// How requests for streams are told.
     pub stream_detection: StreamDetection,
+    /// What does not count when its requests are compared with those whose responses are cached.
+    pub cache_key_exclusions: KeyExclusions,
     /// Which `Host` it is sent.
     pub host_header: HostHeader,
     /// How TLS is spoken to it.
@@ -66,6 +68,7 @@ impl Upstream {
             client_mode: ClientMode::Heeded,
             path_filter: PathFilter::default(),
             stream_detection: StreamDetection::Full,
+            cache_key_exclusions: KeyExclusions::default(),
             host_header: HostHeader::Upstream,
             tls: UpstreamTls::default(),
         }

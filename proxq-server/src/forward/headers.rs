@@ -157,6 +157,38 @@ pub(crate) fn outgoing(mut headers: HeaderMap, hop: &Hop<'_>) -> Outgoing {
     Outgoing { from_client: headers, added, client, distrusted }
 }
 
+/// What of the added fields depends on what the client sent: the values that ours are put behind, the `Host` that came,
+/// and an address that is not the peer's.
+pub(crate) fn told_by_client(added: &HeaderMap) -> HeaderMap {
+    let mut told = HeaderMap::new();
+    let mut peer: &[u8] = &[];
+    for name in [X_FORWARDED_FOR, header::VIA] {
+        let Some(value) = added.get(&name) else { continue };
+        let (before, own) = without_last(value.as_bytes());
+        if let Some(before) = before {
+            let before = HeaderValue::from_bytes(before).expect("a part of a value, without its end, is a value");
+            told.insert(name.clone(), before);
+        }
+        if name == X_FORWARDED_FOR {
+            peer = own;
+        }
+    }
+    for name in [X_FORWARDED_HOST, X_REAL_IP] {
+        if let Some(value) = added.get(&name).filter(|value| name == X_FORWARDED_HOST || value.as_bytes() != peer) {
+            told.insert(name, value.clone());
+        }
+    }
+    told
+}
+
+/// A list that [`joined`] made: what came in, and what was put behind it, which has no comma.
+fn without_last(list: &[u8]) -> (Option<&[u8]>, &[u8]) {
+    match list.windows(2).rposition(|pair| pair == b", ") {
+        Some(comma) => (Some(&list[..comma]), &list[comma + 2..]),
+        None => (None, list),
+    }
+}
+
 /// What a request that is streamed has of its own connection's fields, beside what [`outgoing`] forwards: that its
 /// client takes trailers, that its body has no length, and which trailers end it.
 ///
@@ -368,6 +400,29 @@ mod tests {
             assert_eq!(text(&sent.added, "x-request-id"), ["made"]);
             assert!(!sent.from_client.contains_key("x-request-id"), "an empty one is none");
         }
+    }
+
+    #[test]
+    fn what_the_client_told_is_found_again_in_what_was_added() {
+        let told = |peer: &str, fields: &[(&str, &str)]| told_by_client(&sent_by(peer, &["loopback"], fields).added);
+        assert_eq!(told("127.0.0.1", &[]), HeaderMap::new());
+        let fields = [
+            ("x-forwarded-for", "198.51.100.7"),
+            ("x-forwarded-for", "203.0.113.9,"),
+            ("via", "1.0 fred (a, b)"),
+            ("host", "front"),
+        ];
+        let believed = map(&[
+            ("x-forwarded-for", "198.51.100.7, 203.0.113.9,"),
+            ("via", "1.0 fred (a, b)"),
+            ("x-forwarded-host", "front"),
+            ("x-real-ip", "203.0.113.9"),
+        ]);
+        assert_eq!(told("127.0.0.1", &fields), believed);
+        let distrusted = map(&[("via", "1.0 fred (a, b)"), ("x-forwarded-host", "front")]);
+        assert_eq!(told("203.0.113.1", &fields), distrusted);
+        assert_eq!(told("203.0.113.2", &fields), distrusted, "the peer is not what the client sent");
+        assert_eq!(told("127.0.0.1", &[("x-real-ip", "198.51.100.7")]), map(&[("x-real-ip", "198.51.100.7")]));
     }
 
     #[test]

@@ -37,9 +37,9 @@ impl ReceivedBody {
         }
     }
 
-    /// The body, and the blob's writer, which takes the blob away with it unless it is told to keep it.
-    pub(crate) fn into_parts(self) -> (Body, Option<Box<dyn BlobWriter>>) {
-        (self.body, self.blob)
+    /// The body, the blob's writer, which takes the blob away with it unless it is told to keep it, and the SHA-256.
+    pub(crate) fn into_parts(self) -> (Body, Option<Box<dyn BlobWriter>>, Option<[u8; 32]>) {
+        (self.body, self.blob, self.digest)
     }
 }
 

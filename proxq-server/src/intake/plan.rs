@@ -203,6 +203,7 @@ impl Intake {
             client,
             request_id: String::from_utf8_lossy(request_id.as_bytes()).into_owned(),
             retention: self.config.task_retention,
+            body_sha256: None, // until it has come
         }
     }
 }

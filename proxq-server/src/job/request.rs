@@ -50,6 +50,8 @@ pub struct JobRequest {
     pub request_id: String,
     /// How long the job and its response stay readable after its end.
     pub retention: Duration,
+    /// SHA-256 of a body that lies in a blob, where responses are cached: taken while it came in.
+    pub body_sha256: Option<[u8; 32]>,
 }
 
 #[cfg(test)]
@@ -74,6 +76,7 @@ impl JobRequest {
             client: IpAddr::from([127, 0, 0, 1]),
             request_id: "a-request".to_owned(),
             retention: Duration::from_hours(1),
+            body_sha256: None,
         }
     }
 }

@@ -189,6 +189,7 @@ pub(super) fn request(id: JobId) -> JobRequest {
         client: [192, 0, 2, 1].into(),
         request_id: "a-request".to_owned(),
         retention: RETENTION,
+        body_sha256: None,
     }
 }
 

@@ -28,6 +28,7 @@ mod submit;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod values;
 mod wait;
 
 use std::fmt;
@@ -46,11 +47,12 @@ use self::connection::Commands;
 use self::heartbeat::{BEAT_EVERY, Identity};
 use self::script::{ScriptClock, Scripts};
 use self::shared::{Queue, Queues, Shared};
+use self::values::RedisValues;
 use self::wait::Waits;
 use super::signals::{Signals, lock};
 use super::{
     BlobStream, BlobWriter, Content, Deployment, JobPage, JobStore, JobWatch, Lease, LeasedJob, NewJob, QueueStats,
-    Requeued, StoreError, Submitted, Upkept,
+    Requeued, SharedValues, StoreError, Submitted, Upkept,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::config::{RedisConfig, SecretHeaders, Upstream};
@@ -312,6 +314,10 @@ impl JobStore for RedisStore {
     fn drain(&self) {
         self.identity.drain();
         lock(&self.rounds).beat = None; // others are told with the next upkeep
+    }
+
+    fn shared_values(&self) -> Option<Arc<dyn SharedValues>> {
+        Some(Arc::new(RedisValues(Arc::clone(&self.shared))))
     }
 
     async fn close(&self) {

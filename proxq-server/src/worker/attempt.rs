@@ -34,8 +34,14 @@ impl From<AttemptEnd> for Attempted {
 }
 
 impl Worker {
-    /// Makes the attempt with this number. Dropped, it breaks the exchange off.
-    pub(super) async fn attempt(&self, request: &JobRequest, body: Body, attempt: u32) -> Attempted {
+    /// Calls the upstream in what is left of the attempt's time. Dropped, it breaks the exchange off.
+    pub(super) async fn call(
+        &self,
+        request: &JobRequest,
+        body: Body,
+        attempt: u32,
+        patience: &mut Patience<'_>,
+    ) -> Attempted {
         if self.stop.draining.is_cancelled() {
             return AttemptEnd::NotBegun.into();
         }
@@ -50,7 +56,7 @@ impl Worker {
         let outgoing = assemble(request, length, body, attempt);
         tokio::select! {
             biased;
-            attempted = self.exchange(request, outgoing) => attempted,
+            attempted = self.exchange(request, outgoing, patience) => attempted,
             () = self.stop.abort.cancelled() => AttemptEnd::Aborted { reach: Reach::Unknown }.into(),
         }
     }
@@ -65,8 +71,12 @@ impl Worker {
         })
     }
 
-    async fn exchange(&self, request: &JobRequest, mut outgoing: Request<RequestBody>) -> Attempted {
-        let mut patience = Patience { left: request.timeout, limit: request.timeout, target: &request.target };
+    async fn exchange(
+        &self,
+        request: &JobRequest,
+        mut outgoing: Request<RequestBody>,
+        patience: &mut Patience<'_>,
+    ) -> Attempted {
         let repeatable = if request.idempotent { Repeatable::Yes } else { Repeatable::No };
         let handed_over = Forwarder::watch(&mut outgoing);
         let response = match patience.wait(self.forwarder.send(&request.upstream, outgoing, repeatable)).await {
@@ -92,7 +102,7 @@ impl Worker {
             let now = httpdate::fmt_http_date(std::time::UNIX_EPOCH + self.clock.wall().since_epoch());
             head.headers.insert(header::DATE, HeaderValue::try_from(now).expect("a date is visible ASCII"));
         }
-        match self.collect(body, head.version, promised, &mut patience).await {
+        match self.collect(body, head.version, promised, patience).await {
             Ok((body, blob)) => {
                 let head = ResponseHead { status: head.status, headers: head.headers };
                 Attempted { end: AttemptEnd::Responded(StoredResponse { head, body }), blob }
@@ -148,7 +158,8 @@ impl Worker {
         }
     }
 
-    async fn new_blob(&self) -> Box<dyn BlobWriter> {
+    /// Begins a blob, as long as it takes.
+    pub(super) async fn new_blob(&self) -> Box<dyn BlobWriter> {
         let mut pauses = store_pauses();
         loop {
             match self.store.new_blob().await {
@@ -160,14 +171,15 @@ impl Worker {
 }
 
 /// Writes a chunk, as long as it takes: the response must not be fetched again because the store has no room.
-async fn write(blob: &mut dyn BlobWriter, chunk: Bytes) {
+pub(super) async fn write(blob: &mut dyn BlobWriter, chunk: Bytes) {
     let mut pauses = store_pauses();
     while let Err(error) = blob.write(chunk.clone()).await {
         rest("write a response's blob", &error, &mut pauses).await;
     }
 }
 
-async fn finish(blob: &mut dyn BlobWriter) -> BlobRef {
+/// Finishes a blob, as long as it takes.
+pub(super) async fn finish(blob: &mut dyn BlobWriter) -> BlobRef {
     let mut pauses = store_pauses();
     loop {
         match blob.finish().await {
@@ -184,14 +196,20 @@ async fn rest(step: &'static str, error: &StoreError, pauses: &mut (dyn Iterator
 }
 
 /// How long the upstream may still take. The store's time does not count.
-struct Patience<'a> {
+pub(super) struct Patience<'a> {
     left: Duration,
     limit: Duration,
     target: &'a Uri,
 }
 
-impl Patience<'_> {
-    async fn wait<T>(&mut self, step: impl Future<Output = T>) -> Result<T, ForwardError> {
+impl<'a> Patience<'a> {
+    /// All of an attempt's time.
+    pub(super) fn of(request: &'a JobRequest) -> Self {
+        Self { left: request.timeout, limit: request.timeout, target: &request.target }
+    }
+
+    /// Waits for a step for as long as there is time left, and takes what it takes from that.
+    pub(super) async fn wait<T>(&mut self, step: impl Future<Output = T>) -> Result<T, ForwardError> {
         let began = Instant::now();
         let done = tokio::time::timeout(self.left, step).await;
         self.left = self.left.saturating_sub(began.elapsed());

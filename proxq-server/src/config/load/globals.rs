@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::HeaderName;
 use proxq_protocol::GoDuration;
 
 use super::redis;
 use crate::config::section::{Reading, Section, Written, shown};
-use crate::config::{Config, DATA_DIR, Limits, Prefix, SecretHeaders, StoreConfig, SyncMode, listen_address};
+use crate::config::{
+    CacheConfig, CacheMode, Config, DATA_DIR, Limits, Prefix, SecretHeaders, StoreConfig, SyncMode, listen_address,
+};
 use crate::job::QueueName;
 use crate::trust::TrustedProxies;
 
@@ -35,6 +36,7 @@ pub(super) fn read(root: &mut Section<'_>, reading: &Reading<'_>) -> Globals {
     let default = Config::without_upstreams();
     let (store, store_reason) = read_store(root, reading);
     let task_retention = root.duration("taskRetention", default.task_retention);
+    let cache = read_cache(root.section("cache"), &store, reading);
     let config = Config {
         listen_address: or(root.parsed("listenAddress", listen_address::parse), default.listen_address),
         store,
@@ -53,14 +55,14 @@ pub(super) fn read(root: &mut Section<'_>, reading: &Reading<'_>) -> Globals {
         via_name: root.parsed("viaName", pseudonym).map(|written| written.value),
         max_hops: or(root.count("maxHops", 0), default.max_hops),
         max_lease_losses: or(root.count("maxLeaseLosses", 0), default.max_lease_losses),
-        secret_headers: read_secret_headers(root, reading),
+        secret_headers: SecretHeaders::with(root.header_names("secretHeaders")),
+        cache,
         limits: read_limits(root.section("limits")),
         upstreams: Vec::new(),
     };
     for (key, hint) in LATER {
         root.later(key, hint);
     }
-    read_cache(root);
     Globals { config, store_reason }
 }
 
@@ -132,30 +134,27 @@ fn read_trusted_proxies(root: &mut Section<'_>, reading: &Reading<'_>) -> Option
     TrustedProxies::new(entries.iter().map(|entry| entry.value.as_str())).ok()
 }
 
-fn read_secret_headers(root: &mut Section<'_>, reading: &Reading<'_>) -> SecretHeaders {
-    let mut names = Vec::new();
-    for Written { value, at } in root.texts("secretHeaders").unwrap_or_default() {
-        match HeaderName::from_bytes(value.as_bytes()) {
-            Ok(name) => names.push(name),
-            Err(_) => reading.note(&at, format!("{} is not the name of a header", shown(&value))),
-        }
-    }
-    SecretHeaders::with(names)
-}
+const CACHE_MODES: [(&str, CacheMode); 3] =
+    [("none", CacheMode::None), ("memory", CacheMode::Memory), ("redis", CacheMode::Redis)];
 
-/// Checks the cache's keys. None of them has an effect yet, so no mode but `none` is taken.
-fn read_cache(root: &mut Section<'_>) {
-    let mut cache = root.section("cache");
-    cache.parsed("mode", |mode| match mode {
-        "none" => Ok(()),
-        "memory" | "redis" => Err("is not supported yet; write none, or remove the cache section"),
-        _ => Err("is none of none, memory, redis"),
-    });
-    cache.duration("ttl", Duration::ZERO);
-    cache.count("maxEntries", 0);
-    cache.size("maxBytes", 0);
-    cache.text("redisKeyPrefix");
+fn read_cache(mut cache: Section<'_>, store: &StoreConfig, reading: &Reading<'_>) -> CacheConfig {
+    let default = CacheConfig::default();
+    let mode = cache.choice("mode", &CACHE_MODES);
+    if let (Some(Written { value: CacheMode::Redis, at }), StoreConfig::Embedded { .. }) = (&mode, store) {
+        reading.note(at, "\"redis\" needs the jobs in Redis, too (store: redis); write memory, or add a redis section");
+    }
+    let read = CacheConfig {
+        mode: or(mode, default.mode),
+        ttl: cache.duration("ttl", default.ttl),
+        max_entries: match cache.count("maxEntries", 0) {
+            Some(Written { value: entries @ 1.., .. }) => entries.into(),
+            _ => default.max_entries,
+        },
+        max_bytes: cache.size("maxBytes", default.max_bytes),
+        redis_key_prefix: or(cache.text("redisKeyPrefix"), default.redis_key_prefix),
+    };
     cache.finish();
+    read
 }
 
 fn jobs_path(text: &str) -> Result<Prefix, &'static str> {

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use super::tls;
-use crate::config::raw::Value;
 use crate::config::section::{Reading, Section, Written, shown};
 use crate::config::{
-    ClientMode, DirectMode, FilterMode, HostHeader, PathFilter, Prefix, StreamDetection, TlsVerification, Upstream,
-    UpstreamTls, UpstreamUrl,
+    ClientMode, DirectMode, FilterMode, HostHeader, KeyExclusions, PathFilter, Prefix, StreamDetection,
+    TlsVerification, Upstream, UpstreamTls, UpstreamUrl,
 };
 use crate::job::{Backoff, Delivery, RetryPolicy};
 
@@ -69,11 +68,14 @@ fn read_one(mut section: Section<'_>, reading: &Reading<'_>) -> ReadUpstream {
         } else {
             StreamDetection::HeadersOnly
         },
+        cache_key_exclusions: KeyExclusions::of(section.header_names("cacheKeyExcludeHeaders")),
         host_header: if section.boolean("preserveHost", false) { HostHeader::Client } else { HostHeader::Upstream },
         tls: read_tls(section.section("tls"), reading),
         ..default
     };
-    refuse_later_keys(&mut section);
+    for (key, hint) in LATER {
+        section.later(key, hint);
+    }
     section.finish();
     ReadUpstream { upstream, prefix }
 }
@@ -126,16 +128,4 @@ fn read_tls(mut section: Section<'_>, reading: &Reading<'_>) -> UpstreamTls {
     let verification = if skips { TlsVerification::None } else { TlsVerification::Full };
     section.finish();
     UpstreamTls { ca_file, identity, verification }
-}
-
-fn refuse_later_keys(section: &mut Section<'_>) {
-    for (key, hint) in LATER {
-        section.later(key, hint);
-    }
-    // An empty list asks for nothing.
-    section.later_unless("cacheKeyExcludeHeaders", "remove it: nothing is cached", |value| match value {
-        Value::Null => true,
-        Value::List(items) => items.is_empty(),
-        Value::Scalar(_) | Value::Map(_) => false,
-    });
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use http::HeaderName;
 use proxq_protocol::GoDuration;
 
 use super::{At, Section, Written, shown};
@@ -39,6 +40,18 @@ impl Section<'_> {
             Some(Written { value: scalar.text, at })
         };
         Some(items.into_iter().filter_map(text).collect())
+    }
+
+    /// The names in a list of headers; none where there is no list.
+    pub(in crate::config) fn header_names(&mut self, key: &'static str) -> Vec<HeaderName> {
+        let mut names = Vec::new();
+        for Written { value, at } in self.texts(key).unwrap_or_default() {
+            match HeaderName::from_bytes(value.as_bytes()) {
+                Ok(name) => names.push(name),
+                Err(_) => self.reading.note(&at, format!("{} is not the name of a header", shown(&value))),
+            }
+        }
+        names
     }
 
     /// A text that `check` turns into a value; `None` if there is none or it is wrong.

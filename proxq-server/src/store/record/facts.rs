@@ -72,6 +72,8 @@ pub(crate) struct FactsFields {
     request_id: String,
     #[prost(uint64, tag = "19")]
     retention_ms: u64,
+    #[prost(bytes = "bytes", optional, tag = "27")]
+    body_sha256: Option<Bytes>,
     // Reserved: 20 order key, 21 priority, 22 callback, 23 parent, 24 scheme, 25 trace context, 26 encryption.
 }
 
@@ -101,6 +103,7 @@ impl Record for Facts {
             client: address_bytes(request.client),
             request_id: request.request_id.clone(),
             retention_ms: whole_millis(request.retention),
+            body_sha256: request.body_sha256.map(|digest| Bytes::copy_from_slice(&digest)),
         }
     }
 
@@ -126,6 +129,7 @@ impl Record for Facts {
             client: address(&fields.client)?,
             request_id: fields.request_id,
             retention: Duration::from_millis(fields.retention_ms),
+            body_sha256: fields.body_sha256.map(|digest| digest.as_ref().try_into()).transpose().ok()?,
         };
         Some(Self { request, body: fields.body? })
     }

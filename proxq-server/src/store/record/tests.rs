@@ -61,6 +61,7 @@ prop_compose! {
         credential: [u8; 32],
         idempotency_key in option::of(vec(any::<u8>(), 0..20)),
         client: IpAddr,
+        body_sha256: Option<[u8; 32]>,
     ) -> JobRequest {
         let [upstream, path, request_id, _] = texts.try_into().unwrap();
         JobRequest {
@@ -81,6 +82,7 @@ prop_compose! {
             client,
             request_id,
             retention: Duration::from_millis(spans.1),
+            body_sha256,
         }
     }
 }

@@ -96,9 +96,10 @@ pub(super) fn is_unknown_script(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
-/// Whether the server is well all the same: it only does not know a script yet, or does not allow a command.
+/// Whether the server is well all the same: it only does not know a script yet, does not allow a command, or has something
+/// of another kind under the key.
 pub(super) fn says_nothing_of_health(error: &RedisError) -> bool {
-    matches!(code(error), Some("NOSCRIPT" | "NOPERM"))
+    matches!(code(error), Some("NOSCRIPT" | "NOPERM" | "WRONGTYPE"))
 }
 
 /// Whether another connection may do better than the one on which this happened.

@@ -75,6 +75,7 @@ fn read(message: &TaskMessage, now: Timestamp, shared: &Shared) -> Option<(JobRe
         client: request.client_ip.parse().unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into()),
         request_id: String::new(),
         retention: Duration::from_secs(u64::try_from(message.retention).unwrap_or_default()),
+        body_sha256: None,
         method,
         target,
         headers,

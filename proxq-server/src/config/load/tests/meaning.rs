@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{
-    ClientMode, DirectMode, FilterMode, HostHeader, Password, Prefix, RedisAddress, RedisConfig, Secret, StoreConfig,
-    StreamDetection, SyncMode, TlsVerification, Upstream,
+    CacheConfig, CacheMode, ClientMode, DirectMode, FilterMode, HostHeader, Password, Prefix, RedisAddress,
+    RedisConfig, Secret, StoreConfig, StreamDetection, SyncMode, TlsVerification, Upstream,
 };
 use crate::job::{Backoff, Delivery, RetryPolicy};
 use crate::trust::TrustedProxies;
@@ -166,9 +166,35 @@ fn an_idempotency_key_lives_as_long_as_its_job_unless_it_is_said_otherwise() {
 
 #[test]
 fn keys_of_later_steps_are_taken_where_they_ask_for_nothing() {
-    let keys = "telemetry:\ncache: {mode: none, ttl: 5m, maxEntries: 5, maxBytes: 1MiB, redisKeyPrefix: 'x:'}";
-    same(&top(keys), &config(UPSTREAM));
-    same(&upstream("clientMode: true\ncacheKeyExcludeHeaders: []\nstream:"), &config(UPSTREAM));
+    same(&top("telemetry:"), &config(UPSTREAM));
+    same(&upstream("clientMode: true\nstream:"), &config(UPSTREAM));
+}
+
+#[test]
+fn a_cache_is_what_its_section_says() {
+    let read = config(&top("redis: {}\ncache: {mode: redis, ttl: 90s, redisKeyPrefix: 'x:'}"));
+    let expected = CacheConfig {
+        mode: CacheMode::Redis,
+        ttl: Duration::from_secs(90),
+        redis_key_prefix: "x:".to_owned(),
+        ..CacheConfig::default()
+    };
+    assert_eq!(read.cache, expected);
+    let read = config(&top("cache: {mode: memory, maxEntries: 5, maxBytes: 1MiB}")).cache;
+    assert_eq!((read.mode, read.max_entries, read.max_bytes), (CacheMode::Memory, 5, 1 << 20));
+    same(&top("cache: {mode: none, ttl: 0, maxEntries: 0, maxBytes: 0, redisKeyPrefix: ''}"), &config(UPSTREAM));
+}
+
+#[test]
+fn headers_that_do_not_count_for_the_cache_replace_the_usual_ones() {
+    let excluded = |text: &str| {
+        let read = config(&upstream(text)).upstreams.remove(0).cache_key_exclusions;
+        read.names().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    };
+    let usual = "x-forwarded-for x-forwarded-proto x-real-ip x-request-id";
+    assert_eq!(excluded("timeout: 1s"), usual);
+    assert_eq!(excluded("cacheKeyExcludeHeaders: []"), usual);
+    assert_eq!(excluded("cacheKeyExcludeHeaders: [X-B, x-a, X-A]"), "x-a x-b");
 }
 
 #[test]

@@ -1,0 +1,245 @@
+//! The response cache, which a worker asks before it calls an upstream. Comes in: a job's request; goes out: the response
+//! to an equal request, or a [`Miss`], with which the upstream's response is handed in afterwards.
+//!
+//! Of jobs that ask for the same at the same time, one goes to the upstream ([`flight`]); whether and when they are the
+//! same is [`key`]'s affair, and what may be kept [`policy`]'s. Responses are kept as the bytes of a [`record`], in
+//! [`memory`] or, [`shared`] by all instances, where the jobs are. A cache that fails costs a job some time, and nothing
+//! else.
+
+mod flight;
+mod key;
+mod memory;
+mod policy;
+mod record;
+mod shared;
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+
+use self::flight::{Flights, Lead, Seat};
+use self::key::{Key, key};
+use self::memory::MemoryCache;
+use self::record::{Unreadable, Writing};
+use self::shared::SharedCache;
+use crate::config::{CacheConfig, CacheMode, KeyExclusions};
+use crate::failure::chain;
+use crate::job::{Body, JobRequest, ResponseHead, StoredResponse};
+use crate::store::{JobStore, SharedValues, StoreError};
+
+/// How long a job waits at most for the answer to whether there is a response: far longer than it takes, and little
+/// beside what an upstream takes that is worth a cache.
+const FIND_LIMIT: Duration = Duration::from_millis(500);
+/// How long the end of a job is held up at most because its response is put away. Enough for the largest ones.
+const KEEP_LIMIT: Duration = Duration::from_secs(2);
+
+/// Responses for equal requests.
+#[derive(Debug)]
+pub(crate) struct ResponseCache {
+    place: Place,
+    flights: Flights,
+    /// Large responses are read back from the store one at a time, so that what is in memory meanwhile is one of them.
+    reading_back: Semaphore,
+    /// How often the cache did not do as it should.
+    failures: AtomicU64,
+}
+
+#[derive(Debug)]
+enum Place {
+    Memory(MemoryCache),
+    Shared(SharedCache),
+}
+
+/// What the cache has for a request.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// The response to an equal request.
+    Hit(Cached),
+    /// Nothing.
+    Miss(Miss),
+}
+
+/// A response that was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cached {
+    pub(crate) head: ResponseHead,
+    pub(crate) body: Bytes,
+}
+
+/// Nothing was found for a request. Dropped, it lets those who wait for the same go on by themselves.
+#[derive(Debug)]
+pub(crate) enum Miss {
+    /// The request is none of the cache's business.
+    PassesBy,
+    /// Others wait for the response.
+    Leads(Lead),
+    /// Nobody waits for it: an equal request has just brought nothing for the cache.
+    Alone(Key),
+}
+
+/// Why the cache did not do as it should.
+#[derive(Debug, thiserror::Error)]
+enum CacheError {
+    #[error("the store did not do it")]
+    Store(#[from] StoreError),
+    #[error("it took longer than {0:?}")]
+    Slow(Duration),
+    #[error("what is kept is damaged")]
+    Damaged,
+}
+
+impl ResponseCache {
+    /// The cache of this configuration, if there is one. `shared` is the place that all instances have in common.
+    pub(crate) fn open(config: &CacheConfig, shared: Option<Arc<dyn SharedValues>>) -> Option<Arc<Self>> {
+        let place = match (config.mode, shared) {
+            (CacheMode::None, _) => return None,
+            (CacheMode::Memory, _) => Place::Memory(MemoryCache::new(config.max_entries, config.max_bytes, config.ttl)),
+            (CacheMode::Redis, Some(values)) => {
+                Place::Shared(SharedCache::new(values, &config.redis_key_prefix, config.ttl))
+            }
+            (CacheMode::Redis, None) => {
+                tracing::warn!("cache.mode is redis, and the jobs are not in Redis; nothing is cached");
+                return None;
+            }
+        };
+        let (flights, reading_back) = (Flights::default(), Semaphore::new(1));
+        Some(Arc::new(Self { place, flights, reading_back, failures: AtomicU64::new(0) }))
+    }
+
+    /// Looks for the response to a request, and waits for it while an equal request is on its way. Cancel safe.
+    pub(crate) async fn find(&self, request: &JobRequest, body: &Body, exclusions: &KeyExclusions) -> Found {
+        if !policy::may_be_answered(&request.headers) {
+            return Found::Miss(Miss::PassesBy);
+        }
+        let digest = match body {
+            Body::Inline(bytes) => Some(Sha256::digest(bytes).into()),
+            Body::Blob(_) => request.body_sha256,
+        };
+        let Some(digest) = digest else {
+            return Found::Miss(Miss::PassesBy); // it was taken in by an instance without a cache
+        };
+        let key = key(request, &digest, exclusions);
+        match self.flights.board(key) {
+            Seat::Lead(lead) => match self.read(&key).await {
+                Some((record, response)) => {
+                    lead.land(record);
+                    Found::Hit(response)
+                }
+                None => Found::Miss(Miss::Leads(lead)),
+            },
+            Seat::Wait(waiting) => match waiting.record().await.and_then(|record| self.opened(&key, record)) {
+                Some(response) => Found::Hit(response),
+                None => Found::Miss(Miss::Alone(key)),
+            },
+        }
+    }
+
+    /// Keeps the upstream's response to a request for which there was none, if it may be kept.
+    pub(crate) async fn keep(&self, miss: Miss, response: &StoredResponse, store: &dyn JobStore) {
+        let (key, lead) = match miss {
+            Miss::PassesBy => return,
+            Miss::Leads(lead) => (lead.key(), Some(lead)),
+            Miss::Alone(key) => (key, None),
+        };
+        if !policy::may_be_kept(&response.head) || response.body.length() > self.entry_bytes_max() {
+            return;
+        }
+        let kept = tokio::time::timeout(KEEP_LIMIT, self.write(&key, response, store)).await;
+        match kept.unwrap_or(Err(CacheError::Slow(KEEP_LIMIT))) {
+            Ok(Some(record)) => {
+                if let Some(lead) = lead {
+                    lead.land(record);
+                }
+            }
+            Ok(None) => {}
+            Err(error) => self.failed("keep a response", &error),
+        }
+    }
+
+    fn entry_bytes_max(&self) -> u64 {
+        match &self.place {
+            Place::Memory(memory) => memory.entry_bytes_max(),
+            Place::Shared(_) => shared::ENTRY_BYTES_MAX,
+        }
+    }
+
+    /// The record under a key, and the response in it.
+    async fn read(&self, key: &Key) -> Option<(Bytes, Cached)> {
+        let record = match &self.place {
+            Place::Memory(memory) => memory.get(key),
+            Place::Shared(shared) => {
+                let read = tokio::time::timeout(FIND_LIMIT, shared.get(key)).await;
+                let read = read.map_or(Err(CacheError::Slow(FIND_LIMIT)), |read| read.map_err(CacheError::from));
+                read.unwrap_or_else(|error| {
+                    self.failed("look for a response", &error);
+                    None
+                })
+            }
+        }?;
+        let response = self.opened(key, record.clone())?;
+        Some((record, response))
+    }
+
+    fn opened(&self, key: &Key, record: Bytes) -> Option<Cached> {
+        match record::open(key, record) {
+            Ok(response) => Some(response),
+            Err(Unreadable::Newer(version)) => {
+                tracing::debug!(version, "a cached response was written by a later version of proxq");
+                None
+            }
+            Err(Unreadable::Damaged) => {
+                self.failed("read a response", &CacheError::Damaged);
+                None
+            }
+        }
+    }
+
+    /// Keeps a response. Gives its record, unless it is too large.
+    async fn write(
+        &self,
+        key: &Key,
+        response: &StoredResponse,
+        store: &dyn JobStore,
+    ) -> Result<Option<Bytes>, CacheError> {
+        let begin = || Writing::begin(&response.head, response.body.length());
+        let (record, _reading) = match &response.body {
+            Body::Inline(bytes) => {
+                let mut record = begin();
+                record.append(bytes);
+                (record, None)
+            }
+            Body::Blob(blob) => {
+                let reading = self.reading_back.acquire().await.expect("the semaphore is never closed");
+                let mut record = begin();
+                let mut chunks = store.open_blob(blob).await?;
+                while let Some(chunk) = chunks.try_next().await? {
+                    record.append(&chunk);
+                }
+                (record, Some(reading))
+            }
+        };
+        let record = record.finish(key);
+        if record.len() as u64 > self.entry_bytes_max() {
+            return Ok(None);
+        }
+        match &self.place {
+            Place::Memory(memory) => memory.put(*key, record.clone()),
+            Place::Shared(shared) => shared.put(key, record.clone()).await?,
+        }
+        Ok(Some(record))
+    }
+
+    fn failed(&self, step: &'static str, error: &(dyn StdError + 'static)) {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        tracing::warn!(step, error = chain(error), failures, "the response cache failed; its job goes on without it");
+    }
+}
+
+#[cfg(test)]
+mod tests;

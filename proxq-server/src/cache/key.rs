@@ -1,0 +1,92 @@
+//! When two requests are the same: when their keys are. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use http::header::{HOST, HeaderMap};
+use http::{HeaderName, HeaderValue};
+use sha2::{Digest, Sha256};
+
+use crate::config::KeyExclusions;
+use crate::forward::headers::told_by_client;
+use crate::forward::target;
+use crate::job::JobRequest;
+
+/// What stands for a request in the cache. Shown as lower-case hex.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Key([u8; 32]);
+
+impl Key {
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// They tell one sending of a request from another, never what is asked for.
+const NEVER_COUNT: [HeaderName; 3] = [
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("idempotency-key"),
+];
+
+/// The key of a request with this SHA-256 of its body: the SHA-256 of its [`encoding`].
+pub(super) fn key(request: &JobRequest, body_sha256: &[u8; 32], exclusions: &KeyExclusions) -> Key {
+    Key(Sha256::digest(encoding(request, body_sha256, exclusions)).into())
+}
+
+/// Everything that counts, each part with its length in front, so that no two different requests have the same bytes.
+///
+/// The excluded names are a part of it: what was kept while `Authorization` did not count is not found once it does.
+fn encoding(request: &JobRequest, body_sha256: &[u8; 32], exclusions: &KeyExclusions) -> Vec<u8> {
+    let told = told_by_client(&request.added_headers);
+    let own_host = target::own_host(&request.target).filter(|_| !request.headers.contains_key(HOST));
+    let own_host = own_host.map(|host| HeaderMap::from_iter([(HOST, host)])).unwrap_or_default();
+    // Names in one order, whichever they came in; values of a name in their own.
+    let mut fields: BTreeMap<&str, Vec<&HeaderValue>> = BTreeMap::new();
+    for (name, value) in request.headers.iter().chain(&told).chain(&own_host) {
+        if !NEVER_COUNT.contains(name) && !exclusions.contains(name) {
+            fields.entry(name.as_str()).or_default().push(value);
+        }
+    }
+    let mut bytes = Vec::new();
+    append(&mut bytes, request.method.as_str().as_bytes());
+    append(&mut bytes, request.target.to_string().as_bytes());
+    append_count(&mut bytes, exclusions.names().len());
+    for name in exclusions.names() {
+        append(&mut bytes, name.as_str().as_bytes());
+    }
+    append_count(&mut bytes, fields.len());
+    for (name, values) in fields {
+        append(&mut bytes, name.as_bytes());
+        append_count(&mut bytes, values.len());
+        for value in values {
+            append(&mut bytes, value.as_bytes());
+        }
+    }
+    bytes.extend_from_slice(body_sha256);
+    bytes
+}
+
+fn append(bytes: &mut Vec<u8>, part: &[u8]) {
+    append_count(bytes, part.len());
+    bytes.extend_from_slice(part);
+}
+
+fn append_count(bytes: &mut Vec<u8>, count: usize) {
+    bytes.extend_from_slice(&(count as u64).to_le_bytes());
+}
+
+#[cfg(test)]
+mod tests;

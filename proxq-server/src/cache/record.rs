@@ -1,0 +1,115 @@
+//! The bytes in which a response is kept:
+//!
+//! ```text
+//! version (1) · status (2) · number of fields (4) · fields · body · CRC-32 of the key and all before (4)
+//! field: length of the name (4) · name · length of the value (4) · value
+//! ```
+//!
+//! Numbers are little-endian. Version and checksum stay where they are in every version, so that damage is told from
+//! novelty; the checksum is bound to the key, so that a record that strays to another one is found out.
+
+use bytes::{Buf, BufMut, Bytes};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use super::Cached;
+use super::key::Key;
+use crate::job::ResponseHead;
+
+/// The version that this program writes, and the highest that it reads.
+const VERSION: u8 = 1;
+
+const CHECKSUM_BYTES: usize = size_of::<u32>();
+const FIELD_BYTES: usize = 2 * size_of::<u32>();
+const HEAD_BYTES: usize = size_of::<u8>() + size_of::<u16>() + size_of::<u32>();
+
+/// Why a record gives no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    /// It is not as it was written.
+    Damaged,
+    /// It was written by a later version of the program.
+    Newer(u8),
+}
+
+/// A record while it is written, in a piece of memory of its final size: nothing of what the response came in is kept.
+#[derive(Debug)]
+pub(super) struct Writing(Vec<u8>);
+
+impl Writing {
+    /// The record of a response with this head and a body of this many bytes, which are to be appended.
+    pub(super) fn begin(head: &ResponseHead, body_bytes: u64) -> Self {
+        let field = |(name, value): (&HeaderName, &HeaderValue)| FIELD_BYTES + name.as_str().len() + value.len();
+        let fields: usize = head.headers.iter().map(field).sum();
+        let body_bytes = usize::try_from(body_bytes).expect("what is cached fits in memory");
+        let mut bytes = Vec::with_capacity(HEAD_BYTES + fields + body_bytes + CHECKSUM_BYTES);
+        bytes.put_u8(VERSION);
+        bytes.put_u16_le(head.status.as_u16());
+        put_length(&mut bytes, head.headers.len());
+        for (name, value) in &head.headers {
+            put_length(&mut bytes, name.as_str().len());
+            bytes.put_slice(name.as_str().as_bytes());
+            put_length(&mut bytes, value.len());
+            bytes.put_slice(value.as_bytes());
+        }
+        Self(bytes)
+    }
+
+    /// Appends a piece of the body.
+    pub(super) fn append(&mut self, piece: &[u8]) {
+        self.0.put_slice(piece);
+    }
+
+    /// The record.
+    pub(super) fn finish(mut self, key: &Key) -> Bytes {
+        let checksum = checksum(key, &self.0);
+        self.0.put_u32_le(checksum);
+        self.0.into()
+    }
+}
+
+/// The response in the record that was found under a key. Copies nothing of it.
+pub(super) fn open(key: &Key, mut record: Bytes) -> Result<Cached, Unreadable> {
+    let (content, stored) = record.split_last_chunk::<CHECKSUM_BYTES>().ok_or(Unreadable::Damaged)?;
+    if checksum(key, content) != u32::from_le_bytes(*stored) {
+        return Err(Unreadable::Damaged);
+    }
+    record.truncate(content.len());
+    match record.try_get_u8() {
+        Ok(VERSION) => response(record).ok_or(Unreadable::Damaged),
+        Ok(version) => Err(Unreadable::Newer(version)), // there is none before the first
+        Err(_) => Err(Unreadable::Damaged),
+    }
+}
+
+fn response(mut record: Bytes) -> Option<Cached> {
+    let status = StatusCode::from_u16(record.try_get_u16_le().ok()?).ok()?;
+    let count = record.try_get_u32_le().ok()?;
+    let mut headers = HeaderMap::new();
+    for _ in 0..count {
+        let name = HeaderName::from_bytes(&take(&mut record)?).ok()?;
+        let value = HeaderValue::from_maybe_shared(take(&mut record)?).ok()?;
+        headers.try_append(name, value).ok()?;
+    }
+    Some(Cached { head: ResponseHead { status, headers }, body: record })
+}
+
+/// The next part, without its length.
+fn take(record: &mut Bytes) -> Option<Bytes> {
+    let length = record.try_get_u32_le().ok()? as usize;
+    (length <= record.len()).then(|| record.split_to(length))
+}
+
+/// Heads are far below 4 GiB.
+fn put_length(bytes: &mut Vec<u8>, length: usize) {
+    bytes.put_u32_le(u32::try_from(length).expect("a part of a head that was received"));
+}
+
+fn checksum(key: &Key, content: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(key.as_bytes());
+    hasher.update(content);
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests;

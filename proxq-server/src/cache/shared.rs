@@ -1,0 +1,42 @@
+//! Responses where all instances find them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::key::Key;
+use crate::store::{SharedValues, StoreError};
+
+/// The longest record that is shared, in bytes. It travels in one piece on the connection on which leases are renewed:
+/// over 1 Gb/s it holds them up for less than a tenth of a second.
+pub(super) const ENTRY_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Records by key.
+#[derive(Debug)]
+pub(super) struct SharedCache {
+    values: Arc<dyn SharedValues>,
+    prefix: String,
+    ttl: Duration,
+}
+
+impl SharedCache {
+    /// A cache whose keys begin with a prefix of the operator's, each for this long.
+    pub(super) fn new(values: Arc<dyn SharedValues>, prefix: &str, ttl: Duration) -> Self {
+        Self { values, prefix: format!("{prefix}cache:v1:"), ttl }
+    }
+
+    /// The record under a key.
+    pub(super) async fn get(&self, key: &Key) -> Result<Option<Bytes>, StoreError> {
+        self.values.get(&self.name(key)).await
+    }
+
+    /// Keeps a record.
+    pub(super) async fn put(&self, key: &Key, record: Bytes) -> Result<(), StoreError> {
+        self.values.put(&self.name(key), record, self.ttl).await
+    }
+
+    fn name(&self, key: &Key) -> String {
+        format!("{}{key}", self.prefix)
+    }
+}

@@ -1,0 +1,117 @@
+use async_trait::async_trait;
+use http::{HeaderMap, StatusCode};
+
+use super::*;
+use crate::clock::Clock;
+use crate::config::{SecretHeaders, SyncMode};
+use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
+
+/// A place that does what it is told to.
+#[derive(Debug, Default)]
+struct Values {
+    hangs: bool,
+    fails: bool,
+    kept: std::sync::Mutex<std::collections::HashMap<String, Bytes>>,
+}
+
+#[async_trait]
+impl SharedValues for Values {
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
+        if self.fails { Err(StoreError::Closed) } else { Ok(self.kept.lock().unwrap().get(key).cloned()) }
+    }
+
+    async fn put(&self, key: &str, value: Bytes, _ttl: Duration) -> Result<(), StoreError> {
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
+        if self.fails {
+            return Err(StoreError::Closed);
+        }
+        self.kept.lock().unwrap().insert(key.to_owned(), value);
+        Ok(())
+    }
+}
+
+fn cache_on(values: &Arc<Values>) -> Arc<ResponseCache> {
+    let config = CacheConfig { mode: CacheMode::Redis, ..CacheConfig::default() };
+    ResponseCache::open(&config, Some(Arc::<Values>::clone(values))).unwrap()
+}
+
+async fn find(cache: &ResponseCache) -> Found {
+    let body = Body::Inline(Bytes::new());
+    cache.find(&JobRequest::sample(), &body, &KeyExclusions::default()).await
+}
+
+/// A response with this body, and the store beside which it lies.
+fn response(body: &'static [u8]) -> (StoredResponse, tempfile::TempDir, EmbeddedStore) {
+    let head = ResponseHead { status: StatusCode::OK, headers: HeaderMap::new() };
+    let folder = tempfile::tempdir().unwrap();
+    let options = EmbeddedOptions {
+        data_dir: folder.path().to_owned(),
+        sync: SyncMode::OperatingSystem,
+        secret_headers: SecretHeaders::default(),
+        max_lease_losses: 5,
+        instance: "one".to_owned(),
+    };
+    let store = EmbeddedStore::open(options, Clock::new()).unwrap();
+    (StoredResponse { head, body: Body::Inline(body.into()) }, folder, store)
+}
+
+#[tokio::test]
+async fn what_one_instance_kept_is_found_by_another_under_a_key_of_ours() {
+    let values = Arc::new(Values::default());
+    let (one, other) = (cache_on(&values), cache_on(&values));
+    let (response, _folder, store) = response(b"kept");
+    let Found::Miss(miss) = find(&one).await else { panic!("there is none yet") };
+    one.keep(miss, &response, &store).await;
+    let Found::Hit(cached) = find(&other).await else { panic!("it was kept") };
+    assert_eq!(cached, Cached { head: response.head, body: "kept".into() });
+    let names: Vec<_> = values.kept.lock().unwrap().keys().cloned().collect();
+    assert!(names.len() == 1 && names[0].starts_with("proxq:cache:v1:"), "{names:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_fails_or_hangs_costs_a_bounded_time_and_is_counted() {
+    let (response, _folder, store) = response(b"kept");
+    for values in [Values { fails: true, ..Values::default() }, Values { hangs: true, ..Values::default() }] {
+        let cache = cache_on(&Arc::new(values));
+        let began = tokio::time::Instant::now();
+        let Found::Miss(miss) = find(&cache).await else { panic!("there is nothing to be found") };
+        cache.keep(miss, &response, &store).await;
+        assert!(began.elapsed() <= FIND_LIMIT + KEEP_LIMIT);
+        assert_eq!(cache.failures.load(Ordering::Relaxed), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_equal_requests_one_leads_and_the_others_take_what_it_brings() {
+    let cache = cache_on(&Arc::new(Values::default()));
+    let (response, _folder, store) = response(b"kept");
+    let Found::Miss(miss) = find(&cache).await else { panic!("there is none yet") };
+    let others = async { tokio::join!(find(&cache), find(&cache)) };
+    let lands = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        cache.keep(miss, &response, &store).await;
+    };
+    let ((one, other), ()) = tokio::join!(others, lands);
+    assert!(matches!((one, other), (Found::Hit(_), Found::Hit(_))));
+    assert!(matches!(find(&cache).await, Found::Hit(_)), "and so do later ones");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_first_brings_nothing_the_others_go_on_at_once_and_together() {
+    let cache = cache_on(&Arc::new(Values::default()));
+    let Found::Miss(miss) = find(&cache).await else { panic!("there is none yet") };
+    let others = async { tokio::join!(find(&cache), find(&cache)) };
+    let ends = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        drop(miss);
+    };
+    let ((one, other), ()) = tokio::join!(others, ends);
+    let alone = |found: &Found| matches!(found, Found::Miss(Miss::Alone(_)));
+    assert!(alone(&one) && alone(&other));
+    assert!(matches!(find(&cache).await, Found::Miss(Miss::Leads(_))), "the next one is a first again");
+}
