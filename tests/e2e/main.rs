@@ -5,6 +5,12 @@ mod bad_input;
 #[cfg(test)]
 mod bypass;
 #[cfg(test)]
+mod cache;
+#[cfg(test)]
+mod cache_flight;
+#[cfg(test)]
+mod cache_redis;
+#[cfg(test)]
 mod cancel;
 #[cfg(test)]
 mod content;

@@ -1,0 +1,263 @@
+//! The response cache: equal requests are answered once by the upstream, and `X-Cache-Status` says by whom.
+
+use std::time::Duration;
+
+use harness::{
+    Answer, Config, Pattern, Proxq, Reply, Request, Store, Upstream, get, head, on_every_store, pass, post, put,
+};
+
+/// Where responses can be cached on this store.
+fn modes(store: Store) -> &'static [&'static str] {
+    match store {
+        Store::Embedded => &["memory"],
+        Store::Redis => &["memory", "redis"],
+    }
+}
+
+/// A cache of each kind before one upstream.
+fn cached(store: Store, upstream: &Upstream) -> Vec<Config> {
+    modes(store).iter().map(|mode| store.config_for(upstream).set("cache.mode", *mode)).collect()
+}
+
+fn verdict(reply: &Reply) -> String {
+    reply.header("x-cache-status").unwrap_or_else(|| panic!("content says where it is from: {reply}"))
+}
+
+/// Whether a request is answered from the cache.
+async fn hits(proxq: &Proxq, request: Request) -> bool {
+    match verdict(&proxq.through_queue(request).await).as_str() {
+        "HIT" => true,
+        "MISS" => false,
+        other => panic!("{other} is no verdict"),
+    }
+}
+
+on_every_store! {
+    async fn an_equal_request_is_answered_byte_for_byte_without_the_upstream(store: Store) {
+        let upstream = Upstream::start().await;
+        let answer = Answer::status(201).header("X-A", "1").header("X-A", b"\xe9").header("ETag", "\"x\"").body("made");
+        upstream.always(answer);
+        for (number, config) in cached(store, &upstream).into_iter().enumerate() {
+            let proxq = Proxq::start(config).await;
+            let ask = || post("/report?year=2026").header("X-Tag", "a").body("{}");
+            let first = proxq.through_queue(ask()).await;
+            let job = proxq.submit(ask()).await;
+            let second = proxq.response(&job).await;
+            assert_eq!((verdict(&first).as_str(), verdict(&second).as_str()), ("MISS", "HIT"));
+            assert_eq!((second.status, second.text().as_str()), (201, "made"));
+            let others = |reply: &Reply| {
+                let mut fields = reply.head.fields().to_vec();
+                fields.retain(|(name, _)| !name.eq_ignore_ascii_case("x-cache-status"));
+                fields.sort_by_key(|(name, _)| name.to_ascii_lowercase());
+                fields
+            };
+            assert_eq!(others(&first), others(&second));
+            assert_eq!(upstream.received().len(), number + 1);
+            assert_eq!(proxq.status(&job).await.attempts, Some(1));
+        }
+    }
+
+    async fn every_method_is_cached(store: Store) {
+        let upstream = Upstream::start().await;
+        upstream.answers(200, "same");
+        for config in cached(store, &upstream) {
+            let proxq = Proxq::start(config).await;
+            for request in [get("/x"), head("/x"), post("/x"), put("/x"), harness::request("PROPFIND", "/x")] {
+                assert!(!hits(&proxq, request.clone()).await, "{request:?}");
+                assert!(hits(&proxq, request.clone()).await, "{request:?}");
+            }
+        }
+    }
+
+    async fn only_successes_that_are_nobodys_own_are_kept(store: Store) {
+        let upstream = Upstream::start().await;
+        upstream.plan(|head| {
+            let (name, value) = match head.word(1) {
+                "/no-store" => ("Cache-Control", "max-age=9, No-Store"),
+                "/private" => ("Cache-Control", "private"),
+                "/cookie" => ("Set-Cookie", "a=b"),
+                _ => ("Cache-Control", "public"),
+            };
+            let status = head.word(1).trim_start_matches('/').parse().unwrap_or(200);
+            Answer::status(status).header(name, value).body("x")
+        });
+        for config in cached(store, &upstream) {
+            let proxq = Proxq::start(config).await;
+            for path in ["/302", "/404", "/429", "/500", "/no-store", "/private", "/cookie"] {
+                for _ in 0..2 {
+                    assert!(!hits(&proxq, get(path)).await, "{path}");
+                }
+            }
+            for path in ["/200", "/203", "/206"] {
+                assert!(!hits(&proxq, get(path)).await, "{path}");
+                assert!(hits(&proxq, get(path)).await, "{path}");
+            }
+        }
+    }
+
+    async fn a_request_may_ask_for_the_upstreams_own_word(store: Store) {
+        let upstream = Upstream::start().await;
+        for config in cached(store, &upstream) {
+            let proxq = Proxq::start(config).await;
+            for directive in ["no-store", "max-age=0, no-cache"] {
+                for _ in 0..2 {
+                    assert!(!hits(&proxq, get("/x").header("Cache-Control", directive)).await, "{directive}");
+                }
+            }
+        }
+    }
+
+    async fn a_response_is_forgotten_when_its_time_is_over(store: Store) {
+        let upstream = Upstream::start().await;
+        for config in cached(store, &upstream) {
+            let proxq = Proxq::start(config.set("cache.ttl", "1s")).await;
+            assert!(!hits(&proxq, get("/x")).await);
+            assert!(hits(&proxq, get("/x")).await);
+            pass(Duration::from_millis(1100)).await;
+            assert!(!hits(&proxq, get("/x")).await);
+        }
+    }
+
+    async fn whatever_the_answer_may_depend_on_tells_requests_apart(store: Store) {
+        let upstream = Upstream::start().await;
+        for config in cached(store, &upstream) {
+            let proxq = Proxq::start(config).await;
+            let same_host = |request: Request| request.header("Host", "front");
+            let ask = || same_host(post("/x?a=1").header("Authorization", "one").header("X-A", "1").header("X-A", "2"));
+            assert!(!hits(&proxq, ask()).await);
+            for other in [
+                same_host(put("/x?a=1").header("Authorization", "one").header("X-A", "1").header("X-A", "2")),
+                same_host(post("/x?a=2").header("Authorization", "one").header("X-A", "1").header("X-A", "2")),
+                same_host(post("/x?a=1").header("Authorization", "two").header("X-A", "1").header("X-A", "2")),
+                same_host(post("/x?a=1").header("Authorization", "one").header("X-A", "2").header("X-A", "1")),
+                post("/x?a=1").header("Host", "back").header("Authorization", "one").header("X-A", "1").header("X-A", "2"),
+                ask().body("x"),
+                ask().header("X-Forwarded-Host", "front2"),
+                ask().header("X-B", ""),
+            ] {
+                assert!(!hits(&proxq, other.clone()).await, "{other:?}");
+                assert!(hits(&proxq, other.clone()).await, "{other:?}");
+            }
+            let reordered = post("/x?a=1").header("x-a", "1").header("Host", "front").header("x-a", "2");
+            assert!(hits(&proxq, reordered.header("authorization", "one")).await);
+        }
+    }
+
+    async fn what_tells_one_sending_from_another_does_not(store: Store) {
+        let upstream = Upstream::start().await;
+        for config in cached(store, &upstream) {
+            let proxq = Proxq::start(config).await;
+            assert!(!hits(&proxq, get("/x")).await);
+            for (name, value) in [
+                ("X-Request-ID", "1"),
+                ("X-Forwarded-For", "198.51.100.7"),
+                ("X-Real-IP", "198.51.100.7"),
+                ("X-Forwarded-Proto", "https"),
+                ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+                ("tracestate", "a=b"),
+                ("Idempotency-Key", "\"1\""),
+                ("X-Proxq-Timeout", "10s"),
+            ] {
+                assert!(hits(&proxq, get("/x").header(name, value)).await, "{name}");
+            }
+        }
+    }
+
+    async fn an_upstreams_own_list_replaces_the_usual_one(store: Store) {
+        let upstream = Upstream::start().await;
+        for config in cached(store, &upstream) {
+            let proxq = Proxq::start(config.upstream("cacheKeyExcludeHeaders", vec!["x-noise"])).await;
+            assert!(!hits(&proxq, get("/x")).await);
+            for (name, value) in [("X-Noise", "1"), ("tracestate", "a=b"), ("Idempotency-Key", "\"1\"")] {
+                assert!(hits(&proxq, get("/x").header(name, value)).await, "{name}");
+            }
+            for name in ["X-Request-ID", "X-Forwarded-For", "X-Real-IP", "X-Forwarded-Proto"] {
+                for expected in [false, true] {
+                    assert_eq!(hits(&proxq, get("/x").header(name, "198.51.100.7")).await, expected, "{name}");
+                }
+            }
+        }
+    }
+
+    async fn the_clients_host_counts_where_the_upstream_is_sent_it(store: Store) {
+        let upstream = Upstream::start().await;
+        for config in cached(store, &upstream) {
+            let proxq = Proxq::start(config.upstream("preserveHost", true)).await;
+            let ask = |host: &str| get("/x").header("Host", host).header("X-Forwarded-Host", "public");
+            assert!(!hits(&proxq, ask("one")).await);
+            assert!(!hits(&proxq, ask("two")).await);
+            assert!(hits(&proxq, ask("one")).await);
+        }
+    }
+
+    async fn without_a_cache_content_has_no_verdict_but_the_upstreams(store: Store) {
+        let upstream = Upstream::start().await;
+        upstream.once(Answer::status(200));
+        upstream.always(Answer::status(200).header("X-Cache-Status", "STALE").header("X-Cache-Status", "EVEN"));
+        let proxq = Proxq::start(store.config_for(&upstream)).await;
+        assert!(!proxq.through_queue(get("/x")).await.head.has("x-cache-status"));
+        let reply = proxq.through_queue(get("/x")).await;
+        assert_eq!(reply.head.values("x-cache-status"), ["STALE", "EVEN"]);
+        for config in cached(store, &upstream) {
+            let proxq = Proxq::start(config).await;
+            for expected in ["MISS", "HIT"] {
+                assert_eq!(proxq.through_queue(get("/x")).await.head.values("x-cache-status"), [expected]);
+            }
+        }
+    }
+
+    async fn direct_requests_pass_it_by(store: Store) {
+        let upstream = Upstream::start().await;
+        for config in cached(store, &upstream) {
+            let proxq = Proxq::start(config).await;
+            assert!(!hits(&proxq, get("/x")).await);
+            let direct = proxq.send(get("/x").header("X-Proxq-Mode", "direct")).await;
+            assert!(!direct.head.has("x-cache-status"), "{direct}");
+            assert!(!hits(&proxq, get("/y").header("X-Proxq-Mode", "queue")).await);
+        }
+    }
+
+    async fn large_bodies_are_cached_both_ways(store: Store) {
+        const LENGTH: u64 = 3 << 20;
+        let upstream = Upstream::start().await;
+        upstream.always(Answer::status(200).pattern(Pattern::new(1, LENGTH)));
+        for config in cached(store, &upstream) {
+            let proxq = Proxq::start(config.set("inlineBodyLimit", 1000)).await;
+            let ask = |seed| post("/x").pattern(Pattern::new(seed, LENGTH));
+            assert!(!hits(&proxq, ask(2)).await);
+            let before = proxq.large_bodies();
+            let job = proxq.submit(ask(2)).await;
+            assert_eq!(verdict(&proxq.response(&job).await), "HIT");
+            assert_eq!(proxq.content_digest(&job).await, Pattern::new(1, LENGTH).digest());
+            assert_eq!(proxq.large_bodies(), before + 2, "a hit has a body of its own");
+            proxq.cancel(&job).await;
+            assert!(hits(&proxq, ask(2)).await, "which goes with its job and not with the cache");
+            assert!(!hits(&proxq, ask(3)).await);
+        }
+    }
+
+    async fn memory_is_bounded_by_entries_and_by_bytes(store: Store) {
+        let upstream = Upstream::start().await;
+        upstream.plan(|head| Answer::status(200).body(vec![b'x'; head.word(1).len() * 1000]));
+        let config = store.config_for(&upstream).set("cache.mode", "memory");
+        let proxq = Proxq::start(config.clone().set("cache.maxEntries", 2)).await;
+        for path in ["/a", "/b"] {
+            assert!(!hits(&proxq, get(path)).await);
+        }
+        assert!(hits(&proxq, get("/a")).await);
+        assert!(!hits(&proxq, get("/c")).await);
+        assert!(hits(&proxq, get("/a")).await, "it was asked for last");
+        assert!(!hits(&proxq, get("/b")).await, "it was not asked for the longest");
+        let proxq = Proxq::start(config.set("cache.maxBytes", 100_000)).await;
+        let (large, too_large) = ("/large789", "/too/large");
+        for path in [large, too_large] {
+            assert!(!hits(&proxq, get(path)).await);
+        }
+        assert!(hits(&proxq, get(large)).await);
+        assert!(!hits(&proxq, get(too_large)).await, "more than a tenth");
+        for number in 0..12 {
+            assert!(!hits(&proxq, get(&format!("/number{number:02}"))).await);
+        }
+        assert!(!hits(&proxq, get(large)).await, "there were too many after it");
+    }
+}
