@@ -47,6 +47,7 @@ trustedProxies: [192.0.2.7, private]
 secretHeaders: [X-Session]
 inlineBodyLimit: 1000
 concurrency: 0
+cache: {mode: memory, ttl: 90s, maxEntries: 7, maxBytes: 1MiB, redisKeyPrefix: "a\"b:"}
 upstreams:
   - prefix: /a
     url: https://a/base
@@ -54,7 +55,7 @@ upstreams:
     retryDelay: 1500ms
     directProxyThreshold: 0
     pathFilter: {mode: whitelist, patterns: ["^/a/\\d+$", "\t\x85[$${]'ä"]}
-  - {prefix: /b, url: 'http://b:1', delivery: at-most-once, streamDetection: false, preserveHost: true}
+  - {prefix: /b, url: 'http://b:1', delivery: at-most-once, streamDetection: false, preserveHost: true, cacheKeyExcludeHeaders: [X-A]}
 "#;
         let loaded = load("config.yaml", text, &|_| None).unwrap();
         assert_eq!(format!("{:#?}", reloaded(&loaded).config), format!("{:#?}", loaded.config));
