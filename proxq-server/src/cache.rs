@@ -2,7 +2,7 @@
 //! to an equal request, or a [`Miss`], with which the upstream's response is handed in afterwards.
 //!
 //! Of jobs that ask for the same at the same time, one goes to the upstream ([`flight`]); whether and when they are the
-//! same is [`key`]'s affair, and what may be kept [`policy`]'s. Responses are kept as the bytes of a [`record`], in
+//! same is [`mod@key`]'s affair, and what may be kept [`policy`]'s. Responses are kept as the bytes of a [`record`], in
 //! [`memory`] or, [`shared`] by all instances, where the jobs are. A cache that fails costs a job some time, and nothing
 //! else.
 

@@ -166,7 +166,6 @@ fn a_key_whose_feature_is_not_there_yet_is_refused_as_such() {
         for section in [
             "redis: {sentinel: {}}",
             "redis: {durability: fsync}",
-            "cache: {mode: memory}",
             "auth: {tokens: []}",
             "schedules: []",
         ] {
