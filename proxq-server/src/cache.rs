@@ -23,6 +23,7 @@ use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
+pub(crate) use self::flight::Waiting;
 use self::flight::{Flights, Lead, Seat};
 use self::key::{Key, key};
 use self::memory::MemoryCache;
@@ -54,6 +55,15 @@ pub(crate) struct ResponseCache {
 enum Place {
     Memory(MemoryCache),
     Shared(SharedCache),
+}
+
+/// What the cache says about a request.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// What it has.
+    Found(Found),
+    /// An equal request is on its way, and may bring something.
+    UnderWay(Waiting),
 }
 
 /// What the cache has for a request.
@@ -112,31 +122,28 @@ impl ResponseCache {
         Some(Arc::new(Self { place, flights, reading_back, failures: AtomicU64::new(0) }))
     }
 
-    /// Looks for the response to a request, and waits for it while an equal request is on its way. Cancel safe.
-    pub(crate) async fn find(&self, request: &JobRequest, body: &Body, exclusions: &KeyExclusions) -> Found {
-        if !policy::may_be_answered(&request.headers) {
-            return Found::Miss(Miss::PassesBy);
-        }
-        let digest = match body {
-            Body::Inline(bytes) => Some(Sha256::digest(bytes).into()),
-            Body::Blob(_) => request.body_sha256,
+    /// Looks for the response to a request, for no longer than [`FIND_LIMIT`]. Cancel safe.
+    pub(crate) async fn ask(&self, request: &JobRequest, body: &Body, exclusions: &KeyExclusions) -> Asked {
+        let Some(key) = key_of(request, body, exclusions) else { return Asked::Found(Found::Miss(Miss::PassesBy)) };
+        let lead = match self.flights.board(key) {
+            Seat::Lead(lead) => lead,
+            Seat::Wait(waiting) => return Asked::UnderWay(waiting),
         };
-        let Some(digest) = digest else {
-            return Found::Miss(Miss::PassesBy); // it was taken in by an instance without a cache
-        };
-        let key = key(request, &digest, exclusions);
-        match self.flights.board(key) {
-            Seat::Lead(lead) => match self.read(&key).await {
-                Some((record, response)) => {
-                    lead.land(record);
-                    Found::Hit(response)
-                }
-                None => Found::Miss(Miss::Leads(lead)),
-            },
-            Seat::Wait(waiting) => match waiting.record().await.and_then(|record| self.opened(&key, record)) {
-                Some(response) => Found::Hit(response),
-                None => Found::Miss(Miss::Alone(key)),
-            },
+        Asked::Found(match self.read(&key).await {
+            Some((record, response)) => {
+                lead.land(record);
+                Found::Hit(response)
+            }
+            None => Found::Miss(Miss::Leads(lead)),
+        })
+    }
+
+    /// What an equal request brought, as soon as it has ended. Cancel safe.
+    pub(crate) async fn landed(&self, waiting: Waiting) -> Found {
+        let key = waiting.key();
+        match waiting.record().await.and_then(|record| self.opened(&key, record)) {
+            Some(response) => Found::Hit(response),
+            None => Found::Miss(Miss::Alone(key)),
         }
     }
 
@@ -239,6 +246,18 @@ impl ResponseCache {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
         tracing::warn!(step, error = chain(error), failures, "the response cache failed; its job goes on without it");
     }
+}
+
+/// The key of a request, if the cache may answer it.
+fn key_of(request: &JobRequest, body: &Body, exclusions: &KeyExclusions) -> Option<Key> {
+    if !policy::may_be_answered(&request.headers) {
+        return None;
+    }
+    let digest = match body {
+        Body::Inline(bytes) => Sha256::digest(bytes).into(),
+        Body::Blob(_) => request.body_sha256?, // there is none where an instance without a cache took it in
+    };
+    Some(key(request, &digest, exclusions))
 }
 
 #[cfg(test)]

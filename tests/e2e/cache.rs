@@ -240,7 +240,7 @@ on_every_store! {
         let upstream = Upstream::start().await;
         upstream.plan(|head| Answer::status(200).body(vec![b'x'; head.word(1).len() * 1000]));
         let config = store.config_for(&upstream).set("cache.mode", "memory");
-        let proxq = Proxq::start(config.clone().set("cache.maxEntries", 2)).await;
+        let mut proxq = Proxq::start(config.clone().set("cache.maxEntries", 2)).await;
         for path in ["/a", "/b"] {
             assert!(!hits(&proxq, get(path)).await);
         }
@@ -248,7 +248,7 @@ on_every_store! {
         assert!(!hits(&proxq, get("/c")).await);
         assert!(hits(&proxq, get("/a")).await, "it was asked for last");
         assert!(!hits(&proxq, get("/b")).await, "it was not asked for the longest");
-        drop(proxq); // it would take jobs from the same queue, with a cache of its own
+        proxq.stop().await; // it would take jobs from the same queue, with a cache of its own
         let proxq = Proxq::start(config.set("cache.maxBytes", 100_000)).await;
         let (large, too_large) = ("/large789", "/too/large");
         for path in [large, too_large] {

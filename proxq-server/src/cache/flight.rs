@@ -28,7 +28,7 @@ impl Flights {
     /// A seat for a request with this key.
     pub(super) fn board(&self, key: Key) -> Seat {
         match self.lock().entry(key) {
-            Entry::Occupied(flight) => Seat::Wait(Waiting(flight.get().clone())),
+            Entry::Occupied(flight) => Seat::Wait(Waiting { key, landing: flight.get().clone() }),
             Entry::Vacant(flight) => {
                 let (landing, waiting) = watch::channel(None);
                 flight.insert(waiting);
@@ -69,12 +69,19 @@ impl Drop for Lead {
 
 /// One that waits.
 #[derive(Debug)]
-pub(super) struct Waiting(watch::Receiver<Option<Bytes>>);
+pub(crate) struct Waiting {
+    key: Key,
+    landing: watch::Receiver<Option<Bytes>>,
+}
 
 impl Waiting {
+    pub(super) fn key(&self) -> Key {
+        self.key
+    }
+
     /// What the first brought; `None` if that is nothing.
     pub(super) async fn record(mut self) -> Option<Bytes> {
-        let landed = self.0.wait_for(Option::is_some).await.ok()?;
+        let landed = self.landing.wait_for(Option::is_some).await.ok()?;
         landed.clone()
     }
 }

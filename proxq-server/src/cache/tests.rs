@@ -42,7 +42,10 @@ fn cache_on(values: &Arc<Values>) -> Arc<ResponseCache> {
 
 async fn find(cache: &ResponseCache) -> Found {
     let body = Body::Inline(Bytes::new());
-    cache.find(&JobRequest::sample(), &body, &KeyExclusions::default()).await
+    match cache.ask(&JobRequest::sample(), &body, &KeyExclusions::default()).await {
+        Asked::Found(found) => found,
+        Asked::UnderWay(waiting) => cache.landed(waiting).await,
+    }
 }
 
 /// A response with this body, and the store beside which it lies.

@@ -6,7 +6,7 @@ use proxq_protocol::header::CACHE_STATUS;
 
 use super::Worker;
 use super::attempt::{Attempted, Patience, finish, write};
-use crate::cache::{Cached, Found, Miss, ResponseCache};
+use crate::cache::{Asked, Cached, Found, ResponseCache};
 use crate::config::KeyExclusions;
 use crate::job::{AttemptEnd, Body, JobRequest, Reach, StoredResponse};
 use crate::store::BlobWriter;
@@ -36,7 +36,10 @@ impl Worker {
             Ok(Found::Hit(response)) => (self.replay(response).await, "HIT"),
             Ok(Found::Miss(miss)) => {
                 let attempted = self.call(request, body, attempt, &mut patience).await;
-                self.keep(cache, miss, &attempted.end).await;
+                // Without a response the miss ends here, and whoever waits for it goes on.
+                if let AttemptEnd::Responded(response) = &attempted.end {
+                    cache.keep(miss, response, &*self.store).await;
+                }
                 (attempted, "MISS")
             }
             Err(end) => return end.into(),
@@ -47,7 +50,8 @@ impl Worker {
         attempted
     }
 
-    /// Asks the cache, and waits for an equal request that is on its way. The upstream sees nothing of it.
+    /// Asks the cache, and waits in the attempt's time for an equal request that is on its way. The upstream sees nothing
+    /// of it.
     async fn look_up(
         &self,
         cache: &ResponseCache,
@@ -57,20 +61,17 @@ impl Worker {
     ) -> Result<Found, AttemptEnd> {
         let usual = KeyExclusions::default();
         let exclusions = self.config.upstream(&request.upstream).map_or(&usual, |own| &own.cache_key_exclusions);
+        let waiting = match cache.ask(request, body, exclusions).await {
+            Asked::Found(found) => return Ok(found),
+            Asked::UnderWay(waiting) => waiting,
+        };
         tokio::select! {
             biased;
-            found = patience.wait(cache.find(request, body, exclusions)) => found.map_err(|_timeout| AttemptEnd::Broke {
+            found = patience.wait(cache.landed(waiting)) => found.map_err(|_timeout| AttemptEnd::Broke {
                 reach: Reach::NotSent,
                 error: format!("wait for the response to an equal request: none came within {:?}", request.timeout),
             }),
             () = self.stop.abort.cancelled() => Err(AttemptEnd::Aborted { reach: Reach::NotSent }),
-        }
-    }
-
-    /// Hands in what the upstream responded; whoever waits for it goes on.
-    async fn keep(&self, cache: &ResponseCache, miss: Miss, end: &AttemptEnd) {
-        if let AttemptEnd::Responded(response) = end {
-            cache.keep(miss, response, &*self.store).await;
         }
     }
 
