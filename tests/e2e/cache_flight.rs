@@ -155,6 +155,17 @@ on_every_store! {
         assert!((2000..2900).contains(&took.as_millis()), "{took:?}, where a whole timeout of its own would be 3 s");
     }
 
+    async fn one_that_waits_for_longer_than_a_lease_lasts_keeps_its_own(store: Store) {
+        let upstream = Upstream::start().await;
+        let gate = Gate::new();
+        upstream.always(Answer::status(200).wait(&gate));
+        let Flight { proxq, waiting, .. } = flight(cached(store, &upstream), &upstream, 1).await;
+        pass(Duration::from_secs(38)).await; // a lease that nobody renews is taken away after 37 s
+        gate.open();
+        assert_eq!(verdict(&proxq, &waiting[0]).await, "HIT");
+        assert_eq!(proxq.status(&waiting[0]).await.attempts, Some(1));
+    }
+
     async fn one_that_waits_when_the_server_stops_is_not_in_doubt(store: Store) {
         let upstream = Upstream::start().await;
         upstream.once(Answer::nothing().hang());

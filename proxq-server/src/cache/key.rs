@@ -48,6 +48,7 @@ pub(super) fn key(request: &JobRequest, body_sha256: &[u8; 32], exclusions: &Key
 
 /// Everything that counts, each part with its length in front, so that no two different requests have the same bytes.
 ///
+/// An instance of another version looks under the same keys: who changes this changes the version in their names, too.
 /// The excluded names are a part of it: what was kept while `Authorization` did not count is not found once it does.
 fn encoding(request: &JobRequest, body_sha256: &[u8; 32], exclusions: &KeyExclusions) -> Vec<u8> {
     let told = told_by_client(&request.added_headers);
