@@ -36,9 +36,12 @@ impl JobsApi {
     }
 
     /// Answers a request whose path is `jobsPath` or below it.
-    pub(crate) async fn handle(&self, head: &Parts) -> Response<Body> {
-        let answer = match JobsCall::read(head, &self.config.jobs_path) {
-            Ok(call) => self.answer(call, &head.method).await,
+    pub(crate) async fn handle(&self, head: Parts) -> Response<Body> {
+        let call = JobsCall::read(&head, &self.config.jobs_path);
+        let method = head.method.clone();
+        drop(head); // who waits has no use for it
+        let answer = match call {
+            Ok(call) => self.answer(call, &method).await,
             Err(problem) => Err(problem),
         };
         answer.unwrap_or_else(Problem::into_response)

@@ -137,8 +137,9 @@ impl Surface {
         }
         if self.config.jobs_path.matches(path) {
             let Arrival { head, body, .. } = arrival;
-            let response = Box::pin(self.jobs_api.handle(&head)).await;
-            return Some(self.intake.answer_unread(waits_to_be_asked(&head.headers), body, response));
+            let waits = waits_to_be_asked(&head.headers);
+            let response = Box::pin(self.jobs_api.handle(head)).await;
+            return Some(self.intake.answer_unread(waits, body, response));
         }
         Box::pin(self.intake.handle(arrival)).await
     }

@@ -214,7 +214,7 @@ on_every_store! {
             .header("tracestate", "a=b")
             .header("Prefer", "respond-async, wait=1")
             .header("Idempotency-Key", "\"k\"");
-        proxq.submit(request).await;
+        assert_eq!(proxq.send(request).await.status, 200, "it waited");
         let received = upstream.request().await;
         assert_eq!(received.headers("traceparent"), [trace]);
         assert_eq!(received.headers("tracestate"), ["a=b"]);

@@ -66,7 +66,7 @@ on_every_store! {
             let status = proxq.settled(&job).await;
             assert!(!format!("{status:?}").contains("SECRET"), "{status:?}");
         }
-        let bad = proxq.send(request().header("X-Proxq-Wait", "1s")).await;
+        let bad = proxq.send(request().header("X-Proxq-Callback", "SECRET-13")).await;
         bad.refused(400, "BAD_HEADER");
         proxq.send(get("/../SECRET-11?SECRET-12")).await.refused(400, "BAD_PATH");
         let lines = proxq.log().lines();

@@ -15,13 +15,13 @@ use tokio::time::Instant;
 const JOBS: usize = 100;
 /// What a waiting HTTP/1.1 request may cost: two buffers of 8 KiB are the HTTP library's.
 const BYTES_EACH_MAX: u64 = 24 * 1024;
-/// What all of them share, such as the caches of the store's readers.
-const BYTES_SHARED: u64 = 4 << 20;
+/// What all of them share: the threads and caches of the store's readers.
+const BYTES_SHARED: u64 = 8 << 20;
 /// How soon after the jobs' end the last waiter has its answer: 1 s, and four for a debug build on a busy machine.
 const ALL_TOLD_WITHIN: Duration = Duration::from_secs(5);
 
 fn waiters() -> usize {
-    env::var("PROXQ_TEST_WAITERS").map_or(2_000, |text| text.parse().expect("PROXQ_TEST_WAITERS is a number"))
+    env::var("PROXQ_TEST_WAITERS").map_or(4_000, |text| text.parse().expect("PROXQ_TEST_WAITERS is a number"))
 }
 
 /// The sockets of this process count against a limit that is low by default.
