@@ -111,6 +111,8 @@ on_the_store! {
         in_span().await;
         let beside = in_span().await;
         eprintln!("{alone} commands in {SPAN:?} alone, {beside} beside {} waiters", wires.len());
-        assert!(beside < alone * 2 + 20, "{alone} commands in {SPAN:?} alone, {beside} beside {} waiters", wires.len());
+        // The leases of the running jobs are renewed in one of these spans or in both.
+        let by_waiters = beside.saturating_sub(alone);
+        assert!(by_waiters < wires.len() as u64 / 4, "{by_waiters} commands in {SPAN:?} for {} waiters", wires.len());
     }
 }
