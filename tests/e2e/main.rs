@@ -27,6 +27,8 @@ mod drain;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod header_table;
+#[cfg(test)]
 mod headers;
 #[cfg(test)]
 mod held;
