@@ -31,15 +31,14 @@ pub(crate) async fn replay(
 ///
 /// The upstream's own may not: the response to a `HEAD`, a `204` and a `304` end with their heads, whatever these say
 /// (RFC 9112 §6.3), so that a `GET` of the stored response would wait for bytes that never come. A `HEAD` waits for
-/// none and is told what the upstream said.
+/// none and is told what the upstream said; where that was no length, none is made up (RFC 9110 §8.6): that nothing is
+/// stored does not mean that a `GET` would bring nothing.
 fn promise_what_comes(headers: &mut HeaderMap, status: StatusCode, length: u64, asking: &Method) {
-    let bodiless = ends_with_head(status);
-    let told = headers.contains_key(header::CONTENT_LENGTH);
-    if length == 0 && *asking == Method::HEAD && (told || bodiless) {
+    if length == 0 && *asking == Method::HEAD {
         return;
     }
     headers.remove(header::CONTENT_LENGTH);
-    if !bodiless {
+    if !ends_with_head(status) {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
 }
@@ -70,6 +69,7 @@ mod tests {
     fn a_head_is_told_what_the_upstream_said() {
         assert_eq!(promised(200, Some(1234), 0, &Method::HEAD).as_deref(), Some("1234"));
         assert_eq!(promised(200, None, 5, &Method::HEAD).as_deref(), Some("5"));
+        assert_eq!(promised(200, None, 0, &Method::HEAD), None, "it said nothing, and so do we");
         assert_eq!(promised(304, Some(9), 0, &Method::HEAD).as_deref(), Some("9"));
     }
 }

@@ -112,6 +112,16 @@ on_every_store! {
         assert_eq!(reply.head.values("x-a"), ["1"]);
     }
 
+    async fn a_length_that_a_response_to_head_does_not_tell_is_not_made_up(proxq: Proxq, upstream: Upstream) {
+        upstream.always(Answer::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"));
+        let held = proxq.send(head("/x").header("X-Proxq-Wait", "30s")).await;
+        let id = held.header(header::JOB_ID).expect("it waited");
+        let content = proxq.send(head(&format!("/__jobs/{id}/content"))).await;
+        for reply in [held, content] {
+            assert_eq!((reply.status, reply.header("content-length")), (200, None), "{reply}");
+        }
+    }
+
     async fn bodiless_responses_stay_bodiless(proxq: Proxq, upstream: Upstream) {
         for status in [204, 304] {
             upstream.once(Answer::status(status).header("ETag", "\"e\"").without_length());
