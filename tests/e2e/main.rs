@@ -21,6 +21,8 @@ mod delay;
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
+mod differential;
+#[cfg(test)]
 mod direct;
 #[cfg(test)]
 mod drain;

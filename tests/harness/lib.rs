@@ -18,6 +18,8 @@
 //! `PROXQ_BIN` names another binary to test than the one beside the tests. `PROXQ_TEST_KILLS`, `PROXQ_TEST_BODIES`,
 //! `PROXQ_TEST_BODY_MIB` and `PROXQ_TEST_DIRECT_MIB` make the trials of recovery and memory larger than a quick run wants
 //! them.
+//! `PROXQ_TEST_CASES` is how many generated requests are compared on every way, `PROXQ_TEST_SEED` the first from which one
+//! is made.
 
 #![expect(clippy::missing_panics_doc, reason = "panicking is how a harness fails a test")]
 #![expect(clippy::must_use_candidate, reason = "tests look at what they need")]
