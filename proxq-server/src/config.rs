@@ -3,6 +3,7 @@
 
 mod advice;
 mod cache;
+mod changes;
 mod effective;
 mod error;
 pub(crate) mod listen_address;
@@ -24,6 +25,7 @@ use http::{HeaderMap, HeaderName};
 
 pub use self::advice::warnings;
 pub use self::cache::{CacheConfig, CacheMode, KeyExclusions};
+pub use self::changes::{Changes, FixedSetting, changes};
 pub use self::error::{ConfigErrors, Mistake};
 pub use self::load::{Loaded, load};
 pub use self::path_filter::{FilterMode, PathFilter};

@@ -21,6 +21,7 @@ use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection}
 use self::client::UpstreamClient;
 pub(crate) use self::error::ForwardError;
 pub use self::tls::TlsFileError;
+use self::tls::{TlsDigest, TlsMaterial};
 use crate::config::{Upstream, UpstreamTls};
 
 /// A request body on its way to an upstream.
@@ -32,21 +33,63 @@ pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
 /// The connections to all upstreams.
 #[derive(Clone, Debug)]
 pub(crate) struct Forwarder {
-    by_prefix: Arc<HashMap<String, UpstreamClient>>,
-    /// For jobs whose upstream is no longer configured.
+    by_prefix: Arc<HashMap<String, Connections>>,
+    /// For jobs whose upstream is not known.
     fallback: UpstreamClient,
 }
 
-impl Forwarder {
-    /// Prepares a pool of connections for each upstream. Connects to none.
-    pub(crate) fn new(upstreams: &[Upstream]) -> Result<Self, TlsFileError> {
-        let mut by_prefix = HashMap::new();
-        for upstream in upstreams {
-            let client = UpstreamClient::new(&upstream.tls)?;
-            by_prefix.insert(upstream.prefix.as_str().to_owned(), client);
+/// The connections to one upstream, and what they were made from.
+#[derive(Clone, Debug)]
+struct Connections {
+    client: UpstreamClient,
+    settings: UpstreamTls,
+    tls: TlsDigest,
+}
+
+impl Connections {
+    /// Keeps those of before where nothing that they were made from has changed.
+    fn prepare(settings: &UpstreamTls, before: Option<&Self>) -> Result<Self, TlsFileError> {
+        let material = TlsMaterial::read(settings)?;
+        let tls = material.digest();
+        match before {
+            Some(before) if before.tls == tls => Ok(before.clone()),
+            _ => Ok(Self { client: UpstreamClient::new(&material)?, settings: settings.clone(), tls }),
         }
-        let fallback = UpstreamClient::new(&UpstreamTls::default())?;
-        Ok(Self { by_prefix: Arc::new(by_prefix), fallback })
+    }
+}
+
+impl Forwarder {
+    /// Prepares a pool of connections for each upstream. Connects to none. Reads files.
+    pub(crate) fn new(upstreams: &[Upstream]) -> Result<Self, TlsFileError> {
+        let fallback = UpstreamClient::new(&TlsMaterial::read(&UpstreamTls::default())?)?;
+        Self { by_prefix: Arc::default(), fallback }.renewed(upstreams, &[])
+    }
+
+    /// The same for other upstreams: those that are as before, TLS files included, keep their connections. So do the
+    /// `former` ones, whose files are not read again. Reads files.
+    pub(crate) fn renewed(&self, upstreams: &[Upstream], former: &[Upstream]) -> Result<Self, TlsFileError> {
+        let mut by_prefix = HashMap::new();
+        for upstream in former {
+            let prefix = upstream.prefix.as_str();
+            by_prefix.extend(self.by_prefix.get(prefix).map(|kept| (prefix.to_owned(), kept.clone())));
+        }
+        for upstream in upstreams {
+            let prefix = upstream.prefix.as_str();
+            let prepared = Connections::prepare(&upstream.tls, self.by_prefix.get(prefix))?;
+            by_prefix.insert(prefix.to_owned(), prepared);
+        }
+        Ok(Self { by_prefix: Arc::new(by_prefix), fallback: self.fallback.clone() })
+    }
+
+    /// The prefixes of upstreams whose TLS files have other contents than before, under the same names.
+    pub(crate) fn with_other_files(&self, before: &Self) -> Vec<String> {
+        let changed = |(prefix, own): (&String, &Connections)| {
+            let before = before.by_prefix.get(prefix)?;
+            (own.settings == before.settings && own.tls != before.tls).then(|| prefix.clone())
+        };
+        let mut prefixes: Vec<_> = self.by_prefix.iter().filter_map(changed).collect();
+        prefixes.sort();
+        prefixes
     }
 
     /// Tells whether a request that is about to be sent was given a connection.
@@ -64,7 +107,7 @@ impl Forwarder {
         request: Request<RequestBody>,
         repeatable: Repeatable,
     ) -> Result<Response<Incoming>, ForwardError> {
-        let upstream = self.by_prefix.get(prefix).unwrap_or(&self.fallback);
+        let upstream = self.by_prefix.get(prefix).map_or(&self.fallback, |known| &known.client);
         upstream.send(request, repeatable).await
     }
 }

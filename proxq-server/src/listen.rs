@@ -18,17 +18,18 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Versi
 use hyper::body::Incoming;
 use proxq_protocol::header as proxq;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
 use crate::config::Config;
+use crate::current::Current;
 use crate::forward::headers::list_items;
 use crate::intake::{Arrival, Intake, waits_to_be_asked};
 use crate::jobs_api::JobsApi;
 use crate::path;
 use crate::reply::{self, Problem};
+use crate::slots::Slots;
 use crate::tasks::Tasks;
 
 /// The pause after a failed `accept`: it fails for want of descriptors or memory, which connections that end give back.
@@ -37,15 +38,23 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What every connection shares.
 #[derive(Debug)]
 pub(crate) struct Surface {
+    stages: Current<Stages>,
+    /// Those of connections.
+    places: Slots,
+    /// What handles the requests of HTTP/2 connections.
+    requests: Tasks,
+    /// No new connections; open ones end with their present request.
+    draining: CancellationToken,
+    /// Open connections are cut.
+    cut: CancellationToken,
+}
+
+/// What handles requests, and what a reload replaces: a request keeps those that it began with.
+#[derive(Debug)]
+pub(crate) struct Stages {
     pub(crate) config: Arc<Config>,
     pub(crate) jobs_api: JobsApi,
     pub(crate) intake: Intake,
-    /// What handles the requests of HTTP/2 connections.
-    pub(crate) requests: Tasks,
-    /// No new connections; open ones end with their present request.
-    pub(crate) draining: CancellationToken,
-    /// Open connections are cut.
-    pub(crate) cut: CancellationToken,
 }
 
 /// The client is gone, or sent what cannot be answered: its connection ends without an answer.
@@ -54,22 +63,33 @@ pub(crate) struct Surface {
 pub(crate) struct BrokenOff;
 
 impl Surface {
+    pub(crate) fn new(stages: Stages, requests: Tasks, draining: CancellationToken, cut: CancellationToken) -> Self {
+        let places = Slots::new(stages.config.limits.max_connections);
+        Self { stages: Current::new(stages), places, requests, draining, cut }
+    }
+
+    /// Has these stages handle the requests that begin from now on, and allows as many connections as they say.
+    pub(crate) fn equip(&self, stages: Stages) {
+        self.places.set_limit(stages.config.limits.max_connections);
+        self.stages.replace(stages);
+    }
+
     /// Accepts connections until the server drains.
     pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, connections: Tasks) {
-        let places = Arc::new(Semaphore::new(self.config.limits.max_connections));
         loop {
             // Whoever finds no place waits in the kernel's backlog.
-            let place = tokio::select! {
+            tokio::select! {
                 () = self.draining.cancelled() => return,
-                place = Arc::clone(&places).acquire_owned() => place.expect("the semaphore is never closed"),
-            };
+                _ = self.places.free() => {}
+            }
             let accepted = tokio::select! {
                 () = self.draining.cancelled() => return,
+                () = self.places.full() => continue, // a reload took the last one away
                 accepted = listener.accept() => accepted,
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let surface = Arc::clone(&self);
+                    let (surface, place) = (Arc::clone(&self), self.places.take());
                     connections.spawn(async move {
                         connection::run(surface, stream, peer, place).await;
                     });
@@ -99,9 +119,11 @@ impl Surface {
             bypass = tracing::field::Empty,
         );
         let unanswered = Unanswered { span: &span, began };
+        let stages = self.stages.get();
         let arrival = Arrival { head, body, peer, request_id: request_id.clone() };
         // In a box of its own, it is not copied by each of these.
-        let answered = AssertUnwindSafe(Box::pin(self.dispatch(arrival))).catch_unwind().instrument(span.clone()).await;
+        let answered =
+            AssertUnwindSafe(Box::pin(stages.dispatch(arrival))).catch_unwind().instrument(span.clone()).await;
         std::mem::forget(unanswered); // there is one now
         let _entered = span.enter();
         let answer = answered.unwrap_or_else(|_panic| {
@@ -125,7 +147,9 @@ impl Surface {
         tracing::info!(status = response.status().as_u16(), elapsed_ms, "request answered");
         Ok(response)
     }
+}
 
+impl Stages {
     /// What is long to come has room of its own: a request that waits carries what its way needs, and nobody copies it
     /// on the way up.
     async fn dispatch(&self, arrival: Arrival) -> Option<Response<Body>> {

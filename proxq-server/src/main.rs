@@ -3,8 +3,10 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use proxq_server::cli::{self, Command};
-use proxq_server::config::{self, Loaded, StoreConfig};
+use futures_util::Stream;
+use proxq_server::cli::{self, Command, Options};
+use proxq_server::config::{self, Config, Loaded, StoreConfig};
+use proxq_server::reload::ReloadRequests;
 use proxq_server::shutdown::StopRequests;
 use proxq_server::store::embedded;
 use proxq_server::{Server, process, telemetry};
@@ -17,32 +19,27 @@ const EXIT_FAILURE: u8 = 1;
 
 fn main() -> ExitCode {
     let cli = cli::parse();
-    let loaded = match cli::read_config(&cli.options) {
-        Ok(loaded) => loaded,
-        Err(mistakes) => {
-            eprintln!("{mistakes}");
-            return ExitCode::from(EXIT_CONFIG);
-        }
+    let ended = match cli.command() {
+        Command::Check { store } => check(&cli.options, store),
+        Command::Serve => match process::runtime() {
+            Ok(runtime) => runtime.block_on(serve(cli.options)),
+            Err(error) => {
+                eprintln!("start threads: {error}");
+                return ExitCode::from(EXIT_FAILURE);
+            }
+        },
     };
-    match cli.command() {
-        Command::Check { store } => {
-            print!("{}", config::report(&loaded));
-            if store { check_store(&loaded) } else { ExitCode::SUCCESS }
-        }
-        Command::Serve => {
-            if let Err(error) = telemetry::init(cli.options.log_format, &cli.options.log_filter()) {
-                eprintln!("RUST_LOG cannot be read: {error}");
-                return ExitCode::from(EXIT_CONFIG);
-            }
-            match serve(loaded) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    tracing::error!(error = proxq_server::chain(&*error), "proxq ends");
-                    ExitCode::from(EXIT_FAILURE)
-                }
-            }
-        }
-    }
+    ended.unwrap_or_else(|mistake| {
+        eprintln!("{mistake}");
+        ExitCode::from(EXIT_CONFIG)
+    })
+}
+
+/// Fails with mistakes in the configuration.
+fn check(options: &Options, store: bool) -> Result<ExitCode, Box<dyn Error>> {
+    let loaded = cli::read_config(options)?;
+    print!("{}", config::report(&loaded));
+    Ok(if store { check_store(&loaded) } else { ExitCode::SUCCESS })
 }
 
 fn check_store(loaded: &Loaded) -> ExitCode {
@@ -68,30 +65,42 @@ fn check_store(loaded: &Loaded) -> ExitCode {
     }
 }
 
-fn serve(loaded: Loaded) -> Result<(), Box<dyn Error>> {
-    process::raise_file_limit();
-    let runtime = process::runtime()?;
-    runtime.block_on(async {
-        let store = loaded.config.store.name();
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), store, why = loaded.store_reason, "starting");
-        process::survive_file_size_limits();
-        let mut requests = StopRequests::new();
-        let server = Server::bind(loaded.config).await?;
-        tracing::info!(address = %server.local_addr()?, "listening");
-        let stop = CancellationToken::new();
-        let asked_twice = async {
-            requests.next().await;
-            stop.cancel();
-            requests.next().await;
-        };
-        tokio::select! {
-            ended = server.run(stop.cancelled()) => ended?,
-            // Whoever asks a second time does not want to wait.
-            () = asked_twice => {
-                tracing::warn!("a second signal: ending at once");
-                return Err("ended by a second signal before the drain was over".into());
-            }
+/// Fails with mistakes in flags or configuration; all else goes to the log.
+async fn serve(options: Options) -> Result<ExitCode, Box<dyn Error>> {
+    let reloads = ReloadRequests::new(); // before anything else: until then the signal ends the process
+    let loaded = cli::read_config(&options)?;
+    telemetry::init(options.log_format, &options.log_filter())
+        .map_err(|error| format!("RUST_LOG cannot be read: {error}"))?;
+    Ok(match run(loaded, reloads.configs(options)).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = proxq_server::chain(&*error), "proxq ends");
+            ExitCode::from(EXIT_FAILURE)
         }
-        Ok(())
     })
+}
+
+async fn run(loaded: Loaded, configs: impl Stream<Item = Config>) -> Result<(), Box<dyn Error>> {
+    process::raise_file_limit();
+    let store = loaded.config.store.name();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), store, why = loaded.store_reason, "starting");
+    process::survive_file_size_limits();
+    let mut requests = StopRequests::new();
+    let server = Server::bind(loaded.config).await?;
+    tracing::info!(address = %server.local_addr()?, "listening");
+    let stop = CancellationToken::new();
+    let asked_twice = async {
+        requests.next().await;
+        stop.cancel();
+        requests.next().await;
+    };
+    tokio::select! {
+        ended = server.run_reloading(stop.cancelled(), configs) => ended?,
+        // Whoever asks a second time does not want to wait.
+        () = asked_twice => {
+            tracing::warn!("a second signal: ending at once");
+            return Err("ended by a second signal before the drain was over".into());
+        }
+    }
+    Ok(())
 }

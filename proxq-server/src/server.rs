@@ -1,26 +1,27 @@
-//! Wires the stages. The only file that knows all of them.
+//! Wires the stages. With `server/live.rs`, the only file that knows all of them.
+
+mod live;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use futures_util::{Stream, stream};
 use tokio::net::TcpListener;
 
+use self::live::{Lasting, Live};
 use crate::cache::ResponseCache;
 use crate::clock::Clock;
 use crate::config::{self, Config, StoreConfig, SyncMode};
 use crate::deployment::KnownDeployment;
-use crate::direct::Direct;
 use crate::failure::chain;
 use crate::forward::{Forwarder, TlsFileError};
-use crate::intake::Intake;
-use crate::jobs_api::JobsApi;
 use crate::listen::Surface;
 use crate::shutdown::Phases;
 use crate::store::embedded::{self, EmbeddedOptions, EmbeddedStore};
 use crate::store::redis::{self, RedisOptions, RedisStore};
 use crate::store::{JobStore, StoreError};
-use crate::worker::Worker;
+use crate::worker::{Means, Worker};
 
 /// A proxq server that listens and has its store open.
 #[derive(Debug)]
@@ -88,6 +89,19 @@ impl Server {
     /// # Errors
     /// Where the store does not answer at the start.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+        self.run_reloading(stop, stream::pending()).await
+    }
+
+    /// The same, going on with each configuration that `configs` gives, as far as a server can while it runs. No
+    /// connection and no job is dropped for it. What cannot be taken over is refused as a whole, and said in the log.
+    ///
+    /// # Errors
+    /// Where the store does not answer at the start.
+    pub async fn run_reloading(
+        self,
+        stop: impl Future<Output = ()>,
+        configs: impl Stream<Item = Config>,
+    ) -> Result<(), StartError> {
         let Self { listener, config, store, clock, forwarder } = self;
         let phases = Phases::default();
         let _stopped_when_dropped = phases.stop_when_dropped();
@@ -101,37 +115,29 @@ impl Server {
             }
             Err(error) => return Err(error.into()),
         }
-        let worker = Worker::new(
-            Arc::clone(&config),
-            Arc::clone(&store),
+        let cache = ResponseCache::open(&config.cache, store.shared_values());
+        let means = Arc::new(Means { config, forwarder, cache, former: Vec::new() });
+        let tasks = phases.attempts.clone();
+        let worker = Arc::new(Worker::new(Arc::clone(&means), Arc::clone(&store), clock, tasks, phases.stop.clone()));
+        Arc::clone(&worker).start(&phases.upkeep);
+        let lasting = Lasting {
+            store: Arc::clone(&store),
             clock,
-            forwarder.clone(),
-            ResponseCache::open(&config.cache, store.shared_values()),
-            phases.attempts.clone(),
-            phases.stop.clone(),
-        );
-        Arc::new(worker).start(&phases.upkeep);
-        let stall_limit = config.limits.idle_timeout;
-        let direct = Direct::new(forwarder, phases.connections.clone(), phases.cut.clone(), stall_limit);
-        let surface = Surface {
-            jobs_api: JobsApi::new(Arc::clone(&config), Arc::clone(&store), phases.stop.draining.clone()),
-            intake: Intake::new(
-                Arc::clone(&config),
-                Arc::clone(&store),
-                direct,
-                clock,
-                deployment,
-                phases.connections.clone(),
-                phases.stop.draining.clone(),
-            ),
-            requests: phases.connections.clone(),
+            deployment,
+            connections: phases.connections.clone(),
             draining: phases.stop.draining.clone(),
             cut: phases.cut.clone(),
-            config: Arc::clone(&config),
         };
-        phases.connections.spawn(Arc::new(surface).serve(listener, phases.connections.clone()));
-        stop.await;
-        phases.drain(config.shutdown_timeout, &*store).await;
+        let stages = lasting.stages(&means);
+        let draining = phases.stop.draining.clone();
+        let surface = Arc::new(Surface::new(stages, phases.connections.clone(), draining, phases.cut.clone()));
+        phases.connections.spawn(Arc::clone(&surface).serve(listener, phases.connections.clone()));
+        let mut live = Live { lasting, means, worker, surface };
+        tokio::select! {
+            () = stop => {}
+            () = live.follow(configs) => {}
+        }
+        phases.drain(live.means.config.shutdown_timeout, &*store).await;
         Ok(())
     }
 }
@@ -157,8 +163,7 @@ async fn open_store(config: &Config, clock: Clock) -> Result<Arc<dyn JobStore>, 
             let options = EmbeddedOptions {
                 data_dir: data_dir.clone(),
                 sync: *sync,
-                secret_headers: config.secret_headers.clone(),
-                max_lease_losses: config.max_lease_losses,
+                settings: config.into(),
                 instance: instance_name(),
             };
             let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(options, clock)).await;
@@ -169,11 +174,7 @@ async fn open_store(config: &Config, clock: Clock) -> Result<Arc<dyn JobStore>, 
             let options = RedisOptions {
                 server: server.clone(),
                 queue: config.queue.clone(),
-                concurrency: config.concurrency,
-                secret_headers: config.secret_headers.clone(),
-                max_lease_losses: config.max_lease_losses,
-                retention: config.task_retention,
-                upstreams: config.upstreams.clone(),
+                settings: config.into(),
                 instance: instance_name(),
             };
             Ok(Arc::new(RedisStore::open(options, clock)?))

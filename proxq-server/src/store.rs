@@ -7,6 +7,7 @@ mod contract;
 pub mod embedded;
 mod record;
 pub mod redis;
+mod settings;
 mod signals;
 mod values;
 
@@ -23,6 +24,7 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub use self::settings::StoreSettings;
 pub use self::values::SharedValues;
 use crate::job::{BlobRef, Body, Job, JobId, JobRequest, Progress, QueueName, State, StoredResponse, Verdict};
 
@@ -284,6 +286,10 @@ pub trait JobStore: fmt::Debug + Send + Sync {
     fn shared_values(&self) -> Option<Arc<dyn SharedValues>> {
         None
     }
+
+    /// Goes by these settings from now on. What was begun under the former ones may end under them; the secret headers of
+    /// a job stay those of its submission.
+    fn reconfigure(&self, settings: StoreSettings);
 
     /// Finishes what was begun and lets go of the store. Nothing may be asked of it afterwards.
     async fn close(&self);

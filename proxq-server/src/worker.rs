@@ -10,17 +10,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::attempt::Attempted;
 use crate::cache::ResponseCache;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Upstream};
+use crate::current::Current;
 use crate::failure::chain;
 use crate::forward::Forwarder;
 use crate::job::{JobId, RetryPolicy, Verdict, judge};
+use crate::slots::{Slot, Slots};
 use crate::store::{BATCH_LIMIT, JobStore, Lease, LeasedJob, StoreError};
 use crate::tasks::Tasks;
 
@@ -32,14 +33,35 @@ const STORE_PAUSE_MIN: Duration = Duration::from_millis(50);
 /// The workers of this instance.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    config: Arc<Config>,
+    means: Current<Means>,
     store: Arc<dyn JobStore>,
     clock: Clock,
-    forwarder: Forwarder,
-    cache: Option<Arc<ResponseCache>>,
+    slots: Slots,
     running: Running,
     tasks: Tasks,
     stop: StopSignals,
+}
+
+/// What attempts are made with, and what a reload replaces: a running attempt keeps those that it began with.
+#[derive(Debug)]
+pub(crate) struct Means {
+    pub(crate) config: Arc<Config>,
+    pub(crate) forwarder: Forwarder,
+    pub(crate) cache: Option<Arc<ResponseCache>>,
+    /// Upstreams that reloads have removed, latest first: their jobs go on as if they were there.
+    pub(crate) former: Vec<Upstream>,
+}
+
+impl Means {
+    /// The upstream with this prefix, or the one that had it last.
+    fn upstream(&self, prefix: &str) -> Option<&Upstream> {
+        let former = || self.former.iter().find(|upstream| upstream.prefix.as_str() == prefix);
+        self.config.upstream(prefix).or_else(former)
+    }
+
+    fn retry_policy(&self, prefix: &str) -> RetryPolicy {
+        self.upstream(prefix).map_or(RetryPolicy::NONE, |upstream| upstream.retries)
+    }
 }
 
 /// When the workers are to stop, in this order.
@@ -55,45 +77,52 @@ pub(crate) struct StopSignals {
 
 impl Worker {
     pub(crate) fn new(
-        config: Arc<Config>,
+        means: Arc<Means>,
         store: Arc<dyn JobStore>,
         clock: Clock,
-        forwarder: Forwarder,
-        cache: Option<Arc<ResponseCache>>,
         tasks: Tasks,
         stop: StopSignals,
     ) -> Self {
-        Self { config, store, clock, forwarder, cache, running: Running::default(), tasks, stop }
+        let slots = Slots::new(means.config.concurrency);
+        Self { means: Current::new(means), store, clock, slots, running: Running::default(), tasks, stop }
+    }
+
+    /// Makes the attempts that begin from now on with these means, and as many at a time as they say.
+    pub(crate) fn equip(&self, means: Arc<Means>) {
+        self.slots.set_limit(means.config.concurrency);
+        self.means.replace(means);
     }
 
     /// Starts working. `upkeep_tasks` go on until the `finished` signal, all others end with the last attempt.
     pub(crate) fn start(self: Arc<Self>, upkeep_tasks: &Tasks) {
         upkeep_tasks.spawn(heartbeat::run(Arc::clone(&self)));
         upkeep_tasks.spawn(upkeep::run(Arc::clone(&self)));
-        if self.config.concurrency > 0 {
-            let tasks = self.tasks.clone();
-            tasks.spawn(self.dispatch());
-        }
+        let tasks = self.tasks.clone();
+        tasks.spawn(self.dispatch());
     }
 
     /// Hands out jobs to as many attempts as there are free slots, until the server stops.
     async fn dispatch(self: Arc<Self>) {
-        let slots = Arc::new(Semaphore::new(self.config.concurrency));
+        let queue = self.means.get().config.queue.clone();
         let mut pauses = store_pauses();
         loop {
-            let Some(mut free) = self.free_slots(&slots).await else { return };
-            match self.store.lease(&self.config.queue, free.num_permits()).await {
+            let free = tokio::select! {
+                biased;
+                () = self.stop.draining.cancelled() => return,
+                free = self.slots.free() => free,
+            };
+            match self.store.lease(&queue, free.min(BATCH_LIMIT)).await {
                 Ok(jobs) => {
                     pauses = store_pauses();
                     let nothing_due = jobs.is_empty();
                     for job in jobs {
-                        let slot = free.split(1).expect("a store gives at most as many jobs as it was asked for");
-                        self.tasks.spawn(Arc::clone(&self).work(job, slot));
+                        self.tasks.spawn(Arc::clone(&self).work(job, self.slots.take()));
                     }
-                    drop(free);
                     if nothing_due {
                         tokio::select! {
-                            () = self.store.due(&self.config.queue) => {}
+                            () = self.store.due(&queue) => {}
+                            // A reload took them away: what is due is for others.
+                            () = self.slots.full() => {}
                             () = self.stop.draining.cancelled() => return,
                         }
                     }
@@ -110,46 +139,28 @@ impl Worker {
         }
     }
 
-    /// Waits for a free slot and takes all that are free. `None` once the server stops.
-    async fn free_slots(&self, slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-        let mut free = tokio::select! {
-            biased;
-            () = self.stop.draining.cancelled() => return None,
-            slot = Arc::clone(slots).acquire_owned() => slot.expect("the semaphore is never closed"),
-        };
-        let more = slots.available_permits().min(BATCH_LIMIT - 1);
-        if let Ok(others) = Arc::clone(slots).try_acquire_many_owned(u32::try_from(more).expect("at most 99")) {
-            free.merge(others);
-        }
-        Some(free)
-    }
-
     /// Makes one attempt at a job and settles it. `slot` is free again afterwards.
-    async fn work(self: Arc<Self>, job: LeasedJob, slot: OwnedSemaphorePermit) {
+    async fn work(self: Arc<Self>, job: LeasedJob, slot: Slot) {
         let LeasedJob { lease, request, body, progress, revoked } = job;
-        let began = Instant::now();
+        let (began, means) = (Instant::now(), self.means.get());
         let _running = self.running.enter(lease, &revoked);
         let attempt = progress.attempts;
         let end = tokio::select! {
             biased;
             () = revoked.cancelled() => None,
-            attempted = self.attempt(&request, body, attempt) => Some(attempted),
+            attempted = self.attempt(&means, &request, body, attempt) => Some(attempted),
         };
         let Some(Attempted { end, blob }) = end else {
             tracing::info!(job.id = %lease.id, attempt, "attempt ended: its lease is gone");
             return;
         };
-        let verdict = judge(end, &request, &progress, self.retry_policy(&request.upstream));
+        let verdict = judge(end, &request, &progress, self.means.get().retry_policy(&request.upstream));
         log_verdict(&verdict, lease.id, &request.upstream, &request.request_id, attempt, began);
         let stored = self.settle(&lease, verdict, &revoked).await;
         if let (Stored::Yes | Stored::Unknown, Some(blob)) = (stored, blob) {
             blob.keep();
         }
         drop(slot);
-    }
-
-    fn retry_policy(&self, prefix: &str) -> RetryPolicy {
-        self.config.upstream(prefix).map_or(RetryPolicy::NONE, |upstream| upstream.retries)
     }
 
     /// Settles a lease, as long as it takes: a response that was received is never fetched again because storing it

@@ -61,6 +61,8 @@ mod redis_beside_go;
 #[cfg(test)]
 mod redis_network;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod retry;
 #[cfg(test)]
 mod routing;

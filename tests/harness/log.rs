@@ -89,17 +89,21 @@ impl Log {
 
     /// The first record that is such; waits for it. `None` where the log ends without.
     pub async fn find(&self, is_such: impl Fn(&Record) -> bool) -> Option<Record> {
-        self.until(|line| Record::read(line).filter(&is_such)).await
+        self.until(0, |line| Record::read(line).filter(&is_such)).await
+    }
+
+    /// The same, after so many lines.
+    pub async fn find_after(&self, lines: usize, is_such: impl Fn(&Record) -> bool) -> Option<Record> {
+        self.until(lines, |line| Record::read(line).filter(&is_such)).await
     }
 
     /// The first line with this text; waits for it. `None` where the log ends without.
     pub async fn line(&self, text: &str) -> Option<String> {
-        self.until(|line| line.contains(text).then(|| line.to_owned())).await
+        self.until(0, |line| line.contains(text).then(|| line.to_owned())).await
     }
 
-    async fn until<T>(&self, look: impl Fn(&str) -> Option<T>) -> Option<T> {
+    async fn until<T>(&self, mut seen: usize, look: impl Fn(&str) -> Option<T>) -> Option<T> {
         let mut news = self.news.clone();
-        let mut seen = 0;
         loop {
             let progress = *news.borrow_and_update();
             let lines = self.lines();

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::client::Client;
 use crate::config::Config;
-use crate::log::Log;
+use crate::log::{Log, Record};
 use crate::process::{Exit, Launch, Process};
 use crate::redis::Redis;
 use crate::runner::within;
@@ -131,6 +131,42 @@ impl Proxq {
     /// The same, as a terminal asks.
     pub fn interrupt(&self) {
         self.process().signal(Signal::INT);
+    }
+
+    /// Asks it to read its configuration again; returns at once.
+    pub fn hang_up(&self) {
+        self.process().signal(Signal::HUP);
+    }
+
+    /// Where its configuration is.
+    pub fn config_file(&self) -> PathBuf {
+        self.setup.config_file()
+    }
+
+    /// Writes another configuration, of which it knows nothing before [`Proxq::hang_up`].
+    pub fn rewrite(&self, config: Config) {
+        self.setup.write(config);
+    }
+
+    /// Has it read its configuration again; gives the first record of how that ended.
+    pub async fn read_again(&self) -> Record {
+        let before = self.log().lines().len();
+        self.hang_up();
+        let ended = |record: &Record| {
+            let message = record.message();
+            message.starts_with("configuration reloaded") || message.starts_with("configuration not reloaded")
+        };
+        let record = within("the configuration is read again", self.log().find_after(before, ended)).await;
+        record
+            .unwrap_or_else(|| panic!("proxq ended instead of reading its configuration again:\n{}", self.log().text()))
+    }
+
+    /// Has it take another configuration over, which must succeed; gives the keys of what changed.
+    pub async fn reload(&self, config: Config) -> String {
+        self.rewrite(config);
+        let record = self.read_again().await;
+        assert_eq!((record.level(), record.message().as_str()), ("INFO", "configuration reloaded"), "{record:?}");
+        record.field("changed").unwrap_or_default()
     }
 
     /// Waits for its end; gives the exit code, or `None` after a signal.

@@ -3,7 +3,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::*;
 use crate::clock::Clock;
-use crate::config::{SecretHeaders, SyncMode};
+use crate::config::{Config, SyncMode, UpstreamUrl};
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
 
 /// A place that does what it is told to.
@@ -55,8 +55,7 @@ fn response(body: &'static [u8]) -> (StoredResponse, tempfile::TempDir, Embedded
     let options = EmbeddedOptions {
         data_dir: folder.path().to_owned(),
         sync: SyncMode::OperatingSystem,
-        secret_headers: SecretHeaders::default(),
-        max_lease_losses: 5,
+        settings: (&Config::for_upstream(UpstreamUrl::new("http://upstream").unwrap())).into(),
         instance: "one".to_owned(),
     };
     let store = EmbeddedStore::open(options, Clock::new()).unwrap();

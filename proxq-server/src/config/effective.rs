@@ -11,12 +11,22 @@ use proxq_protocol::GoDuration;
 
 use super::{
     CacheConfig, ClientIdentity, ClientMode, Config, DirectMode, FilterMode, HostHeader, Limits, Password, PathFilter,
-    RedisAddress, RedisConfig, StoreConfig, StreamDetection, SyncMode, TlsVerification, Upstream, UpstreamTls, size,
+    RedisAddress, RedisConfig, Secret, StoreConfig, StreamDetection, SyncMode, TlsVerification, Upstream, UpstreamTls,
+    size,
 };
 use crate::job::{Backoff, Delivery};
 
 /// Writes a configuration.
 pub(super) fn write(config: &Config) -> String {
+    written(config).text
+}
+
+/// All settings of a configuration, in the order in which they are written.
+pub(super) fn settings(config: &Config) -> Vec<Setting> {
+    written(config).settings
+}
+
+fn written(config: &Config) -> Yaml {
     let mut yaml = Yaml::default();
     yaml.key("listenAddress", quoted(&config.listen_address));
     match &config.store {
@@ -44,7 +54,7 @@ pub(super) fn write(config: &Config) -> String {
     yaml.list("trustedProxies", config.trusted_proxies.networks().iter().map(ToString::to_string));
     match &config.via_name {
         Some(name) => yaml.key("viaName", quoted(name)),
-        None => yaml.key("viaName", "\"\" # random, kept in the store"),
+        None => yaml.commented("viaName", "\"\"", "random, kept in the store"),
     }
     yaml.key("maxHops", config.max_hops);
     yaml.key("maxLeaseLosses", config.max_lease_losses);
@@ -53,9 +63,20 @@ pub(super) fn write(config: &Config) -> String {
     yaml.section("limits", |yaml| write_limits(yaml, config.limits));
     yaml.line("upstreams:");
     for upstream in &config.upstreams {
-        yaml.item(|yaml| write_upstream(yaml, upstream));
+        yaml.item("upstreams", upstream.prefix.as_str(), |yaml| write_upstream(yaml, upstream));
     }
-    yaml.text
+    yaml
+}
+
+/// One setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Setting {
+    /// Its key, as `limits.idleTimeout` or `upstreams[/api].timeout`.
+    pub(super) key: String,
+    /// Its value as YAML; masked if it is secret.
+    pub(super) value: String,
+    /// What is behind the mask.
+    secret: Option<Secret>,
 }
 
 fn write_redis(yaml: &mut Yaml, redis: &RedisConfig) {
@@ -76,7 +97,7 @@ fn write_redis(yaml: &mut Yaml, redis: &RedisConfig) {
     }
     match &redis.password {
         Password::None => {}
-        Password::Given(_) => yaml.key("password", "\"***\" # not shown"),
+        Password::Given(secret) => yaml.secret("password", secret),
         Password::File(file) => yaml.key("passwordFile", quoted_path(file)),
     }
     yaml.key("durability", "store");
@@ -106,14 +127,14 @@ fn write_upstream(yaml: &mut Yaml, upstream: &Upstream) {
     yaml.key("maxRetries", upstream.retries.max_retries);
     match upstream.retries.backoff {
         Backoff::Fixed(pause) => yaml.duration("retryDelay", pause),
-        Backoff::Quartic => yaml.key("retryDelay", "0s # n⁴ seconds before retry n"),
+        Backoff::Quartic => yaml.commented("retryDelay", "0s", "n⁴ seconds before retry n"),
     }
     yaml.key("delivery", delivery_word(upstream.delivery));
     yaml.key("idempotentUpstream", upstream.honours_idempotency_key);
     yaml.key("maxBodySize", size::display(upstream.max_body_size));
     match upstream.direct_proxy_threshold {
         Some(bytes) => yaml.key("directProxyThreshold", size::display(bytes)),
-        None => yaml.key("directProxyThreshold", "0 # disabled"),
+        None => yaml.commented("directProxyThreshold", "0", "disabled"),
     }
     let direct_mode = match upstream.direct_mode {
         DirectMode::Proxy => "proxy",
@@ -179,6 +200,9 @@ struct Yaml {
     indent: usize,
     /// Whether the next line begins an item of a list.
     begins_item: bool,
+    /// What comes before the keys that are written: `limits.`, `upstreams[/api].`.
+    path: String,
+    settings: Vec<Setting>,
 }
 
 impl Yaml {
@@ -193,6 +217,22 @@ impl Yaml {
 
     fn key(&mut self, key: &str, value: impl Display) {
         self.line(&format!("{key}: {value}"));
+        self.note(key, value.to_string(), None);
+    }
+
+    fn commented(&mut self, key: &str, value: &str, comment: &str) {
+        self.line(&format!("{key}: {value} # {comment}"));
+        self.note(key, value.to_owned(), None);
+    }
+
+    fn secret(&mut self, key: &str, secret: &Secret) {
+        let mask = "\"***\"";
+        self.line(&format!("{key}: {mask} # not shown"));
+        self.note(key, mask.to_owned(), Some(secret.clone()));
+    }
+
+    fn note(&mut self, key: &str, value: String, secret: Option<Secret>) {
+        self.settings.push(Setting { key: format!("{}{key}", self.path), value, secret });
     }
 
     fn duration(&mut self, key: &str, value: Duration) {
@@ -207,14 +247,22 @@ impl Yaml {
     fn section(&mut self, key: &str, write: impl FnOnce(&mut Self)) {
         self.line(&format!("{key}:"));
         self.indent += 2;
-        write(self);
+        self.within(&format!("{key}."), write);
         self.indent -= 2;
     }
 
-    fn item(&mut self, write: impl FnOnce(&mut Self)) {
+    /// Writes an item of a list, which is known by `name`.
+    fn item(&mut self, list: &str, name: &str, write: impl FnOnce(&mut Self)) {
         self.indent += 4;
         self.begins_item = true;
-        write(self);
+        self.within(&format!("{list}[{name}]."), write);
         self.indent -= 4;
+    }
+
+    fn within(&mut self, step: &str, write: impl FnOnce(&mut Self)) {
+        let outside = self.path.len();
+        self.path += step;
+        write(self);
+        self.path.truncate(outside);
     }
 }

@@ -12,9 +12,8 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::connection::Connector;
 use super::error::ForwardError;
-use super::tls::{self, TlsFileError};
+use super::tls::{self, TlsFileError, TlsMaterial};
 use super::{Repeatable, RequestBody};
-use crate::config::UpstreamTls;
 
 /// Idle connections are dropped sooner than servers usually do it (5 s in Node.js, 75 s in nginx).
 const IDLE_LIMIT: Duration = Duration::from_secs(4);
@@ -57,8 +56,8 @@ struct Pools {
 
 impl UpstreamClient {
     /// Prepares the pools.
-    pub(crate) fn new(settings: &UpstreamTls) -> Result<Self, TlsFileError> {
-        let tls = tls::client_config(settings)?;
+    pub(crate) fn new(tls: &TlsMaterial<'_>) -> Result<Self, TlsFileError> {
+        let tls = tls::client_config(tls)?;
         let schemes = || HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http();
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);

@@ -1,7 +1,8 @@
 //! How TLS is spoken to an upstream.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fs, io};
 
 use hyper_rustls::ConfigBuilderExt;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -9,6 +10,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme, WantsVerifier};
+use sha2::{Digest, Sha256};
 
 use crate::config::{TlsVerification, UpstreamTls};
 
@@ -27,6 +29,8 @@ pub struct TlsFileError {
 #[derive(Debug, thiserror::Error)]
 enum FileProblem {
     #[error(transparent)]
+    Read(#[from] io::Error),
+    #[error(transparent)]
     Pem(#[from] pem::Error),
     #[error("it has no certificate")]
     Empty,
@@ -34,8 +38,46 @@ enum FileProblem {
     Tls(#[from] rustls::Error),
 }
 
+/// What an upstream's `tls` settings come to: they and the files that they name, as those were read.
+pub(super) struct TlsMaterial<'a> {
+    settings: &'a UpstreamTls,
+    authorities: Vec<u8>,
+    certificates: Vec<u8>,
+    key: Vec<u8>,
+}
+
+/// Tells one [`TlsMaterial`] from another without keeping it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TlsDigest([u8; 32]);
+
+impl<'a> TlsMaterial<'a> {
+    /// Reads the files.
+    pub(super) fn read(settings: &'a UpstreamTls) -> Result<Self, TlsFileError> {
+        let identity = settings.identity.as_ref();
+        Ok(Self {
+            settings,
+            authorities: read(settings.ca_file.as_deref(), "caFile")?,
+            certificates: read(identity.map(|identity| &*identity.cert_file), "certFile")?,
+            key: read(identity.map(|identity| &*identity.key_file), "keyFile")?,
+        })
+    }
+
+    pub(super) fn digest(&self) -> TlsDigest {
+        let files = [&self.authorities, &self.certificates, &self.key].map(Sha256::digest);
+        let settings = Sha256::new_with_prefix(format!("{:?}", self.settings));
+        TlsDigest(files.iter().fold(settings, Sha256::chain_update).finalize().into())
+    }
+}
+
+/// The bytes of a file; none where there is none.
+fn read(file: Option<&Path>, role: &'static str) -> Result<Vec<u8>, TlsFileError> {
+    let Some(file) = file else { return Ok(Vec::new()) };
+    fs::read(file).map_err(|error| TlsFileError { file: file.to_owned(), role, source: error.into() })
+}
+
 /// The TLS settings of connections to one upstream; application protocols are the connector's to set.
-pub(crate) fn client_config(settings: &UpstreamTls) -> Result<ClientConfig, TlsFileError> {
+pub(super) fn client_config(material: &TlsMaterial<'_>) -> Result<ClientConfig, TlsFileError> {
+    let settings = material.settings;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
@@ -47,7 +89,7 @@ pub(crate) fn client_config(settings: &UpstreamTls) -> Result<ClientConfig, TlsF
         (TlsVerification::Full, Some(file)) => {
             let mut roots = RootCertStore::empty();
             let problem = |source| TlsFileError { file: file.clone(), role: "caFile", source };
-            for certificate in read_certificates(file).map_err(problem)? {
+            for certificate in certificates(&material.authorities).map_err(problem)? {
                 roots.add(certificate).map_err(|error| problem(error.into()))?;
             }
             builder.with_root_certificates(roots)
@@ -55,13 +97,13 @@ pub(crate) fn client_config(settings: &UpstreamTls) -> Result<ClientConfig, TlsF
         (TlsVerification::Full, None) => with_public_roots(builder),
     };
     let Some(identity) = &settings.identity else { return Ok(trusting.with_no_client_auth()) };
-    let chain = read_certificates(&identity.cert_file).map_err(|source| TlsFileError {
+    let chain = certificates(&material.certificates).map_err(|source| TlsFileError {
         file: identity.cert_file.clone(),
         role: "certFile",
         source,
     })?;
     let problem = |source| TlsFileError { file: identity.key_file.clone(), role: "keyFile", source };
-    let key = PrivateKeyDer::from_pem_file(&identity.key_file).map_err(|error| problem(error.into()))?;
+    let key = PrivateKeyDer::from_pem_slice(&material.key).map_err(|error| problem(error.into()))?;
     trusting.with_client_auth_cert(chain, key).map_err(|error| problem(error.into()))
 }
 
@@ -78,8 +120,8 @@ fn with_public_roots(builder: ConfigBuilder<ClientConfig, WantsVerifier>) -> Wan
     }
 }
 
-fn read_certificates(file: &PathBuf) -> Result<Vec<CertificateDer<'static>>, FileProblem> {
-    let certificates = CertificateDer::pem_file_iter(file)?.collect::<Result<Vec<_>, _>>()?;
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, FileProblem> {
+    let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>()?;
     if certificates.is_empty() { Err(FileProblem::Empty) } else { Ok(certificates) }
 }
 

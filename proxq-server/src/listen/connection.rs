@@ -12,7 +12,6 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer::AnswerBody;
 use super::watchdog::Watchdog;
@@ -20,6 +19,7 @@ use super::watched::{Protocol, Watched};
 use super::{BrokenOff, Surface};
 use crate::config::Limits;
 use crate::failure::chain;
+use crate::slots::Slot;
 use crate::tasks::Tasks;
 
 /// How long an idle connection stays open while the server drains, so that a request that is on its way is still
@@ -37,8 +37,8 @@ const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Serves a connection until it ends, or its protocol has been switched.
-pub(super) async fn run(surface: Arc<Surface>, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
-    let limits = surface.config.limits;
+pub(super) async fn run(surface: Arc<Surface>, stream: TcpStream, peer: SocketAddr, place: Slot) {
+    let limits = surface.stages.get().config.limits;
     let watchdog = Watchdog::new(limits.header_read_timeout, limits.idle_timeout);
     let mut socket = Watched::new(stream, peer, watchdog.clone(), place, limits.idle_timeout);
     let Some(protocol) = detect(&surface, &mut socket, &watchdog, peer).await else { return };

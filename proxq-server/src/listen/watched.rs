@@ -9,9 +9,9 @@ use std::time::Duration;
 use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::watchdog::Watchdog;
+use crate::slots::Slot;
 
 /// What a client that knows that HTTP/2 is spoken here begins with (RFC 9113 §3.4).
 const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -37,7 +37,7 @@ pub(super) struct Watched {
     /// How many of them there are, and how many were read again.
     filled: usize,
     given: usize,
-    _place: OwnedSemaphorePermit,
+    _place: Slot,
 }
 
 impl Watched {
@@ -46,7 +46,7 @@ impl Watched {
         stream: TcpStream,
         peer: SocketAddr,
         watchdog: Watchdog,
-        place: OwnedSemaphorePermit,
+        place: Slot,
         silence_limit: Duration,
     ) -> Self {
         if let Err(error) = prepare(&stream, silence_limit) {
@@ -150,13 +150,11 @@ impl AsyncWrite for Watched {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
-    use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::slots::Slots;
 
     /// What is made of a connection on which these pieces come one after the other, and what is read of it afterwards.
     async fn spoken(pieces: &[&[u8]]) -> (Protocol, Vec<u8>) {
@@ -164,7 +162,7 @@ mod tests {
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, peer) = listener.accept().await.unwrap();
         let limit = Duration::from_mins(1);
-        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let place = Slots::new(1).take();
         let mut watched = Watched::new(stream, peer, Watchdog::new(limit, limit), place, limit);
         let send = async {
             for piece in pieces {

@@ -18,8 +18,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use super::{JobStore, LeasedJob, NewJob, Submitted};
+use super::{JobStore, LeasedJob, NewJob, StoreSettings, Submitted};
 use crate::clock::Timestamp;
+use crate::config::{Prefix, SecretHeaders, Upstream, UpstreamUrl};
 use crate::job::{
     Body, CredentialHash, Delivery, Job, JobId, JobRequest, Outcome, QueueName, Reach, ResponseHead, State,
     StoredResponse, Verdict,
@@ -88,6 +89,7 @@ macro_rules! keeps_the_contract {
             a_lease_that_is_gone_is_reported_when_it_is_renewed
             a_lost_lease_that_may_not_be_sent_again_fails_the_job
             a_job_that_loses_too_many_leases_fails
+            how_many_leases_may_be_lost_can_change
             a_worker_that_goes_away_while_it_waits_for_jobs_loses_none
             // settling
             a_completed_job_has_its_response
@@ -100,6 +102,7 @@ macro_rules! keeps_the_contract {
             the_token_of_a_cancelled_job_does_not_fit_its_successor
             a_completed_job_forgets_its_secrets
             a_failed_job_keeps_its_secrets_for_a_retry
+            other_secret_headers_count_for_new_jobs
             the_last_attempts_are_remembered
             // ordering
             a_job_is_cancelled_in_every_state
@@ -161,6 +164,18 @@ pub(super) use keeps_the_contract;
 /// The queue of these tests.
 pub(super) fn queue() -> QueueName {
     QueueName::new("default").unwrap()
+}
+
+/// What the stores of these tests go by.
+pub(super) fn settings() -> StoreSettings {
+    let upstream = Upstream::new(Prefix::new("/api").unwrap(), UpstreamUrl::new("http://api:3000").unwrap());
+    StoreSettings {
+        secret_headers: SecretHeaders::default(),
+        max_lease_losses: 5,
+        retention: RETENTION,
+        upstreams: vec![upstream],
+        concurrency: 10,
+    }
 }
 
 /// A small job.

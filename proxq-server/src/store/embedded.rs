@@ -30,10 +30,11 @@ use self::writer::{Health, Writer};
 use super::signals::{Signals, lock};
 use super::{
     BATCH_LIMIT, BlobStream, BlobWriter, Content, Deployment, JobPage, JobStore, JobWatch, Lease, LeasedJob, NewJob,
-    QueueStats, Requeued, StoreError, Submitted, UPKEEP_EVERY, Upkept,
+    QueueStats, Requeued, StoreError, StoreSettings, Submitted, UPKEEP_EVERY, Upkept,
 };
 use crate::clock::{Clock, Timestamp};
-use crate::config::{SecretHeaders, SyncMode};
+use crate::config::SyncMode;
+use crate::current::Current;
 use crate::job::{BlobRef, Job, JobId, QueueName, State, Verdict};
 
 /// How an embedded store is opened.
@@ -43,10 +44,8 @@ pub struct EmbeddedOptions {
     pub data_dir: PathBuf,
     /// When a write counts as done.
     pub sync: SyncMode,
-    /// The headers that are forgotten when a job ends.
-    pub secret_headers: SecretHeaders,
-    /// How many lost leases end a job.
-    pub max_lease_losses: u32,
+    /// What may change later.
+    pub settings: StoreSettings,
     /// Names this process in the history of the jobs that it works on.
     pub instance: String,
 }
@@ -130,8 +129,7 @@ pub struct EmbeddedStore {
 #[derive(Debug)]
 struct Shared {
     clock: Clock,
-    secret_headers: SecretHeaders,
-    max_lease_losses: u32,
+    settings: Current<StoreSettings>,
     instance: String,
     signals: Signals,
     health: Health,
@@ -145,7 +143,7 @@ impl EmbeddedStore {
     /// # Errors
     /// Where the folder cannot be used, or what is in it.
     pub fn open(options: EmbeddedOptions, clock: Clock) -> Result<Self, OpenError> {
-        let EmbeddedOptions { data_dir, sync, secret_headers, max_lease_losses, instance } = options;
+        let EmbeddedOptions { data_dir, sync, settings, instance } = options;
         let folder = Folder::hold(&data_dir)?;
         let database = folder.database();
         let fails = |source| schema::open_error(&database, source);
@@ -158,8 +156,7 @@ impl EmbeddedStore {
         }
         let shared = Arc::new(Shared {
             clock,
-            secret_headers,
-            max_lease_losses,
+            settings: Current::new(settings),
             instance,
             signals: Signals::default(),
             health: Health::default(),
@@ -201,7 +198,7 @@ impl JobStore for EmbeddedStore {
     }
 
     async fn submit(&self, job: NewJob) -> Result<Submitted, StoreError> {
-        self.writer.outbox.run(Submit::new(job, &self.shared.secret_headers)).await
+        self.writer.outbox.run(Submit::new(job, &self.shared.settings.get().secret_headers)).await
     }
 
     async fn lease(&self, queue: &QueueName, max: usize) -> Result<Vec<LeasedJob>, StoreError> {
@@ -288,6 +285,10 @@ impl JobStore for EmbeddedStore {
 
     async fn open_blob(&self, blob: &BlobRef) -> Result<BlobStream, StoreError> {
         blobs::stream(&self.blobs, *blob).await
+    }
+
+    fn reconfigure(&self, settings: StoreSettings) {
+        self.shared.settings.replace(settings);
     }
 
     async fn close(&self) {

@@ -52,10 +52,11 @@ use self::wait::Waits;
 use super::signals::{Signals, lock};
 use super::{
     BlobStream, BlobWriter, Content, Deployment, JobPage, JobStore, JobWatch, Lease, LeasedJob, NewJob, QueueStats,
-    Requeued, SharedValues, StoreError, Submitted, Upkept,
+    Requeued, SharedValues, StoreError, StoreSettings, Submitted, Upkept,
 };
 use crate::clock::{Clock, Timestamp};
-use crate::config::{RedisConfig, SecretHeaders, Upstream};
+use crate::config::RedisConfig;
+use crate::current::Current;
 use crate::failure::chain;
 use crate::job::{BlobRef, Job, JobId, QueueName, State, Verdict};
 use crate::tasks::Tasks;
@@ -67,16 +68,8 @@ pub struct RedisOptions {
     pub server: RedisConfig,
     /// The queue of this instance.
     pub queue: QueueName,
-    /// How many attempts this instance makes at once, to be shown.
-    pub concurrency: usize,
-    /// The headers that are forgotten when a job ends.
-    pub secret_headers: SecretHeaders,
-    /// How many lost leases end a job.
-    pub max_lease_losses: u32,
-    /// How long jobs stay that say nothing about it.
-    pub retention: Duration,
-    /// Whose the jobs are that other clients of asynq submit.
-    pub upstreams: Vec<Upstream>,
+    /// What may change later.
+    pub settings: StoreSettings,
     /// Names this process in the history of the jobs that it works on.
     pub instance: String,
 }
@@ -149,7 +142,7 @@ impl RedisStore {
         let client = address::client(&options.server)?;
         let (tasks, closing) = (Tasks::default(), CancellationToken::new());
         let instance = Uuid::new_v4().simple().to_string();
-        let identity = Identity::new(&options.instance, &instance, options.concurrency, clock.wall());
+        let identity = Identity::new(&options.instance, &instance, clock.wall());
         let scripts = Scripts::new(script_clock);
         let shared = Arc::new(Shared {
             commands: Commands::keep_connected(client.clone(), &scripts, &tasks, closing.clone(), clock),
@@ -157,10 +150,7 @@ impl RedisStore {
             clock,
             signals: Signals::default(),
             tasks,
-            secret_headers: options.secret_headers,
-            max_lease_losses: options.max_lease_losses,
-            retention: options.retention,
-            upstreams: options.upstreams,
+            settings: Current::new(options.settings),
             name: options.instance,
             instance,
             queues: Queues::new(options.queue.as_str()),
@@ -318,6 +308,10 @@ impl JobStore for RedisStore {
 
     fn shared_values(&self) -> Option<Arc<dyn SharedValues>> {
         Some(Arc::new(RedisValues(Arc::clone(&self.shared))))
+    }
+
+    fn reconfigure(&self, settings: StoreSettings) {
+        self.shared.settings.replace(settings);
     }
 
     async fn close(&self) {

@@ -13,7 +13,8 @@ use hyper::body::Incoming;
 use proxq_protocol::header as proxq;
 use tokio::time::Instant;
 
-use super::{Worker, store_pauses};
+use super::{Means, Worker, store_pauses};
+use crate::config::Config;
 use crate::failure::chain;
 use crate::forward::headers::strip_response;
 use crate::forward::{BodyError, ForwardError, Forwarder, Repeatable, RequestBody, body_end, target};
@@ -37,6 +38,7 @@ impl Worker {
     /// Calls the upstream in what is left of the attempt's time. Dropped, it breaks the exchange off.
     pub(super) async fn call(
         &self,
+        means: &Means,
         request: &JobRequest,
         body: Body,
         attempt: u32,
@@ -56,7 +58,7 @@ impl Worker {
         let outgoing = assemble(request, length, body, attempt);
         tokio::select! {
             biased;
-            attempted = self.exchange(request, outgoing, patience) => attempted,
+            attempted = self.exchange(means, request, outgoing, patience) => attempted,
             () = self.stop.abort.cancelled() => AttemptEnd::Aborted { reach: Reach::Unknown }.into(),
         }
     }
@@ -73,13 +75,14 @@ impl Worker {
 
     async fn exchange(
         &self,
+        means: &Means,
         request: &JobRequest,
         mut outgoing: Request<RequestBody>,
         patience: &mut Patience<'_>,
     ) -> Attempted {
         let repeatable = if request.idempotent { Repeatable::Yes } else { Repeatable::No };
         let handed_over = Forwarder::watch(&mut outgoing);
-        let response = match patience.wait(self.forwarder.send(&request.upstream, outgoing, repeatable)).await {
+        let response = match patience.wait(means.forwarder.send(&request.upstream, outgoing, repeatable)).await {
             Ok(Ok(response)) => response,
             Err(ForwardError::Timeout { origin, limit }) if !handed_over.already() => {
                 return broke(&ForwardError::ConnectTimeout { origin, limit }).into();
@@ -94,15 +97,15 @@ impl Worker {
             return broke(&ForwardError::UnexpectedUpgrade { origin: target::origin(&request.target) }).into();
         }
         let promised = promised_length(&head.headers, head.status, &request.method);
-        if promised.is_some_and(|length| length > self.config.max_response_size) {
-            return self.too_large().into();
+        if promised.is_some_and(|length| length > means.config.max_response_size) {
+            return too_large(&means.config).into();
         }
         strip_response(&mut head.headers);
         if !head.headers.contains_key(header::DATE) {
             let now = httpdate::fmt_http_date(std::time::UNIX_EPOCH + self.clock.wall().since_epoch());
             head.headers.insert(header::DATE, HeaderValue::try_from(now).expect("a date is visible ASCII"));
         }
-        match self.collect(body, head.version, promised, patience).await {
+        match self.collect(&means.config, body, head.version, promised, patience).await {
             Ok((body, blob)) => {
                 let head = ResponseHead { status: head.status, headers: head.headers };
                 Attempted { end: AttemptEnd::Responded(StoredResponse { head, body }), blob }
@@ -111,26 +114,20 @@ impl Worker {
                 handed_over.avoid_after(&error);
                 broke(&error).into()
             }
-            Err(CollectError::TooLarge) => self.too_large().into(),
-        }
-    }
-
-    fn too_large(&self) -> AttemptEnd {
-        let limit = self.config.max_response_size;
-        AttemptEnd::Unacceptable {
-            error: format!("forward request: the response has more than {limit} bytes (maxResponseSize)"),
+            Err(CollectError::TooLarge) => too_large(&means.config).into(),
         }
     }
 
     /// Reads the response's body: into memory while it is small, into a blob if it is large.
     async fn collect(
         &self,
+        config: &Config,
         mut body: Incoming,
         version: Version,
         promised: Option<u64>,
         patience: &mut Patience<'_>,
     ) -> Result<(Body, Option<Box<dyn BlobWriter>>), CollectError> {
-        let inline_limit = self.config.inline_body_limit;
+        let inline_limit = config.inline_body_limit;
         let mut small = BytesMut::new();
         let mut large: Option<Box<dyn BlobWriter>> = None;
         let mut received: u64 = 0;
@@ -139,7 +136,7 @@ impl Worker {
         }
         while let Some(chunk) = next_chunk(&mut body, version, patience).await? {
             received += chunk.len() as u64;
-            if received > self.config.max_response_size {
+            if received > config.max_response_size {
                 return Err(CollectError::TooLarge);
             }
             if large.is_none() && received > inline_limit {
@@ -279,6 +276,13 @@ fn assemble(job: &JobRequest, length: u64, body: RequestBody, attempt: u32) -> R
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = headers;
     request
+}
+
+fn too_large(config: &Config) -> AttemptEnd {
+    let limit = config.max_response_size;
+    AttemptEnd::Unacceptable {
+        error: format!("forward request: the response has more than {limit} bytes (maxResponseSize)"),
+    }
 }
 
 fn broke(error: &ForwardError) -> AttemptEnd {

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use http::HeaderValue;
 use proxq_protocol::header::CACHE_STATUS;
 
-use super::Worker;
 use super::attempt::{Attempted, Patience, finish, write};
+use super::{Means, Worker};
 use crate::cache::{Asked, Cached, Found, ResponseCache};
 use crate::config::KeyExclusions;
 use crate::job::{AttemptEnd, Body, JobRequest, Reach, StoredResponse};
@@ -16,26 +16,27 @@ const PIECE_BYTES: usize = 256 * 1024;
 
 impl Worker {
     /// Makes the attempt with this number. Dropped, it breaks off whatever was begun.
-    pub(super) async fn attempt(&self, request: &JobRequest, body: Body, attempt: u32) -> Attempted {
+    pub(super) async fn attempt(&self, means: &Means, request: &JobRequest, body: Body, attempt: u32) -> Attempted {
         let mut patience = Patience::of(request);
-        match &self.cache {
-            None => self.call(request, body, attempt, &mut patience).await,
-            Some(cache) => self.attempt_with(cache, request, body, attempt, patience).await,
+        match &means.cache {
+            None => self.call(means, request, body, attempt, &mut patience).await,
+            Some(cache) => self.attempt_with(means, cache, request, body, attempt, patience).await,
         }
     }
 
     async fn attempt_with(
         &self,
+        means: &Means,
         cache: &ResponseCache,
         request: &JobRequest,
         body: Body,
         attempt: u32,
         mut patience: Patience<'_>,
     ) -> Attempted {
-        let (mut attempted, status) = match self.look_up(cache, request, &body, &mut patience).await {
-            Ok(Found::Hit(response)) => (self.replay(response).await, "HIT"),
+        let (mut attempted, status) = match self.look_up(means, cache, request, &body, &mut patience).await {
+            Ok(Found::Hit(response)) => (self.replay(means, response).await, "HIT"),
             Ok(Found::Miss(miss)) => {
-                let attempted = self.call(request, body, attempt, &mut patience).await;
+                let attempted = self.call(means, request, body, attempt, &mut patience).await;
                 // Without a response the miss ends here, and whoever waits for it goes on.
                 if let AttemptEnd::Responded(response) = &attempted.end {
                     cache.keep(miss, response, &*self.store).await;
@@ -54,13 +55,14 @@ impl Worker {
     /// of it.
     async fn look_up(
         &self,
+        means: &Means,
         cache: &ResponseCache,
         request: &JobRequest,
         body: &Body,
         patience: &mut Patience<'_>,
     ) -> Result<Found, AttemptEnd> {
         let usual = KeyExclusions::default();
-        let exclusions = self.config.upstream(&request.upstream).map_or(&usual, |own| &own.cache_key_exclusions);
+        let exclusions = means.upstream(&request.upstream).map_or(&usual, |own| &own.cache_key_exclusions);
         let waiting = match cache.ask(request, body, exclusions).await {
             Asked::Found(found) => return Ok(found),
             Asked::UnderWay(waiting) => waiting,
@@ -76,8 +78,8 @@ impl Worker {
     }
 
     /// Puts a response of the cache where one of an upstream would be.
-    async fn replay(&self, Cached { head, body }: Cached) -> Attempted {
-        if body.len() as u64 <= self.config.inline_body_limit {
+    async fn replay(&self, means: &Means, Cached { head, body }: Cached) -> Attempted {
+        if body.len() as u64 <= means.config.inline_body_limit {
             return AttemptEnd::Responded(StoredResponse { head, body: Body::Inline(body) }).into();
         }
         tokio::select! {

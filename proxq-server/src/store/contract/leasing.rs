@@ -172,6 +172,16 @@ pub(in super::super) async fn a_job_that_loses_too_many_leases_fails(backend: &m
     assert_eq!((found.state, found.progress.lease_losses), (State::Archived, 6));
 }
 
+pub(in super::super) async fn how_many_leases_may_be_lost_can_change(backend: &mut impl Backend) {
+    let store = backend.store();
+    let id = submitted(store).await;
+    leased(store).await;
+    store.reconfigure(StoreSettings { max_lease_losses: 0, ..settings() });
+    backend.advance(LEASE_LOST + backend.grain()).await;
+    store.upkeep().await.unwrap();
+    assert_eq!(state_of(store, id).await, Some(State::Archived));
+}
+
 pub(in super::super) async fn a_worker_that_goes_away_while_it_waits_for_jobs_loses_none(backend: &mut impl Backend) {
     let store = backend.store();
     let id = submitted(store).await;

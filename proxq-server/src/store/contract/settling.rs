@@ -133,6 +133,31 @@ pub(in super::super) async fn a_completed_job_forgets_its_secrets(backend: &mut 
     assert!(!page.jobs[0].request.headers.contains_key("authorization"));
 }
 
+pub(in super::super) async fn other_secret_headers_count_for_new_jobs(backend: &mut impl Backend) {
+    let store = backend.store();
+    let with_session = || {
+        let mut job = job_with_secret();
+        job.request.headers.insert("x-session", HeaderValue::from_static("s"));
+        job
+    };
+    let (old, new) = (with_session(), with_session());
+    let ids = [old.request.id, new.request.id];
+    store.submit(old).await.unwrap();
+    let secret_headers = SecretHeaders::with(vec![http::HeaderName::from_static("x-session")]);
+    store.reconfigure(StoreSettings { secret_headers, ..settings() });
+    store.submit(new).await.unwrap();
+    for job in store.lease(&queue(), 2).await.unwrap() {
+        assert_eq!(job.request.headers["x-session"], "s");
+        store.reconfigure(settings());
+        store.settle(&job.lease, Verdict::Complete(response(200, "ok"))).await.unwrap();
+    }
+    let shown = [found(store, ids[0]).await, found(store, ids[1]).await].map(|job| {
+        let headers = job.request.headers;
+        ["authorization", "x-session"].map(|name| headers.contains_key(name))
+    });
+    assert_eq!(shown, [[false, true], [false, false]]);
+}
+
 pub(in super::super) async fn a_failed_job_keeps_its_secrets_for_a_retry(backend: &mut impl Backend) {
     let store = backend.store();
     let job = job_with_secret();

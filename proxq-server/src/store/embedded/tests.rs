@@ -19,9 +19,9 @@ use tokio::time::Instant;
 use super::writer::{Step, StepError, Tx};
 use super::{EmbeddedOptions, EmbeddedStore, Finding, OpenError};
 use crate::clock::{ChosenTime, Timestamp};
-use crate::config::{SecretHeaders, SyncMode};
+use crate::config::SyncMode;
 use crate::store::JobStore;
-use crate::store::contract::{Backend, START, keeps_the_contract};
+use crate::store::contract::{Backend, START, keeps_the_contract, settings};
 
 /// A store in a folder of its own, in a time of its own.
 struct Embedded {
@@ -34,8 +34,7 @@ fn options(folder: &Path) -> EmbeddedOptions {
     EmbeddedOptions {
         data_dir: folder.to_owned(),
         sync: SyncMode::Durable,
-        secret_headers: SecretHeaders::default(),
-        max_lease_losses: 5,
+        settings: settings(),
         instance: "one".to_owned(),
     }
 }

@@ -1,6 +1,6 @@
 //! The secret headers of a request, stored apart from it so that they can be forgotten.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use super::Record;
 use super::fields::{HeaderField, header_fields, header_map};
@@ -22,6 +22,11 @@ impl Secrets {
             added_headers: names.split_off(&mut request.added_headers),
         };
         (secrets != Self::default()).then_some(secrets)
+    }
+
+    /// Which headers are secret.
+    pub(crate) fn names(&self) -> Vec<HeaderName> {
+        self.headers.keys().chain(self.added_headers.keys()).cloned().collect()
     }
 
     /// Puts the secrets back into the request that they were taken from.

@@ -58,7 +58,8 @@ fn read(message: &TaskMessage, now: Timestamp, shared: &Shared) -> Option<(JobRe
             added_headers.insert(*name, HeaderValue::from_str(value).ok()?);
         }
     }
-    let upstream = upstream_of(&target, &shared.upstreams);
+    let settings = shared.settings.get();
+    let upstream = upstream_of(&target, &settings.upstreams);
     let id: JobId = message.id.parse().ok()?;
     let idempotent = upstream.map_or(method.is_idempotent(), |upstream| upstream.is_repeatable(&method, &headers));
     let job = JobRequest {

@@ -28,19 +28,17 @@ pub(super) struct Identity {
     host: String,
     pid: i32,
     server_id: String,
-    concurrency: i32,
     started: Timestamp,
     draining: AtomicBool,
 }
 
 impl Identity {
-    pub(super) fn new(shared_name: &str, instance: &str, concurrency: usize, started: Timestamp) -> Self {
+    pub(super) fn new(shared_name: &str, instance: &str, started: Timestamp) -> Self {
         let host = shared_name.rsplit_once(':').map_or(shared_name, |(host, _)| host).to_owned();
         Self {
             host,
             pid: std::process::id().cast_signed(),
             server_id: format!("{OURS}{instance}"),
-            concurrency: i32::try_from(concurrency).unwrap_or(i32::MAX),
             started,
             draining: AtomicBool::new(false),
         }
@@ -93,7 +91,7 @@ impl Identity {
             host: self.host.clone(),
             pid: self.pid,
             server_id: self.server_id.clone(),
-            concurrency: self.concurrency,
+            concurrency: i32::try_from(shared.settings.get().concurrency).unwrap_or(i32::MAX),
             queues: BTreeMap::from([(shared.queues.home().name, 1)]),
             strict_priority: false,
             // asynq's words; while asynq shuts down it is "closed", and gone when that is done.

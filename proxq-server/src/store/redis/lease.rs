@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderName;
 use prost::Message;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -110,12 +111,11 @@ fn usable(
     let Ok(job_id) = id.parse::<JobId>() else {
         return Err(Unusable::NoHandler { kind: message.kind }.into());
     };
-    let (request, body, has_secrets) = if let Some(facts) = fields.facts(job_id)? {
+    let (request, body, secret_names) = if let Some(facts) = fields.facts(job_id)? {
         let mut request = facts.request;
-        let has_secrets = secrets.is_some();
-        if let Some(secrets) = secrets {
-            Secrets::decode(job_id, secrets)?.put_back(&mut request);
-        }
+        let secrets = secrets.map(|secrets| Secrets::decode(job_id, secrets)).transpose()?.unwrap_or_default();
+        let secret_names = secrets.names();
+        secrets.put_back(&mut request);
         let corrupt = || StoreError::CorruptJob { id: job_id, what: "body" };
         let beside = if facts.body.blob().is_some() {
             Vec::new()
@@ -124,14 +124,15 @@ fn usable(
         } else {
             message.payload.to_vec()
         };
-        (request, facts.body.body(beside).ok_or_else(corrupt)?, has_secrets)
+        (request, facts.body.body(beside).ok_or_else(corrupt)?, secret_names)
     } else {
         let (request, body) = foreign::request(&message, shared.clock.wall(), shared)?;
-        let has_secrets = shared.secret_headers.names().iter().any(|name| request.headers.contains_key(name));
-        (request, body, has_secrets)
+        let mut secret_names = shared.settings.get().secret_headers.names().to_vec();
+        secret_names.retain(|name| request.headers.contains_key(name));
+        (request, body, secret_names)
     };
     let token = token.parse().map_err(|_| not_a_request())?;
-    Ok(held(shared, queue, Lease { id: job_id, token }, message, has_secrets, request, body, fields.progress.clone()))
+    Ok(held(shared, queue, Lease { id: job_id, token }, message, secret_names, request, body, fields.progress.clone()))
 }
 
 #[expect(clippy::too_many_arguments, reason = "what a job is made of, once")]
@@ -140,7 +141,7 @@ fn held(
     queue: &Queue,
     lease: Lease,
     message: TaskMessage,
-    has_secrets: bool,
+    secrets: Vec<HeaderName>,
     request: JobRequest,
     body: Body,
     progress: Progress,
@@ -150,7 +151,7 @@ fn held(
         token: lease.token,
         queue: queue.clone(),
         message,
-        has_secrets,
+        secrets,
         retention: request.retention,
         since: shared.clock.wall(),
         timeout: request.timeout,
@@ -185,7 +186,7 @@ async fn set_aside(
         .with(why.to_string())
         .number(reach_number(Reach::NotSent))
         .number(outcome_number(outcome))
-        .number(shared.retention.as_millis());
+        .number(shared.settings.get().retention.as_millis());
     shared.commands.script(&shared.scripts.archive, &queue.keys, arguments).await?.number()?;
     if let Ok(id) = id.parse() {
         shared.changed(id);

@@ -41,7 +41,7 @@ async fn job_of(shared: &Shared, queue: &Queue, id: JobId, fields: &JobFields) -
                         // asynq does not say when a task was made: before anything happened to it.
                         let happened = [progress.started_at, progress.ended_at].into_iter().flatten().min();
                         request.created_at = happened.unwrap_or(request.created_at);
-                        shared.secret_headers.split_off(&mut request.headers);
+                        shared.settings.get().secret_headers.split_off(&mut request.headers);
                         request
                     }
                     Err(_not_ours) => return Ok(None),

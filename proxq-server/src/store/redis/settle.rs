@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderName;
 use prost::Message;
 
 use super::connection::Arguments;
@@ -11,9 +12,8 @@ use super::fields::{number, outcome_number, reach_number};
 use super::message::TaskMessage;
 use super::shared::{Held, Shared};
 use super::submit::blob_name;
-use crate::config::SecretHeaders;
 use crate::job::{Body, Outcome, Reach, StoredResponse, Verdict};
-use crate::store::record::{Head, Record};
+use crate::store::record::{Head, Record, Secrets};
 use crate::store::signals::Effect;
 use crate::store::{Lease, StoreError};
 
@@ -57,11 +57,12 @@ async fn load(shared: &Shared, lease: &Lease) -> Result<Held, StoreError> {
     let [_, token, message, secrets]: [Option<Bytes>; 4] = values.try_into().map_err(|_| lost())?;
     let token: u64 = number(token).filter(|token| *token == lease.token).ok_or_else(lost)?;
     let message = TaskMessage::decode(message.unwrap_or_default()).map_err(|_| lost())?;
+    let secrets = secrets.map(|secrets| Secrets::decode(lease.id, secrets)).transpose()?.unwrap_or_default().names();
     let seconds = |seconds: i64| Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
     Ok(Held {
         token,
         queue,
-        has_secrets: secrets.is_some(),
+        secrets,
         retention: seconds(message.retention),
         timeout: seconds(message.timeout),
         message,
@@ -82,7 +83,7 @@ async fn complete(
     response: &StoredResponse,
     frees_claim: bool,
 ) -> Result<bool, StoreError> {
-    let message = if held.has_secrets { without_secrets(&held.message, &shared.secret_headers) } else { Vec::new() };
+    let message = if held.secrets.is_empty() { Vec::new() } else { without_secrets(&held.message, &held.secrets) };
     let result = match &response.body {
         Body::Inline(bytes) => result(&response.head, bytes),
         Body::Blob(_) => Vec::new(),
@@ -149,13 +150,13 @@ async fn fail(
 }
 
 /// A message whose request has no secret headers any more.
-fn without_secrets(message: &TaskMessage, secret: &SecretHeaders) -> Vec<u8> {
+fn without_secrets(message: &TaskMessage, secret: &[HeaderName]) -> Vec<u8> {
     let mut message = message.clone();
     message.error_msg.clear();
     if message.kind.starts_with(REQUEST)
         && let Some(mut envelope) = TaskEnvelope::read(&message.payload)
     {
-        let is_secret = |name: &str| secret.names().iter().any(|secret| name.eq_ignore_ascii_case(secret.as_str()));
+        let is_secret = |name: &str| secret.iter().any(|secret| name.eq_ignore_ascii_case(secret.as_str()));
         envelope.request.headers.retain(|name, _| !is_secret(name));
         message.payload = envelope.write().into();
     }

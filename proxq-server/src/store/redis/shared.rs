@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderName;
 use redis::Pipeline;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -15,10 +16,10 @@ use super::message::TaskMessage;
 use super::script::Scripts;
 use super::wait::Waits;
 use crate::clock::{Clock, Timestamp};
-use crate::config::{SecretHeaders, Upstream};
+use crate::current::Current;
 use crate::job::JobId;
 use crate::store::signals::{Effect, Signals, lock};
-use crate::store::{Lease, StoreError};
+use crate::store::{Lease, StoreError, StoreSettings};
 use crate::tasks::Tasks;
 
 /// What the store and its tasks share.
@@ -29,12 +30,7 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) signals: Signals,
     pub(super) tasks: Tasks,
-    pub(super) secret_headers: SecretHeaders,
-    pub(super) max_lease_losses: u32,
-    /// For jobs that say nothing else.
-    pub(super) retention: Duration,
-    /// To tell whose the jobs are that asynq's clients submit.
-    pub(super) upstreams: Vec<Upstream>,
+    pub(super) settings: Current<StoreSettings>,
     /// Names this process to people.
     pub(super) name: String,
     /// Names this store to other instances.
@@ -56,8 +52,8 @@ pub(super) struct Held {
     pub(super) token: u64,
     pub(super) queue: Queue,
     pub(super) message: TaskMessage,
-    /// Whether the message has secret headers to be forgotten.
-    pub(super) has_secrets: bool,
+    /// The message's headers that are to be forgotten.
+    pub(super) secrets: Vec<HeaderName>,
     pub(super) retention: Duration,
     pub(super) since: Timestamp,
     pub(super) timeout: Duration,

@@ -21,7 +21,7 @@ pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, St
     let queue = shared.queues.named(queue.as_str());
     let (id, credential) = (request.id, request.credential);
     let message = message(&request, &body, &queue);
-    let secrets = Secrets::take(&mut request, &shared.secret_headers);
+    let secrets = Secrets::take(&mut request, &shared.settings.get().secret_headers);
     let delay_ms = delay.map_or(0, |delay| delay.as_nanos().div_ceil(1_000_000));
     let arguments = Arguments::new()
         .with(id.to_string())

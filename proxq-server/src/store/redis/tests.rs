@@ -14,9 +14,9 @@ use self::server::RedisServer;
 use super::script::ScriptClock;
 use super::{RedisOptions, RedisStore};
 use crate::clock::{ChosenTime, Timestamp};
-use crate::config::{RedisConfig, SecretHeaders, Upstream};
+use crate::config::RedisConfig;
 use crate::store::JobStore;
-use crate::store::contract::{Backend, RETENTION, START, keeps_the_contract, queue};
+use crate::store::contract::{Backend, RETENTION, START, keeps_the_contract, queue, settings};
 
 /// A store in a Redis of its own, in a time of its own.
 struct InRedis {
@@ -26,19 +26,7 @@ struct InRedis {
 }
 
 fn options(server: RedisConfig) -> RedisOptions {
-    RedisOptions {
-        server,
-        queue: queue(),
-        concurrency: 10,
-        secret_headers: SecretHeaders::default(),
-        max_lease_losses: 5,
-        retention: RETENTION,
-        upstreams: vec![Upstream::new(
-            crate::config::Prefix::new("/api").unwrap(),
-            crate::config::UpstreamUrl::new("http://api:3000").unwrap(),
-        )],
-        instance: "host:1".to_owned(),
-    }
+    RedisOptions { server, queue: queue(), settings: settings(), instance: "host:1".to_owned() }
 }
 
 /// Opens a store, and waits until Redis has answered it.

@@ -115,7 +115,7 @@ async fn reclaim(shared: &Arc<Shared>, queue: &Queue, job: Answer) -> Result<boo
 fn judged(shared: &Shared, id: &str, fields: &JobFields, message: Bytes) -> (Verdict, Duration) {
     let unreadable = |error: String| {
         let verdict = Verdict::Fail { error, reach: Reach::Unknown, outcome: Outcome::Indeterminate };
-        (verdict, shared.retention)
+        (verdict, shared.settings.get().retention)
     };
     let Ok(job_id) = id.parse::<JobId>() else {
         return unreadable("worker lost, and the task is none of proxq's".to_owned());
@@ -134,7 +134,7 @@ fn judged(shared: &Shared, id: &str, fields: &JobFields, message: Bytes) -> (Ver
             return unreadable(error.to_string());
         }
     };
-    let verdict = judge_lost_lease(&request, &fields.progress, shared.max_lease_losses);
+    let verdict = judge_lost_lease(&request, &fields.progress, shared.settings.get().max_lease_losses);
     (verdict, request.retention)
 }
 

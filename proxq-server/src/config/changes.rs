@@ -1,0 +1,179 @@
+//! What is different in another configuration, and whether a running server can take it.
+
+use std::collections::HashMap;
+
+use super::Config;
+use super::effective::{self, Setting};
+
+/// What cannot change while a server runs: these keys, and all below those that end with a dot. What they say is where
+/// others find the server and its jobs; `store` says whose sections count.
+const FIXED: [&str; 7] = ["listenAddress", "store", "dataDir", "embedded.", "redis.", "queue", "jobsPath"];
+
+/// What is different in another configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// A running server can take it. The keys of what has changed, in the order of the effective configuration; an
+    /// upstream that came or went is one key.
+    Possible(Vec<String>),
+    /// It needs a restart: because of at least one of these.
+    NeedRestart(Vec<FixedSetting>),
+}
+
+/// A setting that cannot change while a server runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FixedSetting {
+    /// Its key.
+    pub key: String,
+    /// What the server runs on, as YAML, masked if it is secret; `none` if it is not written there.
+    pub old: String,
+    /// What was written instead.
+    pub new: String,
+}
+
+/// Compares what a server runs on with what it shall run on.
+#[must_use]
+pub fn changes(old: &Config, new: &Config) -> Changes {
+    let (old_settings, new_settings) = (effective::settings(old), effective::settings(new));
+    let differences = differences(&old_settings, &new_settings);
+    let other_store = old.store.name() != new.store.name();
+    let fixed = differences.iter().filter(|difference| {
+        let key = difference.key;
+        // With another store, its whole section differs, which says nothing more.
+        is_fixed(key) && !(other_store && ["dataDir", "embedded.", "redis."].iter().any(|of| key.starts_with(of)))
+    });
+    let fixed: Vec<_> = fixed.map(Difference::fixed).collect();
+    if !fixed.is_empty() {
+        return Changes::NeedRestart(fixed);
+    }
+    let mut keys: Vec<String> = Vec::new();
+    for difference in &differences {
+        let key = difference.name();
+        if keys.last() != Some(&key) {
+            keys.push(key);
+        }
+    }
+    Changes::Possible(keys)
+}
+
+fn is_fixed(key: &str) -> bool {
+    FIXED.iter().any(|fixed| key == *fixed || fixed.ends_with('.') && key.starts_with(fixed))
+}
+
+/// A key with another value than before.
+struct Difference<'a> {
+    key: &'a str,
+    old: Option<&'a Setting>,
+    new: Option<&'a Setting>,
+}
+
+impl Difference<'_> {
+    fn fixed(&self) -> FixedSetting {
+        let shown =
+            |setting: Option<&Setting>| setting.map_or_else(|| "none".to_owned(), |setting| setting.value.clone());
+        FixedSetting { key: self.key.to_owned(), old: shown(self.old), new: shown(self.new) }
+    }
+
+    /// The key; of an upstream that is there only before or only afterwards, the upstream's.
+    fn name(&self) -> String {
+        match (self.key.rfind("]."), self.old, self.new) {
+            (Some(end), Some(_), None) => format!("{} (removed)", &self.key[..=end]),
+            (Some(end), None, Some(_)) => format!("{} (added)", &self.key[..=end]),
+            _ => self.key.to_owned(),
+        }
+    }
+}
+
+/// Every key that is not the same in both: those of the new one in its order, then those that are gone.
+fn differences<'a>(old: &'a [Setting], new: &'a [Setting]) -> Vec<Difference<'a>> {
+    let by_key = |settings: &'a [Setting]| -> HashMap<&'a str, &'a Setting> {
+        settings.iter().map(|setting| (setting.key.as_str(), setting)).collect()
+    };
+    let (in_old, in_new) = (by_key(old), by_key(new));
+    let changed_or_added = new.iter().filter_map(|setting| {
+        let before = in_old.get(setting.key.as_str()).copied();
+        (before != Some(setting)).then_some(Difference { key: &setting.key, old: before, new: Some(setting) })
+    });
+    let removed = old.iter().filter(|setting| !in_new.contains_key(setting.key.as_str()));
+    let removed = removed.map(|setting| Difference { key: &setting.key, old: Some(setting), new: None });
+    changed_or_added.chain(removed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::load;
+
+    fn config(text: &str) -> Config {
+        load("config.yaml", text, &|_| None).unwrap_or_else(|errors| panic!("{errors}")).config
+    }
+
+    const ONE: &str = "upstreams: [{prefix: /a, url: 'http://a'}]";
+
+    fn possible(old: &str, new: &str) -> Vec<String> {
+        match changes(&config(old), &config(new)) {
+            Changes::Possible(keys) => keys,
+            Changes::NeedRestart(fixed) => panic!("{fixed:?}"),
+        }
+    }
+
+    fn fixed(old: &str, new: &str) -> Vec<[String; 3]> {
+        match changes(&config(&format!("{old}\n{ONE}")), &config(&format!("{new}\n{ONE}"))) {
+            Changes::NeedRestart(fixed) => fixed.into_iter().map(|of| [of.key, of.old, of.new]).collect(),
+            Changes::Possible(keys) => panic!("{keys:?}"),
+        }
+    }
+
+    #[test]
+    fn what_changed_is_named_key_by_key() {
+        assert_eq!(possible(ONE, ONE), Vec::<String>::new());
+        assert_eq!(possible(ONE, &format!("{ONE} # spelled\nlimits: {{idleTimeout: 120s}}")), Vec::<String>::new());
+        let top = "maxWait: 1s\nsecretHeaders: [x-a]\nlimits: {maxConnections: 1}\nconcurrency: 0\n";
+        assert_eq!(
+            possible(ONE, &format!("{top}{ONE}")),
+            ["concurrency", "maxWait", "secretHeaders", "limits.maxConnections"]
+        );
+        let deep = "upstreams: [{prefix: /a, url: 'http://a', pathFilter: {patterns: [x]}, tls: {caFile: f}}]";
+        assert_eq!(possible(ONE, deep), ["upstreams[/a].pathFilter.patterns", "upstreams[/a].tls.caFile"]);
+    }
+
+    #[test]
+    fn an_upstream_that_comes_or_goes_is_one_change_and_their_order_is_none() {
+        let two = "upstreams: [{prefix: /a, url: 'http://a'}, {prefix: '/b].x', url: 'http://b'}]";
+        let swapped = "upstreams: [{prefix: '/b].x', url: 'http://b'}, {prefix: /a, url: 'http://a'}]";
+        assert_eq!(possible(ONE, two), ["upstreams[/b].x] (added)"]);
+        assert_eq!(possible(two, ONE), ["upstreams[/b].x] (removed)"]);
+        assert_eq!(possible(two, swapped), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_fixed_is_shown_with_both_values() {
+        assert_eq!(fixed("", "queue: other\nmaxWait: 1s"), [["queue", "\"default\"", "\"other\""]]);
+        assert_eq!(
+            fixed("", "listenAddress: ':1'\njobsPath: /j\ndataDir: d\nembedded: {fsync: false}").map_keys(),
+            ["listenAddress", "dataDir", "embedded.fsync", "jobsPath"]
+        );
+        assert_eq!(fixed("", "redis: {}"), [["store", "embedded", "redis"]]);
+        assert_eq!(fixed("redis: {db: 1}", "redis: {db: 2}"), [["redis.db", "1", "2"]]);
+        assert_eq!(
+            fixed("redis: {}", "redis: {url: 'rediss://h'}").map_keys(),
+            ["redis.url", "redis.addr", "redis.username", "redis.db"]
+        );
+    }
+
+    #[test]
+    fn another_secret_is_noticed_and_not_shown() {
+        let [key, old, new] = &fixed("redis: {password: one}", "redis: {password: two}")[0];
+        assert_eq!([key.as_str(), old, new], ["redis.password", "\"***\"", "\"***\""]);
+        assert_eq!(fixed("redis: {}", "redis: {password: two}"), [["redis.password", "none", "\"***\""]]);
+    }
+
+    trait Keys {
+        fn map_keys(self) -> Vec<String>;
+    }
+
+    impl Keys for Vec<[String; 3]> {
+        fn map_keys(self) -> Vec<String> {
+            self.into_iter().map(|[key, ..]| key).collect()
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Reads the configuration again when the process is asked to, by SIGHUP.
+
+use futures_util::{Stream, stream};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::cli::{self, Options};
+use crate::config::Config;
+
+/// Every SIGHUP from the making of this on: none ends the process. Those that come while one is dealt with are one.
+#[derive(Debug)]
+pub struct ReloadRequests {
+    hangup: Signal,
+}
+
+impl ReloadRequests {
+    /// Takes the signal over from the operating system, which would end the process at once. Needs a runtime.
+    ///
+    /// # Panics
+    /// Where it refuses a signal handler.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "it installs a signal handler, which no default should")]
+    pub fn new() -> Self {
+        Self { hangup: signal(SignalKind::hangup()).expect("a handler for SIGHUP can be installed") }
+    }
+
+    /// At each request, the configuration that the flags and the environment lead to then. Mistakes go to the log.
+    pub fn configs(self, options: Options) -> impl Stream<Item = Config> {
+        stream::unfold((self, options), async |(mut requests, options)| {
+            loop {
+                requests.hangup.recv().await?;
+                if let Some(config) = read(options.clone()).await {
+                    return Some((config, (requests, options)));
+                }
+            }
+        })
+    }
+}
+
+/// The configuration as it is now; `None` if there is none, or none that can be used.
+async fn read(options: Options) -> Option<Config> {
+    if options.upstream.is_some() {
+        tracing::warn!("configuration not reloaded: there is no file to read, proxq was started with --upstream");
+        return None;
+    }
+    let read = tokio::task::spawn_blocking(move || cli::read_config(&options));
+    match read.await.expect("reading a configuration does not panic") {
+        Ok(loaded) => Some(loaded.config),
+        Err(mistakes) => {
+            for mistake in mistakes.mistakes() {
+                tracing::error!(%mistake, "configuration not reloaded: the former one stays");
+            }
+            None
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What every store goes by and may change while it is open.
+
+use std::time::Duration;
+
+use crate::config::{Config, SecretHeaders, Upstream};
+
+/// What a store goes by that may change while it is open.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// The headers of new jobs that are forgotten when they end.
+    pub secret_headers: SecretHeaders,
+    /// How many lost leases end a job.
+    pub max_lease_losses: u32,
+    /// How long jobs stay that say nothing about it.
+    pub retention: Duration,
+    /// Whose the jobs are that other programs submit, where they can.
+    pub upstreams: Vec<Upstream>,
+    /// How many attempts this instance makes at once, to be shown where others look.
+    pub concurrency: usize,
+}
+
+impl From<&Config> for StoreSettings {
+    fn from(config: &Config) -> Self {
+        Self {
+            secret_headers: config.secret_headers.clone(),
+            max_lease_losses: config.max_lease_losses,
+            retention: config.task_retention,
+            upstreams: config.upstreams.clone(),
+            concurrency: config.concurrency,
+        }
+    }
+}
