@@ -321,7 +321,11 @@ impl Setup {
 
     fn write(&self, config: Config) {
         let text = config.set("dataDir", self.data_dir.display().to_string()).text();
-        fs::write(self.config_file(), text).expect("the temporary folder is ours");
+        // In one step, so that nobody reads half of it.
+        let begun = self.folder.path().join("config.yaml.new");
+        fs::write(&begun, text)
+            .and_then(|()| fs::rename(begun, self.config_file()))
+            .expect("the temporary folder is ours");
     }
 
     fn launch(&self) -> Launch {

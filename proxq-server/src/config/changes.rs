@@ -132,8 +132,9 @@ mod tests {
             possible(ONE, &format!("{top}{ONE}")),
             ["concurrency", "maxWait", "secretHeaders", "limits.maxConnections"]
         );
-        let deep = "upstreams: [{prefix: /a, url: 'http://a', pathFilter: {patterns: [x]}, tls: {caFile: f}}]";
-        assert_eq!(possible(ONE, deep), ["upstreams[/a].pathFilter.patterns", "upstreams[/a].tls.caFile"]);
+        let deep =
+            "upstreams: [{prefix: /a, url: 'http://a', pathFilter: {patterns: [x]}, tls: {insecureSkipVerify: true}}]";
+        assert_eq!(possible(ONE, deep), ["upstreams[/a].pathFilter.patterns", "upstreams[/a].tls.insecureSkipVerify"]);
     }
 
     #[test]
