@@ -25,7 +25,7 @@ use http::{HeaderMap, HeaderName};
 
 pub use self::advice::warnings;
 pub use self::cache::{CacheConfig, CacheMode, KeyExclusions};
-pub use self::changes::{Changes, FixedSetting, changes};
+pub(crate) use self::changes::{Changes, FixedSetting, changes};
 pub use self::error::{ConfigErrors, Mistake};
 pub use self::load::{Loaded, load};
 pub use self::path_filter::{FilterMode, PathFilter};

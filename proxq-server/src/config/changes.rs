@@ -11,7 +11,7 @@ const FIXED: [&str; 7] = ["listenAddress", "store", "dataDir", "embedded.", "red
 
 /// What is different in another configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Changes {
+pub(crate) enum Changes {
     /// A running server can take it. The keys of what has changed, in the order of the effective configuration; an
     /// upstream that came or went is one key.
     Possible(Vec<String>),
@@ -21,18 +21,17 @@ pub enum Changes {
 
 /// A setting that cannot change while a server runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FixedSetting {
+pub(crate) struct FixedSetting {
     /// Its key.
-    pub key: String,
+    pub(crate) key: String,
     /// What the server runs on, as YAML, masked if it is secret; `none` if it is not written there.
-    pub old: String,
+    pub(crate) old: String,
     /// What was written instead.
-    pub new: String,
+    pub(crate) new: String,
 }
 
 /// Compares what a server runs on with what it shall run on.
-#[must_use]
-pub fn changes(old: &Config, new: &Config) -> Changes {
+pub(crate) fn changes(old: &Config, new: &Config) -> Changes {
     let (old_settings, new_settings) = (effective::settings(old), effective::settings(new));
     let differences = differences(&old_settings, &new_settings);
     let other_store = old.store.name() != new.store.name();
