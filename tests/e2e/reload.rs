@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use harness::{
     Answer, Config, Gate, Proxq, RawUpstream, Record, Route, Store, Upstream, eventually, get, on_every_store, post,
+    within,
 };
 use proxq_protocol::JobStatus;
 use tokio::task::JoinSet;
@@ -244,10 +245,12 @@ on_every_store! {
             proxq.through_queue(post("/a")).await;
         }
         proxq.rewrite(config.clone().set("queue", "other").set("jobsPath", "/jobs"));
-        proxq.read_again().await;
+        let before = proxq.log().lines().len();
+        proxq.hang_up();
         for key in ["queue", "jobsPath"] {
             let about = |record: &Record| record.field("key").as_deref() == Some(key);
-            proxq.log().record("each key has its line", about).await;
+            let line = within("each key has its line", proxq.log().find_after(before, about)).await;
+            assert!(line.is_some_and(|line| line.field("new").is_some()), "{key}");
         }
         assert!(!proxq.log().text().contains("hush"), "secrets are masked");
         assert_eq!(proxq.reload(allowed(config)).await, "maxWait, upstreams[/b] (added)");
