@@ -63,6 +63,8 @@ mod redis_network;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod reload_refused;
+#[cfg(test)]
 mod retry;
 #[cfg(test)]
 mod routing;
