@@ -144,10 +144,13 @@ fn stored(proxq: &Proxq, store: Store, bytes: &str) -> bool {
 
 on_every_store! {
     async fn every_row_of_the_table_is_so(store: Store) {
-        let trusting = Bench::start(store, &["loopback"]).await;
-        let doubting = Bench::start(store, &[]).await;
+        let trusting = Bench::start(store, &["loopback"], "none").await;
+        let doubting = Bench::start(store, &[], "none").await;
+        let caching = Bench::start(store, &["loopback"], "memory").await;
         for row in rows() {
-            try_row(if row.state == State::OtherPeer { &doubting } else { &trusting }, &row).await;
+            let of_state = [(State::OtherPeer, &doubting), (State::Cached, &caching)];
+            let bench = of_state.into_iter().find(|(state, _)| *state == row.state).map_or(&trusting, |(_, bench)| bench);
+            try_row(bench, &row).await;
         }
     }
 

@@ -75,6 +75,24 @@ on_every_store! {
         assert!(proxq.settled(&late).await.error.unwrap().contains("50ms"));
     }
 
+    async fn a_cache_is_put_in_kept_and_taken_out(store: Store) {
+        let upstream = Upstream::start().await;
+        let base = store.config().route(to(&upstream));
+        let memory = base.clone().set("cache.mode", "memory");
+        let proxq = Proxq::start(base.clone()).await;
+        let status = async || proxq.through_queue(post("/x")).await.header("x-cache-status");
+        assert_eq!(status().await, None);
+        proxq.reload(memory.clone()).await;
+        assert_eq!(status().await.as_deref(), Some("MISS"));
+        assert_eq!(status().await.as_deref(), Some("HIT"));
+        proxq.reload(memory.clone().set("maxWait", "59s")).await;
+        assert_eq!(status().await.as_deref(), Some("HIT"), "a change of something else empties no cache");
+        proxq.reload(memory.set("cache.maxEntries", 5)).await;
+        assert_eq!(status().await.as_deref(), Some("MISS"), "another cache is an empty one");
+        proxq.reload(base).await;
+        assert_eq!(status().await, None);
+    }
+
     async fn a_running_attempt_is_not_disturbed(store: Store) {
         let (upstream, gate) = (Upstream::start().await, Gate::new());
         upstream.once(Answer::status(200).body("long ").wait(&gate).then(""));

@@ -41,7 +41,7 @@ pub(super) struct Carried {
 }
 
 impl Bench {
-    pub(super) async fn start(store: Store, trusted: &[&str]) -> Self {
+    pub(super) async fn start(store: Store, trusted: &[&str], cache: &str) -> Self {
         let (upstream, probed) = (Upstream::start().await, Upstream::start().await);
         let answer = "HTTP/1.1 200 OK\r\nTrailer: X-End\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-End: 1\r\n\r\n";
         probed.always(Answer::raw(answer));
@@ -50,6 +50,7 @@ impl Bench {
             .set("viaName", "edge")
             .set("trustedProxies", trusted)
             .set("secretHeaders", vec!["X-Listed"])
+            .set("cache", serde_json::json!({ "mode": cache }))
             .route(Route::new("/plain", &upstream.url()))
             .route(Route::new("/preserved", &upstream.url()).set("preserveHost", true))
             .route(Route::new("/probed", &probed.url()).set("directProxyThreshold", THRESHOLD_BYTES));
@@ -178,7 +179,8 @@ fn request_fields(row: &Row, sample: &Sample, values: &Values, carried: Carried)
         | State::TrustedPeer
         | State::OtherPeer
         | State::Repeated
-        | State::ListedAsSecret => &[],
+        | State::ListedAsSecret
+        | State::Cached => &[],
     };
     for (name, value) in of_state {
         if !has(&fields, name) {

@@ -46,6 +46,7 @@ pub(super) enum State {
     Preferred,
     Repeated,
     ListedAsSecret,
+    Cached,
 }
 
 /// One row.
@@ -123,6 +124,7 @@ fn state_of(words: &str, line: &str) -> State {
         "repeated submission" => State::Repeated,
         "listed in `secretHeaders`" => State::ListedAsSecret,
         "cache off" => State::Any,
+        "cache on" => State::Cached,
         _ => panic!("{words:?} is no state that can be brought about: {line}"),
     }
 }

@@ -209,6 +209,7 @@ impl OwnValue {
             "idempotency-replayed" => "true".to_owned(),
             "x-proxq-job-id" => request.value("x-proxq-job-id").expect("a job's attempt names it"),
             "x-proxq-attempt" => "1".to_owned(),
+            "x-cache-status" => "MISS".to_owned(),
             "x-request-id" => return Self::Uuid,
             "date" => return Self::Date,
             name => panic!("docs/headers.md says that proxq sets {name}, and nobody knows to what"),
