@@ -24,15 +24,16 @@ pub(crate) async fn job_when_ended(
     loop {
         // Before the look: a change that comes after it ends the watch.
         let change = store.watch(id).await?;
-        let job = store.get(id).await?;
-        if job.as_ref().is_none_or(|job| job.state.status().is_final()) {
-            return Ok(job);
+        match store.get(id).await? {
+            Some(job) if !job.state.status().is_final() => {} // and is let go: thousands may wait
+            ended => return Ok(ended),
         }
         tokio::select! {
-            () = change => {}
-            () = tokio::time::sleep_until(deadline) => return Ok(job),
-            () = draining.cancelled() => return Ok(job),
+            () = change => continue,
+            () = tokio::time::sleep_until(deadline) => {}
+            () = draining.cancelled() => {}
         }
+        return store.get(id).await;
     }
 }
 
