@@ -4,7 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::config::{self, ConfigErrors, Loaded, StoreConfig, UpstreamUrl, listen_address};
 
@@ -29,6 +30,8 @@ Examples:
   proxq --config /etc/proxq/config.yaml    serve what the file says
   proxq check --config config.yaml         say what a file means, or what is wrong with it
   proxq check --store --config config.yaml the same, and verify every stored job
+  proxq healthcheck                        ask the running server whether it takes work
+  proxq completions bash                   print a script for bash, zsh, fish, elvish or PowerShell
 
 Exit codes: 0 after a clean shutdown, 1 for a failure at run time, 2 for a mistake in flags or configuration.";
 
@@ -43,6 +46,13 @@ pub enum Command {
         /// Check the job store, too: its structure and every checksum. The store must not be in use.
         #[arg(long)]
         store: bool,
+    },
+    /// Ask the server that runs on this configuration whether it takes work: exit code 0 if it does, else 1.
+    Healthcheck,
+    /// Print a script that completes proxq's flags and commands in a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
     },
 }
 
@@ -102,6 +112,14 @@ pub enum LogLevel {
 #[must_use]
 pub fn parse() -> Cli {
     Cli::parse()
+}
+
+/// The script that completes flags and commands in this shell.
+#[must_use]
+pub fn completions(shell: Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut <Cli as CommandFactory>::command(), "proxq", &mut script);
+    script
 }
 
 impl Cli {
@@ -190,8 +208,6 @@ there is no configuration. Use one of these:
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn cli(arguments: &[&str]) -> Result<Cli, clap::Error> {
@@ -279,6 +295,16 @@ mod tests {
     }
 
     #[test]
+    fn every_shell_has_its_completions() {
+        for shell in Shell::value_variants() {
+            let script = String::from_utf8(completions(*shell)).unwrap();
+            for word in ["proxq", "healthcheck", "upstream", "log-format"] {
+                assert!(script.contains(word), "{shell}: {word}");
+            }
+        }
+    }
+
+    #[test]
     fn bad_flags_are_usage_errors() {
         for arguments in [
             &["--upstream", "api:3000"][..],
@@ -288,6 +314,8 @@ mod tests {
             &["--log-level", "loud"],
             &["--confg", "x"],
             &["dance"],
+            &["completions"],
+            &["completions", "dos"],
         ] {
             assert_eq!(cli(arguments).unwrap_err().exit_code(), 2, "{arguments:?}");
         }

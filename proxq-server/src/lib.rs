@@ -39,6 +39,7 @@ mod discard;
 mod ended;
 mod failure;
 mod forward;
+pub mod healthcheck;
 mod idempotency;
 mod intake;
 pub mod job;

@@ -9,7 +9,7 @@ use proxq_server::config::{self, Config, Loaded, StoreConfig};
 use proxq_server::reload::ReloadRequests;
 use proxq_server::shutdown::StopRequests;
 use proxq_server::store::embedded;
-use proxq_server::{Server, process, telemetry};
+use proxq_server::{Server, healthcheck, process, telemetry};
 use tokio_util::sync::CancellationToken;
 
 /// A mistake in the flags or the configuration.
@@ -21,6 +21,11 @@ fn main() -> ExitCode {
     let cli = cli::parse();
     let ended = match cli.command() {
         Command::Check { store } => check(&cli.options, store),
+        Command::Healthcheck => is_healthy(&cli.options),
+        Command::Completions { shell } => {
+            print!("{}", String::from_utf8_lossy(&cli::completions(shell)));
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Serve => match process::runtime() {
             Ok(runtime) => runtime.block_on(serve(cli.options)),
             Err(error) => {
@@ -40,6 +45,18 @@ fn check(options: &Options, store: bool) -> Result<ExitCode, Box<dyn Error>> {
     let loaded = cli::read_config(options)?;
     print!("{}", config::report(&loaded));
     Ok(if store { check_store(&loaded) } else { ExitCode::SUCCESS })
+}
+
+/// Fails with mistakes in the configuration.
+fn is_healthy(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
+    let loaded = cli::read_config(options)?;
+    Ok(match healthcheck::healthcheck(&loaded.config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}", proxq_server::chain(&error));
+            ExitCode::from(EXIT_FAILURE)
+        }
+    })
 }
 
 fn check_store(loaded: &Loaded) -> ExitCode {

@@ -33,6 +33,8 @@ mod header_table;
 #[cfg(test)]
 mod headers;
 #[cfg(test)]
+mod healthcheck;
+#[cfg(test)]
 mod held;
 #[cfg(test)]
 mod http2_client;
