@@ -20,8 +20,12 @@ const BYTES_SHARED: u64 = 8 << 20;
 /// How soon after the jobs' end the last waiter has its answer: 1 s, and four for a debug build on a busy machine.
 const ALL_TOLD_WITHIN: Duration = Duration::from_secs(5);
 
+/// How many there are: fewer where the machine does not allow this process, and the tests beside this one, as many sockets.
 fn waiters() -> usize {
-    env::var("PROXQ_TEST_WAITERS").map_or(4_000, |text| text.parse().expect("PROXQ_TEST_WAITERS is a number"))
+    let wanted = env::var("PROXQ_TEST_WAITERS").map(|text| text.parse().expect("PROXQ_TEST_WAITERS is a number"));
+    let allowed =
+        getrlimit(Resource::Nofile).maximum.map_or(usize::MAX, |most| usize::try_from(most / 4).expect("a count"));
+    wanted.unwrap_or_else(|_unset| allowed.min(4_000))
 }
 
 /// The sockets of this process count against a limit that is low by default.

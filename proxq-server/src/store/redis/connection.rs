@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Client, Cmd, Pipeline, RedisError, Value};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
@@ -19,8 +19,13 @@ use crate::clock::Clock;
 use crate::store::StoreError;
 use crate::tasks::Tasks;
 
+/// The most commands that wait for their answers at once. Where thousands of clients ask in one moment, the rest wait here: the
+/// time for an answer, which tells a Redis that is ill, is then Redis's own and not that of a crowd before it.
+const UNDER_WAY_MAX: usize = 512;
+
 /// Where commands go.
 pub(super) struct Commands {
+    turns: Semaphore,
     state: watch::Receiver<State>,
     broken: watch::Sender<u64>,
     closing: CancellationToken,
@@ -49,7 +54,8 @@ impl Commands {
         let (report, state) = watch::channel(State::Connecting);
         let (broken, breaks) = watch::channel(0);
         tasks.spawn(keep_connected(client, scripts.loading(), report, breaks, closing.clone()));
-        Self { state, broken, closing, clock, answering_since: AtomicI64::new(SILENT) }
+        let turns = Semaphore::new(UNDER_WAY_MAX);
+        Self { turns, state, broken, closing, clock, answering_since: AtomicI64::new(SILENT) }
     }
 
     /// How many connections there have been; changes with every new one.
@@ -96,6 +102,7 @@ impl Commands {
 
     /// Runs commands in one round trip. Each has an answer of its own, or none has.
     pub(super) async fn run_all(&self, name: &'static str, commands: &Pipeline) -> Result<Vec<Answer>, StoreError> {
+        let _turn = self.turns.acquire().await.map_err(|_closed| StoreError::Closed)?;
         let (mut connection, generation) = self.connection().await?;
         let count = commands.len();
         let sent = connection.send_packed_commands(commands, 0, count).await;
@@ -108,6 +115,7 @@ impl Commands {
     }
 
     async fn send(&self, command: &Cmd) -> Result<Value, Failed> {
+        let _turn = self.turns.acquire().await.map_err(|_closed| Failed::NotSent(StoreError::Closed))?;
         let (mut connection, generation) = self.connection().await.map_err(Failed::NotSent)?;
         let sent = connection.send_packed_command(command).await.and_then(checked);
         self.note(sent, generation).map_err(Failed::Answered)
