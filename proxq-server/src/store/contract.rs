@@ -71,6 +71,7 @@ macro_rules! keeps_the_contract {
             a_claim_outlives_a_restart
             a_claim_lapses
             a_cancelled_jobs_claim_is_free
+            a_claim_ends_with_its_job_whatever_comes_under_the_jobs_id
             a_claim_is_free_when_another_try_is_due
             a_claim_is_kept_after_every_other_end
             a_retried_job_takes_its_claim_back

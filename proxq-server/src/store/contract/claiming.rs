@@ -76,6 +76,22 @@ pub(in super::super) async fn a_cancelled_jobs_claim_is_free(backend: &mut impl 
     assert_eq!(claim_again(store).await, Submitted::Replayed(second));
 }
 
+/// An id may be proposed again for another request.
+pub(in super::super) async fn a_claim_ends_with_its_job_whatever_comes_under_the_jobs_id(backend: &mut impl Backend) {
+    let store = backend.store();
+    let long = Claim { ttl: Duration::from_hours(3), ..CLAIM };
+    let first = claiming(long);
+    let id = first.request.id;
+    assert_eq!(store.submit(first).await.unwrap(), Submitted::New);
+    settled(store, Verdict::Complete(response(200, ""))).await;
+    backend.advance(Duration::from_hours(2)).await;
+    store.upkeep().await.unwrap();
+    let mut other = job();
+    other.request.id = id;
+    assert_eq!(store.submit(other).await.unwrap(), Submitted::New);
+    assert_eq!(store.submit(claiming(long)).await.unwrap(), Submitted::New);
+}
+
 pub(in super::super) async fn a_claim_is_free_when_another_try_is_due(backend: &mut impl Backend) {
     let store = backend.store();
     let answers = [408, 425, 429, 500, 503, 599].map(|status| Verdict::Complete(response(status, "")));

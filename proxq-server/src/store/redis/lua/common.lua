@@ -139,7 +139,8 @@ end
 -- lives for as long as the claim may hold; `until` says it by the time that the scripts go by.
 local function claimant(scope)
   local claim = redis.call('HMGET', P .. 'claim:' .. scope, 'id', 'fingerprint', 'until', 'freed')
-  if claim[1] and not claim[4] and tonumber(claim[3]) > now and redis.call('HEXISTS', task(claim[1]), 'msg') == 1 then
+  -- The job may be gone by now, and its id be that of another one, which claims nothing or something else.
+  if claim[1] and not claim[4] and tonumber(claim[3]) > now and redis.call('HGET', task(claim[1]), 'x_claim') == scope then
     return claim[1], claim[2]
   end
 end
