@@ -1,6 +1,6 @@
 //! What the cache may answer, and what it may keep. Pure.
 
-use http::header::{CACHE_CONTROL, HeaderMap, SET_COOKIE};
+use http::header::{CACHE_CONTROL, HeaderMap, SET_COOKIE, VARY};
 
 use crate::forward::headers::list_items;
 use crate::job::ResponseHead;
@@ -11,9 +11,13 @@ pub(super) fn may_be_answered(request: &HeaderMap) -> bool {
     !says(request, &["no-store", "no-cache"])
 }
 
-/// Whether a complete response may be given to others: one of success that is nobody's own (RFC 9111 §5.2.2).
+/// Whether a complete response may be given to others: one of success that is nobody's own (RFC 9111 §5.2.2), and that
+/// depends on nothing but the request: with `Vary: *` it is an answer to no other (§4.1).
 pub(super) fn may_be_kept(head: &ResponseHead) -> bool {
-    head.status.is_success() && !head.headers.contains_key(SET_COOKIE) && !says(&head.headers, &["no-store", "private"])
+    let ResponseHead { status, headers } = head;
+    let depends_on_more = list_items(headers, &VARY).any(|item| item == b"*");
+    let is_anyones = !headers.contains_key(SET_COOKIE) && !says(headers, &["no-store", "private"]);
+    status.is_success() && is_anyones && !depends_on_more
 }
 
 /// Whether `Cache-Control` has one of these directives, whatever its argument: `private="x-name"` is private.
@@ -57,5 +61,15 @@ mod tests {
             assert!(!kept(StatusCode::OK, cache_control(lines)), "{lines:?}");
         }
         assert!(!kept(StatusCode::OK, HeaderMap::from_iter([(SET_COOKIE, HeaderValue::from_static("a=b"))])));
+    }
+
+    #[test]
+    fn what_depends_on_more_than_the_request_is_not_kept() {
+        let kept = |vary| {
+            let headers = HeaderMap::from_iter([(VARY, HeaderValue::from_static(vary))]);
+            may_be_kept(&ResponseHead { status: StatusCode::OK, headers })
+        };
+        assert!(kept("Accept, Origin") && kept("x*"));
+        assert!(!kept("*") && !kept("Accept, *"));
     }
 }
