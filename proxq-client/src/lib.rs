@@ -1,0 +1,34 @@
+//! Calls through [proxq](https://crates.io/crates/proxq-server) as if they were direct.
+#![forbid(unsafe_code)]
+
+mod address;
+mod asking;
+mod builder;
+mod call;
+mod cancel;
+mod client;
+mod error;
+mod event;
+mod job;
+mod job_events;
+mod options;
+mod origins;
+mod pace;
+mod proxq;
+mod response;
+mod route;
+mod submission;
+mod transport;
+mod waiting;
+
+pub use proxq_protocol::{JobId, JobInfo, JobStatus, Outcome};
+
+pub use crate::builder::{BuildError, Builder};
+pub use crate::client::ProxqClient;
+pub use crate::error::Error;
+pub use crate::event::Event;
+pub use crate::job::Job;
+pub use crate::job_events::JobEvents;
+pub use crate::options::ProxqOptions;
+pub use crate::proxq::Proxq;
+pub use crate::response::Delivery;
