@@ -32,7 +32,7 @@ test-faults: ## the long form of the trials by kill -9, large bodies and generat
 	PROXQ_TEST_KILLS=25 PROXQ_TEST_BODIES=20 PROXQ_TEST_BODY_MIB=100 PROXQ_TEST_DIRECT_MIB=1024 PROXQ_TEST_CASES=5000 \
 		$(CARGO) test --locked -p proxq-tests --test e2e -- --nocapture recovery memory direct::large differential
 
-measure: dep ## submissions beside synced appends, pick-up beside a direct request, the direct path beside nginx
+measure: dep ## submissions beside synced appends, pick-up and client calls beside direct requests, the direct path beside nginx
 	$(CARGO) build --release --locked --bin proxq --bin measure
 	target/release/measure
 

@@ -1,4 +1,4 @@
-//! Calls through [proxq](https://crates.io/crates/proxq-server) as if they were direct.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod address;

@@ -1,7 +1,4 @@
-//! What the proxq server and its clients must agree on, and nothing else: the names of the headers, the shape of a job
-//! identifier, the JSON of the jobs API and Go's notation for durations.
-//!
-//! No HTTP library and no async runtime: a client in any style can depend on it.
+#![doc = include_str!("../README.md")]
 
 mod duration;
 pub mod header;

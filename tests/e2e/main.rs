@@ -13,6 +13,8 @@ mod cache_redis;
 #[cfg(test)]
 mod cancel;
 #[cfg(test)]
+mod client;
+#[cfg(test)]
 mod content;
 #[cfg(test)]
 mod curl;

@@ -6,12 +6,14 @@
 //!
 //! - `submissions`: durable submissions per second at 64 connections, beside single synced appends on the same disk;
 //! - `pick-up`: the time from submission to completion, beside a direct request;
+//! - `client`: a call by `proxq-client` through the queue, beside a direct one;
 //! - `direct`: requests per second and their times through the direct path, beside the same through nginx;
 //! - `backlog`: rates and memory on Redis with a million jobs waiting, beside an empty queue; takes minutes and 3 GB of memory.
 //!
 //! Arguments choose among them. The clients and the upstream are in this process, on raw sockets.
 
 mod backlog;
+mod client;
 mod direct;
 mod queue;
 mod server;
@@ -50,6 +52,9 @@ async fn main() -> Result<(), Problem> {
     }
     if wanted("pick-up") {
         queue::pick_up(folder.path(), upstream_address).await?;
+    }
+    if wanted("client") {
+        client::calls(folder.path(), upstream_address).await?;
     }
     if wanted("direct") {
         direct::beside_nginx(folder.path(), upstream_address).await?;

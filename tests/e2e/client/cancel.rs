@@ -1,0 +1,152 @@
+//! A call that is dropped takes its job along, as a direct one closes its connection.
+
+use std::time::Duration;
+
+use harness::{
+    Answer, Cable, Gate, Proxq, Store, Upstream, eventually, get, on_every_store, on_the_store, pass, within,
+};
+use proxq_client::{Builder, Event, Proxq as Middleware};
+use proxq_protocol::{JobId, header};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::{accepted, script, scripted, url, with};
+
+/// Within this time a dropped call's job is gone.
+const SOON: Duration = Duration::from_secs(1);
+
+/// A call under way, which never has a result. Dropping it drops the call.
+fn call(builder: Builder, url: String) -> JoinSet<()> {
+    let http = with(builder);
+    let mut call = JoinSet::new();
+    call.spawn(async move {
+        let ended = http.post(url).body("x").send().await;
+        panic!("the call should not end: {ended:?}");
+    });
+    call
+}
+
+on_every_store! {
+    async fn while_it_waits(proxq: Proxq, upstream: Upstream) {
+        upstream.always(Answer::nothing().hang());
+        let (told, mut events) = mpsc::unbounded_channel();
+        // Nothing says before the first answer that there is a proxq.
+        let builder = Middleware::builder().on_event(move |event| told.send(event.clone()).unwrap_or_default());
+        let call = call(builder, url(&proxq, "/x"));
+        let submitted = within("it is submitted", events.recv()).await;
+        let Some(Event::Submitted { id }) = submitted else { panic!("{submitted:?}") };
+        upstream.arrivals(1).await;
+        drop_and_see_it_aborted(&upstream, call, id).await;
+        proxq.send(get(&format!("/__jobs/{id}"))).await.refused(404, "NOT_FOUND");
+    }
+
+    async fn while_its_submission_is_held(proxq: Proxq, upstream: Upstream) {
+        upstream.always(Answer::nothing().hang());
+        let call = call(Middleware::builder().proxq_url(url(&proxq, "")), url(&proxq, "/x"));
+        upstream.arrivals(1).await;
+        let id = upstream.received()[0].job_id().unwrap();
+        drop_and_see_it_aborted(&upstream, call, id).await;
+    }
+
+    async fn not_if_it_is_switched_off(proxq: Proxq, upstream: Upstream) {
+        let gate = Gate::new();
+        upstream.always(Answer::status(200).body("done").wait(&gate));
+        let call = call(Middleware::builder().proxq_url(url(&proxq, "")).cancel_on_drop(false), url(&proxq, "/x"));
+        upstream.arrivals(1).await;
+        let id = upstream.received()[0].job_id().unwrap();
+        drop(call);
+        pass(SOON).await;
+        gate.open();
+        let content = proxq.send(get(&format!("/__jobs/{id}/content?wait=10s"))).await;
+        assert_eq!(content.text(), "done");
+    }
+}
+
+on_the_store! { Embedded:
+    /// The submission is still on its way when its call is dropped, and becomes a job after that was cancelled for the
+    /// first time.
+    async fn before_there_is_a_job(store: Store) {
+        let upstream = Upstream::start().await;
+        upstream.always(Answer::nothing().hang());
+        let proxq = Proxq::start(store.config_for(&upstream)).await;
+        let slow = Cable::to(&proxq.address().to_string()).await;
+        slow.delay(Duration::from_millis(250));
+        let slow_url = format!("http://{}", slow.host_and_port());
+        let builder = Middleware::builder().proxq_url(&slow_url).jobs_url(url(&proxq, "/__jobs"));
+        let call = call(builder, format!("{slow_url}/x"));
+        eventually("it is on its way", async || slow.round_trips() == 1).await;
+        drop(call);
+        upstream.arrivals(1).await;
+        upstream.abandoned(upstream.received()[0].job_id().unwrap()).await;
+    }
+}
+
+async fn drop_and_see_it_aborted(upstream: &Upstream, call: JoinSet<()>, id: JobId) {
+    let dropped = Instant::now();
+    drop(call);
+    upstream.abandoned(id).await;
+    assert!(dropped.elapsed() < SOON, "{:?}", dropped.elapsed());
+    assert_eq!(upstream.deliveries(id), 1);
+}
+
+/// Waits for the request that cancels a job.
+async fn cancelled(server: &Upstream, id: JobId) -> harness::Received {
+    let of_job = || {
+        let mut received = server.received().into_iter();
+        received.find(|one| one.method() == "DELETE" && one.target() == format!("/__jobs/{id}"))
+    };
+    eventually("the job is cancelled", async || of_job().is_some()).await;
+    of_job().expect("it has just been there")
+}
+
+#[test]
+fn while_its_result_is_fetched() {
+    harness::run(async {
+        let id = JobId::new();
+        let server = scripted(id, Answer::nothing().hang()).await;
+        let call = call(Middleware::builder(), format!("{}/x", server.url()));
+        server.arrivals(2).await; // the submission, the content
+        drop(call);
+        cancelled(&server, id).await;
+    });
+}
+
+#[test]
+fn with_the_credentials_of_the_call() {
+    harness::run(async {
+        let id = JobId::new();
+        let server = Upstream::start().await;
+        server.plan(move |head| match head.word(0) {
+            "POST" => accepted(id),
+            "DELETE" => Answer::status(200).header(header::SOURCE, "proxq").body(r#"{"status":"cancelled"}"#),
+            _ => Answer::nothing().hang(),
+        });
+        let http = with(Middleware::builder().proxq_url(server.url()).token("secret"));
+        let request = http.post(format!("{}/x", server.url())).bearer_auth("mine").header("X-Other", "1");
+        let mut call = JoinSet::new();
+        call.spawn(async move { request.send().await });
+        server.arrivals(2).await;
+        drop(call);
+        let delete = cancelled(&server, id).await;
+        assert_eq!(delete.header("authorization").as_deref(), Some("Bearer mine"));
+        assert_eq!(delete.header(header::TOKEN).as_deref(), Some("secret"));
+        assert_eq!(delete.header("x-other"), None);
+        pass(SOON).await;
+        assert_eq!(server.received().iter().filter(|one| one.method() == "DELETE").count(), 1, "once is enough");
+    });
+}
+
+#[test]
+fn not_after_it_has_its_response() {
+    harness::run(async {
+        let id = JobId::new();
+        let server = scripted(id, Answer::status(200).body("done")).await;
+        let http = with(Middleware::builder());
+        let response = http.get(format!("{}/x", server.url())).send().await.unwrap();
+        drop(response);
+        script(&server, id, Answer::nothing().hang());
+        pass(Duration::from_millis(300)).await;
+        assert!(server.received().iter().all(|one| one.method() == "GET"));
+    });
+}
