@@ -104,13 +104,16 @@ impl Call<'_, '_> {
     /// Waits for the job that a submission has become, and for those to which its redirects lead.
     async fn result(mut self, accepted: Response, proposed: Option<JobId>, asked: &Url) -> Result<Response, Error> {
         let mut answer = accepted;
-        let mut proposed = proposed;
+        let (mut proposed, mut asked) = (proposed, asked.clone());
         for _ in 0..JOBS_MAX {
             let submitted = submitted(self.setup, answer, proposed.take(), &self.credentials).await;
             let submitted = submitted.inspect_err(|_| self.guard.disarm())?;
             match self.wait_for(&submitted).await? {
                 Ended::Response(response) => return Ok(self.delivered(response, &submitted.address, asked)),
-                Ended::AnotherJob(next) => answer = next,
+                Ended::AnotherJob(next) => {
+                    asked = next.url().clone();
+                    answer = next;
+                }
             }
         }
         Err(Error::Protocol { id: None, detail: format!("{JOBS_MAX} jobs, each the redirect of the one before") })
@@ -128,8 +131,11 @@ impl Call<'_, '_> {
         let address = self.setup.address(id, target, None, &self.credentials);
         let submitted = Submitted { address, manner: Manner::Held, replayed: false };
         let ended = match self.wait_for(&submitted).await {
-            Ok(Ended::Response(response)) => Ok(self.delivered(response, &submitted.address, asked)),
-            Ok(Ended::AnotherJob(next)) => self.result(next, None, asked).await,
+            Ok(Ended::Response(response)) => Ok(self.delivered(response, &submitted.address, asked.clone())),
+            Ok(Ended::AnotherJob(next)) => {
+                let asked = next.url().clone();
+                self.result(next, None, &asked).await
+            }
             // There never was a job: a request that went direct led in circles.
             Err(Error::JobLost { .. }) => return Err(error),
             Err(error) => Err(error),
@@ -159,12 +165,12 @@ impl Call<'_, '_> {
         ended
     }
 
-    fn delivered(&self, response: Response, address: &JobAddress, asked: &Url) -> Response {
+    fn delivered(&self, response: Response, address: &JobAddress, asked: Url) -> Response {
         let id = address.id();
         self.settings.tell(&Event::Done { id, waited: self.clock.elapsed() });
         // Beyond a redirect of the upstream's, the URL is that of what it led to, as it would be without proxq.
         let is_content = response.url().path().starts_with(address.url().path());
-        deliver(response, is_content.then(|| asked.clone()), id)
+        deliver(response, is_content.then_some(asked), id)
     }
 }
 

@@ -119,7 +119,7 @@ impl Waiting<'_, '_> {
 
     async fn until_response(&mut self) -> Result<Ended, Error> {
         // What answers a HEAD has no body in which it could say why it is not the result.
-        let by_content = self.manner == Manner::Held && self.method != Method::HEAD;
+        let by_content = self.hold().is_some() && self.method != Method::HEAD;
         let mut completed = false;
         let mut rests = Rests::new(self.settings);
         loop {

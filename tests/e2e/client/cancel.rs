@@ -63,25 +63,6 @@ on_every_store! {
     }
 }
 
-on_the_store! { Embedded:
-    /// The submission is still on its way when its call is dropped, and becomes a job after that was cancelled for the
-    /// first time.
-    async fn before_there_is_a_job(store: Store) {
-        let upstream = Upstream::start().await;
-        upstream.always(Answer::nothing().hang());
-        let proxq = Proxq::start(store.config_for(&upstream)).await;
-        let slow = Cable::to(&proxq.address().to_string()).await;
-        slow.delay(Duration::from_millis(250));
-        let slow_url = format!("http://{}", slow.host_and_port());
-        let builder = Middleware::builder().proxq_url(&slow_url).jobs_url(url(&proxq, "/__jobs"));
-        let call = call(builder, format!("{slow_url}/x"));
-        eventually("it is on its way", async || slow.round_trips() == 1).await;
-        drop(call);
-        upstream.arrivals(1).await;
-        upstream.abandoned(upstream.received()[0].job_id().unwrap()).await;
-    }
-}
-
 async fn drop_and_see_it_aborted(upstream: &Upstream, call: JoinSet<()>, id: JobId) {
     let dropped = Instant::now();
     drop(call);
@@ -98,6 +79,31 @@ async fn cancelled(server: &Upstream, id: JobId) -> harness::Received {
     };
     eventually("the job is cancelled", async || of_job().is_some()).await;
     of_job().expect("it has just been there")
+}
+
+/// What was on its way when its call was dropped may become a job after that was cancelled for the first time.
+#[test]
+fn before_there_is_a_job() {
+    harness::run(async {
+        let server = Upstream::start().await;
+        let mut asked = 0;
+        server.plan(move |head| match head.word(0) {
+            "DELETE" => {
+                asked += 1;
+                let known = asked == 3;
+                Answer::status(if known { 200 } else { 404 }).header(header::SOURCE, header::SOURCE_VALUE)
+            }
+            _ => Answer::nothing().hang(),
+        });
+        let call = call(Middleware::builder().proxq_url(server.url()), format!("{}/x", server.url()));
+        server.arrivals(1).await;
+        let id = server.received()[0].job_id().expect("it is proposed");
+        drop(call);
+        server.arrivals(4).await;
+        pass(SOON).await; // another would have come after 0.6 s
+        let targets: Vec<_> = server.received().iter().skip(1).map(|one| one.target().to_owned()).collect();
+        assert_eq!(targets, vec![format!("/__jobs/{id}"); 3]);
+    });
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::stream;
-use harness::{Answer, Cable, Gate, Proxq, Refusing, Store, Upstream, on_every_store, on_the_store};
+use harness::{Answer, Cable, Gate, Proxq, Refusing, Store, Upstream, eventually, on_every_store, on_the_store};
 use proxq_client::{Error, Proxq as Middleware};
 use proxq_protocol::JobId;
 use tokio::time::Instant;
@@ -44,11 +44,12 @@ on_every_store! {
         let server = format!("http://{}", cable.host_and_port());
         let http = with(Middleware::builder().proxq_url(&server));
         let (response, ()) = tokio::join!(http.post(format!("{server}/x")).body("x").send(), async {
-            for cut in 1..=3 {
+            for sent in 1..=3 {
+                eventually("it is sent", async || cable.round_trips() == sent).await;
                 upstream.arrivals(1).await;
                 cable.cut();
-                cable.reconnected(cut).await;
             }
+            eventually("it is sent for the last time", async || cable.round_trips() == 4).await;
             gate.open();
         });
         assert_eq!(response.unwrap().text().await.unwrap(), "once");
