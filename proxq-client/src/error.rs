@@ -125,13 +125,11 @@ impl Error {
 
     /// As the chain carries it.
     pub(crate) fn into_middleware(self) -> reqwest_middleware::Error {
-        match self {
-            Self::Request { source } => source,
-            error => {
-                let shown = error.to_string();
-                reqwest_middleware::Error::Middleware(anyhow::Error::new(error).context(shown))
-            }
+        if let Self::Request { source } = self {
+            return source;
         }
+        let shown = self.to_string();
+        reqwest_middleware::Error::Middleware(anyhow::Error::new(self).context(shown))
     }
 }
 

@@ -32,10 +32,17 @@ pub struct ProxqOptions {
     max_wait: Option<Duration>,
     max_outage: Option<Duration>,
     upstream_timeout: Option<Duration>,
-    wait: Option<Option<Duration>>,
+    hold: Option<Hold>,
     cancel_on_drop: Option<bool>,
     travel: Option<Travel>,
     listener: Option<Listener>,
+}
+
+/// Whether the server is to hold its answers to one call.
+#[derive(Clone, Copy, Debug)]
+enum Hold {
+    Off,
+    For(Duration),
 }
 
 /// Which way the caller wants a request to go.
@@ -83,7 +90,7 @@ impl ProxqOptions {
     /// See [`Builder::wait`](crate::Builder::wait).
     #[must_use]
     pub fn wait(mut self, wait: Option<Duration>) -> Self {
-        self.wait = Some(wait);
+        self.hold = Some(wait.filter(|wait| !wait.is_zero()).map_or(Hold::Off, Hold::For));
         self
     }
 
@@ -154,7 +161,11 @@ impl Settings {
             max_wait: options.max_wait.or(self.max_wait),
             max_outage: options.max_outage.unwrap_or(self.max_outage),
             upstream_timeout: options.upstream_timeout.or(self.upstream_timeout),
-            wait: options.wait.unwrap_or(self.wait),
+            wait: match options.hold {
+                None => self.wait,
+                Some(Hold::Off) => None,
+                Some(Hold::For(wait)) => Some(wait),
+            },
             cancel_on_drop: options.cancel_on_drop.unwrap_or(self.cancel_on_drop),
             travel: options.travel.or(self.travel),
             listener: options.listener.or_else(|| self.listener.clone()),

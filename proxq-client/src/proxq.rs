@@ -63,6 +63,9 @@ impl Cancelling {
 
 impl Proxq {
     /// With every default: finds out by itself which servers are a proxq.
+    ///
+    /// # Panics
+    /// Never: nothing that is set by default can be wrong.
     #[must_use]
     pub fn new() -> Self {
         Builder::default().build().expect("nothing that is set by default can be wrong")

@@ -186,7 +186,7 @@ impl Waiting<'_, '_> {
             Content::NotReady | Content::SeeStatus => match self.look_at_status_now(None).await? {
                 // Completed and without content: it has gone in this moment, or the server does not know how to tell.
                 Look::Over(info) if info.status == JobStatus::Completed => Ok(Look::Pending(Some(info.status))),
-                other => Ok(other),
+                look @ (Look::Ended(_) | Look::Over(_) | Look::Pending(_)) => Ok(look),
             },
             Content::Gone => Err(self.lost()),
         }

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use harness::{
-    Answer, Cable, Gate, Proxq, Store, Upstream, eventually, get, on_every_store, on_the_store, pass, within,
-};
+use harness::{Answer, Gate, Proxq, Upstream, eventually, get, on_every_store, pass, within};
 use proxq_client::{Builder, Event, Proxq as Middleware};
 use proxq_protocol::{JobId, header};
 use tokio::sync::mpsc;

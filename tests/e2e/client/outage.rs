@@ -33,7 +33,7 @@ on_every_store! {
             proxq.start_again().await;
         });
         assert_eq!(response.unwrap().text().await.unwrap(), "done at last");
-        let ids: Vec<_> = upstream.received().iter().map(|received| received.job_id()).collect();
+        let ids: Vec<_> = upstream.received().iter().map(harness::Received::job_id).collect();
         assert!(ids.iter().all(|id| *id == ids[0]), "one job: {ids:?}");
     }
 
