@@ -4,7 +4,12 @@ use std::process::Command;
 
 /// Runs an example; it must succeed and show all of this.
 fn shows(program: &str, steps: &[&str]) {
-    let output = Command::new(program).output().expect("the example can be started");
+    shows_with(&[], program, steps);
+}
+
+/// The same with arguments.
+fn shows_with(arguments: &[&str], program: &str, steps: &[&str]) {
+    let output = Command::new(program).args(arguments).output().expect("the example can be started");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     for step in steps {
@@ -44,4 +49,16 @@ fn webhook_relay_delivers_when_the_receiver_is_back() {
 #[test]
 fn media_pipeline_streams_the_result() {
     shows(env!("CARGO_BIN_EXE_media_pipeline"), &["16777216 bytes up, 16777216 bytes down"]);
+}
+
+#[test]
+fn openai_chat_gets_the_same_answer_both_ways() {
+    let steps = ["as a job:    Hello from a script.", "as a stream: Hello from a script."];
+    shows_with(&["--demo"], env!("CARGO_BIN_EXE_openai_chat"), &steps);
+}
+
+#[test]
+fn openai_everything_is_answered() {
+    let steps = ["file-1", "3 dimensions", "an image:      1", "16 bytes", "what it says:  Hello from a script."];
+    shows_with(&["--demo"], env!("CARGO_BIN_EXE_openai_everything"), &steps);
 }

@@ -127,6 +127,26 @@ async fn send(transport: &mut Transport<'_>, request: Request, wait: Option<Dura
     answered.map_err(|_| Trouble::passing(Silence { limit }))?.map_err(Trouble::passing)
 }
 
+/// Turns a refusal of proxq's into [`Error::Refused`], as `error_for_status` does with statuses. An upstream's response is
+/// given back, whatever its status.
+///
+/// ```no_run
+/// # async fn call(http: reqwest_middleware::ClientWithMiddleware) -> Result<(), Box<dyn std::error::Error>> {
+/// let response = http.get("https://proxq.example.com/api/reports").send().await?;
+/// let response = proxq_client::error_for_refusal(response).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// For every answer that proxq made itself.
+pub async fn error_for_refusal(response: Response) -> Result<Response, Error> {
+    if !is_own(&response) {
+        return Ok(response);
+    }
+    Err(Refusal::read(response).await.map_or_else(Error::from, Refusal::into_error))
+}
+
 /// An answer of proxq that is not what was asked for.
 #[derive(Debug)]
 pub(crate) struct Refusal {

@@ -7,13 +7,13 @@ use reqwest::Request;
 use reqwest_middleware::ClientWithMiddleware;
 
 use crate::address::Credentials;
-use crate::asking::Refusal;
+use crate::asking::error_for_refusal;
 use crate::call::submitted;
 use crate::error::Error;
 use crate::job::Job;
 use crate::options::{Settings, Travel};
 use crate::proxq::{Proxq, Setup};
-use crate::response::{is_accepted, is_own};
+use crate::response::is_accepted;
 use crate::submission;
 use crate::transport::Transport;
 use crate::waiting::{Clock, Manner};
@@ -68,9 +68,7 @@ impl ProxqClient {
             let submitted = submitted(&self.setup, answer, controls.proposed, &credentials).await?;
             return Ok(Job::new(self.clone(), submitted.address, submitted.manner, method));
         }
-        if is_own(&answer) {
-            return Err(Refusal::read(answer).await.map_or_else(Error::from, Refusal::into_error));
-        }
+        let answer = error_for_refusal(answer).await?;
         let detail = format!("the request was not queued but answered with {}", answer.status());
         Err(Error::Protocol { id: None, detail })
     }

@@ -23,6 +23,7 @@ mod waiting;
 
 pub use proxq_protocol::{JobId, JobInfo, JobStatus, Outcome};
 
+pub use crate::asking::error_for_refusal;
 pub use crate::builder::{BuildError, Builder};
 pub use crate::client::ProxqClient;
 pub use crate::error::Error;

@@ -21,14 +21,19 @@ fn plain() -> reqwest::Client {
     with_provider(reqwest::Client::builder())
 }
 
-/// A client of this kind. Programs that choose `rustls-no-provider` have to bring one.
+/// A client of this kind.
 fn with_provider(builder: reqwest::ClientBuilder) -> reqwest::Client {
+    install_provider();
+    builder.build().expect("a client can be made")
+}
+
+/// Programs that choose `rustls-no-provider` have to bring one.
+pub(crate) fn install_provider() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let installed = rustls::crypto::ring::default_provider().install_default();
         installed.expect("nobody else in this process does");
     });
-    builder.build().expect("a client can be made")
 }
 
 /// The one line.

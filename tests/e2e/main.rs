@@ -53,6 +53,8 @@ mod memory;
 #[cfg(test)]
 mod nginx;
 #[cfg(test)]
+mod openai;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod recovery;

@@ -188,6 +188,11 @@ impl Client {
         *self.address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The server's URL, without a path.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
     /// A raw connection.
     pub async fn wire(&self) -> Wire {
         Wire::connect(self.address()).await

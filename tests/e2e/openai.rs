@@ -1,0 +1,10 @@
+//! `proxq-openai`: a call of the SDK through proxq gives what the same call gives without it, and OpenAI sees the same.
+
+mod bench;
+mod errors;
+mod failures;
+mod groups;
+mod retries;
+mod scripted;
+mod setups;
+mod streams;
