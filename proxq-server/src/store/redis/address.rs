@@ -27,9 +27,18 @@ pub(super) fn client(config: &RedisConfig) -> Result<Client, OpenError> {
     let refused = |source: RedisError| OpenError::Address { address: config.to_string(), source };
     let info = connection_info(config, &password(&config.password)?).map_err(refused)?;
     match &config.address {
-        RedisAddress::Tls { .. } => Client::build_with_tls(info, certificates(&config.tls)?).map_err(refused),
+        RedisAddress::Tls { .. } => {
+            choose_cryptography();
+            Client::build_with_tls(info, certificates(&config.tls)?).map_err(refused)
+        }
         RedisAddress::Tcp { .. } | RedisAddress::Unix { .. } => Client::open(info).map_err(refused),
     }
+}
+
+/// The client library goes by the process's choice, and panics where there is none and more than one is built in: other
+/// crates of the same program decide that. A choice that was made stands.
+fn choose_cryptography() {
+    let _made_already = rustls::crypto::ring::default_provider().install_default();
 }
 
 fn password(password: &Password) -> Result<String, OpenError> {
