@@ -20,7 +20,6 @@ use reqwest::{Response, ResponseBuilderExt, StatusCode, Url};
 #[non_exhaustive]
 pub enum Delivery {
     /// It is the result of a job.
-    #[non_exhaustive]
     Job {
         /// The job, whose result stays readable for the server's retention.
         id: JobId,
