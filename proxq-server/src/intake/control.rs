@@ -106,28 +106,32 @@ fn only_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, 
     std::str::from_utf8(value).map_err(|_| Problem::bad_header(&canonical(name), &shown(), "it must be ASCII"))
 }
 
-fn read_delay(value: &str, max_delay: Duration) -> Result<Option<Duration>, Problem> {
-    let bad = |expected: &str| Problem::bad_header("X-Proxq-Delay", value, expected);
-    let span: GoDuration = value.parse().map_err(|error: proxq_protocol::DurationError| bad(&error.to_string()))?;
-    let span = span.to_std().ok_or_else(|| bad("it must not be negative; write a duration like 10m"))?;
-    if span > max_delay {
-        let longest = GoDuration::from(max_delay);
-        return Err(bad(&format!("the longest that is allowed here is {longest} (maxDelay)")));
-    }
-    Ok(Some(span).filter(|span| !span.is_zero()))
-}
-
 fn read_wait(value: &str) -> Result<Duration, Problem> {
     wait_span(value).map_err(|why| Problem::bad_header("X-Proxq-Wait", value, &why))
 }
 
+fn read_delay(value: &str, max_delay: Duration) -> Result<Option<Duration>, Problem> {
+    read_span("X-Proxq-Delay", value, "10m", (max_delay, "maxDelay"))
+}
+
 fn read_timeout(value: &str, upstream: &Upstream) -> Result<Option<Duration>, Problem> {
-    let bad = |expected: &str| Problem::bad_header("X-Proxq-Timeout", value, expected);
+    read_span("X-Proxq-Timeout", value, "30s", (upstream.max_timeout, "maxTimeout"))
+}
+
+/// A Go duration up to the `longest` that a setting allows; none where it is zero. `example` is one that would be right.
+fn read_span(
+    name: &str,
+    value: &str,
+    example: &str,
+    (longest, setting): (Duration, &str),
+) -> Result<Option<Duration>, Problem> {
+    let bad = |expected: &str| Problem::bad_header(name, value, expected);
     let span: GoDuration = value.parse().map_err(|error: proxq_protocol::DurationError| bad(&error.to_string()))?;
-    let span = span.to_std().ok_or_else(|| bad("it must not be negative; write a duration like 30s"))?;
-    if span > upstream.max_timeout {
-        let longest = GoDuration::from(upstream.max_timeout);
-        return Err(bad(&format!("the longest that is allowed here is {longest} (maxTimeout)")));
+    let negative = || bad(&format!("it must not be negative; write a duration like {example}"));
+    let span = span.to_std().ok_or_else(negative)?;
+    if span > longest {
+        let longest = GoDuration::from(longest);
+        return Err(bad(&format!("the longest that is allowed here is {longest} ({setting})")));
     }
     Ok(Some(span).filter(|span| !span.is_zero()))
 }
