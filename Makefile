@@ -9,7 +9,7 @@ LLVM_COV_VERSION := 0.9.1
 TEST_THREADS ?= 8
 
 .DEFAULT_GOAL := help
-.PHONY: help dep lint test test-faults test-coverage measure ci
+.PHONY: help dep lint test test-faults test-coverage measure schema ci
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -35,6 +35,9 @@ test-faults: ## the long form of the trials by kill -9, large bodies and generat
 measure: dep ## submissions beside synced appends, pick-up and client calls beside direct requests, the direct path beside nginx
 	$(CARGO) build --release --locked --bin proxq --bin measure
 	target/release/measure
+
+schema: ## write config.schema.json anew, after a change to the configuration's keys or to config.yaml.example
+	PROXQ_WRITE_SCHEMA=1 $(CARGO) test --quiet --locked -p proxq-server --lib -- the_schema_that_is_checked_in
 
 test-coverage: dep ## the same with a report of line coverage; fails below 90 % of the library crates
 	command -v cargo-llvm-cov >/dev/null || $(CARGO) install --quiet --locked cargo-llvm-cov@$(LLVM_COV_VERSION)

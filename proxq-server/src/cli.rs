@@ -31,6 +31,7 @@ Examples:
   proxq check --config config.yaml         say what a file means, or what is wrong with it
   proxq check --store --config config.yaml the same, and verify every stored job
   proxq healthcheck                        ask the running server whether it takes work
+  proxq schema                             print the JSON Schema of configuration files, for editors
   proxq completions bash                   print a script for bash, zsh, fish, elvish or PowerShell
 
 Exit codes: 0 after a clean shutdown, 1 for a failure at run time, 2 for a mistake in flags or configuration.";
@@ -49,6 +50,8 @@ pub enum Command {
     },
     /// Ask the server that runs on this configuration whether it takes work: exit code 0 if it does, else 1.
     Healthcheck,
+    /// Print the JSON Schema of configuration files, for editors.
+    Schema,
     /// Print a script that completes proxq's flags and commands in a shell.
     Completions {
         /// The shell.

@@ -6,12 +6,15 @@ mod cache;
 mod changes;
 mod effective;
 mod error;
+mod example;
+mod form;
 pub(crate) mod listen_address;
 mod load;
 mod path_filter;
 mod raw;
 mod redis;
 mod report;
+mod schema;
 mod section;
 mod size;
 mod substitute;
@@ -31,6 +34,7 @@ pub use self::load::{Loaded, load};
 pub use self::path_filter::{FilterMode, PathFilter};
 pub use self::redis::{Password, RedisAddress, RedisConfig, RedisTls, Secret};
 pub use self::report::report;
+pub use self::schema::schema;
 pub use self::upstream::{
     ClientIdentity, ClientMode, DirectMode, HostHeader, Prefix, StreamDetection, TlsVerification, Upstream,
     UpstreamTls, UpstreamUrl,

@@ -22,6 +22,10 @@ fn main() -> ExitCode {
     let ended = match cli.command() {
         Command::Check { store } => check(&cli.options, store),
         Command::Healthcheck => is_healthy(&cli.options),
+        Command::Schema => {
+            print!("{}", config::schema());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Completions { shell } => {
             print!("{}", String::from_utf8_lossy(&cli::completions(shell)));
             Ok(ExitCode::SUCCESS)

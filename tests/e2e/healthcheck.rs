@@ -1,4 +1,4 @@
-//! `proxq healthcheck`, which containers call, and `proxq completions`, which shells read.
+//! `proxq healthcheck`, which containers call, `proxq completions`, which shells read, and `proxq schema`, for editors.
 
 use harness::{Answer, Exit, Gate, Launch, Proxq, Store, Upstream, on_every_store, on_the_store, post};
 
@@ -71,5 +71,15 @@ fn a_shells_completions_are_a_script_for_it() {
             std::process::Command::new("bash").args(["-c", completes]).arg(&script).output().expect("bash is at hand");
         let (out, err) = (String::from_utf8_lossy(&bash.stdout), String::from_utf8_lossy(&bash.stderr));
         assert_eq!(out.trim(), "healthcheck", "{err}");
+    });
+}
+
+#[test]
+fn the_schema_is_the_one_that_is_checked_in() {
+    harness::run(async {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let exit = Launch::new(folder.path()).args(["schema"]).to_exit().await;
+        assert_eq!(exit.code, Some(0), "{}", exit.log);
+        assert_eq!(exit.output.trim_end(), include_str!("../../config.schema.json").trim_end());
     });
 }

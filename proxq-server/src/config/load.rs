@@ -7,7 +7,10 @@ mod rules;
 mod tls;
 mod upstreams;
 
+use std::collections::BTreeMap;
+
 use super::error::{ConfigErrors, Found};
+use super::form::Key;
 use super::section::{Reading, Section};
 use super::{Config, UpstreamUrl, raw};
 
@@ -39,18 +42,32 @@ pub fn load(source_name: &str, text: &str, env: &dyn Fn(&str) -> Option<String>)
         ConfigErrors::in_text(source_name, text, vec![Found { place, path: String::new(), message }])
     })?;
     let reading = Reading::new(env);
-    let mut root = Section::root(&reading, &tree);
-    let globals = globals::read(&mut root, &reading);
-    let upstreams = upstreams::read(&mut root, &reading);
-    root.finish();
-    rules::check(&reading, &globals.config.jobs_path, &upstreams);
-    let loaded = Loaded {
-        config: Config { upstreams: upstreams.into_iter().map(|read| read.upstream).collect(), ..globals.config },
-        file: Some(source_name.to_owned()),
-        store_reason: globals.store_reason,
-    };
+    let (config, store_reason) = read(&reading, &tree);
     let mistakes = reading.into_mistakes();
-    if mistakes.is_empty() { Ok(loaded) } else { Err(ConfigErrors::in_text(source_name, text, mistakes)) }
+    if mistakes.is_empty() {
+        Ok(Loaded { config, file: Some(source_name.to_owned()), store_reason })
+    } else {
+        Err(ConfigErrors::in_text(source_name, text, mistakes))
+    }
+}
+
+/// The configuration, not to be used after a mistake, and why the jobs are kept where they are kept.
+fn read(reading: &Reading<'_>, tree: &raw::Node) -> (Config, &'static str) {
+    let mut root = Section::root(reading, tree);
+    let globals = globals::read(&mut root, reading);
+    let upstreams = upstreams::read(&mut root, reading);
+    root.finish();
+    rules::check(reading, &globals.config.jobs_path, &upstreams);
+    let upstreams = upstreams.into_iter().map(|read| read.upstream).collect();
+    (Config { upstreams, ..globals.config }, globals.store_reason)
+}
+
+/// The keys of every section that a file can have, by the path of the section.
+pub(super) fn forms() -> BTreeMap<String, Vec<Key>> {
+    let tree = raw::parse("upstreams: [{}]").expect("YAML");
+    let reading = Reading::new(&|_| None);
+    read(&reading, &tree);
+    reading.into_forms().into_sections()
 }
 
 #[cfg(test)]

@@ -9,19 +9,21 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::error::{Found, Place, hide_userinfo};
+use super::form::{Form, Forms, Key};
 use super::raw::{Entry, Kind, Node, Scalar, Value};
 use super::substitute::substitute;
 use super::suggest;
 
-/// One reading of a text: where variables come from, and what has been found wrong so far.
+/// One reading of a text: where variables come from, what has been found wrong so far, and what could have been written.
 pub(super) struct Reading<'a> {
     env: &'a dyn Fn(&str) -> Option<String>,
     found: RefCell<Vec<Found>>,
+    forms: Forms,
 }
 
 impl<'a> Reading<'a> {
     pub(super) fn new(env: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { env, found: RefCell::default() }
+        Self { env, found: RefCell::default(), forms: Forms::default() }
     }
 
     /// Notes what is wrong with the value at a place.
@@ -32,6 +34,11 @@ impl<'a> Reading<'a> {
 
     pub(super) fn into_mistakes(self) -> Vec<Found> {
         self.found.into_inner()
+    }
+
+    /// The keys of all sections that were read.
+    pub(super) fn into_forms(self) -> Forms {
+        self.forms
     }
 }
 
@@ -65,7 +72,7 @@ pub(super) struct Section<'a> {
     reading: &'a Reading<'a>,
     at: At,
     entries: &'a [Entry],
-    supported: Vec<&'static str>,
+    supported: Vec<Key>,
     later: Vec<&'static str>,
 }
 
@@ -116,7 +123,7 @@ impl<'a> Section<'a> {
 
     /// The section under a key.
     pub(super) fn section(&mut self, key: &'static str) -> Section<'a> {
-        match self.entry(key) {
+        match self.entry(key, Form::Section) {
             Some(entry) => Section::new(self.reading, self.at_value(entry), Some(&entry.value)),
             None => Section::new(self.reading, self.at_of(key), None),
         }
@@ -127,7 +134,7 @@ impl<'a> Section<'a> {
         if !self.has(key) {
             self.reading.note(&self.at_of(key), missing);
         }
-        let Some(items) = self.items(key) else { return Vec::new() };
+        let Some(items) = self.items(key, Form::Sections) else { return Vec::new() };
         if items.is_empty() {
             self.reading.note(&self.at_of(key), missing);
         }
@@ -150,27 +157,29 @@ impl<'a> Section<'a> {
 
     /// Notes the keys that were not asked for.
     pub(super) fn finish(self) {
+        let supported: Vec<_> = self.supported.iter().map(|(key, _)| *key).collect();
         for entry in self.entries {
-            let mut known = self.supported.iter().chain(&self.later).copied();
+            let mut known = supported.iter().chain(&self.later).copied();
             if known.clone().any(|key| key == entry.key) {
                 continue;
             }
             let hint = match suggest::nearest(&entry.key, &mut known) {
                 Some(near) => format!("did you mean {near}?"),
-                None => format!("known here: {}", self.supported.join(", ")),
+                None => format!("known here: {}", supported.join(", ")),
             };
             self.reading.note(&self.at_key(entry), format!("unknown key; {hint}"));
         }
+        self.reading.forms.note(&self.at.path, self.supported);
     }
 
-    fn entry(&mut self, key: &'static str) -> Option<&'a Entry> {
-        self.supported.push(key);
+    fn entry(&mut self, key: &'static str, form: Form) -> Option<&'a Entry> {
+        self.supported.push((key, form));
         self.entries.iter().find(|entry| entry.key == key)
     }
 
     /// The items of a list; `None` if there is no list.
-    fn items(&mut self, key: &'static str) -> Option<Vec<(&'a Node, At)>> {
-        let entry = self.entry(key)?;
+    fn items(&mut self, key: &'static str, form: Form) -> Option<Vec<(&'a Node, At)>> {
+        let entry = self.entry(key, form)?;
         let at = self.at_value(entry);
         match &entry.value.value {
             Value::Null => None,
@@ -188,8 +197,8 @@ impl<'a> Section<'a> {
     }
 
     /// A single value with its variables replaced; `None` if there is none, or it is wrong.
-    fn scalar(&mut self, key: &'static str, expected: &str) -> Option<(Scalar, At)> {
-        let entry = self.entry(key)?;
+    fn scalar(&mut self, key: &'static str, form: Form, expected: &str) -> Option<(Scalar, At)> {
+        let entry = self.entry(key, form)?;
         if matches!(entry.value.value, Value::Null) {
             return None;
         }

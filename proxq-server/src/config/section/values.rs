@@ -7,24 +7,29 @@ use http::HeaderName;
 use proxq_protocol::GoDuration;
 
 use super::{At, Section, Written, shown};
+use crate::config::form::Form;
 use crate::config::raw::{Kind, Node};
 use crate::config::{size, suggest};
 
 impl Section<'_> {
     /// A text; `None` if there is none, or an empty one.
     pub(in crate::config) fn text(&mut self, key: &'static str) -> Option<Written<String>> {
-        let (scalar, at) = self.scalar(key, "a text")?;
+        self.text_of(key, Form::Text)
+    }
+
+    fn text_of(&mut self, key: &'static str, form: Form) -> Option<Written<String>> {
+        let (scalar, at) = self.scalar(key, form, "a text")?;
         (!scalar.text.is_empty()).then_some(Written { value: scalar.text, at })
     }
 
     /// A text that must be there.
     pub(in crate::config) fn required_text(&mut self, key: &'static str) -> Option<Written<String>> {
         if !self.has(key) {
-            self.entry(key);
+            self.entry(key, Form::RequiredText);
             self.reading.note(&self.at_of(key), "is required");
             return None;
         }
-        let (scalar, at) = self.scalar(key, "a text")?;
+        let (scalar, at) = self.scalar(key, Form::RequiredText, "a text")?;
         if scalar.text.is_empty() {
             self.reading.note(&at, "is required, but empty");
             return None;
@@ -34,7 +39,7 @@ impl Section<'_> {
 
     /// The texts of a list; `None` if there is no list.
     pub(in crate::config) fn texts(&mut self, key: &'static str) -> Option<Vec<Written<String>>> {
-        let items = self.items(key)?;
+        let items = self.items(key, Form::Texts)?;
         let text = |(node, at): (&Node, At)| {
             let scalar = self.scalar_of(node, &at, "a text")?;
             Some(Written { value: scalar.text, at })
@@ -83,21 +88,20 @@ impl Section<'_> {
     pub(in crate::config) fn choice<T: Copy>(
         &mut self,
         key: &'static str,
-        choices: &[(&str, T)],
+        choices: &[(&'static str, T)],
     ) -> Option<Written<T>> {
-        let written = self.text(key)?;
+        let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+        let written = self.text_of(key, Form::Choice(names.clone()))?;
         self.check(written, |word| {
             let chosen = choices.iter().find_map(|(name, value)| (*name == word).then_some(*value));
-            chosen.ok_or_else(|| {
-                let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-                format!("is none of {}{}", names.join(", "), did_you_mean(word, names.iter().copied()))
-            })
+            chosen
+                .ok_or_else(|| format!("is none of {}{}", names.join(", "), did_you_mean(word, names.iter().copied())))
         })
     }
 
     /// A duration; 0 is the default.
     pub(in crate::config) fn duration(&mut self, key: &'static str, default: Duration) -> Duration {
-        let Some((scalar, at)) = self.scalar(key, "a duration such as 30s") else { return default };
+        let Some((scalar, at)) = self.scalar(key, Form::Duration, "a duration such as 30s") else { return default };
         let problem = match scalar.text.parse::<GoDuration>().map(GoDuration::to_std) {
             Ok(Some(Duration::ZERO)) => return default,
             Ok(Some(duration)) => return duration,
@@ -110,7 +114,7 @@ impl Section<'_> {
 
     /// A size in bytes; 0 is the default.
     pub(in crate::config) fn size(&mut self, key: &'static str, default: u64) -> u64 {
-        let Some(Written { value, at }) = self.signed_size(key) else { return default };
+        let Some(Written { value, at }) = self.size_of(key, Form::Size) else { return default };
         match u64::try_from(value) {
             Ok(0) => default,
             Ok(bytes) => bytes,
@@ -123,7 +127,11 @@ impl Section<'_> {
 
     /// A size in bytes as it is written, 0 and negative ones included.
     pub(in crate::config) fn signed_size(&mut self, key: &'static str) -> Option<Written<i64>> {
-        let (scalar, at) = self.scalar(key, "a size such as 10485760 or 10MiB")?;
+        self.size_of(key, Form::SignedSize)
+    }
+
+    fn size_of(&mut self, key: &'static str, form: Form) -> Option<Written<i64>> {
+        let (scalar, at) = self.scalar(key, form, "a size such as 10485760 or 10MiB")?;
         let read = match scalar.kind {
             Kind::Integer(bytes) => i64::try_from(bytes).map_err(|_| size::SizeError::TooLarge),
             Kind::Text | Kind::Bool(_) | Kind::Fraction => size::parse(&scalar.text),
@@ -135,7 +143,7 @@ impl Section<'_> {
 
     /// A whole number, `least` or more.
     pub(in crate::config) fn count(&mut self, key: &'static str, least: u32) -> Option<Written<u32>> {
-        let (scalar, at) = self.scalar(key, "a whole number")?;
+        let (scalar, at) = self.scalar(key, Form::Count(least), "a whole number")?;
         let Kind::Integer(number) = scalar.kind else {
             self.reading.note(&at, format!("expected a whole number, found {}", scalar.describe()));
             return None;
@@ -154,7 +162,7 @@ impl Section<'_> {
 
     /// `true` or `false`.
     pub(in crate::config) fn boolean(&mut self, key: &'static str, default: bool) -> bool {
-        let Some((scalar, at)) = self.scalar(key, "true or false") else { return default };
+        let Some((scalar, at)) = self.scalar(key, Form::Boolean, "true or false") else { return default };
         if let Kind::Bool(value) = scalar.kind {
             return value;
         }

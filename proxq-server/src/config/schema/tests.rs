@@ -1,0 +1,200 @@
+use std::{env, fs};
+
+use boon::{Compiler, SchemaIndex, Schemas};
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::load;
+
+const CHECKED_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../config.schema.json");
+
+/// The schema, compiled.
+struct Compiled {
+    schemas: Schemas,
+    root: SchemaIndex,
+}
+
+impl Compiled {
+    fn new() -> Self {
+        let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
+        let document = serde_json::from_str(&schema()).expect("it is JSON");
+        compiler.add_resource("proxq.json", document).expect("it is a resource");
+        let root = compiler.compile("proxq.json", &mut schemas).unwrap_or_else(|error| panic!("{error:#}"));
+        Self { schemas, root }
+    }
+
+    /// What is wrong with a text, if anything is.
+    fn verdict(&self, text: &str) -> Result<(), String> {
+        let node = raw::parse(text).map_err(|(_, message)| message)?;
+        self.schemas.validate(&json_of(&node), self.root).map_err(|error| format!("{error:#}"))
+    }
+}
+
+fn is_loaded(text: &str) -> bool {
+    load("config.yaml", text, &|_| Some("7".to_owned())).is_ok()
+}
+
+#[test]
+fn the_schema_that_is_checked_in_is_up_to_date() {
+    if env::var_os("PROXQ_WRITE_SCHEMA").is_some() {
+        fs::write(CHECKED_IN, schema()).unwrap();
+    }
+    let checked_in = fs::read_to_string(CHECKED_IN).unwrap();
+    assert!(checked_in == schema(), "config.schema.json is not what the code makes; `make schema` writes it");
+}
+
+#[test]
+fn every_key_is_explained() {
+    let words = Words { forms: forms(), shown: example::shown() };
+    for (section, keys) in &words.forms {
+        for (key, form) in keys {
+            let path = if section.is_empty() { (*key).to_owned() } else { format!("{section}.{key}") };
+            let shown = words.shown.get(&path).unwrap_or_else(|| panic!("{path} is not in the example"));
+            let is_section = matches!(form, Form::Section | Form::Sections);
+            assert_eq!(shown.value.is_none(), is_section, "{path}");
+        }
+    }
+    let keys: usize = words.forms.values().map(Vec::len).sum();
+    assert_eq!(keys, words.shown.len(), "the example has no key that is not read");
+}
+
+#[test]
+fn the_example_is_accepted() {
+    assert_eq!(Compiled::new().verdict(example::EXAMPLE), Ok(()));
+}
+
+#[test]
+fn mistakes_in_form_are_refused() {
+    let compiled = Compiled::new();
+    let upstreams = "upstreams: [{prefix: /, url: 'http://api'}]";
+    for mistake in [
+        "concurency: 3",
+        "concurrency: many",
+        "concurrency: -1",
+        "concurrency: 1.5",
+        "concurrency: [1]",
+        "taskRetention: 90",
+        "taskRetention: 1 hour",
+        "taskRetention: -1h",
+        "inlineBodyLimit: 1 KiB",
+        "inlineBodyLimit: -1",
+        "inlineBodyLimit: 1.5MiB",
+        "store: disk",
+        "embedded: {fsync: perhaps}",
+        "embedded: true",
+        "secretHeaders: X-Secret",
+        "limits: {maxConnections: 0}",
+        "admin: {}",
+    ] {
+        let text = format!("{mistake}\n{upstreams}");
+        assert!(!is_loaded(&text) || mistake == "admin: {}", "{mistake}");
+        assert!(compiled.verdict(&text).is_err(), "{mistake}");
+    }
+    for text in
+        ["{}", "upstreams: []", "upstreams: [{prefix: /}]", "upstreams: [{prefix: /, url: ''}]", "upstreams: {}"]
+    {
+        assert!(compiled.verdict(text).is_err(), "{text}");
+    }
+    assert_eq!(compiled.verdict(upstreams), Ok(()));
+}
+
+/// Values of every form, and some of none.
+const VALUES: [&str; 50] = [
+    "",
+    "~",
+    "''",
+    "0",
+    "'0'",
+    "-0",
+    "-0s",
+    "-0.0m",
+    "7",
+    "'7'",
+    "-7",
+    "0x10",
+    "1.5",
+    "true",
+    "'true'",
+    "yes",
+    "1h30m",
+    "1.5h",
+    "+2s",
+    ".5ms",
+    "-1s",
+    "-1h0s",
+    "2µs",
+    "0s",
+    "90",
+    "10MiB",
+    "'+1kB'",
+    "-1GB",
+    "'-0'",
+    "'-0KiB'",
+    "99999999999",
+    "a word",
+    "/path",
+    "http://api",
+    "redis://api",
+    "${NAME}",
+    "'${NAME}s'",
+    "[]",
+    "[a]",
+    "[1, true]",
+    "[[]]",
+    "{}",
+    "{a: 1}",
+    "proxy",
+    "redirect",
+    "memory",
+    "whitelist",
+    "store",
+    "embedded",
+    "auto",
+];
+
+/// Every key that can be read, with the path of its section.
+fn keys() -> Vec<(String, &'static str)> {
+    let keys_of = |(section, keys): (String, Vec<Key>)| keys.into_iter().map(move |(key, _)| (section.clone(), key));
+    forms().into_iter().flat_map(keys_of).collect()
+}
+
+/// A text that is in order, but for the value of one key perhaps.
+fn text(section: &str, key: &str, value: &str) -> String {
+    let nested = |sections: &str| {
+        let names = sections.rsplit('.').filter(|name| !name.is_empty());
+        names.fold(format!("{key}: {value}"), |inner, name| format!("{name}: {{{inner}}}"))
+    };
+    match section.strip_prefix("upstreams[]") {
+        Some(below) => {
+            let required = ["prefix: /", "url: 'http://api'"].map(str::to_owned).into_iter();
+            let mut keys: Vec<_> = required.filter(|other| !other.starts_with(&format!("{key}:"))).collect();
+            keys.push(nested(below));
+            format!("upstreams: [{{{}}}]", keys.join(", "))
+        }
+        None if key == "upstreams" => format!("upstreams: {value}"),
+        None => format!("{}\nupstreams: [{{prefix: /, url: 'http://api'}}]", nested(section)),
+    }
+}
+
+#[test]
+fn what_is_loaded_is_accepted() {
+    let compiled = Compiled::new();
+    let keys = keys();
+    let texts = keys.iter().flat_map(|(section, key)| VALUES.map(|value| text(section, key, value)));
+    let loaded: Vec<_> = texts.filter(|text| is_loaded(text)).collect();
+    for text in &loaded {
+        assert_eq!(compiled.verdict(text), Ok(()), "{text}");
+    }
+    assert!(loaded.len() > 5 * keys.len(), "of {} keys, {} texts could be loaded", keys.len(), loaded.len());
+}
+
+#[test]
+fn durations_and_sizes_that_are_loaded_are_accepted() {
+    let compiled = Compiled::new();
+    let value = "[-+]?[0-9]{0,3}(\\.[0-9]?)?(s|m|h|ms|us|KiB|MB)?";
+    let key = proptest::sample::select(vec!["taskRetention", "inlineBodyLimit"]);
+    proptest!(|(key in key, value in value)| {
+        let text = text("", key, &value);
+        prop_assert!(!is_loaded(&text) || compiled.verdict(&text).is_ok(), "{}", text);
+    });
+}
