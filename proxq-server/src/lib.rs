@@ -54,6 +54,7 @@ mod route;
 mod server;
 pub mod shutdown;
 mod slots;
+mod spelling;
 pub mod store;
 mod tasks;
 pub mod telemetry;

@@ -11,6 +11,7 @@ use crate::config::KeyExclusions;
 use crate::forward::headers::told_by_client;
 use crate::forward::target;
 use crate::job::JobRequest;
+use crate::spelling::hex;
 
 /// What stands for a request in the cache. Shown as lower-case hex.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,7 +25,7 @@ impl Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(&self.0))
     }
 }
 

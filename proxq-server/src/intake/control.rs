@@ -11,6 +11,7 @@ use crate::admit::Mode;
 use crate::config::{ClientMode, Config, Upstream};
 use crate::ended::wait_span;
 use crate::reply::Problem;
+use crate::spelling::canonical;
 
 /// What a submission asks of proxq.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -140,15 +141,6 @@ fn read_job_id(value: &str) -> Result<JobId, Problem> {
     value.parse().map_err(|error: proxq_protocol::ParseJobIdError| {
         Problem::bad_header("X-Proxq-Job-Id", value, &error.to_string())
     })
-}
-
-/// A header's name as people write it: `X-Proxq-Timeout`.
-fn canonical(name: &HeaderName) -> String {
-    let words = name.as_str().split('-').map(|word| {
-        let (first, rest) = word.split_at(word.len().min(1));
-        first.to_ascii_uppercase() + rest
-    });
-    words.collect::<Vec<_>>().join("-")
 }
 
 #[cfg(test)]

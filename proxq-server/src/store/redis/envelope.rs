@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
 use crate::job::{JobRequest, ResponseHead};
+use crate::spelling::canonical;
 
 /// The type of the jobs that a worker of Go's proxq can do.
 pub(super) const REQUEST: &str = "proxy:request";
@@ -172,17 +173,6 @@ pub(super) fn header_map(headers: &Headers) -> Option<HeaderMap> {
         }
     }
     Some(map)
-}
-
-/// A name as Go spells it: `X-Request-Id`.
-fn canonical(name: &HeaderName) -> String {
-    let mut begins = true;
-    let spelled = name.as_str().chars().map(|c| {
-        let c = if begins { c.to_ascii_uppercase() } else { c };
-        begins = c == '-';
-        c
-    });
-    spelled.collect()
 }
 
 #[cfg(test)]

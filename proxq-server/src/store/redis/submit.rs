@@ -11,6 +11,7 @@ use super::keys;
 use super::message::TaskMessage;
 use super::shared::{Queue, Shared};
 use crate::job::{Body, JobRequest};
+use crate::spelling::hex;
 use crate::store::record::{Facts, Record, Secrets, beside};
 use crate::store::signals::Effect;
 use crate::store::{NewJob, StoreError, Submitted};
@@ -54,11 +55,6 @@ pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, St
         5 => Ok(Submitted::Mismatch),
         _ => Err(StoreError::Unavailable { may_be_done: false, source: "the request's body has expired".into() }),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
-    digits.map(|digit| char::from_digit(digit.into(), 16).expect("four bits are a hexadecimal digit")).collect()
 }
 
 /// What scripts call a body's blob; empty for none.
