@@ -1,7 +1,7 @@
 //! The JSON Schema of configuration files, for editors: keys and their forms as the readers ask for them, words and
 //! defaults as `config.yaml.example` has them.
 //!
-//! It accepts every file that [`super::load`] accepts. It does not know the rules between keys, nor what a text must be
+//! It accepts every file that [`super::load()`] accepts. It does not know the rules between keys, nor what a text must be
 //! like to be an address, a pattern or a path.
 
 use std::collections::BTreeMap;
