@@ -5,6 +5,7 @@ pub(crate) mod body_end;
 mod client;
 mod connection;
 mod error;
+pub(crate) mod forwarded;
 pub(crate) mod headers;
 pub(crate) mod target;
 mod tls;

@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 
 use crate::config::KeyExclusions;
-use crate::forward::headers::told_by_client;
+use crate::forward::forwarded::told_by_client;
 use crate::forward::target;
 use crate::job::JobRequest;
 use crate::spelling::hex;

@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use crate::discard::discard;
-use crate::forward::headers::strip_request_trailers;
+use crate::forward::forwarded::strip_request_trailers;
 use crate::forward::{BodyError, body_end};
 use crate::tasks::Tasks;
 

@@ -15,7 +15,8 @@ use crate::admit::{Admission, Bypass, admit, body_length};
 use crate::config::{DirectMode, HostHeader, Upstream};
 use crate::credential::credential_hash;
 use crate::direct::{DirectClient, DirectRequest};
-use crate::forward::headers::{self, BodyLength, Hop, Outgoing};
+use crate::forward::forwarded::{self, Hop, Outgoing};
+use crate::forward::headers::{self, BodyLength};
 use crate::forward::target::target;
 use crate::job::{JobId, JobRequest};
 use crate::reply::Problem;
@@ -105,7 +106,7 @@ impl Intake {
         let route = route(&self.config.upstreams, path).ok_or_else(|| Problem::no_upstream(path))?;
         let upstream = route.upstream;
         let via_name = self.via_name();
-        if headers::hops(&head.headers, via_name) > self.config.max_hops as usize {
+        if forwarded::hops(&head.headers, via_name) > self.config.max_hops as usize {
             return Err(Problem::loop_detected(via_name));
         }
         let target = target(&upstream.url, route.stripped_path, head.uri.query()).ok_or_else(Problem::internal)?;
@@ -157,7 +158,7 @@ impl Intake {
         };
         let headers = std::mem::take(&mut head.headers);
         let host = headers.get(header::HOST).filter(|_| upstream.host_header == HostHeader::Client).cloned();
-        let mut outgoing = headers::outgoing(headers, &hop);
+        let mut outgoing = forwarded::outgoing(headers, &hop);
         if let Some(host) = host {
             outgoing.from_client.insert(header::HOST, host);
         }

@@ -1,0 +1,327 @@
+//! What an upstream is told of a request's way here: `X-Forwarded-*`, `X-Real-IP`, `Via` and `X-Request-ID`, and what of
+//! that was told by the client.
+
+use std::net::IpAddr;
+
+use http::header::{self, Entry};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use proxq_protocol::header as proxq;
+
+use super::headers::{list_items, strip_hop_by_hop, strip_proxq, strip_response};
+use crate::trust::TrustedProxies;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const X_FORWARDED_PREFIX: &str = "x-forwarded-";
+
+/// Whence and how a request reached proxq.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hop<'a> {
+    /// The other end of the connection.
+    pub(crate) peer: IpAddr,
+    /// `http` or `https`.
+    pub(crate) scheme: &'static str,
+    /// The version that the client spoke.
+    pub(crate) version: Version,
+    /// Whose forwarding fields are believed.
+    pub(crate) trusted: &'a TrustedProxies,
+    /// The name of this deployment in `Via`.
+    pub(crate) via_name: &'a str,
+    /// The request's id.
+    pub(crate) request_id: &'a HeaderValue,
+}
+
+/// A request's fields on their way to an upstream.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    /// What the client sent and the upstream is to see.
+    pub(crate) from_client: HeaderMap,
+    /// What proxq adds.
+    pub(crate) added: HeaderMap,
+    /// The resulting client address.
+    pub(crate) client: IpAddr,
+    /// Forwarding fields that were dropped because the peer is not trusted.
+    pub(crate) distrusted: bool,
+}
+
+/// Sorts a request's fields: what is forwarded, and what proxq adds about the hop.
+///
+/// `Host` is neither; the caller decides about it. `X-Forwarded-For`, `Via` and the like end up among the added ones
+/// with the believed incoming values in front.
+pub(crate) fn outgoing(mut headers: HeaderMap, hop: &Hop<'_>) -> Outgoing {
+    strip_hop_by_hop(&mut headers);
+    strip_proxq(&mut headers);
+    headers.remove(header::EXPECT);
+    let host = headers.remove(header::HOST);
+
+    let forwarding = forwarding_fields(&headers);
+    let believed = hop.trusted.contains(hop.peer);
+    let distrusted = !believed && !forwarding.is_empty();
+    if !believed {
+        for name in forwarding {
+            headers.remove(name);
+        }
+    }
+
+    let client = client_address(&headers, hop);
+    let mut added = HeaderMap::with_capacity(6);
+    let peer = hop.peer.to_canonical().to_string();
+    added.insert(X_FORWARDED_FOR, joined(&take_all(&mut headers, &X_FORWARDED_FOR), peer.as_bytes()));
+    headers.remove(X_REAL_IP);
+    added.insert(X_REAL_IP, ascii(&client.to_string()));
+    if !headers.contains_key(X_FORWARDED_PROTO) {
+        added.insert(X_FORWARDED_PROTO, HeaderValue::from_static(hop.scheme));
+    }
+    if let (Some(host), false) = (host, headers.contains_key(X_FORWARDED_HOST)) {
+        added.insert(X_FORWARDED_HOST, host);
+    }
+    let via = format!("{} {}", version_number(hop.version), hop.via_name);
+    added.insert(header::VIA, joined(&take_all(&mut headers, &header::VIA), via.as_bytes()));
+    if headers.get(proxq::REQUEST_ID).is_none_or(HeaderValue::is_empty) {
+        headers.remove(proxq::REQUEST_ID);
+        added.insert(proxq::REQUEST_ID, hop.request_id.clone());
+    }
+    Outgoing { from_client: headers, added, client, distrusted }
+}
+
+/// Removes from the trailers of a request what must not come from a client unseen: fields that are sorted by [`outgoing`]
+/// in a head, where a server may merge trailers into.
+pub(crate) fn strip_request_trailers(trailers: &mut HeaderMap) {
+    strip_response(trailers);
+    trailers.remove(header::VIA);
+    trailers.remove(header::HOST);
+    for name in forwarding_fields(trailers) {
+        trailers.remove(name);
+    }
+}
+
+/// What of the added fields depends on what the client sent: the values that ours are put behind, the `Host` that came,
+/// and an address that is not the peer's.
+pub(crate) fn told_by_client(added: &HeaderMap) -> HeaderMap {
+    let mut told = HeaderMap::new();
+    let mut peer: &[u8] = &[];
+    for name in [X_FORWARDED_FOR, header::VIA] {
+        let Some(value) = added.get(&name) else { continue };
+        let (before, own) = without_last(value.as_bytes());
+        if let Some(before) = before {
+            let before = HeaderValue::from_bytes(before).expect("a part of a value, without its end, is a value");
+            told.insert(name.clone(), before);
+        }
+        if name == X_FORWARDED_FOR {
+            peer = own;
+        }
+    }
+    for name in [X_FORWARDED_HOST, X_REAL_IP] {
+        if let Some(value) = added.get(&name).filter(|value| name == X_FORWARDED_HOST || value.as_bytes() != peer) {
+            told.insert(name, value.clone());
+        }
+    }
+    told
+}
+
+/// A list that [`joined`] made: what came in, and what was put behind it, which has no comma.
+fn without_last(list: &[u8]) -> (Option<&[u8]>, &[u8]) {
+    match list.windows(2).rposition(|pair| pair == b", ") {
+        Some(comma) => (Some(&list[..comma]), &list[comma + 2..]),
+        None => (None, list),
+    }
+}
+
+/// The fields in which proxies tell whence a request came.
+fn forwarding_fields(headers: &HeaderMap) -> Vec<HeaderName> {
+    let tells = |name: &HeaderName| {
+        name.as_str().starts_with(X_FORWARDED_PREFIX) || *name == X_REAL_IP || *name == header::FORWARDED
+    };
+    headers.keys().filter(|name| tells(name)).cloned().collect()
+}
+
+/// How often `Via` names this deployment already (RFC 9110 §7.6.3).
+pub(crate) fn hops(headers: &HeaderMap, via_name: &str) -> usize {
+    list_items(headers, &header::VIA)
+        .filter_map(|item| item.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).nth(1))
+        .filter(|received_by| received_by.eq_ignore_ascii_case(via_name.as_bytes()))
+        .count()
+}
+
+/// The nearest address of the way here that is not a trusted proxy's; the first of the way if all are.
+///
+/// `headers` hold believed values only.
+fn client_address(headers: &HeaderMap, hop: &Hop<'_>) -> IpAddr {
+    let way: Vec<IpAddr> = list_items(headers, &X_FORWARDED_FOR).filter_map(parse_address).collect();
+    if way.is_empty() {
+        let real_ip = headers.get(X_REAL_IP).and_then(|value| parse_address(value.as_bytes().trim_ascii()));
+        return real_ip.unwrap_or_else(|| hop.peer.to_canonical());
+    }
+    way.iter().rev().find(|address| !hop.trusted.contains(**address)).copied().unwrap_or(way[0])
+}
+
+/// An address with or without a port, in brackets or not.
+fn parse_address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address.to_canonical());
+    }
+    if let Ok(address) = text.parse::<std::net::SocketAddr>() {
+        return Some(address.ip().to_canonical());
+    }
+    text.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
+}
+
+fn version_number(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "0.9",
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2.0",
+        Version::HTTP_3 => "3.0",
+        _ => "1.1",
+    }
+}
+
+fn take_all(headers: &mut HeaderMap, name: &HeaderName) -> Vec<HeaderValue> {
+    match headers.entry(name) {
+        Entry::Occupied(entry) => entry.remove_entry_mult().1.collect(),
+        Entry::Vacant(_) => Vec::new(),
+    }
+}
+
+/// All values and a last one as one list. Values are kept byte for byte.
+fn joined(values: &[HeaderValue], last: &[u8]) -> HeaderValue {
+    let mut items = Vec::new();
+    for value in values.iter().filter(|value| !value.is_empty()) {
+        items.extend_from_slice(value.as_bytes());
+        items.extend_from_slice(b", ");
+    }
+    items.extend_from_slice(last);
+    HeaderValue::from_bytes(&items).expect("values, commas and an address or a token make a value")
+}
+
+fn ascii(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("an address is visible ASCII")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap());
+        }
+        headers
+    }
+
+    fn text(headers: &HeaderMap, name: &str) -> Vec<String> {
+        headers.get_all(name).iter().map(|v| v.to_str().unwrap().to_owned()).collect()
+    }
+
+    fn sent_by(peer: &str, trusted: &[&str], fields: &[(&str, &str)]) -> Outgoing {
+        let trusted = TrustedProxies::new(trusted.iter().copied()).unwrap();
+        let request_id = HeaderValue::from_static("made");
+        let hop = Hop {
+            peer: peer.parse().unwrap(),
+            scheme: "http",
+            version: Version::HTTP_11,
+            trusted: &trusted,
+            via_name: "edge",
+            request_id: &request_id,
+        };
+        outgoing(map(fields), &hop)
+    }
+
+    #[test]
+    fn an_untrusted_peers_forwarding_fields_are_replaced() {
+        let sent = sent_by(
+            "203.0.113.9",
+            &["loopback"],
+            &[
+                ("x-forwarded-for", "6.6.6.6"),
+                ("x-real-ip", "6.6.6.6"),
+                ("x-forwarded-port", "1"),
+                ("forwarded", "for=6.6.6.6"),
+                ("host", "front"),
+            ],
+        );
+        assert!(sent.distrusted && sent.from_client.is_empty());
+        assert_eq!(text(&sent.added, "x-forwarded-for"), ["203.0.113.9"]);
+        assert_eq!(text(&sent.added, "x-real-ip"), ["203.0.113.9"]);
+        assert_eq!(text(&sent.added, "x-forwarded-proto"), ["http"]);
+        assert_eq!(text(&sent.added, "x-forwarded-host"), ["front"]);
+    }
+
+    #[test]
+    fn a_trusted_peers_forwarding_fields_are_believed_and_extended() {
+        let sent = sent_by(
+            "127.0.0.1",
+            &["loopback", "10.0.0.0/8"],
+            &[
+                ("x-forwarded-for", "198.51.100.7, 203.0.113.9"),
+                ("x-forwarded-for", "10.0.0.2"),
+                ("x-forwarded-proto", "https"),
+                ("x-forwarded-host", "public"),
+                ("host", "front"),
+            ],
+        );
+        assert!(!sent.distrusted);
+        assert_eq!(text(&sent.added, "x-forwarded-for"), ["198.51.100.7, 203.0.113.9, 10.0.0.2, 127.0.0.1"]);
+        assert_eq!(sent.client.to_string(), "203.0.113.9", "the nearest that is no proxy of ours");
+        assert_eq!(text(&sent.from_client, "x-forwarded-proto"), ["https"]);
+        assert_eq!(text(&sent.from_client, "x-forwarded-host"), ["public"]);
+        assert!(!sent.added.contains_key("x-forwarded-host"));
+    }
+
+    #[test]
+    fn a_believed_real_ip_is_kept_where_there_is_no_way() {
+        let sent = sent_by("127.0.0.1", &["loopback"], &[("x-real-ip", "198.51.100.7")]);
+        assert_eq!(text(&sent.added, "x-real-ip"), ["198.51.100.7"]);
+        let all_trusted = sent_by("127.0.0.1", &["loopback", "private"], &[("x-forwarded-for", "10.0.0.5, 10.0.0.6")]);
+        assert_eq!(all_trusted.client.to_string(), "10.0.0.5");
+    }
+
+    #[test]
+    fn via_is_appended_and_a_request_id_is_made_only_where_it_is_missing() {
+        let sent =
+            sent_by("127.0.0.1", &[], &[("via", "1.0 fred"), ("x-request-id", "own"), ("expect", "100-continue")]);
+        assert_eq!(text(&sent.added, "via"), ["1.0 fred, 1.1 edge"]);
+        assert_eq!(text(&sent.from_client, "x-request-id"), ["own"]);
+        assert!(!sent.added.contains_key("x-request-id") && !sent.from_client.contains_key("expect"));
+        for fields in [&[][..], &[("x-request-id", "")]] {
+            let sent = sent_by("127.0.0.1", &[], fields);
+            assert_eq!(text(&sent.added, "x-request-id"), ["made"]);
+            assert!(!sent.from_client.contains_key("x-request-id"), "an empty one is none");
+        }
+    }
+
+    #[test]
+    fn what_the_client_told_is_found_again_in_what_was_added() {
+        let told = |peer: &str, fields: &[(&str, &str)]| told_by_client(&sent_by(peer, &["loopback"], fields).added);
+        assert_eq!(told("127.0.0.1", &[]), HeaderMap::new());
+        let fields = [
+            ("x-forwarded-for", "198.51.100.7"),
+            ("x-forwarded-for", "203.0.113.9,"),
+            ("via", "1.0 fred (a, b)"),
+            ("host", "front"),
+        ];
+        let believed = map(&[
+            ("x-forwarded-for", "198.51.100.7, 203.0.113.9,"),
+            ("via", "1.0 fred (a, b)"),
+            ("x-forwarded-host", "front"),
+            ("x-real-ip", "203.0.113.9"),
+        ]);
+        assert_eq!(told("127.0.0.1", &fields), believed);
+        let distrusted = map(&[("via", "1.0 fred (a, b)"), ("x-forwarded-host", "front")]);
+        assert_eq!(told("203.0.113.1", &fields), distrusted);
+        assert_eq!(told("203.0.113.2", &fields), distrusted, "the peer is not what the client sent");
+        assert_eq!(told("127.0.0.1", &[("x-real-ip", "198.51.100.7")]), map(&[("x-real-ip", "198.51.100.7")]));
+    }
+
+    #[test]
+    fn a_loop_is_seen_by_the_name_in_via() {
+        let headers = map(&[("via", "1.1 edge, 1.0 other (edge)"), ("via", "HTTP/2.0  EDGE (x)"), ("via", "1.1")]);
+        assert_eq!(hops(&headers, "edge"), 2);
+        assert_eq!(hops(&headers, "other"), 1);
+        assert_eq!(hops(&HeaderMap::new(), "edge"), 0);
+    }
+}
