@@ -177,6 +177,7 @@ fn write_decimal(f: &mut fmt::Formatter<'_>, nanos: u64, unit_nanos: u64, unit: 
 
 /// Why a text is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DurationError {
     /// Nothing, or only a sign.
     #[error("a duration is missing; write one like 300ms, 1.5h or 1h30m")]

@@ -73,6 +73,7 @@ impl<'de> Deserialize<'de> for JobId {
 /// The text or bytes are not those of a job id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a version 4 UUID such as 550e8400-e29b-41d4-a716-446655440000")]
+#[non_exhaustive]
 pub struct ParseJobIdError;
 
 #[cfg(test)]

@@ -54,6 +54,7 @@ pub struct Cancelled {}
 /// A job's status. Times are RFC 3339 in UTC; what does not apply is left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct JobInfo {
     /// The job.
     pub id: JobId,
@@ -92,6 +93,28 @@ pub struct JobInfo {
     /// How far an ended job got.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
+}
+
+impl JobInfo {
+    /// A status that tells nothing else.
+    #[must_use]
+    pub fn new(id: JobId, status: JobStatus) -> Self {
+        Self {
+            id,
+            status,
+            method: None,
+            path: None,
+            created_at: None,
+            started_at: None,
+            completed_at: None,
+            failed_at: None,
+            attempts: None,
+            max_retries: None,
+            next_attempt_at: None,
+            error: None,
+            outcome: None,
+        }
+    }
 }
 
 /// What went wrong, for programs. Constant names, never removed.
@@ -147,6 +170,7 @@ pub enum ErrorCode {
 
 /// Body of an error that proxq makes (RFC 9457 problem details).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ErrorBody {
     /// The HTTP status code.
     pub status: u16,
@@ -156,6 +180,14 @@ pub struct ErrorBody {
     pub code: ErrorCode,
     /// What went wrong and what would be right, for people.
     pub detail: String,
+}
+
+impl ErrorBody {
+    /// An error with this status code and its reason phrase.
+    #[must_use]
+    pub fn new(status: u16, title: &str, code: ErrorCode, detail: String) -> Self {
+        Self { status, title: title.to_owned(), code, detail }
+    }
 }
 
 #[cfg(test)]
@@ -176,7 +208,7 @@ mod tests {
     fn a_minimal_status_of_the_original_is_understood() {
         let json = r#"{"id":"550e8400-e29b-41d4-a716-446655440000","status":"queued"}"#;
         let info: JobInfo = serde_json::from_str(json).unwrap();
-        assert_eq!(info.status, JobStatus::Queued);
+        assert_eq!(info, JobInfo::new(info.id, JobStatus::Queued));
         assert_eq!(serde_json::to_string(&info).unwrap(), json, "what does not apply is left out");
     }
 }

@@ -139,6 +139,7 @@ impl Config {
 
 /// Where jobs are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StoreConfig {
     /// In files of this process.
     Embedded {
@@ -164,6 +165,7 @@ impl StoreConfig {
 
 /// When a write counts as done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SyncMode {
     /// When the disk has it: survives power loss.
     Durable,

@@ -14,6 +14,7 @@ const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
 /// Why a server is not well.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum HealthcheckError {
     /// It does not answer.
     #[error("ask {address} for {path}")]

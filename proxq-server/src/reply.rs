@@ -243,12 +243,8 @@ impl Problem {
     }
 
     pub(crate) fn into_response(self) -> Response<Body> {
-        let body = ErrorBody {
-            status: self.status.as_u16(),
-            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
-            code: self.code,
-            detail: self.detail,
-        };
+        let title = self.status.canonical_reason().unwrap_or("Error");
+        let body = ErrorBody::new(self.status.as_u16(), title, self.code, self.detail);
         let mut response = own(self.status, "application/problem+json", json_bytes(&body));
         let headers = response.headers_mut();
         if let Some(pause) = self.retry_after {

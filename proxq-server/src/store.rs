@@ -310,6 +310,7 @@ pub trait BlobWriter: fmt::Debug + Send {
 
 /// Why a store did not do as it was told.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StoreError {
     /// The job has been handed on, cancelled or settled since the lease was given.
     #[error("the lease on job {id} is gone")]

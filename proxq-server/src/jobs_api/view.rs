@@ -11,19 +11,17 @@ pub(crate) fn job_info(job: &Job, upstream: Option<&Upstream>) -> JobInfo {
     let ended_at = progress.ended_at.map(|instant| instant.to_string());
     let waits = matches!(state, State::Retry | State::Scheduled);
     let shows_error = matches!(state, State::Retry | State::Archived);
-    JobInfo {
-        id: request.id,
-        status: state.status(),
-        method: Some(request.method.to_string()),
-        path: Some(request.path.clone()),
-        created_at: Some(request.created_at.to_string()),
-        started_at: progress.started_at.map(|instant| instant.to_string()),
-        completed_at: ended_at.clone().filter(|_| *state == State::Completed),
-        failed_at: ended_at.filter(|_| *state == State::Archived),
-        attempts: Some(progress.attempts),
-        max_retries: upstream.map(|upstream| upstream.retries.max_retries),
-        next_attempt_at: progress.due_at.filter(|_| waits).map(|instant| instant.to_string()),
-        error: progress.last_error.clone().filter(|_| shows_error),
-        outcome: progress.outcome.filter(|_| state.status().is_final()),
-    }
+    let mut info = JobInfo::new(request.id, state.status());
+    info.method = Some(request.method.to_string());
+    info.path = Some(request.path.clone());
+    info.created_at = Some(request.created_at.to_string());
+    info.started_at = progress.started_at.map(|instant| instant.to_string());
+    info.completed_at = ended_at.clone().filter(|_| *state == State::Completed);
+    info.failed_at = ended_at.filter(|_| *state == State::Archived);
+    info.attempts = Some(progress.attempts);
+    info.max_retries = upstream.map(|upstream| upstream.retries.max_retries);
+    info.next_attempt_at = progress.due_at.filter(|_| waits).map(|instant| instant.to_string());
+    info.error = progress.last_error.clone().filter(|_| shows_error);
+    info.outcome = progress.outcome.filter(|_| state.status().is_final());
+    info
 }

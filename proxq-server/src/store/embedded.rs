@@ -52,6 +52,7 @@ pub struct EmbeddedOptions {
 
 /// Why an embedded store could not be opened.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpenError {
     /// Another process holds it.
     #[error("{} is in use by another proxq process; give each its own dataDir", folder.display())]

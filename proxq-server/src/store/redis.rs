@@ -76,6 +76,7 @@ pub struct RedisOptions {
 
 /// Why a store in Redis could not be opened. That Redis does not answer is no reason: it is tried until it does.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpenError {
     /// The client library refuses the address.
     #[error("use {address} as Redis server")]
