@@ -6,11 +6,10 @@
 //! - an upstream's `429` or `5xx`, as it always did; each time as a new job;
 //! - a connection to proxq that failed. The request keeps its id, so that it stays one job even if an earlier try of it has arrived;
 //! - a job whose upstream could not be connected to, as a direct call would connect again. The upstream has seen nothing of it, so
-//!   there is a new job. The layer does not know this failure: it is kept aside while the layer is shown a `503`.
+//!   there is a new job. The layer is told of it as of a connection that failed, and so is the caller in the end.
 //!
 //! Any other failure of proxq ends the call.
 
-use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_openai::error::OpenAIError;
@@ -18,12 +17,13 @@ use async_openai::middleware::HttpRequestFactory;
 use async_openai::middleware::retry::OpenAIRetryLayer;
 use proxq_client::{Error, JobId, Outcome, error_for_refusal};
 use proxq_protocol::header;
+use reqwest::Response;
 use reqwest::header::{HeaderName, HeaderValue};
-use reqwest::{Response, StatusCode};
 use reqwest_middleware::ClientWithMiddleware;
 use tower::{Layer, ServiceExt};
 
 use crate::error::from_proxq;
+use crate::unconnected::unconnected;
 
 /// Makes the calls of one client.
 #[derive(Clone, Debug)]
@@ -40,14 +40,9 @@ impl Calls {
 
     /// Makes a call; gives the upstream's response.
     pub(crate) async fn make(self, request: HttpRequestFactory) -> Result<Response, OpenAIError> {
-        let call = Call { http: self.http, state: Arc::default() };
-        let attempts = {
-            let call = call.clone();
-            tower::service_fn(move |request| call.clone().attempt(request))
-        };
-        let shown = self.retries.layer(attempts).oneshot(request).await;
-        let unsent = call.state().unsent.take();
-        unsent.map_or(shown, |failure| Err(from_proxq(failure)))
+        let call = Call { http: self.http, same_job: Arc::default() };
+        let attempts = tower::service_fn(move |request| call.clone().attempt(request));
+        self.retries.layer(attempts).oneshot(request).await
     }
 }
 
@@ -55,36 +50,29 @@ impl Calls {
 #[derive(Clone)]
 struct Call {
     http: ClientWithMiddleware,
-    state: Arc<Mutex<State>>,
-}
-
-/// What an attempt leaves to the next one, and to the end.
-#[derive(Default)]
-struct State {
-    /// The id to go on with, after a connection to proxq that failed.
-    id: Option<JobId>,
-    /// The failure in place of which the layer was shown a `503`.
-    unsent: Option<Error>,
+    /// The id with which the next attempt goes on, after a connection to proxq that failed.
+    same_job: Arc<Mutex<Option<JobId>>>,
 }
 
 impl Call {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn same_job(&self) -> MutexGuard<'_, Option<JobId>> {
+        self.same_job.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends the request once. What it gives is what the SDK's layer is to see.
     async fn attempt(self, request: HttpRequestFactory) -> Result<Response, OpenAIError> {
-        let id = mem::take(&mut *self.state()).id.unwrap_or_else(JobId::new);
+        let id = self.same_job().take().unwrap_or_else(JobId::new);
         let mut request = request.build().await?;
         let named = HeaderValue::from_str(&id.to_string()).expect("an id is written in ASCII");
         request.headers_mut().entry(HeaderName::from_static(header::JOB_ID)).or_insert(named);
+        let asked = request.url().clone();
         let failure = match self.http.execute(request).await {
             Ok(response) => match error_for_refusal(response).await {
                 Ok(response) => return Ok(response),
                 Err(refusal) => refusal,
             },
             Err(reqwest_middleware::Error::Reqwest(error)) => {
-                self.state().id = Some(id);
+                *self.same_job() = Some(id);
                 return Err(OpenAIError::Reqwest(error));
             }
             Err(reqwest_middleware::Error::Middleware(error)) => match error.downcast() {
@@ -92,13 +80,11 @@ impl Call {
                 Err(other) => return Err(OpenAIError::Boxed(other.into())),
             },
         };
-        if !matches!(failure, Error::JobFailed { outcome: Some(Outcome::NotSent), .. }) {
-            return Err(from_proxq(failure));
-        }
-        self.state().unsent = Some(failure);
-        let mut in_its_place = http::Response::new(reqwest::Body::default());
-        *in_its_place.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        Ok(in_its_place.into())
+        Err(if matches!(failure, Error::JobFailed { outcome: Some(Outcome::NotSent), .. }) {
+            unconnected(failure, asked).await
+        } else {
+            from_proxq(failure)
+        })
     }
 }
 
@@ -107,7 +93,7 @@ mod tests {
     use std::collections::HashSet;
 
     use async_trait::async_trait;
-    use reqwest::{Method, Request};
+    use reqwest::{Method, Request, StatusCode};
     use reqwest_middleware::{ClientBuilder, Middleware, Next};
 
     use super::*;
@@ -181,6 +167,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_not_sent_makes_new_jobs_and_is_told_as_it_is() {
         let (result, tries, ids) = call(|| failed(Some(Outcome::NotSent))).await;
+        assert!(matches!(&result, Err(OpenAIError::Reqwest(error)) if error.is_connect()), "{result:?}");
         assert!(matches!(proxq_error(&result.unwrap_err()), Some(Error::JobFailed { .. })));
         assert_eq!((tries, ids), (3, 3));
     }

@@ -3,7 +3,12 @@
 use async_openai::error::OpenAIError;
 use proxq_client::Error;
 
+use crate::unconnected::cause_of;
+
 /// What went wrong in proxq, or on the way to it; `None` for errors of OpenAI, of the SDK and of connections to proxq.
+///
+/// It is in an [`OpenAIError::Boxed`]; an upstream that could not be connected to is an [`OpenAIError::Reqwest`] for which
+/// `is_connect` holds, as it is without proxq, with the failed job among its causes.
 ///
 /// ```
 /// use proxq_openai::async_openai::error::OpenAIError;
@@ -19,8 +24,16 @@ use proxq_client::Error;
 /// ```
 #[must_use]
 pub fn proxq_error(error: &OpenAIError) -> Option<&Error> {
-    let OpenAIError::Boxed(inner) = error else { return None };
-    inner.downcast_ref()
+    match error {
+        OpenAIError::Boxed(inner) => inner.downcast_ref(),
+        OpenAIError::Reqwest(error) => cause_of(error),
+        OpenAIError::ApiError(_)
+        | OpenAIError::JSONDeserialize(..)
+        | OpenAIError::FileSaveError(_)
+        | OpenAIError::FileReadError(_)
+        | OpenAIError::StreamError(_)
+        | OpenAIError::InvalidArgument(_) => None,
+    }
 }
 
 /// As the SDK carries it.

@@ -29,7 +29,7 @@
 //! | it asks for a stream | it goes direct; each event arrives when it is sent, dropping the stream ends the exchange |
 //! | any other | becomes a job; the call waits for its result |
 //! | the upstream answers `429` or `5xx` | the SDK's retries apply, each as a new job after the SDK's pause; an exhausted quota is not retried |
-//! | the upstream could not be connected to | the same, since nothing was sent |
+//! | the upstream could not be connected to | the same, since nothing was sent; in the end an [`OpenAIError::Reqwest`] with `is_connect`, as without proxq, in which [`proxq_error`] finds the job |
 //! | it is unknown whether the upstream received it | [`JobFailed`](proxq_client::Error::JobFailed), and nothing is sent again |
 //! | proxq refuses it | [`Refused`](proxq_client::Error::Refused); not retried |
 //! | the connection to proxq fails or breaks | it is made again; the job stays the same one |
@@ -46,6 +46,7 @@
 mod builder;
 mod calls;
 mod error;
+mod unconnected;
 
 pub use async_openai;
 use async_openai::Client;
@@ -80,3 +81,8 @@ pub use crate::error::proxq_error;
 pub fn client<C: Config>(base_url: impl Into<String>, config: C) -> Result<Client<C>, BuildError> {
     Builder::new(base_url).build(config)
 }
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -387,7 +387,12 @@ impl Refusing {
 
     /// The URL that cannot be reached.
     pub fn url(&self) -> String {
-        format!("http://{}", self.socket.local_addr().expect("a bound socket has an address"))
+        format!("http://{}", self.address())
+    }
+
+    /// The address that cannot be reached.
+    pub fn address(&self) -> SocketAddr {
+        self.socket.local_addr().expect("a bound socket has an address")
     }
 }
 

@@ -1,5 +1,9 @@
 //! What fails on the way to OpenAI, or in proxq: typed, and never by a second call that OpenAI might see.
 
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_openai::Client;
@@ -8,12 +12,38 @@ use async_openai::error::OpenAIError;
 use harness::{Answer, Cable, Gate, Proxq, Refusing, Route, Store, Upstream, delete, on_every_store, pass};
 use proxq_openai::{Builder, proxq_client, proxq_error};
 use proxq_protocol::Outcome;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::bench::{config, http};
 use super::groups::{ask, ask_for_stream};
 
 const COMPLETION: &str =
     r#"{"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o", "choices": []}"#;
+
+/// Knows one address for every name, and counts how often it is asked: once for each connection.
+#[derive(Clone)]
+struct Lookups {
+    address: SocketAddr,
+    count: Arc<AtomicUsize>,
+}
+
+impl Lookups {
+    fn of(address: SocketAddr) -> Self {
+        Self { address, count: Arc::default() }
+    }
+
+    fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+}
+
+impl Resolve for Lookups {
+    fn resolve(&self, _name: Name) -> Resolving {
+        self.count.fetch_add(1, Ordering::AcqRel);
+        let found: Addrs = Box::new(std::iter::once(self.address));
+        Box::pin(std::future::ready(Ok(found)))
+    }
+}
 
 fn client_of(proxq: &Proxq) -> Client<OpenAIConfig> {
     proxq_openai::client(proxq.url(), config("https://api.openai.com")).expect("a good URL")
@@ -31,16 +61,35 @@ on_every_store! {
         assert_eq!(upstream.received().len(), 1, "it may have been received, so it is not sent again");
     }
 
-    async fn an_unreachable_upstream_is_tried_as_often_as_without_proxq(store: Store) {
+    async fn a_refused_connection_is_told_and_tried_as_it_is_without_proxq(store: Store) {
         let refusing = Refusing::new();
         let proxq = Proxq::start(store.config().route(Route::new("/", &refusing.url()))).await;
-        let error = ask(&client_of(&proxq)).await.unwrap_err();
-        let failed = proxq_error(&error);
-        assert!(
-            matches!(failed, Some(proxq_client::Error::JobFailed { outcome: Some(Outcome::NotSent), .. })),
-            "{error:?}"
-        );
-        assert!(error.to_string().contains("connection refused"), "{error}");
+        let lookups = Lookups::of(refusing.address());
+        let origin = format!("http://openai.test:{}", refusing.address().port());
+        let http = http().dns_resolver(lookups.clone()).build().unwrap();
+        let direct = Client::build(http, config(&origin));
+        let queued = proxq_openai::client(proxq.url(), config(&origin)).unwrap();
+
+        let expected = ask(&direct).await.unwrap_err();
+        let told = ask(&queued).await.unwrap_err();
+        for error in [&expected, &told] {
+            assert!(matches!(error, OpenAIError::Reqwest(error) if error.is_connect() && error.is_request()), "{error:?}");
+        }
+        assert_eq!(told.to_string(), expected.to_string());
+        let tried: HashSet<_> = proxq
+            .log()
+            .records()
+            .iter()
+            .filter(|record| record.message() == "job failed")
+            .filter_map(|record| record.field("job.id"))
+            .collect();
+        assert_eq!((tried.len(), lookups.count()), (4, 4), "the first time, and three more");
+
+        assert!(proxq_error(&expected).is_none());
+        let Some(failed) = proxq_error(&told) else { panic!("{told:?}") };
+        assert!(matches!(failed, proxq_client::Error::JobFailed { outcome: Some(Outcome::NotSent), .. }), "{failed:?}");
+        assert!(failed.to_string().contains("connection refused"), "{failed}");
+        assert!(tried.contains(&failed.job_id().unwrap().to_string()), "the job of the last try");
     }
 
     async fn an_upstream_that_comes_back_is_reached(store: Store) {
