@@ -128,6 +128,22 @@ impl Builder {
 
     /// The access token of a server with `auth`, sent as `X-Proxq-Token` to the origins that [`proxq_url`](Self::proxq_url),
     /// [`route`](Self::route) and [`jobs_url`](Self::jobs_url) name, and to no others.
+    ///
+    /// **Redirects are not ours to stop:** the result of a job may be an upstream's redirect, and a `reqwest::Client` that
+    /// follows it to another origin takes this header along, since it drops the well-known credentials only and a middleware
+    /// sees nothing of it. Where an upstream is not trusted with the token, give the client below the middleware a policy that
+    /// follows none, or none to elsewhere; the caller then gets the redirect as the response:
+    ///
+    /// ```
+    /// use reqwest::redirect::Policy;
+    ///
+    /// let stay = Policy::custom(|attempt| {
+    ///     let is_here = attempt.previous().last().is_some_and(|from| from.origin() == attempt.url().origin());
+    ///     if is_here { Policy::default().redirect(attempt) } else { attempt.stop() }
+    /// });
+    /// let http = reqwest::Client::builder().redirect(stay).build()?;
+    /// # Ok::<(), reqwest::Error>(())
+    /// ```
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(token.into());
         self

@@ -15,6 +15,9 @@ const WAIT: Duration = Duration::from_secs(20);
 
 /// What one call does otherwise than its [`Proxq`](crate::Proxq) says: an extension of the request.
 ///
+/// It has the setters of [`Builder`](crate::Builder), and no fields: new settings break no code, and what is not set is not
+/// confused with what is set to nothing, as with [`wait`](Self::wait).
+///
 /// ```no_run
 /// # async fn call(http: reqwest_middleware::ClientWithMiddleware) -> reqwest_middleware::Result<()> {
 /// use std::time::Duration;

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use http::Extensions;
 use proxq_protocol::{JobId, header as proxq};
 use reqwest::header::HeaderValue;
+use reqwest::redirect::Policy;
 use reqwest::{Request, Response, Url};
 use reqwest_middleware::{Middleware, Next};
 
@@ -132,7 +133,9 @@ impl Setup {
 
     /// `None` where the system does not let one be made.
     pub(crate) fn cancelling_client(&self) -> Option<&reqwest::Client> {
-        let made = || self.client.made.get_or_init(|| reqwest::Client::builder().build().ok()).as_ref();
+        // proxq answers a cancellation itself, so there is nothing to follow, and nowhere for a token to be taken to.
+        let plain = || reqwest::Client::builder().redirect(Policy::none()).build().ok();
+        let made = || self.client.made.get_or_init(plain).as_ref();
         self.client.given.as_ref().or_else(made)
     }
 }
