@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::gate::Gate;
 use crate::runner::within;
 
 /// A TCP proxy in front of one address. Ends when dropped, with every connection.
@@ -26,12 +27,14 @@ pub struct Cable {
 }
 
 /// What is to be done to what is carried.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Orders {
     cuts: usize,
     half_closes: usize,
     delay: Duration,
     answers: Answers,
+    /// Of connections that begin: what keeps back what is sent there.
+    kept_back: Option<Gate>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,6 +110,17 @@ impl Cable {
         self.orders.send_modify(|orders| orders.delay = delay);
     }
 
+    /// Keeps back what is sent there on connections that begin from now on: each piece goes through the gate, and so does the
+    /// end of what is sent.
+    pub fn keep_back(&self, gate: &Gate) {
+        self.orders.send_modify(|orders| orders.kept_back = Some(gate.clone()));
+    }
+
+    /// Keeps nothing back on connections that begin from now on.
+    pub fn carry_new_ones(&self) {
+        self.orders.send_modify(|orders| orders.kept_back = None);
+    }
+
     /// Carries what is sent there, and loses what comes back, until [`Cable::carry_answers`].
     pub fn lose_answers(&self) {
         self.orders.send_modify(|orders| orders.answers = Answers::Lost);
@@ -169,15 +183,23 @@ async fn carry(
     mut orders: watch::Receiver<Orders>,
     line: Arc<Line>,
 ) {
-    let begun = *orders.borrow_and_update();
+    let begun = orders.borrow_and_update().clone();
     let mut ended = orders.clone();
     let is_end = |now: &Orders| now.cuts != begun.cuts || (way == Way::Back && now.half_closes != begun.half_closes);
     let carried = async {
         let mut bytes = vec![0; 64 << 10];
         loop {
-            let Ok(read @ 1..) = from.read(&mut bytes).await else { return };
-            line.carries(way);
-            let now = *orders.borrow_and_update();
+            let read = from.read(&mut bytes).await.unwrap_or_default();
+            if read > 0 {
+                line.carries(way);
+            }
+            if let (Way::There, Some(gate)) = (way, &begun.kept_back) {
+                gate.pass().await;
+            }
+            if read == 0 {
+                return;
+            }
+            let now = orders.borrow_and_update().clone();
             tokio::time::sleep(now.delay).await;
             if way == Way::Back && now.answers == Answers::Lost {
                 line.meter.lost.fetch_add(read, Ordering::AcqRel);

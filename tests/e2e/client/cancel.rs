@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::{Answer, Gate, Proxq, Upstream, eventually, get, on_every_store, pass, within};
+use harness::{Answer, Cable, Gate, Proxq, Upstream, eventually, get, on_every_store, pass, within};
 use proxq_client::{Builder, Event, Proxq as Middleware};
 use proxq_protocol::{JobId, header};
 use tokio::sync::mpsc;
@@ -45,6 +45,32 @@ on_every_store! {
         upstream.arrivals(1).await;
         let id = upstream.received()[0].job_id().unwrap();
         drop_and_see_it_aborted(&upstream, call, id).await;
+    }
+
+    async fn before_its_submission_arrives(proxq: Proxq, upstream: Upstream) {
+        upstream.always(Answer::nothing().hang());
+        let cable = Cable::to(&proxq.address().to_string()).await;
+        let gate = Gate::new();
+        cable.keep_back(&gate);
+        let server = format!("http://{}", cable.host_and_port());
+        let http = with(Middleware::builder().proxq_url(&server));
+        let mut call = JoinSet::new();
+        call.spawn(async move { http.get(format!("{server}/x")).send().await });
+        eventually("the submission is on its way", async || cable.round_trips() == 1).await;
+        cable.carry_new_ones();
+        drop(call);
+        let is_unknown = |record: &harness::Record| {
+            record.message() == "request answered" && record.field("status").as_deref() == Some("404")
+        };
+        proxq.log().find(is_unknown).await.expect("proxq is asked to cancel what it does not know");
+        assert!(upstream.received().is_empty());
+
+        gate.let_through(1); // the request, and not yet that its sender has gone
+        let id = upstream.request().await.job_id().unwrap();
+        let arrived = Instant::now();
+        upstream.abandoned(id).await;
+        assert!(arrived.elapsed() < SOON, "{:?}", arrived.elapsed());
+        proxq.send(get(&format!("/__jobs/{id}"))).await.refused(404, "NOT_FOUND");
     }
 
     async fn not_if_it_is_switched_off(proxq: Proxq, upstream: Upstream) {
