@@ -6,7 +6,7 @@
 //!
 //! - `submissions`: durable submissions per second at 64 connections, beside single synced appends on the same disk;
 //! - `pick-up`: the time from submission to completion, beside a direct request;
-//! - `client`: a call by `proxq-client` through the queue, beside a direct one;
+//! - `client`: a call of the OpenAI SDK through the queue on either store, beside a direct one;
 //! - `direct`: requests per second and their times through the direct path, beside the same through nginx;
 //! - `backlog`: rates and memory on Redis with a million jobs waiting, beside an empty queue; takes minutes and 3 GB of memory.
 //!
