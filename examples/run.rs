@@ -24,6 +24,13 @@ fn quickstart_shows_the_life_of_a_job() {
 }
 
 #[test]
+fn embed_the_server_ends_what_runs_before_it_stops() {
+    let steps =
+        ["fetched: the report for 2026", "asked to stop\nwritten: 2027\nproxq has stopped", "the app has stopped"];
+    shows(env!("CARGO_BIN_EXE_embed_the_server"), &steps);
+}
+
+#[test]
 fn submit_and_poll_holds_a_job() {
     let steps = ["now:       Running", "now:       Completed", "response:  the report for 2026", "removed"];
     shows(env!("CARGO_BIN_EXE_submit_and_poll"), &steps);

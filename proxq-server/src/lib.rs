@@ -11,7 +11,8 @@
 //! the jobs; beyond these a stage knows only what stands to its right. `server.rs` joins them.
 //!
 //! Public is what it takes to run a server inside a program of one's own: a [`config::Config`], a [`Server`], and
-//! something that says when to stop.
+//! something that says when to stop, such as [`shutdown::StopRequests`]. What else can be seen is there for the program
+//! `proxq` and for the types of these; it may change with any release.
 //!
 //! ```no_run
 //! use proxq_server::Server;

@@ -35,6 +35,7 @@ pub struct Server {
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// The address is taken, not ours, or no address at all.
     #[error("listen at {address}")]
@@ -64,11 +65,19 @@ impl Server {
     /// # Errors
     /// Where either is not possible.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
+        let listener = listen(&config.listen_address).await?;
+        Self::on(listener, config).await
+    }
+
+    /// Takes a socket that listens already, instead of the configured address, and opens the store.
+    ///
+    /// # Errors
+    /// Where the store cannot be opened, or an upstream's TLS files cannot be used.
+    pub async fn on(listener: TcpListener, config: Config) -> Result<Self, StartError> {
         for warning in config::warnings(&config) {
             tracing::warn!(warning, "configuration");
         }
         let forwarder = Forwarder::new(&config.upstreams)?;
-        let listener = listen(&config.listen_address).await?;
         let clock = Clock::new();
         let store = open_store(&config, clock).await?;
         Ok(Self { listener, config: Arc::new(config), store, clock, forwarder })
