@@ -7,9 +7,11 @@ DENY_VERSION := 0.20.2
 LLVM_COV_VERSION := 0.9.1
 # End-to-end tests wait more than they compute.
 TEST_THREADS ?= 8
+# In the order in which they depend on each other.
+PUBLISHED := proxq-protocol proxq-client proxq-openai proxq-server
 
 .DEFAULT_GOAL := help
-.PHONY: help dep lint test test-faults test-coverage measure schema ci
+.PHONY: help dep lint test test-faults test-coverage measure schema package ci
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -32,7 +34,7 @@ test-faults: ## the long form of the trials by kill -9, large bodies and generat
 	PROXQ_TEST_KILLS=25 PROXQ_TEST_BODIES=20 PROXQ_TEST_BODY_MIB=100 PROXQ_TEST_DIRECT_MIB=1024 PROXQ_TEST_CASES=5000 \
 		$(CARGO) test --locked -p proxq-tests --test e2e -- --nocapture recovery memory direct::large differential
 
-measure: dep ## submissions beside synced appends, pick-up and client calls beside direct requests, the direct path beside nginx
+measure: dep ## submissions beside synced appends, pick-up and SDK calls beside direct requests, the direct path beside nginx
 	$(CARGO) build --release --locked --bin proxq --bin measure
 	target/release/measure
 
@@ -42,5 +44,8 @@ schema: ## write config.schema.json anew, after a change to the configuration's 
 test-coverage: dep ## the same with a report of line coverage; fails below 90 % of the library crates
 	command -v cargo-llvm-cov >/dev/null || $(CARGO) install --quiet --locked cargo-llvm-cov@$(LLVM_COV_VERSION)
 	RUST_TEST_THREADS=$(TEST_THREADS) tests/coverage.sh
+
+package: ## the published crates as they are uploaded, each unpacked and built from its own files; wants a clean checkout
+	$(CARGO) package --locked $(PUBLISHED:%=-p %)
 
 ci: lint test ## what .ci/run runs
