@@ -1,13 +1,15 @@
-//! Flags, and where the configuration comes from.
+//! Flags and commands; `configuration` is where they lead to.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+mod configuration;
+
+use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::config::{self, ConfigErrors, Loaded, StoreConfig, UpstreamUrl, listen_address};
+pub use configuration::{read_config, read_config_to_ask};
+
+use crate::config::{UpstreamUrl, listen_address};
 
 /// Turns any HTTP request into a durable job: it is accepted at once, forwarded when its upstream can take it, and its
 /// exact response is fetched later.
@@ -24,6 +26,7 @@ pub struct Cli {
 const EXAMPLES: &str = "\
 The configuration is the file that --config names, else the one that PROXQ_CONFIG names, else config.yaml in the
 current folder. With --upstream no file is read. Without --log-level, RUST_LOG says what is logged.
+PROXQ_DEFAULT_LISTEN, which containers set, is where to listen if neither --listen nor the file says so.
 
 Examples:
   proxq --upstream http://127.0.0.1:3000   serve one upstream, with every default
@@ -147,86 +150,12 @@ impl Options {
     }
 }
 
-/// Reads the configuration that the flags and the environment lead to.
-///
-/// # Errors
-/// Everything that is wrong with it, or that there is none.
-pub fn read_config(options: &Options) -> Result<Loaded, ConfigErrors> {
-    read_config_in(options, Path::new("config.yaml"), &|name| std::env::var(name).ok())
-}
-
-fn read_config_in(
-    options: &Options,
-    usual_file: &Path,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Loaded, ConfigErrors> {
-    let mut loaded = match &options.upstream {
-        Some(url) => Loaded::for_upstream(url.clone()),
-        None => read_file(options, usual_file, env)?,
-    };
-    if let Some(address) = &options.listen {
-        loaded.config.listen_address.clone_from(address);
-    }
-    if let Some(dir) = &options.data_dir {
-        match &mut loaded.config.store {
-            StoreConfig::Embedded { data_dir, .. } => data_dir.clone_from(dir),
-            StoreConfig::Redis(_) => {
-                return Err(ConfigErrors::single(
-                    "--data-dir",
-                    "is for the embedded store, but jobs are kept in Redis",
-                ));
-            }
-        }
-    }
-    Ok(loaded)
-}
-
-fn read_file(
-    options: &Options,
-    usual_file: &Path,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Loaded, ConfigErrors> {
-    let variable = || env("PROXQ_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
-    let named = options.config.clone().or_else(variable);
-    let path = named.as_deref().unwrap_or(usual_file);
-    let name = path.display().to_string();
-    match fs::read(path) {
-        Ok(bytes) => {
-            let text = String::from_utf8(bytes)
-                .map_err(|error| ConfigErrors::single(&name, format!("is not UTF-8: {}", error.utf8_error())))?;
-            config::load(&name, &text, env)
-        }
-        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {
-            Err(ConfigErrors::single("", NO_CONFIGURATION))
-        }
-        Err(error) => Err(ConfigErrors::single(&name, format!("the configuration file cannot be read: {error}"))),
-    }
-}
-
-const NO_CONFIGURATION: &str = "\
-there is no configuration. Use one of these:
-  proxq --config FILE          with a configuration file; config.yaml in the current folder needs no flag
-  PROXQ_CONFIG=FILE proxq      the same, from the environment
-  proxq --upstream URL         without a file: one upstream, such as http://127.0.0.1:3000, and every default";
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn cli(arguments: &[&str]) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(["proxq"].iter().chain(arguments))
-    }
-
-    /// What the configuration says its upstream is, with a folder for `config.yaml` and a value for `PROXQ_CONFIG`.
-    fn upstream(arguments: &[&str], folder: &Path, variable: Option<&Path>) -> Result<String, String> {
-        let env = |name: &str| (name == "PROXQ_CONFIG").then(|| Some(variable?.display().to_string())).flatten();
-        let options = cli(arguments).map_err(|error| error.to_string())?.options;
-        let loaded = read_config_in(&options, &folder.join("config.yaml"), &env).map_err(|error| error.to_string())?;
-        Ok(loaded.config.upstreams[0].url.to_string())
-    }
-
-    fn write(path: &Path, host: &str) {
-        fs::write(path, format!("upstreams: [{{prefix: /, url: 'http://{host}'}}]")).unwrap();
     }
 
     #[test]
@@ -246,55 +175,6 @@ mod tests {
                 (Command::Check { store: false }, Some(PathBuf::from("x")))
             );
         }
-    }
-
-    #[test]
-    fn the_flag_comes_before_the_environment_and_the_environment_before_the_usual_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let (flag, variable) = (dir.path().join("flag.yaml"), dir.path().join("variable.yaml"));
-        write(&flag, "flag");
-        write(&variable, "variable");
-        write(&dir.path().join("config.yaml"), "usual");
-        let flags = ["--config", flag.to_str().unwrap()];
-        assert_eq!(upstream(&flags, dir.path(), Some(&variable)).as_deref(), Ok("http://flag"));
-        assert_eq!(upstream(&[], dir.path(), Some(&variable)).as_deref(), Ok("http://variable"));
-        assert_eq!(upstream(&[], dir.path(), Some(Path::new(""))).as_deref(), Ok("http://usual"));
-        assert_eq!(upstream(&[], dir.path(), None).as_deref(), Ok("http://usual"));
-        let no_file = ["--upstream", "http://no-file"];
-        assert_eq!(upstream(&no_file, dir.path(), Some(&variable)).as_deref(), Ok("http://no-file"));
-    }
-
-    #[test]
-    fn without_a_configuration_every_way_to_one_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let message = upstream(&[], dir.path(), None).unwrap_err();
-        for way in ["--config FILE", "PROXQ_CONFIG=FILE", "config.yaml", "--upstream URL"] {
-            assert!(message.contains(way), "{message}");
-        }
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_read_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let missing = dir.path().join("missing.yaml");
-        for message in [
-            upstream(&["--config", missing.to_str().unwrap()], dir.path(), None).unwrap_err(),
-            upstream(&[], dir.path(), Some(&missing)).unwrap_err(),
-        ] {
-            assert!(message.starts_with(&format!("{}: the configuration file cannot be read: ", missing.display())));
-        }
-        fs::write(&missing, b"queue: \xff").unwrap();
-        let message = upstream(&["--config", missing.to_str().unwrap()], dir.path(), None).unwrap_err();
-        assert!(message.contains("is not UTF-8"), "{message}");
-    }
-
-    #[test]
-    fn flags_win_over_the_file() {
-        let flags = ["--upstream", "http://api", "--listen", ":9000", "--data-dir", "/tmp/x"];
-        let options = cli(&flags).unwrap().options;
-        let config = read_config_in(&options, Path::new("config.yaml"), &|_| None).unwrap().config;
-        assert_eq!(config.listen_address, "[::]:9000");
-        assert!(matches!(config.store, StoreConfig::Embedded { data_dir, .. } if data_dir == Path::new("/tmp/x")));
     }
 
     #[test]

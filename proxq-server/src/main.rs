@@ -53,7 +53,7 @@ fn check(options: &Options, store: bool) -> Result<ExitCode, Box<dyn Error>> {
 
 /// Fails with mistakes in the configuration.
 fn is_healthy(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
-    let loaded = cli::read_config(options)?;
+    let loaded = cli::read_config_to_ask(options)?;
     Ok(match healthcheck::healthcheck(&loaded.config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -51,9 +51,21 @@ on_the_store! {
 fn a_mistake_in_the_configuration_is_no_illness() {
     harness::run(async {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let exit = Launch::new(folder.path()).args(["healthcheck"]).to_exit().await;
+        let exit = Launch::new(folder.path()).args(["healthcheck", "--config", "missing"]).to_exit().await;
         assert_eq!(exit.code, Some(2));
-        assert!(exit.log.contains("there is no configuration"), "{}", exit.log);
+        assert!(exit.log.contains("missing"), "{}", exit.log);
+    });
+}
+
+#[test]
+fn without_a_configuration_the_server_is_asked_where_it_listens_by_default() {
+    harness::run(async {
+        let upstream = Upstream::start().await;
+        let proxq = Proxq::start(Store::Embedded.config_for(&upstream)).await;
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let listens = format!(":{}", proxq.address().port());
+        let launch = Launch::new(folder.path()).args(["healthcheck"]).env("PROXQ_DEFAULT_LISTEN", listens);
+        assert_eq!(launch.to_exit().await.code, Some(0));
     });
 }
 

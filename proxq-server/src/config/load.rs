@@ -9,6 +9,7 @@ mod upstreams;
 
 use std::collections::BTreeMap;
 
+use self::globals::Globals;
 use super::error::{ConfigErrors, Found};
 use super::form::Key;
 use super::section::{Reading, Section};
@@ -21,6 +22,8 @@ pub struct Loaded {
     pub config: Config,
     /// The file it was read from; `None` where there is none.
     pub file: Option<String>,
+    /// Whether that file says where to listen.
+    pub says_address: bool,
     /// Why the jobs are kept where they are kept, for the log.
     pub store_reason: &'static str,
 }
@@ -29,7 +32,12 @@ impl Loaded {
     /// One upstream under `/` and every default, without a file.
     #[must_use]
     pub fn for_upstream(url: UpstreamUrl) -> Self {
-        Self { config: Config::for_upstream(url), file: None, store_reason: "no configuration file" }
+        Self {
+            config: Config::for_upstream(url),
+            file: None,
+            says_address: false,
+            store_reason: "no configuration file",
+        }
     }
 }
 
@@ -42,24 +50,24 @@ pub fn load(source_name: &str, text: &str, env: &dyn Fn(&str) -> Option<String>)
         ConfigErrors::in_text(source_name, text, vec![Found { place, path: String::new(), message }])
     })?;
     let reading = Reading::new(env);
-    let (config, store_reason) = read(&reading, &tree);
+    let Globals { config, says_address, store_reason } = read(&reading, &tree);
     let mistakes = reading.into_mistakes();
     if mistakes.is_empty() {
-        Ok(Loaded { config, file: Some(source_name.to_owned()), store_reason })
+        Ok(Loaded { config, file: Some(source_name.to_owned()), says_address, store_reason })
     } else {
         Err(ConfigErrors::in_text(source_name, text, mistakes))
     }
 }
 
-/// The configuration, not to be used after a mistake, and why the jobs are kept where they are kept.
-fn read(reading: &Reading<'_>, tree: &raw::Node) -> (Config, &'static str) {
+/// The whole tree. Not to be used after a mistake: what is missing has a stand-in.
+fn read(reading: &Reading<'_>, tree: &raw::Node) -> Globals {
     let mut root = Section::root(reading, tree);
-    let globals = globals::read(&mut root, reading);
+    let mut read = globals::read(&mut root, reading);
     let upstreams = upstreams::read(&mut root, reading);
     root.finish();
-    rules::check(reading, &globals.config.jobs_path, &upstreams);
-    let upstreams = upstreams.into_iter().map(|read| read.upstream).collect();
-    (Config { upstreams, ..globals.config }, globals.store_reason)
+    rules::check(reading, &read.config.jobs_path, &upstreams);
+    read.config.upstreams = upstreams.into_iter().map(|read| read.upstream).collect();
+    read
 }
 
 /// The keys of every section that a file can have, by the path of the section.

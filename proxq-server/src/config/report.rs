@@ -7,7 +7,7 @@ use super::{advice, effective};
 /// The effective configuration, then what is worth knowing about it: as a whole a YAML file that means the same.
 #[must_use]
 pub fn report(loaded: &Loaded) -> String {
-    let Loaded { config, file, store_reason } = loaded;
+    let Loaded { config, file, store_reason, .. } = loaded;
     let source = file.as_deref().unwrap_or("--upstream");
     let store = match &config.store {
         StoreConfig::Embedded { .. } => "embedded store",

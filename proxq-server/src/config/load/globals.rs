@@ -17,6 +17,8 @@ use crate::trust::TrustedProxies;
 pub(super) struct Globals {
     /// Everything but the upstreams.
     pub(super) config: Config,
+    /// Whether it says where to listen.
+    pub(super) says_address: bool,
     /// Why the jobs are kept where they are kept.
     pub(super) store_reason: &'static str,
 }
@@ -37,8 +39,10 @@ pub(super) fn read(root: &mut Section<'_>, reading: &Reading<'_>) -> Globals {
     let (store, store_reason) = read_store(root, reading);
     let task_retention = root.duration("taskRetention", default.task_retention);
     let cache = read_cache(root.section("cache"), &store, reading);
+    let address = root.parsed("listenAddress", listen_address::parse);
+    let says_address = address.is_some();
     let config = Config {
-        listen_address: or(root.parsed("listenAddress", listen_address::parse), default.listen_address),
+        listen_address: or(address, default.listen_address),
         store,
         queue: or(root.parsed("queue", queue_name), default.queue),
         concurrency: root.count("concurrency", 0).map_or(default.concurrency, |count| count.value as usize),
@@ -63,7 +67,7 @@ pub(super) fn read(root: &mut Section<'_>, reading: &Reading<'_>) -> Globals {
     for (key, hint) in LATER {
         root.later(key, hint);
     }
-    Globals { config, store_reason }
+    Globals { config, says_address, store_reason }
 }
 
 fn or<T>(written: Option<Written<T>>, default: T) -> T {
