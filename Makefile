@@ -11,7 +11,7 @@ TEST_THREADS ?= 8
 PUBLISHED := proxq-protocol proxq-client proxq-openai proxq-server
 
 .DEFAULT_GOAL := help
-.PHONY: help dep lint test test-faults test-coverage measure schema package ci
+.PHONY: help dep lint test test-faults test-coverage measure schema package dist build image-test ci
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -47,5 +47,14 @@ test-coverage: dep ## the same with a report of line coverage; fails below 90 % 
 
 package: ## the published crates as they are uploaded, each unpacked and built from its own files; wants a clean checkout
 	$(CARGO) package --locked $(PUBLISHED:%=-p %)
+
+dist: ## the server as releases have it, target/dist/proxq, or with TARGET=… for another machine; slow to build
+	$(CARGO) build --profile dist --locked -p proxq-server --bin proxq $(if $(TARGET),--target $(TARGET))
+
+build: ## the container image, with docker, podman or buildah (ENGINE=…), under the name proxq (IMAGE=…)
+	packaging/image.sh
+
+image-test: ## the same, and jobs through a container of it: user, healthcheck, volume, drain, size; as root with buildah
+	tests/image/test.sh
 
 ci: lint test ## what .ci/run runs
