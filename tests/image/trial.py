@@ -120,9 +120,11 @@ def a_job_goes_through_it_on_nothing_but_an_upstream(engine, volume, upstream):
         assert re.search(r"listening.*(\[::\]|0\.0\.0\.0):", proxq.log()), proxq.log()
         job = proxq.submit("/reports", b'{"year": 2026}')
         assert proxq.content(job) == (201, b'{"year": 2026}')
-        # Too large for memory: where it waits must be writable.
         large = json.dumps({"pad": "x" * 2_000_000}).encode()
         assert proxq.content(proxq.submit("/large", large)) == (201, large)
+        # Asks for a stream at its very end: seen only if there is room to keep what comes before, on a disk.
+        late = json.dumps({"pad": "x" * 2_000_000, "stream": True}).encode()
+        assert proxq.request("POST", "/late", late) == (201, late)
         assert proxq.is_healthy()
         status = pathlib.Path(f"/proc/{proxq.container.pid()}/status").read_text()
         assert re.search(r"^Uid:(\s+65532){4}$", status, re.MULTILINE), status
