@@ -1,39 +1,96 @@
-//! Waits for the end of a job.
+//! Waits for the ends of jobs. However many wait for one, each of its changes costs the store one look (`ended/round.rs`).
 
+mod round;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use proxq_protocol::GoDuration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::round::{Round, Rounds, Seen};
 use crate::job::{Job, JobId};
-use crate::store::{JobStore, StoreError};
+use crate::store::{JobStore, JobWatch, StoreError};
 
-/// The job once it has ended, or as it stands when `wait` is over or the server begins to drain; `None` where there is
-/// none, or none any more. A `wait` of zero costs a look and nothing else.
-pub(crate) async fn job_when_ended(
-    store: &dyn JobStore,
-    id: JobId,
-    wait: Duration,
-    draining: &CancellationToken,
-) -> Result<Option<Job>, StoreError> {
-    if wait.is_zero() {
-        return store.get(id).await;
+/// What those who wait need of a store.
+pub(crate) trait Watchable: Send + Sync {
+    /// [`JobStore::watch`].
+    fn watch(&self, id: JobId) -> BoxFuture<'_, Result<JobWatch, StoreError>>;
+
+    /// [`JobStore::get`].
+    fn get(&self, id: JobId) -> BoxFuture<'_, Result<Option<Job>, StoreError>>;
+}
+
+impl Watchable for dyn JobStore {
+    fn watch(&self, id: JobId) -> BoxFuture<'_, Result<JobWatch, StoreError>> {
+        JobStore::watch(self, id)
     }
-    let deadline = Instant::now() + wait;
-    loop {
-        // Before the look: a change that comes after it ends the watch.
-        let change = store.watch(id).await?;
-        match store.get(id).await? {
-            Some(job) if !job.state.status().is_final() => {} // and is let go: thousands may wait
-            ended => return Ok(ended),
+
+    fn get(&self, id: JobId) -> BoxFuture<'_, Result<Option<Job>, StoreError>> {
+        JobStore::get(self, id)
+    }
+}
+
+/// Everybody who waits for a job's end.
+#[derive(Debug)]
+pub(crate) struct Waits<S: ?Sized = dyn JobStore> {
+    rounds: Arc<Rounds>,
+    draining: CancellationToken,
+    store: Arc<S>,
+}
+
+impl<S: Watchable + ?Sized> Waits<S> {
+    /// Waits are over when the server is `draining`.
+    pub(crate) fn new(store: Arc<S>, draining: CancellationToken) -> Self {
+        Self { rounds: Arc::default(), draining, store }
+    }
+
+    /// The job once it has ended, or as it stands when `wait` is over or the server begins to drain; `None` where there is
+    /// none, or none any more. A `wait` of zero costs a look and nothing else. Cancel safe, for those beside it, too.
+    pub(crate) async fn job_when_ended(&self, id: JobId, wait: Duration) -> Result<Option<Arc<Job>>, Arc<StoreError>> {
+        if !wait.is_zero() {
+            let deadline = Instant::now() + wait;
+            let mut seen = self.look(id).await;
+            loop {
+                let round = match seen {
+                    Seen::Ended(job) => return Ok(job),
+                    Seen::Failed(error) => return Err(error),
+                    Seen::Open(round) => round,
+                };
+                tokio::select! {
+                    () = round.change() => {}
+                    () = tokio::time::sleep_until(deadline) => break,
+                    () = self.draining.cancelled() => break,
+                }
+                seen = round.seen(|| Box::pin(self.look(id))).await; // boxed, for the few who look: all others keep room for it
+            }
         }
-        tokio::select! {
-            () = change => continue,
-            () = tokio::time::sleep_until(deadline) => {}
-            () = draining.cancelled() => {}
+        Ok(self.store.get(id).await?.map(Arc::new))
+    }
+
+    async fn look(&self, id: JobId) -> Seen {
+        self.try_look(id).await.unwrap_or_else(|error| Seen::Failed(Arc::new(error)))
+    }
+
+    async fn try_look(&self, id: JobId) -> Result<Seen, StoreError> {
+        // Before the look: a change that comes after it ends the round.
+        let round = self.round(id).await?;
+        Ok(match self.store.get(id).await? {
+            Some(job) if !job.state.status().is_final() => Seen::Open(round), // the job is let go: thousands may wait
+            ended => Seen::Ended(ended.map(Arc::new)),
+        })
+    }
+
+    async fn round(&self, id: JobId) -> Result<Arc<Round>, StoreError> {
+        if let Some(round) = self.rounds.open(id) {
+            return Ok(round);
         }
-        return store.get(id).await;
+        let change = self.store.watch(id).await?;
+        Ok(self.rounds.begin(id, change))
     }
 }
 

@@ -18,7 +18,6 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Response, Version};
 use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use self::body::{Digested, Looked, ReceiveError, ReceivedBody, look, receive};
 use self::control::{Controls, Wait};
@@ -30,7 +29,7 @@ use crate::config::{CacheMode, Config};
 use crate::deployment::KnownDeployment;
 use crate::direct::{BegunBody, ClientBody, Direct, DirectRequest};
 use crate::discard::{DISCARD_LIMIT_BYTES, discard};
-use crate::ended::job_when_ended;
+use crate::ended::Waits;
 use crate::failure::chain;
 use crate::idempotency::claim;
 use crate::job::{JobId, JobRequest, State};
@@ -56,12 +55,11 @@ pub(crate) struct Arrival {
 pub(crate) struct Intake {
     config: Arc<Config>,
     store: Arc<dyn JobStore>,
+    waits: Arc<Waits>,
     direct: Direct,
     clock: Clock,
     deployment: Arc<KnownDeployment>,
     tasks: Tasks,
-    /// Cancelled when the server stops: waits end.
-    draining: CancellationToken,
     warned_of_untrusted_peer: AtomicBool,
 }
 
@@ -69,20 +67,20 @@ impl Intake {
     pub(crate) fn new(
         config: Arc<Config>,
         store: Arc<dyn JobStore>,
+        waits: Arc<Waits>,
         direct: Direct,
         clock: Clock,
         deployment: Arc<KnownDeployment>,
         tasks: Tasks,
-        draining: CancellationToken,
     ) -> Self {
         Self {
             config,
             store,
+            waits,
             direct,
             clock,
             deployment,
             tasks,
-            draining,
             warned_of_untrusted_peer: AtomicBool::new(false),
         }
     }
@@ -239,17 +237,17 @@ impl Intake {
     /// asked for like any other.
     async fn hold(&self, id: JobId, wait: Wait, method: &Method) -> Option<Response<ReplyBody>> {
         let response = async {
-            let job = job_when_ended(&*self.store, id, wait.span, &self.draining).await?;
+            let job = self.waits.job_when_ended(id, wait.span).await?;
             if job.is_none_or(|job| job.state != State::Completed) {
                 return Ok(None);
             }
             match self.store.response(id).await? {
-                Content::Ready(response) => replay(response, method, &*self.store).await.map(Some),
+                Content::Ready(response) => Ok(Some(replay(response, method, &*self.store).await?)),
                 Content::Unknown | Content::NotReady | Content::Failed { .. } => Ok(None),
             }
         };
-        let mut answer = response.await.unwrap_or_else(|error: StoreError| {
-            tracing::warn!(error = chain(&error), "wait for a job's response");
+        let mut answer = response.await.unwrap_or_else(|error: Arc<StoreError>| {
+            tracing::warn!(error = chain(&*error), "wait for a job's response");
             None
         })?;
         reply::mark_held(&mut answer, id, wait.preferred);

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::request::{JobsCall, Resource};
 use crate::config::Config;
-use crate::ended::job_when_ended;
+use crate::ended::Waits;
 use crate::failure::chain;
 use crate::job::{Job, JobId};
 use crate::replay::replay;
@@ -26,13 +26,19 @@ use crate::store::{Content, JobStore, Requeued, StoreError};
 pub(crate) struct JobsApi {
     config: Arc<Config>,
     store: Arc<dyn JobStore>,
-    /// Cancelled when the server stops: waits end, and probes are told.
+    waits: Arc<Waits>,
+    /// Cancelled when the server stops: events end, and probes are told.
     draining: CancellationToken,
 }
 
 impl JobsApi {
-    pub(crate) fn new(config: Arc<Config>, store: Arc<dyn JobStore>, draining: CancellationToken) -> Self {
-        Self { config, store, draining }
+    pub(crate) fn new(
+        config: Arc<Config>,
+        store: Arc<dyn JobStore>,
+        waits: Arc<Waits>,
+        draining: CancellationToken,
+    ) -> Self {
+        Self { config, store, waits, draining }
     }
 
     /// Answers a request whose path is `jobsPath` or below it.
@@ -126,9 +132,9 @@ impl JobsApi {
     }
 
     /// The job once it has ended, or as it stands when the time is up or the server stops.
-    async fn job_when_ended(&self, id: JobId, wait: Duration) -> Result<Job, Problem> {
+    async fn job_when_ended(&self, id: JobId, wait: Duration) -> Result<Arc<Job>, Problem> {
         let wait = wait.min(self.config.max_wait);
-        let job = job_when_ended(&*self.store, id, wait, &self.draining).await;
+        let job = self.waits.job_when_ended(id, wait).await;
         job.map_err(|error| store_problem(id, &error))?.ok_or_else(|| unknown_job(id))
     }
 }

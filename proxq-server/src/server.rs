@@ -14,6 +14,7 @@ use crate::cache::ResponseCache;
 use crate::clock::Clock;
 use crate::config::{self, Config, StoreConfig, SyncMode};
 use crate::deployment::KnownDeployment;
+use crate::ended::Waits;
 use crate::failure::chain;
 use crate::forward::{Forwarder, TlsFileError};
 use crate::listen::Surface;
@@ -131,6 +132,7 @@ impl Server {
         Arc::clone(&worker).start(&phases.upkeep);
         let lasting = Lasting {
             store: Arc::clone(&store),
+            waits: Arc::new(Waits::new(Arc::clone(&store), phases.stop.draining.clone())),
             clock,
             deployment,
             connections: phases.connections.clone(),

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::config::{self, Changes, Config, Upstream};
 use crate::deployment::KnownDeployment;
 use crate::direct::Direct;
+use crate::ended::Waits;
 use crate::failure::chain;
 use crate::forward::TlsFileError;
 use crate::intake::Intake;
@@ -27,6 +28,7 @@ const FORMER_MAX: usize = 100;
 #[derive(Clone, Debug)]
 pub(super) struct Lasting {
     pub(super) store: Arc<dyn JobStore>,
+    pub(super) waits: Arc<Waits>,
     pub(super) clock: Clock,
     pub(super) deployment: Arc<KnownDeployment>,
     pub(super) connections: Tasks,
@@ -37,13 +39,13 @@ pub(super) struct Lasting {
 impl Lasting {
     /// The stages that handle requests with these means.
     pub(super) fn stages(&self, means: &Means) -> Stages {
-        let Self { store, clock, deployment, connections, draining, cut } = self.clone();
+        let Self { store, waits, clock, deployment, connections, draining, cut } = self.clone();
         let config = &means.config;
         let stall_limit = config.limits.idle_timeout;
         let direct = Direct::new(means.forwarder.clone(), connections.clone(), cut, stall_limit);
         Stages {
-            jobs_api: JobsApi::new(Arc::clone(config), Arc::clone(&store), draining.clone()),
-            intake: Intake::new(Arc::clone(config), store, direct, clock, deployment, connections, draining),
+            jobs_api: JobsApi::new(Arc::clone(config), Arc::clone(&store), Arc::clone(&waits), draining),
+            intake: Intake::new(Arc::clone(config), store, waits, direct, clock, deployment, connections),
             config: Arc::clone(config),
         }
     }
