@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 /// The stages in the order in which data meets them. A stage imports only what stands after it.
 const STAGES: [&str; 10] =
     ["server", "listen", "intake", "jobs_api", "route", "admit", "direct", "worker", "cache", "forward"];
@@ -106,18 +108,55 @@ fn tasks_are_spawned_in_one_place() {
     }
 }
 
+/// The example configuration as a value, with the section of the store that it does not use, which stands there as a comment.
+fn example() -> Value {
+    let text = read(&root().join("config.yaml.example"));
+    let is_of_section = |rest: &&str| rest.starts_with("redis:") || rest.starts_with("  ");
+    let lines = text.lines().map(|line| line.strip_prefix('#').filter(is_of_section).unwrap_or(line));
+    serde_saphyr::from_str(&lines.collect::<Vec<_>>().join("\n")).expect("the example is YAML")
+}
+
+/// The path of every key that has a value, and the value. Those of the one upstream bear no prefix, as in the tables.
+fn keys(value: &Value, path: &str, found: &mut Vec<(String, Value)>) {
+    let Some(section) = value.as_object() else { return found.push((path.to_owned(), value.clone())) };
+    for (key, value) in section {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        if path == "upstreams" {
+            keys(&value[0], "", found);
+        } else {
+            keys(value, &path, found);
+        }
+    }
+}
+
+/// The rows of the tables of keys: key and default.
+fn rows(page: &str) -> Vec<(String, String)> {
+    let cells = |line: &str| {
+        let mut cells = line.strip_prefix("| `")?.split(" | ");
+        Some((cells.next()?.strip_suffix('`')?.to_owned(), cells.next()?.to_owned()))
+    };
+    page.lines().filter_map(cells).collect()
+}
+
 #[test]
-fn the_readme_names_every_key_of_the_example_configuration() {
-    let readme = read(&root().join("README.md"));
-    let example = read(&root().join("config.yaml.example"));
-    let keys: Vec<&str> = example
-        .lines()
-        .filter_map(|line| line.trim_start_matches(['#', ' ', '-']).split_once(':'))
-        .map(|(key, _)| key)
-        .filter(|key| key.chars().all(char::is_alphanumeric) && key.starts_with(char::is_lowercase))
-        .collect();
-    assert!(keys.len() > 30, "the keys were found: {keys:?}");
-    for key in keys {
-        assert!(readme.contains(key), "README.md does not name {key}");
+fn the_page_of_the_configuration_has_every_key_with_its_default() {
+    let rows = rows(&read(&root().join("docs/configuration.md")));
+    let mut expected = Vec::new();
+    keys(&example(), "", &mut expected);
+    assert!(expected.len() > 50, "the keys were found: {expected:?}");
+    let name = |key: &str| rows.iter().filter(|row| row.0 == key).count();
+    for (key, value) in &expected {
+        assert_eq!(name(key), 1, "rows of {key} in docs/configuration.md");
+        let default = &rows.iter().find(|row| row.0 == *key).expect("it was just counted").1;
+        // Prose says what depends on another key.
+        if let Some(code) = default.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'))
+            && !code.contains('`')
+        {
+            let default: Value = serde_saphyr::from_str(code).unwrap_or_else(|error| panic!("{key}: {code}: {error}"));
+            assert_eq!(default, *value, "default of {key} in docs/configuration.md and config.yaml.example");
+        }
+    }
+    for (key, _) in &rows {
+        assert!(expected.iter().any(|(known, _)| known == key), "docs/configuration.md has a key that is none: {key}");
     }
 }
