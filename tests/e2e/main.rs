@@ -27,6 +27,8 @@ mod differential;
 #[cfg(test)]
 mod direct;
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod drain;
 #[cfg(test)]
 mod events;

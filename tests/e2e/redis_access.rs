@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{
-    Answer, Config, Proxq, Record, Redis, Route, Store, Upstream, Value, Visitors, get, on_the_store, pass, post,
+    Answer, Config, Document, Proxq, Record, Redis, Route, Store, Upstream, Value, Visitors, get, on_the_store, pass,
+    post,
 };
 use tokio::time::Instant;
 
@@ -15,9 +16,6 @@ const PASSWORD: &str = "correct-horse-battery";
 /// What the log says of a refused login, and of TLS that does not come about.
 const LOGIN: &str = "Redis refuses the login; check redis.username and redis.password";
 const TLS: &str = "no encrypted connection to Redis can be made; check redis.tls";
-
-/// What operators are told to do.
-const README: &str = include_str!("../../README.md");
 
 /// Forwards everything to the upstream.
 fn to(upstream: &Upstream) -> Config {
@@ -66,9 +64,11 @@ async fn opens(proxq: &Proxq) {
     assert_eq!(proxq.through_queue(post("/x")).await.status, 200);
 }
 
-/// The commands of the README's line for a user, with this password.
-fn user_of_the_readme(password: &str) -> Vec<String> {
-    let line = README.lines().find(|line| line.starts_with("ACL SETUSER proxq ")).expect("the README has such a line");
+/// The commands of the documented line for a user, with this password.
+fn documented_user(password: &str) -> Vec<String> {
+    let blocks = Document::named("docs/operations.md").blocks_below("Redis", "redis");
+    let line = blocks[0].text.trim();
+    assert!(line.starts_with("ACL SETUSER proxq ") && line.contains(" >password "), "{line}");
     line.split_whitespace()
         .map(|word| if word == ">password" { format!(">{password}") } else { word.to_owned() })
         .collect()
@@ -120,10 +120,10 @@ on_the_store! {
         works(to(&upstream).in_redis_at(redis, &address).set("redis.passwordFile", file)).await;
     }
 
-    async fn the_user_that_the_readme_describes_may_do_all_that_proxq_does_and_no_more(_store: Store) {
+    async fn the_user_that_is_documented_may_do_all_that_proxq_does_and_no_more(_store: Store) {
         let upstream = Upstream::start().await;
         let redis = Redis::start_tcp();
-        run(&redis, &user_of_the_readme(PASSWORD));
+        run(&redis, &documented_user(PASSWORD));
         redis.run(&["ACL", "SETUSER", "default", "off"]);
         let address = redis.host_and_port();
         let config = to(&upstream).in_redis_at(Arc::clone(&redis), &address);
@@ -212,12 +212,12 @@ on_the_store! {
     async fn a_user_with_another_password_is_told_and_works_once_it_is_right(_store: Store) {
         let upstream = Upstream::start().await;
         let redis = Redis::start_tcp();
-        run(&redis, &user_of_the_readme("another"));
+        run(&redis, &documented_user("another"));
         let address = redis.host_and_port();
         let config = to(&upstream).in_redis_at(Arc::clone(&redis), &address);
         let config = config.set("redis.username", "proxq").set("redis.password", PASSWORD);
         let proxq = stands_before_a_closed_door(config, LOGIN, &["WRONGPASS", "invalid username-password", "AuthenticationFailed"]).await;
-        run(&redis, &user_of_the_readme(PASSWORD));
+        run(&redis, &documented_user(PASSWORD));
         opens(&proxq).await;
     }
 

@@ -7,17 +7,24 @@ use proxq_protocol::JobStatus;
 use tokio::time::Instant;
 
 /// Registers a server of asynq that works on the queue `default`: its name, and asynq's `ServerInfo` with the host `go`, the
-/// process 7, the server's id, ten workers, the queue and the status `active`. The score is in the year 5138.
-fn go_server(redis: &Redis) {
+/// process 7, the server's id, ten workers, the queue and the status `active`. The score is in the year 5138. Gives the name.
+pub(crate) fn go_server(redis: &Redis) -> String {
     let id = "4f4e1a1c-6c0a-4d3e-9d5e-1f7f0a8c2b11";
     let name = format!("asynq:servers:{{go:7:{id}}}");
     let info = format!("\x0a\x02go\x10\x07\x1a\x24{id}\x20\x0a\x2a\x0b\x0a\x07default\x10\x01\x3a\x06active");
     redis.run(&["SET", &name, &info]);
     redis.run(&["ZADD", "asynq:servers", "99999999999", &name]);
+    name
+}
+
+/// The same server stops.
+pub(crate) fn go_server_ends(redis: &Redis, name: &str) {
+    redis.run(&["DEL", name]);
+    redis.run(&["ZREM", "asynq:servers", name]);
 }
 
 /// Takes the only pending job as asynq does.
-const DEQUEUE: &str = "
+pub(crate) const DEQUEUE: &str = "
     local id = redis.call('RPOPLPUSH', KEYS[1] .. 'pending', KEYS[1] .. 'active')
     redis.call('HSET', KEYS[1] .. 't:' .. id, 'state', 'active')
     redis.call('HDEL', KEYS[1] .. 't:' .. id, 'pending_since')
@@ -25,7 +32,7 @@ const DEQUEUE: &str = "
     return id";
 
 /// Ends a job with a result as asynq does. `completed_at` is written as a varint of five bytes, which it has until the year 3058.
-const COMPLETE: &str = "
+pub(crate) const COMPLETE: &str = "
     local id, now = ARGV[1], tonumber(redis.call('TIME')[1])
     local completed_at, rest = string.char(13 * 8), now
     for i = 1, 4 do
@@ -39,13 +46,14 @@ const COMPLETE: &str = "
     local message = redis.call('HGET', KEYS[1] .. 't:' .. id, 'msg')
     return redis.call('HSET', KEYS[1] .. 't:' .. id, 'msg', message .. completed_at, 'state', 'completed')";
 
-const RESULT: &str = r#"{"statusCode":200,"headers":{"Content-Type":["text/plain"]},"body":"ZnJvbSBHbw=="}"#;
+/// What a Go worker answers.
+pub(crate) const RESULT: &str = r#"{"statusCode":200,"headers":{"Content-Type":["text/plain"]},"body":"ZnJvbSBHbw=="}"#;
 
 /// The beginning of asynq's keys of the queue.
-const KEYS: &str = "asynq:{default}:";
+pub(crate) const KEYS: &str = "asynq:{default}:";
 
 /// What a Go worker would do.
-fn go(redis: &Redis, script: &str, arguments: &[&str]) {
+pub(crate) fn go(redis: &Redis, script: &str, arguments: &[&str]) {
     redis.run(&[&["EVAL", script, "1", KEYS], arguments].concat());
 }
 

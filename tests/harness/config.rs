@@ -44,6 +44,16 @@ impl Config {
         Self { global: Map::new(), routes: Vec::new(), redis: None }.set("listenAddress", "127.0.0.1:0")
     }
 
+    /// What a document says, except that it listens on a free port.
+    pub fn from_yaml(text: &str) -> Self {
+        let mut global: Map<String, Value> =
+            serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let upstreams = global.remove("upstreams").expect("a configuration has upstreams");
+        let upstreams = upstreams.as_array().expect("upstreams are a list").iter();
+        let routes = upstreams.map(|upstream| Route(upstream.as_object().expect("an upstream has keys").clone()));
+        Self { global, routes: routes.collect(), redis: None }.set("listenAddress", "127.0.0.1:0")
+    }
+
     /// Keeps the jobs in this Redis, which lives as long as the configuration and all servers on it.
     #[must_use]
     pub fn in_redis(self, redis: Arc<Redis>) -> Self {

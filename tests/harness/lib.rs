@@ -7,6 +7,7 @@
 //! - [`Curl`] is the client that everybody has, [`Nginx`] a real proxy or web server beside it.
 //! - [`websocket`] is a client and a server of a library of its own.
 //! - [`Redis`] is a server of a test's own: on a socket, on TCP, behind TLS.
+//! - [`Document`] is a page of the project's own, with the blocks that tests try.
 //! - [`Cable`] lies between proxq and such a server, to be cut.
 //! - [`on_every_store!`] turns one async function into a test a store.
 //!
@@ -30,6 +31,7 @@ mod cable;
 mod client;
 mod config;
 mod curl;
+mod docs;
 mod gate;
 mod http2_client;
 mod log;
@@ -50,12 +52,13 @@ pub use cable::Cable;
 pub use client::{Client, Request, delete, get, head, post, put, request};
 pub use config::{Config, Route};
 pub use curl::{Curl, curl, curl_reading};
+pub use docs::{Block, Document, checkout};
 pub use gate::Gate;
 pub use http2_client::{Http2Client, Http2Reply};
 pub use log::{Log, Record};
 pub use message::{Head, Reply};
 pub use nginx::Nginx;
-pub use process::{Exit, Launch};
+pub use process::{Exit, Launch, binary};
 pub use proxq::{Job, Proxq};
 pub use raw_upstream::RawUpstream;
 pub use redis::{Redis, Value, Visitors};

@@ -153,7 +153,7 @@ impl Drop for Process {
 }
 
 /// Where the binary is: `PROXQ_BIN`, else beside the tests; built first if it is missing or older than its source.
-fn binary() -> &'static Path {
+pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         if let Some(path) = env::var_os("PROXQ_BIN") {
