@@ -106,9 +106,9 @@ pub enum LogLevel {
     Error,
     /// Something went wrong, and was dealt with.
     Warn,
-    /// The life of the process.
+    /// The life of the process; a line for each request and for each job's end.
     Info,
-    /// The life of a job.
+    /// Single connections and attempts.
     Debug,
     /// Everything.
     Trace,

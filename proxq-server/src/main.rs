@@ -1,6 +1,8 @@
 //! The binary `proxq`: flags → config → telemetry → bind → run → exit code.
 
 use std::error::Error;
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use futures_util::Stream;
@@ -23,23 +25,23 @@ fn main() -> ExitCode {
         Command::Check { store } => check(&cli.options, store),
         Command::Healthcheck => is_healthy(&cli.options),
         Command::Schema => {
-            print!("{}", config::schema());
+            print(&config::schema());
             Ok(ExitCode::SUCCESS)
         }
         Command::Completions { shell } => {
-            print!("{}", String::from_utf8_lossy(&cli::completions(shell)));
+            print(&String::from_utf8_lossy(&cli::completions(shell)));
             Ok(ExitCode::SUCCESS)
         }
         Command::Serve => match process::runtime() {
             Ok(runtime) => runtime.block_on(serve(cli.options)),
             Err(error) => {
-                eprintln!("start threads: {error}");
+                complain(&format_args!("start threads: {error}"));
                 return ExitCode::from(EXIT_FAILURE);
             }
         },
     };
     ended.unwrap_or_else(|mistake| {
-        eprintln!("{mistake}");
+        complain(&mistake);
         ExitCode::from(EXIT_CONFIG)
     })
 }
@@ -47,7 +49,7 @@ fn main() -> ExitCode {
 /// Fails with mistakes in the configuration.
 fn check(options: &Options, store: bool) -> Result<ExitCode, Box<dyn Error>> {
     let loaded = cli::read_config(options)?;
-    print!("{}", config::report(&loaded));
+    print(&config::report(&loaded));
     Ok(if store { check_store(&loaded) } else { ExitCode::SUCCESS })
 }
 
@@ -57,7 +59,7 @@ fn is_healthy(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     Ok(match healthcheck::healthcheck(&loaded.config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}", proxq_server::chain(&error));
+            complain(&proxq_server::chain(&error));
             ExitCode::from(EXIT_FAILURE)
         }
     })
@@ -65,22 +67,22 @@ fn is_healthy(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
 
 fn check_store(loaded: &Loaded) -> ExitCode {
     let StoreConfig::Embedded { data_dir, .. } = &loaded.config.store else {
-        eprintln!("check --store is for the embedded store; jobs in Redis are checked when they are read");
+        complain(&"check --store is for the embedded store; jobs in Redis are checked when they are read");
         return ExitCode::from(EXIT_CONFIG);
     };
     match embedded::verify(data_dir) {
         Ok(findings) if findings.is_empty() => {
-            println!("# {}: every record and every body is as it was written", data_dir.display());
+            print(&format_args!("# {}: every record and every body is as it was written\n", data_dir.display()));
             ExitCode::SUCCESS
         }
         Ok(findings) => {
             for finding in &findings {
-                println!("{finding}");
+                print(&format_args!("{finding}\n"));
             }
             ExitCode::from(EXIT_FAILURE)
         }
         Err(error) => {
-            eprintln!("{}", proxq_server::chain(&error));
+            complain(&proxq_server::chain(&error));
             ExitCode::from(EXIT_FAILURE)
         }
     }
@@ -124,4 +126,14 @@ async fn run(loaded: Loaded, configs: impl Stream<Item = Config>) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// Prints to standard output. Whoever has closed it wants no more of it.
+fn print(text: &dyn Display) {
+    let _closed = write!(io::stdout(), "{text}");
+}
+
+/// Prints a line to standard error, if it can be written to.
+fn complain(line: &dyn Display) {
+    let _closed = writeln!(io::stderr(), "{line}");
 }

@@ -18,6 +18,8 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), tracing_subscriber::f
         .with_target(false)
         .with_ansi(io::stderr().is_terminal())
         .with_span_events(FmtSpan::NONE)
+        // A line that cannot be written is lost. To say so where it could not be written panics in the middle of a request.
+        .log_internal_errors(false)
         .with_writer(io::stderr);
     match format {
         LogFormat::Text => lines.init(),

@@ -30,6 +30,20 @@ on_every_store! {
         assert_eq!(starting.field("store").as_deref(), Some(store.name()));
     }
 
+    async fn a_log_that_nobody_reads_any_more_costs_nothing_but_the_log(store: Store) {
+        let upstream = Upstream::start().await;
+        let until_it_listens = ["bash", "-c", "exec \"$@\" 2> >(exec sed -u /listening/q >&2)", "bash"];
+        let mut proxq = Proxq::builder(store.config_for(&upstream)).through(&until_it_listens).start().await;
+        proxq.log().ended().await;
+        for _ in 0..3 {
+            proxq.through_queue(post("/x")).await.from_upstream(200);
+            proxq.send(get("/x?stream=true")).await.from_upstream(200);
+        }
+        proxq.send(get("/__jobs/healthz")).await;
+        assert_eq!(upstream.received().len(), 6);
+        proxq.kill();
+    }
+
     async fn a_request_and_a_jobs_end_have_a_line_each(store: Store) {
         let upstream = Upstream::start().await;
         upstream.answers(418, "short and stout");
