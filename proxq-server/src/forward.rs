@@ -6,6 +6,7 @@ mod client;
 mod connection;
 mod error;
 pub(crate) mod forwarded;
+mod framing;
 pub(crate) mod headers;
 pub(crate) mod target;
 mod tls;
@@ -109,7 +110,10 @@ impl Forwarder {
         repeatable: Repeatable,
     ) -> Result<Response<Incoming>, ForwardError> {
         let upstream = self.by_prefix.get(prefix).map_or(&self.fallback, |known| &known.client);
-        upstream.send(request, repeatable).await
+        let (method, origin) = (request.method().clone(), target::origin(request.uri()));
+        let mut response = upstream.send(request, repeatable).await?;
+        framing::settle(&mut response, &method).map_err(|source| ForwardError::Unreadable { origin, source })?;
+        Ok(response)
     }
 }
 

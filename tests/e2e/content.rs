@@ -161,6 +161,29 @@ on_every_store! {
         assert_eq!(proxq.through_queue(get("/x")).await.text(), "old");
     }
 
+    async fn a_response_with_two_lengths_has_the_one_that_counts_on_both_ways(proxq: Proxq, upstream: Upstream) {
+        let both = "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n";
+        let twice = "Content-Length: 2, 2\r\nContent-Length: 2\r\n\r\nhi";
+        for (answer, body, direct_length) in [(both, "abcde", None), (twice, "hi", Some("2".to_owned()))] {
+            upstream.always(Answer::raw(format!("HTTP/1.1 200 OK\r\n{answer}")));
+            let direct = proxq.send(get("/x?stream=true")).await.from_upstream(200);
+            assert_eq!((direct.text().as_str(), direct.header("content-length")), (body, direct_length));
+            let queued = proxq.through_queue(get("/x")).await;
+            assert_eq!((queued.text().as_str(), queued.header("content-length")), (body, Some(body.len().to_string())));
+        }
+    }
+
+    async fn a_response_in_a_coding_that_nobody_undoes_is_none(proxq: Proxq, upstream: Upstream) {
+        let coded = "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\n\x1f\x08\r\n0\r\n\r\n";
+        upstream.always(Answer::raw(coded));
+        proxq.send(get("/x?stream=true")).await.refused(502, "UPSTREAM_UNREACHABLE");
+        let job = proxq.submit(get("/x")).await;
+        let status = proxq.settled(&job).await;
+        assert_eq!(status.status, JobStatus::Failed);
+        let error = status.error.expect("a failed job says why");
+        assert!(error.contains("it has the transfer coding \"gzip\""), "{error}");
+    }
+
     async fn interim_responses_are_not_the_response(proxq: Proxq, upstream: Upstream) {
         let early = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n";
         upstream.always(Answer::raw(format!("{early}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")));

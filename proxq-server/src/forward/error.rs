@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::body_end::CutShort;
 use super::connection::OpenedAt;
+use super::framing::UnknownCoding;
 use crate::failure::causes;
 use crate::job::Reach;
 
@@ -29,6 +30,9 @@ pub(crate) enum ForwardError {
     /// The same, and the connection did not say so.
     #[error("read the response of {origin}")]
     CutShort { origin: String, source: CutShort },
+    /// There is a response, which nobody could read.
+    #[error("read the response of {origin}")]
+    Unreadable { origin: String, source: UnknownCoding },
     /// The upstream switched protocols although it was not asked to.
     #[error("{origin} answered 101 Switching Protocols to a request for none")]
     UnexpectedUpgrade { origin: String },
@@ -72,6 +76,7 @@ impl ForwardError {
             Self::Exchange { .. }
             | Self::Body { .. }
             | Self::CutShort { .. }
+            | Self::Unreadable { .. }
             | Self::UnexpectedUpgrade { .. }
             | Self::Timeout { .. } => Reach::Unknown,
         }
