@@ -65,14 +65,16 @@ impl Bypass {
             Self::Mode => "mode",
         }
     }
+}
 
-    /// Whether such a request can be sent to its upstream by a redirect. What a browser sends by itself and what is
-    /// read as it arrives is better passed on.
-    pub(crate) fn may_redirect(self) -> bool {
-        match self {
-            Self::PathFilter | Self::UnknownLength | Self::LargeBody => true,
-            Self::WebSocket | Self::Preflight | Self::Streaming | Self::Mode => false,
+/// Whether a request that bypasses the queue can be sent to its upstream by a redirect. What a browser sends by itself and
+/// what is read as it arrives is better passed on, whatever else keeps it out of the queue.
+pub(crate) fn may_redirect(bypass: Bypass, head: &Parts, mode: Option<Mode>, detection: StreamDetection) -> bool {
+    match bypass {
+        Bypass::PathFilter | Bypass::UnknownLength | Bypass::LargeBody => {
+            !(is_preflight(head) || mode.is_none() && asks_for_stream(head, detection))
         }
+        Bypass::WebSocket | Bypass::Preflight | Bypass::Streaming | Bypass::Mode => false,
     }
 }
 
@@ -245,7 +247,17 @@ mod tests {
             Bypass::Streaming,
             Bypass::Mode,
         ];
-        let redirected: Vec<_> = all.into_iter().filter(|bypass| bypass.may_redirect()).collect();
-        assert_eq!(redirected, [Bypass::PathFilter, Bypass::UnknownLength, Bypass::LargeBody]);
+        let redirected = |head: &Parts, mode| {
+            let may = |bypass: &Bypass| may_redirect(*bypass, head, mode, StreamDetection::Full);
+            all.into_iter().filter(may).collect::<Vec<_>>()
+        };
+        let redirectable = [Bypass::PathFilter, Bypass::UnknownLength, Bypass::LargeBody];
+        assert_eq!(redirected(&head("GET", "/", &[]), None), redirectable);
+        assert_eq!(redirected(&head("GET", "/", &[]), Some(Mode::Direct)), redirectable);
+        let preflight = head("OPTIONS", "/", &[("access-control-request-method", "PUT")]);
+        let stream = head("GET", "/", &[("accept", "text/event-stream")]);
+        assert_eq!(redirected(&preflight, None), []);
+        assert_eq!(redirected(&stream, None), []);
+        assert_eq!(redirected(&stream, Some(Mode::Queue)), redirectable, "its client says that it is none");
     }
 }

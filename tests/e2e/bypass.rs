@@ -189,6 +189,10 @@ on_every_store! {
             request("OPTIONS", "/files/x").header("Access-Control-Request-Method", "PUT"),
             get("/files/x?stream=true"),
             get("/files/x").header("X-Proxq-Mode", "direct"),
+            // Whatever else keeps them out of the queue.
+            request("OPTIONS", "/files/fast/x").header("Access-Control-Request-Method", "PUT"),
+            get("/files/fast/x").header("Accept", "text/event-stream"),
+            post("/files/x").header("Accept", "text/event-stream").body("more than ten"),
         ] {
             proxq.send(request).await.from_upstream(200);
         }

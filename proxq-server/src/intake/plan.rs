@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, Uri};
 use super::Intake;
 use super::control::{self, Controls};
 use crate::admit::peek::BodyPeek;
-use crate::admit::{Admission, Bypass, admit, body_length};
+use crate::admit::{Admission, Bypass, admit, body_length, may_redirect};
 use crate::config::{DirectMode, HostHeader, Upstream};
 use crate::credential::credential_hash;
 use crate::direct::{DirectClient, DirectRequest};
@@ -115,7 +115,9 @@ impl Intake {
         match admit(head, length, mode, upstream) {
             Admission::Direct(bypass) => {
                 record_bypass(bypass);
-                if upstream.direct_mode == DirectMode::Redirect && bypass.may_redirect() {
+                if upstream.direct_mode == DirectMode::Redirect
+                    && may_redirect(bypass, head, mode, upstream.stream_detection)
+                {
                     return Ok(Plan::Redirect(target));
                 }
                 let timeout = control::timeout_or_own(&head.headers, upstream)?;
