@@ -1,5 +1,6 @@
 //! What happens to a request that is for an upstream: route → admit → queue, or direct.
 
+mod asking;
 mod body;
 mod control;
 mod plan;
@@ -9,16 +10,14 @@ mod spool;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use axum::body::Body as ReplyBody;
-use backon::{ExponentialBuilder, Retryable};
 use http::header::{self, HeaderMap};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, Version};
 use hyper::body::{Body as _, Incoming};
-use tokio::time::Instant;
 
+use self::asking::{Outcome, ask};
 use self::body::{Digested, Looked, ReceiveError, ReceivedBody, look, receive};
 use self::control::{Controls, Wait};
 use self::plan::{Plan, Submission, record_bypass};
@@ -37,9 +36,6 @@ use crate::replay::replay;
 use crate::reply::{self, Problem};
 use crate::store::{Content, JobStore, NewJob, StoreError, Submitted};
 use crate::tasks::Tasks;
-
-/// How long a submission is tried again under the same id while it is unknown whether it was stored.
-const SUBMIT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A request on arrival.
 #[derive(Debug)]
@@ -180,42 +176,30 @@ impl Intake {
         let (body, blob, body_sha256) = received.into_parts();
         let request = JobRequest { body_sha256, ..request };
         let job = NewJob { queue: self.config.queue.clone(), request, body, delay: controls.delay, claim };
-        let deadline = Instant::now() + SUBMIT_PATIENCE;
-        let attempts = (|| async { self.store.submit(job.clone()).await })
-            .retry(
-                ExponentialBuilder::default()
-                    .with_min_delay(Duration::from_millis(50))
-                    .with_jitter()
-                    .without_max_times(),
-            )
-            .when(|error| outcome_unknown(error) && Instant::now() < deadline);
-        let result = tokio::time::timeout_at(deadline, attempts).await;
+        let outcome = ask(|| self.store.submit(job.clone())).await;
         // Only a body whose job is in the store, or may be, is left to it.
-        let keep = match &result {
-            Ok(Ok(submitted)) => *submitted == Submitted::New,
-            Ok(Err(error)) => outcome_unknown(error),
-            Err(_elapsed) => true,
-        };
+        let keep = matches!(outcome, Outcome::Answered(Submitted::New) | Outcome::Unknown);
         if let (true, Some(blob)) = (keep, blob) {
             blob.keep();
         }
-        match result {
-            Ok(Ok(Submitted::New)) => Ok(TakenIn { id, replayed: false }),
-            Ok(Ok(Submitted::Existing(first))) => Ok(TakenIn { id: first, replayed: false }),
-            // An id that nobody proposed comes back where the answer to the first of these attempts was lost.
-            Ok(Ok(Submitted::Replayed(first))) => {
-                Ok(TakenIn { id: first, replayed: first != id || controls.job_id.is_some() })
-            }
-            Ok(Ok(Submitted::Taken)) => Err(Problem::job_id_taken(id)),
-            Ok(Ok(Submitted::Mismatch)) => Err(Problem::idempotency_mismatch()),
-            Ok(Err(error)) => {
+        let submitted = match outcome {
+            Outcome::Answered(submitted) => submitted,
+            Outcome::NotStored(error) => {
                 tracing::error!(error = chain(&error), "store a job");
-                Err(if outcome_unknown(&error) { Problem::may_be_accepted(id) } else { Problem::store(&error) })
+                return Err(Problem::store(&error));
             }
-            Err(_elapsed) => {
-                tracing::error!(patience = ?SUBMIT_PATIENCE, "the store did not say whether it took a job");
-                Err(Problem::may_be_accepted(id))
+            Outcome::Unknown => {
+                tracing::error!("the store did not say whether it took a job");
+                return Err(Problem::may_be_accepted(id));
             }
+        };
+        match submitted {
+            Submitted::New => Ok(TakenIn { id, replayed: false }),
+            Submitted::Existing(first) => Ok(TakenIn { id: first, replayed: false }),
+            // An id that nobody proposed comes back where the answer to the first of these attempts was lost.
+            Submitted::Replayed(first) => Ok(TakenIn { id: first, replayed: first != id || controls.job_id.is_some() }),
+            Submitted::Taken => Err(Problem::job_id_taken(id)),
+            Submitted::Mismatch => Err(Problem::idempotency_mismatch()),
         }
     }
 
@@ -288,16 +272,4 @@ struct TakenIn {
 /// Whether a client sends its body only after a `100 Continue`.
 pub(crate) fn waits_to_be_asked(headers: &HeaderMap) -> bool {
     headers.contains_key(header::EXPECT)
-}
-
-fn outcome_unknown(error: &StoreError) -> bool {
-    match error {
-        StoreError::Unavailable { may_be_done, .. } => *may_be_done,
-        StoreError::LeaseLost { .. }
-        | StoreError::CorruptJob { .. }
-        | StoreError::CorruptBlob { .. }
-        | StoreError::NewerRecord { .. }
-        | StoreError::Full { .. }
-        | StoreError::Closed => false,
-    }
 }

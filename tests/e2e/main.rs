@@ -67,6 +67,8 @@ mod redis_access;
 #[cfg(test)]
 mod redis_beside_go;
 #[cfg(test)]
+mod redis_doubt;
+#[cfg(test)]
 mod redis_network;
 #[cfg(test)]
 mod reload;

@@ -33,6 +33,8 @@ struct Orders {
     half_closes: usize,
     delay: Duration,
     answers: Answers,
+    /// Whether connections end as soon as they are made.
+    unplugged: bool,
     /// Of connections that begin: what keeps back what is sent there.
     kept_back: Option<Gate>,
 }
@@ -98,6 +100,19 @@ impl Cable {
     /// Ends every connection, both ways, with whatever is on its way. New ones can be made.
     pub fn cut(&self) {
         self.orders.send_modify(|orders| orders.cuts += 1);
+    }
+
+    /// Ends every connection, and every new one as soon as it is made, until [`Cable::plug_in`].
+    pub fn unplug(&self) {
+        self.orders.send_modify(|orders| {
+            orders.cuts += 1;
+            orders.unplugged = true;
+        });
+    }
+
+    /// Carries new connections again.
+    pub fn plug_in(&self) {
+        self.orders.send_modify(|orders| orders.unplugged = false);
     }
 
     /// Ends every connection on the way back only: what is sent there arrives, and nothing more is answered.
@@ -166,6 +181,9 @@ async fn accept(
     // What fails here fails for the client, too, which is what the test looks at.
     while let Ok((near, _)) = listener.accept().await {
         count.send_modify(|count| *count += 1);
+        if orders.borrow().unplugged {
+            continue;
+        }
         let Ok(far) = TcpStream::connect(&far).await else { continue };
         let _both = [near.set_nodelay(true), far.set_nodelay(true)];
         let ((from_near, to_near), (from_far, to_far)) = (near.into_split(), far.into_split());
@@ -246,6 +264,16 @@ mod tests {
             assert_eq!(cable.connections(), 1);
             let _another: Wire = Wire::connect(cable.host_and_port().parse().unwrap()).await;
             cable.reconnected(1).await;
+            cable.unplug();
+            let mut ended = TcpStream::connect(cable.host_and_port()).await.unwrap();
+            assert_eq!(ended.read(&mut bytes).await.unwrap_or(0), 0);
+            cable.plug_in();
+            let mut near = TcpStream::connect(cable.host_and_port()).await.unwrap();
+            near.write_all(b"gh").await.unwrap();
+            let (_another, _) = listener.accept().await.unwrap();
+            let (mut far, _) = listener.accept().await.unwrap();
+            far.read_exact(&mut bytes).await.unwrap();
+            assert_eq!(&bytes, b"gh");
         });
     }
 }

@@ -1,0 +1,138 @@
+//! What is said of a submission when nobody can say whether Redis has it: that it may have been accepted, under which id, and
+//! only after asking again for as long as that may help.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use harness::{Cable, Config, Job, Proxq, Redis, Reply, Request, Route, Store, Upstream, get, on_the_store, post};
+use proxq_protocol::JobId;
+use rustix::process::Signal;
+use tokio::time::Instant;
+
+/// What the log says of a store that does not answer, which all of these tests expect.
+const SILENT: [&str; 4] = ["store a job", "did not say whether", "settle an attempt", "asked of the store"];
+
+/// For how long it is asked again.
+const ASKED_AGAIN_FOR: Duration = Duration::from_secs(5);
+
+/// An answer that takes longer than this was asked for longer than it should have been, also on a slow machine.
+const TOO_LONG: Duration = Duration::from_secs(9);
+
+fn expecting(mut proxq: Proxq) -> Proxq {
+    for text in SILENT {
+        proxq.expect_error(text);
+    }
+    proxq
+}
+
+async fn ready_again(proxq: &Proxq) {
+    let is_ready = async || proxq.send(get("/__jobs/readyz")).await.status == 200;
+    harness::eventually("proxq is ready", is_ready).await;
+}
+
+/// Sends a submission, and gives how long its answer took.
+async fn timed(proxq: &Proxq, request: Request) -> (Reply, Duration) {
+    let began = Instant::now();
+    (proxq.send(request).await, began.elapsed())
+}
+
+/// The id under which a job may have been accepted, which has to be said after asking for long enough.
+#[track_caller]
+fn in_doubt((reply, took): &(Reply, Duration)) -> JobId {
+    reply.refused(503, "STORE_UNAVAILABLE");
+    assert!(reply.text().contains("may have been accepted"), "{reply}");
+    assert!((ASKED_AGAIN_FOR..TOO_LONG).contains(took), "after {took:?}: {reply}");
+    let id = reply.header("x-proxq-job-id").unwrap_or_else(|| panic!("no id: {reply}"));
+    id.parse().unwrap_or_else(|error| panic!("{id:?} is {error}"))
+}
+
+/// The submission that was in doubt made one job; sent again under its id it makes no other one.
+async fn was_one_job(proxq: &Proxq, upstream: &Upstream, id: JobId) {
+    let again = proxq.submit(post("/x").header("X-Proxq-Job-Id", id.to_string())).await;
+    assert_eq!(again.id, id);
+    assert_eq!(proxq.response(&again).await.status, 200);
+    upstream.quiet().await;
+    let received = upstream.received();
+    assert_eq!(received.iter().filter(|request| request.target() == "/x").count(), 1);
+}
+
+/// A server, and the cable to its Redis.
+struct Setting {
+    proxq: Proxq,
+    cable: Cable,
+    upstream: Upstream,
+    redis: Arc<Redis>,
+}
+
+impl Setting {
+    async fn new() -> Self {
+        let upstream = Upstream::start().await;
+        let redis = Redis::start_tcp();
+        let cable = Cable::to(&redis.host_and_port()).await;
+        let config = Config::new().route(Route::new("/", &upstream.url()));
+        let config = config.in_redis_at(Arc::clone(&redis), &cable.host_and_port());
+        let proxq = expecting(Proxq::start(config).await);
+        ready_again(&proxq).await;
+        proxq.through_queue(post("/before")).await; // the scripts are known
+        Self { proxq, cable, upstream, redis }
+    }
+
+    /// Loses the answer to the next submission, then ends the connection and every new one. Begun before the submission.
+    async fn lose_the_next_answer_and_the_connection(&self) {
+        let stored = self.redis.keys("asynq:{default}:t:*").len() + 1;
+        self.cable.lose_answers();
+        let is_stored = async || self.redis.keys("asynq:{default}:t:*").len() == stored;
+        harness::eventually("Redis has the job, and proxq does not know", is_stored).await;
+        self.cable.unplug();
+        self.cable.carry_answers();
+    }
+}
+
+on_the_store! {
+    Redis:
+
+    async fn a_submission_to_a_redis_that_stands_still_may_have_been_accepted(store: Store) {
+        let upstream = Upstream::start().await;
+        let proxq = expecting(Proxq::start(store.config_for(&upstream)).await);
+        proxq.through_queue(post("/before")).await;
+        proxq.redis().signal(Signal::STOP);
+        let answer = timed(&proxq, post("/x")).await;
+        let id = in_doubt(&answer);
+        proxq.redis().signal(Signal::CONT);
+        ready_again(&proxq).await;
+        let job = Job { id, location: format!("/__jobs/{id}") };
+        assert_eq!(proxq.response(&job).await.status, 200, "it had been accepted");
+        was_one_job(&proxq, &upstream, id).await;
+    }
+
+    async fn a_submission_whose_answer_and_connection_are_lost_may_have_been_accepted(_store: Store) {
+        let setting = Setting::new().await;
+        let outage = setting.lose_the_next_answer_and_the_connection();
+        let ((), answer) = tokio::join!(outage, timed(&setting.proxq, post("/x")));
+        let id = in_doubt(&answer);
+        let (certain, took) = timed(&setting.proxq, post("/y")).await;
+        certain.refused(503, "STORE_UNAVAILABLE");
+        assert!(!certain.head.has("x-proxq-job-id") && took < ASKED_AGAIN_FOR, "what was not sent is not in doubt");
+        setting.cable.plug_in();
+        ready_again(&setting.proxq).await;
+        was_one_job(&setting.proxq, &setting.upstream, id).await;
+    }
+
+    async fn a_submission_in_doubt_is_found_by_a_redis_that_comes_back_in_time(_store: Store) {
+        let setting = Setting::new().await;
+        let keyed = || post("/x").header("Idempotency-Key", "k");
+        let outage = async {
+            setting.lose_the_next_answer_and_the_connection().await;
+            setting.cable.reconnected(setting.cable.connections() + 1).await; // refused twice at least
+            setting.cable.plug_in();
+        };
+        let ((), reply) = tokio::join!(outage, setting.proxq.send(keyed()));
+        assert_eq!(reply.status, 202, "{reply}");
+        assert!(!reply.head.has("idempotency-replayed"), "it is the first of its key: {reply}");
+        let id: JobId = reply.header("x-proxq-job-id").unwrap_or_default().parse().unwrap();
+        let again = setting.proxq.send(keyed()).await;
+        assert_eq!(again.header("idempotency-replayed").as_deref(), Some("true"), "{again}");
+        assert_eq!(again.header("x-proxq-job-id"), Some(id.to_string()));
+        was_one_job(&setting.proxq, &setting.upstream, id).await;
+    }
+}
