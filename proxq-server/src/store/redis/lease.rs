@@ -47,11 +47,12 @@ async fn order(shared: &Arc<Shared>, queue: &Queue, max: usize) -> Result<Handed
         arguments = arguments.with(*field);
     }
     let answer = match shared.commands.script(&shared.scripts.lease, &queue.keys, arguments).await {
-        Err(error @ StoreError::Unavailable { may_be_done: true, .. }) => {
+        Ok(answer) => answer,
+        // Whatever it failed with: this order, or an earlier try of the same one, may have been done.
+        Err(error) => {
             lock(&shared.unanswered).insert(queue.name.clone(), order);
             return Err(error);
         }
-        answer => answer?,
     };
     let [paused, now, due, more, jobs] = answer.array()?;
     let (paused, now, more) = (paused.number()? == 1, now.number()?, more.number()? == 1);

@@ -183,6 +183,22 @@ async fn jobs_whose_answer_was_lost_are_handed_out_again() {
 }
 
 #[tokio::test]
+async fn an_order_whose_answer_was_lost_is_repeated_also_after_one_that_failed_for_certain() {
+    let redis = in_redis().await;
+    submitted(&redis.store).await;
+    let first = leased(&redis.store).await;
+    let order: String =
+        redis.server.run(&["GET", &format!("proxq:{{default}}:order:{}", redis.store.shared.instance)]).await;
+    let order = order.lines().next().unwrap().to_owned();
+    lock(&redis.store.shared.unanswered).insert("default".to_owned(), order);
+    let () = redis.server.run(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    assert!(matches!(redis.store.lease(&queue(), 1).await, Err(StoreError::Full { .. })));
+    let () = redis.server.run(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    let again = leased(&redis.store).await;
+    assert_eq!((again.lease, again.progress.attempts), (first.lease, 1), "one lease, one attempt");
+}
+
+#[tokio::test]
 async fn a_full_redis_refuses_and_loses_nothing() {
     let redis = in_redis().await;
     let running = submitted(&redis.store).await;
