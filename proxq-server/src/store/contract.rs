@@ -76,6 +76,7 @@ macro_rules! keeps_the_contract {
             a_claim_is_kept_after_every_other_end
             a_retried_job_takes_its_claim_back
             a_taken_id_is_said_before_a_claim
+            a_job_submitted_again_is_told_of_itself_though_another_has_its_claim
             // leasing
             jobs_are_leased_oldest_first
             no_more_are_leased_than_asked_for

@@ -141,3 +141,21 @@ pub(in super::super) async fn a_taken_id_is_said_before_a_claim(backend: &mut im
     without.request.id = first;
     assert_eq!(store.submit(without).await.unwrap(), Submitted::Existing(first));
 }
+
+/// The answer to its first submission may have been lost for as long as this takes.
+pub(in super::super) async fn a_job_submitted_again_is_told_of_itself_though_another_has_its_claim(
+    backend: &mut impl Backend,
+) {
+    let store = backend.store();
+    for fingerprint in [CLAIM.fingerprint, [3; 32]] {
+        let first = claiming(CLAIM);
+        let id = first.request.id;
+        assert_eq!(store.submit(first.clone()).await.unwrap(), Submitted::New);
+        settled(store, not_sent()).await;
+        let other = claiming(Claim { fingerprint, ..CLAIM });
+        assert_eq!(store.submit(other.clone()).await.unwrap(), Submitted::New, "the claim was free again");
+        assert_eq!(store.submit(first).await.unwrap(), Submitted::Existing(id));
+        assert_eq!(store.submit(other.clone()).await.unwrap(), Submitted::Replayed(other.request.id));
+        assert!(store.cancel(other.request.id).await.unwrap());
+    }
+}

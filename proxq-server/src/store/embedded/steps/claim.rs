@@ -7,16 +7,15 @@ use super::row::{job_id, millis};
 use crate::job::JobId;
 use crate::store::{Claim, Submitted};
 
-/// What the claim of a new submission meets; `None` where it is free.
-pub(super) fn holder(tx: &Tx<'_>, claim: &Claim) -> rusqlite::Result<Option<Submitted>> {
+/// Who has what a new submission claims, and what that means for it; `None` where it is free.
+pub(super) fn holder(tx: &Tx<'_>, claim: &Claim) -> rusqlite::Result<Option<(JobId, Submitted)>> {
     let mut select = tx.connection.prepare_cached(HOLDER)?;
     let holder: Option<(JobId, [u8; 32])> =
         select.query_row((claim.scope, tx.now.as_millis()), |row| Ok((job_id(row.get(0)?), row.get(1)?))).optional()?;
-    Ok(holder.map(
-        |(id, fingerprint)| {
-            if fingerprint == claim.fingerprint { Submitted::Replayed(id) } else { Submitted::Mismatch }
-        },
-    ))
+    Ok(holder.map(|(id, fingerprint)| {
+        let same = fingerprint == claim.fingerprint;
+        (id, if same { Submitted::Replayed(id) } else { Submitted::Mismatch })
+    }))
 }
 
 const HOLDER: &str = "SELECT jobs.id, fingerprint FROM claims JOIN jobs ON jobs.seq = claims.seq

@@ -67,7 +67,12 @@ impl Step for Submit {
             Some(claim) => claim::holder(tx, claim)?,
             None => None,
         };
-        if let Some(there) = claimed.or_else(|| holder.map(|_| Submitted::Existing(self.id))) {
+        // A job that is there is told of itself, also where its claim has passed to another one meanwhile.
+        let there = match (claimed, holder) {
+            (Some((first, met)), there) if there.is_none() || first == self.id => Some(met),
+            (_, there) => there.map(|_| Submitted::Existing(self.id)),
+        };
+        if let Some(there) = there {
             return Ok(there);
         }
         let (state, due) = match self.delay {

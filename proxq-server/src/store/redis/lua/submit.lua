@@ -13,7 +13,8 @@ if there.msg and there.x_cred ~= credential then
 end
 if scope ~= '' then
   local holder, of = claimant(scope)
-  if holder then
+  -- A job that is there is told of itself, also where its claim has passed to another one meanwhile.
+  if holder and (holder == id or not there.msg) then
     return { of == fingerprint and 4 or 5, -1, now, holder }
   end
 end
