@@ -107,7 +107,7 @@ impl Surface {
         let began = Instant::now();
         let (mut head, body) = request.into_parts();
         http2::normalize(&mut head);
-        let version = head.version;
+        let (version, asks_for_head) = (head.version, head.method == Method::HEAD);
         let request_id = head.headers.get(proxq::REQUEST_ID).filter(|id| !id.is_empty()).cloned();
         let request_id = request_id.unwrap_or_else(fresh_request_id);
         let span = tracing::info_span!(
@@ -139,8 +139,7 @@ impl Surface {
             response.headers_mut().insert(HeaderName::from_static(proxq::REQUEST_ID), request_id);
         }
         if version == Version::HTTP_2 {
-            // Its connections end by frames of their own (RFC 9113 §8.2.2).
-            response.headers_mut().remove(http::header::CONNECTION);
+            http2::shape(&mut response, asks_for_head);
         } else if self.draining.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::{self, HeaderName};
-use http::{HeaderValue, Method, Response, StatusCode, Uri};
+use http::{HeaderValue, Response, StatusCode, Uri};
 use proxq_protocol::header as proxq;
 use proxq_protocol::{Accepted, Cancelled, ErrorBody, ErrorCode, JobId, JobInfo};
 use serde_json::json;
@@ -135,9 +135,10 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, ErrorCode::JobFailed, format!("the job failed, there is no response: {error}"))
     }
 
-    /// `allow` lists the methods that would be right.
-    pub(crate) fn method_not_allowed(method: &Method, allow: &'static str) -> Self {
-        let detail = format!("{method} is not allowed here; allowed: {allow}");
+    /// `allow` lists the methods that would be right. The wrong one is not named: a `HEAD` is told the length of what a
+    /// `GET` would be answered with.
+    pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
+        let detail = format!("this method is not allowed here; allowed: {allow}");
         Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::MethodNotAllowed, detail) }
     }
 

@@ -96,7 +96,7 @@ impl Intake {
     ) -> Result<Plan, Problem> {
         match head.method {
             Method::CONNECT => return Err(Problem::not_implemented("CONNECT is not offered; proxq is no tunnel")),
-            Method::TRACE => return Err(Problem::method_not_allowed(&head.method, UPSTREAM_METHODS)),
+            Method::TRACE => return Err(Problem::method_not_allowed(UPSTREAM_METHODS)),
             Method::OPTIONS if head.uri.path() == "*" => {
                 return Err(Problem::not_found("OPTIONS * has no upstream; name a path"));
             }

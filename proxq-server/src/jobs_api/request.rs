@@ -58,7 +58,7 @@ impl JobsCall {
             _ => return Err(Problem::not_found(format!("nothing is here; ask for {jobs_path}/{{id}}"))),
         };
         if !allow.split(", ").any(|method| method == head.method.as_str()) {
-            return Err(Problem::method_not_allowed(&head.method, allow));
+            return Err(Problem::method_not_allowed(allow));
         }
         let waits = head.method != Method::DELETE && matches!(resource, Resource::Job(_) | Resource::Content(_));
         let query = head.uri.query().unwrap_or_default();

@@ -1,8 +1,10 @@
-//! Request heads of HTTP/2 as the rest of proxq knows them: like those of HTTP/1.1.
+//! Request heads of HTTP/2 as the rest of proxq knows them, like those of HTTP/1.1, and answers as HTTP/2 wants them.
 
-use http::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap};
+use axum::body::Body;
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap};
 use http::request::Parts;
-use http::{HeaderValue, Version};
+use http::{HeaderValue, Response, Version};
+use http_body::Body as _;
 
 /// Gives the head of an HTTP/2 request what it would have in HTTP/1.1: `Host` from `:authority` (RFC 9113 §8.3.1) and
 /// one `Cookie` in place of several (§8.2.3). Leaves others as they are.
@@ -20,6 +22,20 @@ pub(super) fn normalize(head: &mut Parts) {
     // Equal ones may have been repeated; differing ones were refused by the HTTP library (RFC 9110 §8.6).
     if let Some(length) = head.headers.get(CONTENT_LENGTH).cloned() {
         head.headers.insert(CONTENT_LENGTH, length);
+    }
+}
+
+/// Gives an answer the shape of HTTP/2: without `Connection`, as its connections end by frames of their own (RFC 9113
+/// §8.2.2), and to a `HEAD` without a body (RFC 9110 §9.3.2), which the HTTP library sees to in HTTP/1.1 only. The length
+/// of what a `GET` would have brought stays, where it is known.
+pub(super) fn shape(answer: &mut Response<Body>, asks_for_head: bool) {
+    answer.headers_mut().remove(CONNECTION);
+    if asks_for_head {
+        let body = std::mem::take(answer.body_mut());
+        // An empty one may be there because of the `HEAD`, and tells nothing.
+        if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
+            answer.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from(length));
+        }
     }
 }
 
@@ -63,5 +79,22 @@ mod tests {
         assert_eq!(joined.get_all(COOKIE).iter().collect::<Vec<_>>(), ["a=1; b=2; c=3; d=4"]);
         let old = normalized(Version::HTTP_11, "/", &crumbs);
         assert_eq!(old.get_all(COOKIE).iter().count(), 3);
+    }
+
+    #[test]
+    fn an_answer_to_a_head_is_its_head_and_the_length_of_what_a_get_would_bring() {
+        let shaped = |length: Option<u64>, body: &'static str, asks_for_head| {
+            let mut answer = Response::new(Body::from(body));
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            answer.headers_mut().extend(length.map(|length| (CONTENT_LENGTH, HeaderValue::from(length))));
+            shape(&mut answer, asks_for_head);
+            assert!(!answer.headers().contains_key(CONNECTION));
+            let length = answer.headers().get(CONTENT_LENGTH).map(|length| length.to_str().unwrap().to_owned());
+            (answer.body().is_end_stream(), length)
+        };
+        assert_eq!(shaped(None, "hello", true), (true, Some("5".to_owned())));
+        assert_eq!(shaped(Some(7), "", true), (true, Some("7".to_owned())), "an upstream's own");
+        assert_eq!(shaped(None, "", true), (true, None));
+        assert_eq!(shaped(None, "hello", false), (false, None));
     }
 }
