@@ -2,6 +2,7 @@
 
 mod answer;
 mod connection;
+mod host;
 mod http2;
 mod watchdog;
 mod watched;
@@ -185,11 +186,10 @@ fn millis_since(began: Instant) -> u64 {
     u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What is wrong with a request head that the HTTP library lets pass (RFC 9112 §3.2).
+/// What is wrong with a request head that the HTTP library lets pass.
 fn malformed(head: &Parts) -> Option<Problem> {
-    let hosts = head.headers.get_all(http::header::HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && head.version > Version::HTTP_10) {
-        return Some(Problem::bad_host(hosts));
+    if let Some(problem) = host::problem(&head.headers, head.version) {
+        return Some(problem);
     }
     if has_other_coding(head) {
         return Some(Problem::not_implemented(

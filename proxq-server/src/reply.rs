@@ -103,7 +103,7 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadPath, detail)
     }
 
-    pub(crate) fn bad_host(count: usize) -> Self {
+    pub(crate) fn host_count(count: usize) -> Self {
         let detail = format!("Host is there {count} times; HTTP/1.1 wants it exactly once");
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadHeader, detail)
     }

