@@ -130,6 +130,12 @@ on_every_store! {
         client.comes("2\r\nhi\r\n").await;
     }
 
+    async fn what_a_quoted_string_says_asks_for_no_stream(proxq: Proxq, _upstream: Upstream) {
+        let quoted = r#"a/b;p=", text/event-stream, ""#;
+        proxq.submit(get("/x").header("Accept", quoted)).await;
+        proxq.send(get("/x").header("Accept", format!("{quoted}, text/event-stream"))).await.from_upstream(200);
+    }
+
     async fn stream_detection_can_be_limited_to_headers(store: Store) {
         let upstream = Upstream::start().await;
         let proxq = Proxq::start(store.config_for(&upstream).upstream("streamDetection", false)).await;

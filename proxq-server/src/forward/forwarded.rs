@@ -138,8 +138,12 @@ fn forwarding_fields(headers: &HeaderMap) -> Vec<HeaderName> {
 }
 
 /// How often `Via` names this deployment already (RFC 9110 §7.6.3).
+///
+/// A quote encloses nothing there: its only place is a comment, where it need not be closed and must not hide a hop.
 pub(crate) fn hops(headers: &HeaderMap, via_name: &str) -> usize {
-    list_items(headers, &header::VIA)
+    let fields = headers.get_all(header::VIA).into_iter();
+    fields
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .filter_map(|item| item.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).nth(1))
         .filter(|received_by| received_by.eq_ignore_ascii_case(via_name.as_bytes()))
         .count()
@@ -323,5 +327,7 @@ mod tests {
         assert_eq!(hops(&headers, "edge"), 2);
         assert_eq!(hops(&headers, "other"), 1);
         assert_eq!(hops(&HeaderMap::new(), "edge"), 0);
+        let quotes = map(&[("via", "1.1 fred (5\" disk), 1.1 edge (a, b), 1.1 fred (7\" disk)")]);
+        assert_eq!(hops(&quotes, "edge"), 1, "quotes in comments hide nothing");
     }
 }

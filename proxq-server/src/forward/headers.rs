@@ -34,14 +34,49 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// The comma-separated items of every field with this name, without white space around them.
+/// The comma-separated items of every field with this name, without white space around them. A comma in a quoted string
+/// separates nothing (RFC 9110 §5.6.1).
 pub(crate) fn list_items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
     headers
         .get_all(name)
         .into_iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .flat_map(|value| split_list(value.as_bytes()))
         .map(<[u8]>::trim_ascii)
         .filter(|item| !item.is_empty())
+}
+
+/// Splits a list at its commas, in time that is linear in its length. A quote that is never closed encloses nothing, and
+/// nor does any behind it: none of them is closed either.
+fn split_list(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut rest, mut quotes_close) = (Some(list), true);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let mut end = 0;
+        while let Some(byte) = text.get(end) {
+            end += match byte {
+                b',' => break,
+                b'"' if quotes_close => quoted_bytes(&text[end..]).unwrap_or_else(|| {
+                    quotes_close = false;
+                    1
+                }),
+                _ => 1,
+            };
+        }
+        rest = text.get(end + 1..);
+        Some(&text[..end])
+    })
+}
+
+/// How long the quoted string is that a text begins with, both quotes included (RFC 9110 §5.6.4). `None` if it has no end.
+fn quoted_bytes(text: &[u8]) -> Option<usize> {
+    let mut at = 1;
+    loop {
+        at += match *text.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\\' => 2,
+            _ => 1,
+        };
+    }
 }
 
 /// Removes what an upstream's response must not carry to a client: hop-by-hop fields, and proxq's own, which no
@@ -129,6 +164,30 @@ mod tests {
         assert_eq!(text(&headers, "x-dup"), ["a", "b"]);
         assert_eq!(text(&headers, "content-length"), ["3"]);
         assert_eq!(headers.len(), 3);
+    }
+
+    #[test]
+    fn a_list_is_split_at_commas_outside_of_quoted_strings() {
+        for (value, items) in [
+            ("", &[][..]),
+            (" , ,", &[]),
+            ("a, b ,c", &["a", "b", "c"]),
+            (r#"a/b;p=", text/event-stream, ", c"#, &[r#"a/b;p=", text/event-stream, ""#, "c"]),
+            (r#"p="a\",b",c"#, &[r#"p="a\",b""#, "c"]),
+            (r#"p="a\\",b"#, &[r#"p="a\\""#, "b"]),
+            (r#""",a"#, &[r#""""#, "a"]),
+            (r#""a","b,c""#, &[r#""a""#, r#""b,c""#]),
+            (r#"a;p=", b, c"#, &[r#"a;p=""#, "b", "c"]),
+            (r#"a;p="x\", b, \"c"#, &[r#"a;p="x\""#, "b", r#"\"c"#]),
+            (r#"a,""#, &["a", r#"""#]),
+            (r"a\,b", &[r"a\", "b"]),
+        ] {
+            let headers = map(&[("accept", value)]);
+            let split: Vec<_> = list_items(&headers, &header::ACCEPT).collect();
+            assert_eq!(split, items.iter().map(|item| item.as_bytes()).collect::<Vec<_>>(), "{value}");
+        }
+        let headers = map(&[("accept", "a\""), ("accept", "b\", c")]);
+        assert_eq!(list_items(&headers, &header::ACCEPT).count(), 3, "no quoted string goes on in another field");
     }
 
     #[test]
