@@ -21,6 +21,37 @@ async fn with_limits(store: Store, limits: &[(&str, &str)]) -> (Proxq, Upstream)
 }
 
 on_every_store! {
+    async fn a_response_head_is_read_up_to_its_limits(proxq: Proxq, upstream: Upstream) {
+        let small = |count: usize| "X-Small: 1\r\n".repeat(count);
+        let large = |bytes: usize| format!("X-Large: {}\r\n", "x".repeat(bytes - "X-Large: \r\n".len()));
+        let length = "Content-Length: 2\r\n";
+        let most = 256 * 1024;
+        for (fields, is_read) in [
+            (small(511), true),
+            (small(512), false),
+            (large(most - length.len()), true),
+            (large(most - length.len() + 1), false),
+            (large(most * 5 / 4), false),
+            (large(most * 2), false),
+        ] {
+            upstream.always(Answer::raw(format!("HTTP/1.1 200 OK\r\n{length}{fields}\r\nhi")));
+            let direct = proxq.send(get("/x?stream=true")).await;
+            let job = proxq.submit(get("/x")).await;
+            let status = proxq.settled(&job).await;
+            if is_read {
+                assert_eq!((direct.from_upstream(200).text(), status.error), ("hi".to_owned(), None));
+                assert_eq!(proxq.response(&job).await.text(), "hi");
+            } else {
+                direct.refused(502, "UPSTREAM_UNREACHABLE");
+                let expected = format!(
+                    "forward request: the response head of {} is too large: it may have 262144 bytes and 512 fields",
+                    upstream.url()
+                );
+                assert_eq!((direct.detail(), status.error), (expected.clone(), Some(expected)));
+            }
+        }
+    }
+
     async fn a_body_that_is_too_large_is_refused_at_once_when_its_length_says_so(store: Store) {
         let (proxq, upstream) = with_body_limit(store, 1000).await;
         let mut wire = proxq.wire().await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::header::HOST;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -29,12 +29,16 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// connection for each of their requests.
 const MAX_IDLE_PER_HOST: usize = 512;
 /// The most header fields of a response that is read; the library's default of 100 would fail honest ones.
-const MAX_RESPONSE_HEADERS: usize = 512;
+pub(super) const MAX_RESPONSE_HEADERS: usize = 512;
 /// How many streams a new HTTP/2 connection carries before the upstream's settings say how many it allows: more than
 /// it allows would be refused (RFC 9113 §5.1.2).
 const INITIAL_STREAMS: usize = 1;
-/// The largest response head, and the read buffer's limit.
-const MAX_RESPONSE_HEAD_BYTES: usize = 256 * 1024;
+/// The largest response head, as the sum of its fields: far more than honest upstreams send, and what a connection may
+/// cost in memory.
+pub(super) const MAX_RESPONSE_HEAD_BYTES: usize = 256 * 1024;
+/// The largest read buffer. The library refuses a head that does not fit, but lets a larger one pass if it comes fast.
+/// So there is room for what a head is beside its fields, and these are measured.
+const READ_BUFFER_BYTES: usize = MAX_RESPONSE_HEAD_BYTES + 64 * 1024;
 
 type Pool = Client<HttpsConnector<Connector>, RequestBody>;
 
@@ -83,8 +87,18 @@ impl UpstreamClient {
             Repeatable::No => &pools.unrepeatable,
         };
         let origin = super::target::origin(request.uri());
-        pool.request(request).await.map_err(|error| ForwardError::from_client(origin, error))
+        match pool.request(request).await {
+            Ok(response) if field_bytes(response.headers()) > MAX_RESPONSE_HEAD_BYTES => {
+                Err(ForwardError::HeadTooLarge { origin })
+            }
+            sent => sent.map_err(|error| ForwardError::from_client(origin, error)),
+        }
     }
+}
+
+/// What fields take up in HTTP/1.1: `name: value`, and the end of the line.
+fn field_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
 
 impl Pools {
@@ -101,7 +115,7 @@ fn pool(connector: HttpsConnector<Connector>, idle_limit: Duration) -> Pool {
         .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
         .http1_title_case_headers(true)
         .http1_max_headers(MAX_RESPONSE_HEADERS)
-        .http1_max_buf_size(MAX_RESPONSE_HEAD_BYTES)
+        .http1_max_buf_size(READ_BUFFER_BYTES)
         .http2_initial_max_send_streams(INITIAL_STREAMS)
         .http2_max_header_list_size(u32::try_from(MAX_RESPONSE_HEAD_BYTES).expect("a small constant"))
         .build(connector)

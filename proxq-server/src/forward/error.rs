@@ -7,6 +7,7 @@ use hyper_util::client::legacy;
 use tokio::time::Instant;
 
 use super::body_end::CutShort;
+use super::client::{MAX_RESPONSE_HEAD_BYTES, MAX_RESPONSE_HEADERS};
 use super::connection::OpenedAt;
 use super::framing::UnknownCoding;
 use crate::failure::causes;
@@ -24,6 +25,11 @@ pub(crate) enum ForwardError {
     /// The connection broke, or what came was not HTTP, before there was a response head.
     #[error("send to {origin}")]
     Exchange { origin: String, source: legacy::Error },
+    /// The response's head is larger than what is read of one, or has more fields.
+    #[error(
+        "the response head of {origin} is too large: it may have {MAX_RESPONSE_HEAD_BYTES} bytes and {MAX_RESPONSE_HEADERS} fields"
+    )]
+    HeadTooLarge { origin: String },
     /// The response was cut short.
     #[error("read the response of {origin}")]
     Body { origin: String, source: hyper::Error },
@@ -52,6 +58,8 @@ impl ForwardError {
             Self::Connect { origin, source }
         } else if causes(&source).any(says_unprocessed) {
             Self::Unprocessed { origin, source }
+        } else if causes(&source).any(says_too_large) {
+            Self::HeadTooLarge { origin }
         } else {
             Self::Exchange { origin, source }
         }
@@ -74,6 +82,7 @@ impl ForwardError {
         match self {
             Self::Connect { .. } | Self::ConnectTimeout { .. } | Self::Unprocessed { .. } => Reach::NotSent,
             Self::Exchange { .. }
+            | Self::HeadTooLarge { .. }
             | Self::Body { .. }
             | Self::CutShort { .. }
             | Self::Unreadable { .. }
@@ -86,6 +95,11 @@ impl ForwardError {
 /// Whether the connection gave the request back before its first byte left.
 fn came_back_unsent(error: &legacy::Error) -> bool {
     causes(error).any(|cause| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled))
+}
+
+/// Whether a response head did not fit the library's limits.
+fn says_too_large(cause: &(dyn StdError + 'static)) -> bool {
+    cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large)
 }
 
 /// Whether a connection ended without the answer that was due.
