@@ -110,10 +110,7 @@ impl Forwarder {
         repeatable: Repeatable,
     ) -> Result<Response<Incoming>, ForwardError> {
         let upstream = self.by_prefix.get(prefix).map_or(&self.fallback, |known| &known.client);
-        let (method, origin) = (request.method().clone(), target::origin(request.uri()));
-        let mut response = upstream.send(request, repeatable).await?;
-        framing::settle(&mut response, &method).map_err(|source| ForwardError::Unreadable { origin, source })?;
-        Ok(response)
+        upstream.send(request, repeatable).await
     }
 }
 

@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use super::connection::Connector;
 use super::error::ForwardError;
 use super::tls::{self, TlsFileError, TlsMaterial};
-use super::{Repeatable, RequestBody};
+use super::{Repeatable, RequestBody, framing};
 
 /// Idle connections are dropped sooner than servers usually do it (5 s in Node.js, 75 s in nginx).
 const IDLE_LIMIT: Duration = Duration::from_secs(4);
@@ -86,12 +86,17 @@ impl UpstreamClient {
             Repeatable::Yes => &pools.repeatable,
             Repeatable::No => &pools.unrepeatable,
         };
-        let origin = super::target::origin(request.uri());
-        match pool.request(request).await {
-            Ok(response) if field_bytes(response.headers()) > MAX_RESPONSE_HEAD_BYTES => {
-                Err(ForwardError::HeadTooLarge { origin })
-            }
-            sent => sent.map_err(|error| ForwardError::from_client(origin, error)),
+        let (method, origin) = (request.method().clone(), super::target::origin(request.uri()));
+        let mut response = match pool.request(request).await {
+            Ok(response) => response,
+            Err(error) => return Err(ForwardError::from_client(origin, error)),
+        };
+        if field_bytes(response.headers()) > MAX_RESPONSE_HEAD_BYTES {
+            return Err(ForwardError::HeadTooLarge { origin });
+        }
+        match framing::settle(&mut response, &method) {
+            Ok(()) => Ok(response),
+            Err(source) => Err(ForwardError::Unreadable { origin, source }),
         }
     }
 }

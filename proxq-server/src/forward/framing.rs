@@ -27,10 +27,11 @@ pub(super) fn settle<B>(response: &mut Response<B>, method: &Method) -> Result<(
         headers.remove(header::CONTENT_LENGTH);
         return if has_body(method, status) { check_coding(headers) } else { Ok(()) };
     }
-    // The connection has refused lengths that differ.
-    let length = list_items(headers, &header::CONTENT_LENGTH).next().map(HeaderValue::from_bytes);
-    if let Some(Ok(length)) = length {
-        headers.insert(header::CONTENT_LENGTH, length);
+    let mut lengths = list_items(headers, &header::CONTENT_LENGTH);
+    if let (Some(length), Some(_)) = (lengths.next(), lengths.next()) {
+        let length = HeaderValue::from_bytes(length).expect("a part of a value, without a comma, is a value");
+        drop(lengths);
+        headers.insert(header::CONTENT_LENGTH, length); // the connection has refused lengths that differ
     }
     Ok(())
 }
