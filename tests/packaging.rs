@@ -2,18 +2,13 @@
 //! The image itself takes long to build and is tried by `make image-test`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use harness::Launch;
+use harness::{Launch, checkout};
 use serde_json::Value;
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").to_owned()
-}
-
 fn read(path: &str) -> String {
-    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    fs::read_to_string(checkout().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 fn yaml(path: &str) -> Value {

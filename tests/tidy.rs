@@ -2,17 +2,14 @@
 //! file stays there, and that the documents keep step with the code.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use harness::checkout;
 use serde_json::Value;
 
 /// The stages in the order in which data meets them. A stage imports only what stands after it.
 const STAGES: [&str; 10] =
     ["server", "listen", "intake", "jobs_api", "route", "admit", "direct", "worker", "cache", "forward"];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").to_owned()
-}
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -20,7 +17,7 @@ fn read(path: &Path) -> String {
 
 /// Every source file of the server with its path below `src/` and its text before the unit tests; files of tests aside.
 fn sources() -> Vec<(String, String)> {
-    let src = root().join("proxq-server/src");
+    let src = checkout().join("proxq-server/src");
     let mut folders = vec![src.clone()];
     let mut found = Vec::new();
     while let Some(folder) = folders.pop() {
@@ -110,7 +107,7 @@ fn tasks_are_spawned_in_one_place() {
 
 /// The example configuration as a value, with the section of the store that it does not use, which stands there as a comment.
 fn example() -> Value {
-    let text = read(&root().join("config.yaml.example"));
+    let text = read(&checkout().join("config.yaml.example"));
     let is_of_section = |rest: &&str| rest.starts_with("redis:") || rest.starts_with("  ");
     let lines = text.lines().map(|line| line.strip_prefix('#').filter(is_of_section).unwrap_or(line));
     serde_saphyr::from_str(&lines.collect::<Vec<_>>().join("\n")).expect("the example is YAML")
@@ -140,7 +137,7 @@ fn rows(page: &str) -> Vec<(String, String)> {
 
 #[test]
 fn the_page_of_the_configuration_has_every_key_with_its_default() {
-    let rows = rows(&read(&root().join("docs/configuration.md")));
+    let rows = rows(&read(&checkout().join("docs/configuration.md")));
     let mut expected = Vec::new();
     keys(&example(), "", &mut expected);
     assert!(expected.len() > 50, "the keys were found: {expected:?}");

@@ -1,34 +1,20 @@
 //! What is said of a submission when nobody can say whether Redis has it: that it may have been accepted, under which id, and
 //! only after asking again for as long as that may help.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use harness::{Cable, Config, Job, Proxq, Redis, Reply, Request, Route, Store, Upstream, get, on_the_store, post};
+use harness::{Job, Proxq, Reply, Request, Store, Upstream, on_the_store, post};
 use proxq_protocol::JobId;
 use rustix::process::Signal;
 use tokio::time::Instant;
 
-/// What the log says of a store that does not answer, which all of these tests expect.
-const SILENT: [&str; 4] = ["store a job", "did not say whether", "settle an attempt", "asked of the store"];
+use crate::redis_network::{Setting, expecting_failures, ready_again};
 
 /// For how long it is asked again.
 const ASKED_AGAIN_FOR: Duration = Duration::from_secs(5);
 
 /// An answer that takes longer than this was asked for longer than it should have been, also on a slow machine.
 const TOO_LONG: Duration = Duration::from_secs(9);
-
-fn expecting(mut proxq: Proxq) -> Proxq {
-    for text in SILENT {
-        proxq.expect_error(text);
-    }
-    proxq
-}
-
-async fn ready_again(proxq: &Proxq) {
-    let is_ready = async || proxq.send(get("/__jobs/readyz")).await.status == 200;
-    harness::eventually("proxq is ready", is_ready).await;
-}
 
 /// Sends a submission, and gives how long its answer took.
 async fn timed(proxq: &Proxq, request: Request) -> (Reply, Duration) {
@@ -56,25 +42,12 @@ async fn was_one_job(proxq: &Proxq, upstream: &Upstream, id: JobId) {
     assert_eq!(received.iter().filter(|request| request.target() == "/x").count(), 1);
 }
 
-/// A server, and the cable to its Redis.
-struct Setting {
-    proxq: Proxq,
-    cable: Cable,
-    upstream: Upstream,
-    redis: Arc<Redis>,
-}
-
 impl Setting {
-    async fn new() -> Self {
-        let upstream = Upstream::start().await;
-        let redis = Redis::start_tcp();
-        let cable = Cable::to(&redis.host_and_port()).await;
-        let config = Config::new().route(Route::new("/", &upstream.url()));
-        let config = config.in_redis_at(Arc::clone(&redis), &cable.host_and_port());
-        let proxq = expecting(Proxq::start(config).await);
-        ready_again(&proxq).await;
-        proxq.through_queue(post("/before")).await; // the scripts are known
-        Self { proxq, cable, upstream, redis }
+    /// One whose scripts Redis knows already.
+    async fn begun() -> Self {
+        let setting = Self::new().await;
+        setting.proxq.through_queue(post("/before")).await;
+        setting
     }
 
     /// Loses the answer to the next submission, then ends the connection and every new one. Begun before the submission.
@@ -93,7 +66,7 @@ on_the_store! {
 
     async fn a_submission_to_a_redis_that_stands_still_may_have_been_accepted(store: Store) {
         let upstream = Upstream::start().await;
-        let proxq = expecting(Proxq::start(store.config_for(&upstream)).await);
+        let proxq = expecting_failures(Proxq::start(store.config_for(&upstream)).await);
         proxq.through_queue(post("/before")).await;
         proxq.redis().signal(Signal::STOP);
         let answer = timed(&proxq, post("/x")).await;
@@ -106,7 +79,7 @@ on_the_store! {
     }
 
     async fn a_submission_whose_answer_and_connection_are_lost_may_have_been_accepted(_store: Store) {
-        let setting = Setting::new().await;
+        let setting = Setting::begun().await;
         let outage = setting.lose_the_next_answer_and_the_connection();
         let ((), answer) = tokio::join!(outage, timed(&setting.proxq, post("/x")));
         let id = in_doubt(&answer);
@@ -119,7 +92,7 @@ on_the_store! {
     }
 
     async fn a_submission_in_doubt_is_found_by_a_redis_that_comes_back_in_time(_store: Store) {
-        let setting = Setting::new().await;
+        let setting = Setting::begun().await;
         let keyed = || post("/x").header("Idempotency-Key", "k");
         let outage = async {
             setting.lose_the_next_answer_and_the_connection().await;

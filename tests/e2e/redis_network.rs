@@ -22,32 +22,37 @@ const LATENCY: Duration = Duration::from_millis(20);
 const STEP: Duration = Duration::from_millis(7);
 
 /// A server, the cable to its Redis, and the upstream behind it.
-struct Setting {
-    proxq: Proxq,
-    cable: Cable,
-    upstream: Upstream,
-    redis: Arc<Redis>,
+pub(super) struct Setting {
+    pub(super) proxq: Proxq,
+    pub(super) cable: Cable,
+    pub(super) upstream: Upstream,
+    pub(super) redis: Arc<Redis>,
+}
+
+/// Announces what the log says of a Redis that cannot be reached.
+pub(super) fn expecting_failures(mut proxq: Proxq) -> Proxq {
+    for text in FAILING {
+        proxq.expect_error(text);
+    }
+    proxq
+}
+
+/// Waits until a server takes work.
+pub(super) async fn ready_again(proxq: &Proxq) {
+    let is_ready = async || proxq.send(get("/__jobs/readyz")).await.status == 200;
+    harness::eventually("proxq is ready", is_ready).await;
 }
 
 impl Setting {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let upstream = Upstream::start().await;
         let redis = Redis::start_tcp();
         let cable = Cable::to(&redis.host_and_port()).await;
         let config = Config::new().route(Route::new("/", &upstream.url()));
         let config = config.in_redis_at(Arc::clone(&redis), &cable.host_and_port());
-        let mut proxq = Proxq::start(config).await;
-        for text in FAILING {
-            proxq.expect_error(text);
-        }
-        let setting = Self { proxq, cable, upstream, redis };
-        setting.ready_again().await;
-        setting
-    }
-
-    async fn ready_again(&self) {
-        let is_ready = async || self.proxq.send(get("/__jobs/readyz")).await.status == 200;
-        harness::eventually("proxq is ready", is_ready).await;
+        let proxq = expecting_failures(Proxq::start(config).await);
+        ready_again(&proxq).await;
+        Self { proxq, cable, upstream, redis }
     }
 
     /// Submits [`JOBS`] jobs one after another, with a fault beside each. Gives the answers.
@@ -63,7 +68,7 @@ impl Setting {
     /// Every submission was accepted or refused; what was accepted reaches one final state, and was delivered once at
     /// most: exactly once, if it completed. A refused one was not delivered twice, either. New jobs go through.
     async fn healed(&self, replies: &[Reply]) {
-        self.ready_again().await;
+        ready_again(&self.proxq).await;
         assert_eq!(self.proxq.through_queue(post("/after")).await.status, 200);
         let refused = replies.iter().filter(|reply| reply.status == 503).count();
         eprintln!("{refused} of {} submissions were refused", replies.len());

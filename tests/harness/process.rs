@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
+use crate::docs::checkout;
 use crate::log::Log;
 use crate::runner::within;
 
@@ -171,13 +172,9 @@ pub fn binary() -> &'static Path {
     })
 }
 
-fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace is above this crate")
-}
-
 fn is_stale(binary: &Path) -> bool {
     let Ok(built) = fs::metadata(binary).and_then(|file| file.modified()) else { return true };
-    ["proxq-server/src", "proxq-protocol/src"].iter().any(|folder| newest(&workspace().join(folder)) > Some(built))
+    ["proxq-server/src", "proxq-protocol/src"].iter().any(|folder| newest(&checkout().join(folder)) > Some(built))
 }
 
 fn newest(folder: &Path) -> Option<SystemTime> {
@@ -191,7 +188,7 @@ fn newest(folder: &Path) -> Option<SystemTime> {
 
 fn build(profile: &Path) {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["build", "--quiet", "--workspace", "--bin", "proxq"]).current_dir(workspace());
+    command.args(["build", "--quiet", "--workspace", "--bin", "proxq"]).current_dir(checkout());
     command.arg("--target-dir").arg(profile.parent().expect("a profile lies in a target folder"));
     if profile.ends_with("release") {
         command.arg("--release");

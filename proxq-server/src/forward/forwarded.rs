@@ -208,18 +208,7 @@ fn ascii(text: &str) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn map(fields: &[(&str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in fields {
-            headers.append(HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap());
-        }
-        headers
-    }
-
-    fn text(headers: &HeaderMap, name: &str) -> Vec<String> {
-        headers.get_all(name).iter().map(|v| v.to_str().unwrap().to_owned()).collect()
-    }
+    use crate::forward::headers::tests::{map, text};
 
     fn sent_by(peer: &str, trusted: &[&str], fields: &[(&str, &str)]) -> Outgoing {
         let trusted = TrustedProxies::new(trusted.iter().copied()).unwrap();

@@ -129,12 +129,13 @@ fn says_trailers(headers: &HeaderMap) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    fn map(fields: &[(&str, &str)]) -> HeaderMap {
+    /// Fields with these names and values.
+    pub(in crate::forward) fn map(fields: &[(&str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap());
@@ -142,7 +143,8 @@ mod tests {
         headers
     }
 
-    fn text(headers: &HeaderMap, name: &str) -> Vec<String> {
+    /// The values of a field.
+    pub(in crate::forward) fn text(headers: &HeaderMap, name: &str) -> Vec<String> {
         headers.get_all(name).iter().map(|v| v.to_str().unwrap().to_owned()).collect()
     }
 

@@ -24,6 +24,14 @@ async fn in_the_end<T>(step: impl AsyncFn() -> Result<T, StoreError>) -> T {
     }
 }
 
+/// As if the answer to the last order of jobs had been lost.
+async fn forget_the_answer(redis: &InRedis) {
+    let key = format!("proxq:{{default}}:order:{}", redis.store.shared.instance);
+    let order: String = redis.server.run(&["GET", &key]).await;
+    let order = order.lines().next().unwrap().to_owned();
+    lock(&redis.store.shared.unanswered).insert("default".to_owned(), order);
+}
+
 fn not_done(error: &StoreError) -> bool {
     matches!(error, StoreError::Unavailable { may_be_done: false, .. })
 }
@@ -173,10 +181,7 @@ async fn jobs_whose_answer_was_lost_are_handed_out_again() {
     let redis = in_redis().await;
     submitted(&redis.store).await;
     let first = leased(&redis.store).await;
-    let order: String =
-        redis.server.run(&["GET", &format!("proxq:{{default}}:order:{}", redis.store.shared.instance)]).await;
-    let order = order.lines().next().unwrap().to_owned();
-    lock(&redis.store.shared.unanswered).insert("default".to_owned(), order);
+    forget_the_answer(&redis).await;
     let again = leased(&redis.store).await;
     assert_eq!((again.lease, again.progress.attempts), (first.lease, 1), "one lease, one attempt");
     assert!(lease_ids(&redis.store, 1).await.is_empty(), "and then no more");
@@ -187,10 +192,7 @@ async fn an_order_whose_answer_was_lost_is_repeated_also_after_one_that_failed_f
     let redis = in_redis().await;
     submitted(&redis.store).await;
     let first = leased(&redis.store).await;
-    let order: String =
-        redis.server.run(&["GET", &format!("proxq:{{default}}:order:{}", redis.store.shared.instance)]).await;
-    let order = order.lines().next().unwrap().to_owned();
-    lock(&redis.store.shared.unanswered).insert("default".to_owned(), order);
+    forget_the_answer(&redis).await;
     let () = redis.server.run(&["CONFIG", "SET", "maxmemory", "1"]).await;
     assert!(matches!(redis.store.lease(&queue(), 1).await, Err(StoreError::Full { .. })));
     let () = redis.server.run(&["CONFIG", "SET", "maxmemory", "0"]).await;
