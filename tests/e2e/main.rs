@@ -69,6 +69,8 @@ mod redis_beside_go;
 #[cfg(test)]
 mod redis_doubt;
 #[cfg(test)]
+mod redis_lost_connection;
+#[cfg(test)]
 mod redis_network;
 #[cfg(test)]
 mod reload;

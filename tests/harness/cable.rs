@@ -33,6 +33,7 @@ struct Orders {
     half_closes: usize,
     delay: Duration,
     answers: Answers,
+    unanswered: Option<Arc<Unanswered>>,
     /// Whether connections end as soon as they are made.
     unplugged: bool,
     /// Of connections that begin: what keeps back what is sent there.
@@ -44,6 +45,21 @@ enum Answers {
     #[default]
     Carried,
     Lost,
+}
+
+/// What is asked without an answer, once.
+#[derive(Debug)]
+struct Unanswered {
+    text: String,
+    met: AtomicBool,
+}
+
+impl Unanswered {
+    /// Whether these bytes are the first that ask it.
+    fn is_asked_by(&self, bytes: &[u8]) -> bool {
+        let asked = bytes.windows(self.text.len()).any(|part| part == self.text.as_bytes());
+        asked && !self.met.swap(true, Ordering::AcqRel)
+    }
 }
 
 /// What is counted of what is carried.
@@ -61,6 +77,8 @@ struct Line {
     meter: Arc<Meter>,
     /// Whether the last that was carried went there.
     asked: AtomicBool,
+    /// Whether it ends with the next answer.
+    unanswered: AtomicBool,
 }
 
 impl Line {
@@ -141,6 +159,12 @@ impl Cable {
         self.orders.send_modify(|orders| orders.answers = Answers::Lost);
     }
 
+    /// Carries the next bytes with this text there, and ends their connection instead of bringing the answer back. Once.
+    pub fn lose_the_answer_to(&self, text: impl Into<String>) {
+        let unanswered = Unanswered { text: text.into(), met: AtomicBool::new(false) };
+        self.orders.send_modify(|orders| orders.unanswered = Some(Arc::new(unanswered)));
+    }
+
     /// Carries what comes back again.
     pub fn carry_answers(&self) {
         self.orders.send_modify(|orders| orders.answers = Answers::Carried);
@@ -187,7 +211,11 @@ async fn accept(
         let Ok(far) = TcpStream::connect(&far).await else { continue };
         let _both = [near.set_nodelay(true), far.set_nodelay(true)];
         let ((from_near, to_near), (from_far, to_far)) = (near.into_split(), far.into_split());
-        let line = Arc::new(Line { meter: Arc::clone(&meter), asked: AtomicBool::new(false) });
+        let line = Arc::new(Line {
+            meter: Arc::clone(&meter),
+            asked: AtomicBool::new(false),
+            unanswered: AtomicBool::new(false),
+        });
         carrying.spawn(carry(Way::There, from_near, to_far, orders.clone(), Arc::clone(&line)));
         carrying.spawn(carry(Way::Back, from_far, to_near, orders.clone(), line));
     }
@@ -219,8 +247,15 @@ async fn carry(
             }
             let now = orders.borrow_and_update().clone();
             tokio::time::sleep(now.delay).await;
-            if way == Way::Back && now.answers == Answers::Lost {
+            if way == Way::There && now.unanswered.is_some_and(|text| text.is_asked_by(&bytes[..read])) {
+                line.unanswered.store(true, Ordering::Release);
+            }
+            let unanswered = line.unanswered.load(Ordering::Acquire);
+            if way == Way::Back && (unanswered || now.answers == Answers::Lost) {
                 line.meter.lost.fetch_add(read, Ordering::AcqRel);
+                if unanswered {
+                    return;
+                }
             } else if to.write_all(&bytes[..read]).await.is_err() {
                 return;
             }
@@ -274,6 +309,12 @@ mod tests {
             let (mut far, _) = listener.accept().await.unwrap();
             far.read_exact(&mut bytes).await.unwrap();
             assert_eq!(&bytes, b"gh");
+            cable.lose_the_answer_to("ij");
+            near.write_all(b"ij").await.unwrap();
+            far.read_exact(&mut bytes).await.unwrap();
+            far.write_all(b"kl").await.unwrap();
+            assert_eq!(near.read(&mut bytes).await.unwrap(), 0, "it ends without an answer");
+            assert_eq!(cable.lost(), 2);
         });
     }
 }

@@ -11,6 +11,8 @@ use crate::store::StoreError;
 pub(super) struct Answer {
     pub(super) value: Value,
     pub(super) command: &'static str,
+    /// Whether it was asked for again, because an earlier answer was lost with its connection.
+    pub(super) repeated: bool,
 }
 
 impl Answer {
@@ -40,9 +42,9 @@ impl Answer {
 
     /// A list.
     pub(super) fn list(self) -> Result<Vec<Self>, StoreError> {
-        let command = self.command;
-        let Value::Array(items) = self.value else { return Err(unexpected(command)) };
-        Ok(items.into_iter().map(|value| Self { value, command }).collect())
+        let Self { value, command, repeated } = self;
+        let Value::Array(items) = value else { return Err(unexpected(command)) };
+        Ok(items.into_iter().map(|value| Self { value, command, repeated }).collect())
     }
 
     /// A list of that many items.

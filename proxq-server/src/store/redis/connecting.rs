@@ -15,7 +15,7 @@ use crate::failure::chain;
 
 /// How long an answer may take. Longer than any script of ours by far; short enough that a submission can be asked about
 /// again within the five seconds that intake has for it.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a connection may take to be made, TLS and login included.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The shortest and the longest pause between two tries to connect. The longest is what an operator waits for at most

@@ -1,5 +1,6 @@
 //! The connection on which all commands go, many at once. It is made anew whenever it breaks (`connecting.rs`): what is
-//! asked meanwhile waits while there is hope, and fails at once when Redis was asked and did not take the connection.
+//! asked meanwhile waits while there is hope, and fails at once when Redis was asked and did not take the connection. What was
+//! asked on a connection that broke is asked again on the next one, where a repetition does no harm.
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,11 +9,14 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{Client, Cmd, Pipeline, RedisError, Value};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
-use super::connecting::{State, keep_connected};
-use super::error::{Sent, checked, classify, is_unknown_script, says_nothing_of_health, spoils_connection, unexpected};
+use super::connecting::{RESPONSE_TIMEOUT, State, keep_connected};
+use super::error::{
+    Sent, checked, classify, is_unknown_script, lost_answer, says_nothing_of_health, spoils_connection, unexpected,
+};
 use super::keys::Keys;
 use super::script::{Script, Scripts};
 use crate::clock::Clock;
@@ -22,6 +26,9 @@ use crate::tasks::Tasks;
 /// The most commands that wait for their answers at once. Where thousands of clients ask in one moment, the rest wait here: the
 /// time for an answer, which tells a Redis that is ill, is then Redis's own and not that of a crowd before it.
 const UNDER_WAY_MAX: usize = 512;
+/// How often the same is asked again. Connections that break one after the other are no accident, and are not to be made as
+/// fast as they break.
+const REPETITIONS_MAX: usize = 3;
 
 /// Where commands go.
 pub(super) struct Commands {
@@ -73,9 +80,9 @@ impl Commands {
         (since != SILENT).then(|| Duration::from_millis(u64::try_from(now - since).unwrap_or(0)))
     }
 
-    /// Runs a command.
+    /// Runs a command that may be repeated.
     pub(super) async fn run(&self, name: &'static str, command: &Cmd) -> Result<Answer, StoreError> {
-        Ok(Answer { value: self.send(command).await?, command: name })
+        self.one(name, command, true).await.map_err(StoreError::from)
     }
 
     /// Runs a script on a queue's keys; loads it first where Redis does not know it.
@@ -90,35 +97,57 @@ impl Commands {
         for argument in arguments.0 {
             command.arg(argument);
         }
-        let value = match self.send(&command).await {
+        match self.one(script.name, &command, script.repeatable).await {
             Err(Failed::Answered(error)) if is_unknown_script(&error) => {
                 self.run("SCRIPT LOAD", redis::cmd("SCRIPT").arg("LOAD").arg(&script.text)).await?;
-                self.send(&command).await?
+                Ok(self.one(script.name, &command, script.repeatable).await?)
             }
-            sent => sent?,
-        };
-        Ok(Answer { value, command: script.name })
-    }
-
-    /// Runs commands in one round trip. Each has an answer of its own, or none has.
-    pub(super) async fn run_all(&self, name: &'static str, commands: &Pipeline) -> Result<Vec<Answer>, StoreError> {
-        let _turn = self.turns.acquire().await.map_err(|_closed| StoreError::Closed)?;
-        let (mut connection, generation) = self.connection().await?;
-        let count = commands.len();
-        let sent = connection.send_packed_commands(commands, 0, count).await;
-        let checked = sent.and_then(|values| values.into_iter().map(checked).collect::<Result<Vec<_>, _>>());
-        let values = self.note(checked, generation).map_err(|error| classify(error, Sent::Yes))?;
-        if values.len() != count {
-            return Err(unexpected(name));
+            answered => Ok(answered?),
         }
-        Ok(values.into_iter().map(|value| Answer { value, command: name }).collect())
     }
 
-    async fn send(&self, command: &Cmd) -> Result<Value, Failed> {
+    /// Runs commands that may be repeated in one round trip. Each has an answer of its own, or none has.
+    pub(super) async fn run_all(&self, name: &'static str, commands: &Pipeline) -> Result<Vec<Answer>, StoreError> {
+        let answers = self.send(name, Packed::All(commands), true).await?;
+        if answers.len() == commands.len() { Ok(answers) } else { Err(unexpected(name)) }
+    }
+
+    async fn one(&self, name: &'static str, command: &Cmd, repeatable: bool) -> Result<Answer, Failed> {
+        let answer = self.send(name, Packed::One(command), repeatable).await?.pop();
+        answer.ok_or_else(|| Failed::NotSent(unexpected(name)))
+    }
+
+    /// Sends commands, and again on another connection while the one that they were sent on breaks: as long as an answer may
+    /// take altogether.
+    async fn send(&self, name: &'static str, commands: Packed<'_>, repeatable: bool) -> Result<Vec<Answer>, Failed> {
         let _turn = self.turns.acquire().await.map_err(|_closed| Failed::NotSent(StoreError::Closed))?;
+        let deadline = Instant::now() + RESPONSE_TIMEOUT;
+        let mut sent = self.send_once(commands).await;
+        let mut repetitions = 0;
+        while let Err(Failed::Answered(lost)) = &sent
+            && repeatable
+            && lost_answer(lost)
+            && repetitions < REPETITIONS_MAX
+        {
+            repetitions += 1;
+            match tokio::time::timeout_at(deadline, self.send_once(commands)).await {
+                // What it failed with the last time is still all that is known of it.
+                Err(_) | Ok(Err(Failed::NotSent(_))) => break,
+                Ok(again) => sent = again,
+            }
+        }
+        let answer = |value| Answer { value, command: name, repeated: repetitions > 0 };
+        Ok(sent?.into_iter().map(answer).collect())
+    }
+
+    async fn send_once(&self, commands: Packed<'_>) -> Result<Vec<Value>, Failed> {
         let (mut connection, generation) = self.connection().await.map_err(Failed::NotSent)?;
-        let sent = connection.send_packed_command(command).await.and_then(checked);
-        self.note(sent, generation).map_err(Failed::Answered)
+        let sent = match commands {
+            Packed::One(command) => connection.send_packed_command(command).await.map(|value| vec![value]),
+            Packed::All(commands) => connection.send_packed_commands(commands, 0, commands.len()).await,
+        };
+        let checked = sent.and_then(|values| values.into_iter().map(checked).collect());
+        self.note(checked, generation).map_err(Failed::Answered)
     }
 
     /// The connection, as soon as there is one or it is known that there is none.
@@ -129,12 +158,15 @@ impl Commands {
                 return Err(StoreError::Closed);
             }
             match &*state.borrow_and_update() {
-                State::Up { connection, generation } => return Ok((connection.clone(), *generation)),
+                // One that is known to be broken is on its way out.
+                State::Up { connection, generation } if *generation > *self.broken.borrow() => {
+                    return Ok((connection.clone(), *generation));
+                }
                 State::Down(error) => {
                     self.answering_since.store(SILENT, Ordering::Release);
                     return Err(classify(RedisError::clone(error), Sent::No));
                 }
-                State::Connecting => {}
+                State::Up { .. } | State::Connecting => {}
             }
             if state.changed().await.is_err() {
                 return Err(StoreError::Closed);
@@ -160,6 +192,13 @@ impl Commands {
         }
         outcome
     }
+}
+
+/// What is sent at once.
+#[derive(Clone, Copy)]
+enum Packed<'a> {
+    One(&'a Cmd),
+    All(&'a Pipeline),
 }
 
 /// Why a command has no result.

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::sync::Arc;
 
-use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
+use redis::{ErrorKind, RedisError, Value};
 
 use crate::store::StoreError;
 
@@ -41,7 +41,7 @@ pub(super) fn no_connection(error: &RedisError) -> NoConnection {
 
 /// Whether the server wants a login, or another one.
 pub(super) fn is_refused_login(error: &RedisError) -> bool {
-    matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
+    matches!(code(error), Some("NOAUTH" | "WRONGPASS"))
 }
 
 /// Whether the library for TLS gave the error. It lies inside one of I/O, which is no cause of it in Rust's sense.
@@ -75,11 +75,26 @@ pub(super) fn unexpected(command: &'static str) -> StoreError {
 }
 
 /// The word by which the server says what is wrong; none where it did not answer.
+///
+/// It is the first word of the answer, unless that is the general `ERR`. Then the word may follow: some proxies in front of
+/// Redis put `ERR` before every error, and up to Redis 6.2 so does a script before that of a command inside it.
 fn code(error: &RedisError) -> Option<&str> {
-    // Up to Redis 6.2, what a command inside a script is refused for is told within the script's own error.
-    let of_script = error.detail().filter(|detail| detail.starts_with("Error running script"));
-    let inside = of_script.and_then(|detail| detail.split(": -").nth(1)?.split_whitespace().next());
-    inside.or_else(|| error.code())
+    let code = error.code()?;
+    let inside = error.detail().filter(|_| code == "ERR").map(|detail| without_place(detail).trim_start_matches('-'));
+    let word = inside.and_then(|inside| inside.split_whitespace().next());
+    Some(word.filter(|word| word.bytes().all(|byte| byte.is_ascii_uppercase())).unwrap_or(code))
+}
+
+/// What a script failed with, without the place where it did:
+/// `Error running script (call to f_8b6ed8): @user_script:2: @user_script: 2: -OOM command not allowed`.
+fn without_place(mut detail: &str) -> &str {
+    if let Some((_, rest)) = detail.strip_prefix("Error running script").and_then(|rest| rest.split_once("): ")) {
+        detail = rest;
+    }
+    while let Some(rest) = detail.strip_prefix("@user_script:").or_else(|| detail.strip_prefix("user_script:")) {
+        detail = rest.trim_start_matches(|char: char| char.is_ascii_digit() || char == ' ' || char == ':');
+    }
+    detail
 }
 
 /// Whether there is no room: by `maxmemory`, or on the disk that Redis saves to.
@@ -93,7 +108,7 @@ fn is_full(error: &RedisError) -> bool {
 
 /// Whether the scripts have to be loaded again.
 pub(super) fn is_unknown_script(error: &RedisError) -> bool {
-    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+    code(error) == Some("NOSCRIPT")
 }
 
 /// Whether the server is well all the same: it only does not know a script yet, does not allow a command, or has something
@@ -108,6 +123,11 @@ pub(super) fn spoils_connection(error: &RedisError) -> bool {
     let moved_on = matches!(code(error), Some("READONLY" | "MASTERDOWN"));
     // A late answer is nobody's any more, and the network may be gone without a word.
     moved_on || error.is_io_error() || error.is_unrecoverable_error() || error.kind() == ErrorKind::Parse
+}
+
+/// Whether the connection was lost and there is no answer: what was asked may have been done.
+pub(super) fn lost_answer(error: &RedisError) -> bool {
+    error.code().is_none() && spoils_connection(error)
 }
 
 /// The error inside an answer, if it is one.
@@ -169,18 +189,60 @@ mod tests {
         let lost = || RedisError::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
         assert!(matches!(classify(lost(), Sent::Yes), StoreError::Unavailable { may_be_done: true, .. }));
         assert!(matches!(classify(lost(), Sent::No), StoreError::Unavailable { may_be_done: false, .. }));
-        assert!(spoils_connection(&lost()));
+        assert!(spoils_connection(&lost()) && lost_answer(&lost()));
+    }
+
+    fn answered(line: &str) -> RedisError {
+        let value = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+        checked(value).unwrap_err()
+    }
+
+    /// An error as Redis 7 says it, as a proxy in front of Redis does, and as scripts do up to Redis 6.2.
+    fn wordings(error: &str) -> [String; 5] {
+        let script = "ERR Error running script (call to f_8b6ed8)";
+        [
+            error.to_owned(),
+            format!("ERR {error}"),
+            format!("{error} script: 8b6ed8, on @user_script:13."),
+            format!("{script}: @user_script:13: {error}"),
+            format!("{script}: @user_script:2: @user_script: 2: -{error}"),
+        ]
     }
 
     #[test]
-    fn another_connection_is_made_where_the_server_became_a_replica() {
-        for line in [
-            "READONLY You can't write against a read only replica.",
-            "ERR Error running script (call to f_8b6ed8): @user_script:1: @user_script: 1: -READONLY You can't write against \
-             a read only replica.",
+    fn an_error_means_the_same_in_every_wording() {
+        for (error, word) in [
+            ("READONLY You can't write against a read only replica.", "READONLY"),
+            ("LOADING Redis is loading the dataset in memory", "LOADING"),
+            ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", "MASTERDOWN"),
+            ("CLUSTERDOWN The cluster is down", "CLUSTERDOWN"),
+            ("TRYAGAIN Multiple keys request during rehashing of slot", "TRYAGAIN"),
+            ("NOREPLICAS Not enough good replicas to write.", "NOREPLICAS"),
+            ("BUSY Redis is busy running a script.", "BUSY"),
+            ("OOM command not allowed when used memory > 'maxmemory'.", "OOM"),
+            ("MISCONF Errors writing to the AOF file: No space left on device", "MISCONF"),
+            ("NOPERM this user has no permissions to run the 'lpush' command", "NOPERM"),
+            ("NOAUTH Authentication required.", "NOAUTH"),
+            ("NOSCRIPT No matching script. Please use EVAL.", "NOSCRIPT"),
+            ("WRONGTYPE Operation against a key holding the wrong kind of value", "WRONGTYPE"),
         ] {
-            let value = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
-            assert!(spoils_connection(&checked(value).unwrap_err()), "{line}");
+            for wording in wordings(error) {
+                let error = answered(&wording);
+                assert_eq!(code(&error), Some(word), "{wording}");
+                assert_eq!(is_full(&error), matches!(word, "OOM" | "MISCONF"), "{wording}");
+                assert_eq!(spoils_connection(&error), matches!(word, "READONLY" | "MASTERDOWN"), "{wording}");
+                assert_eq!(is_refused_login(&error), word == "NOAUTH", "{wording}");
+                assert_eq!(is_unknown_script(&error), word == "NOSCRIPT", "{wording}");
+                assert_eq!(
+                    says_nothing_of_health(&error),
+                    matches!(word, "NOSCRIPT" | "NOPERM" | "WRONGTYPE"),
+                    "{wording}"
+                );
+                assert!(!lost_answer(&error), "it is an answer: {wording}");
+            }
+        }
+        for line in ["ERR max number of clients reached", "ERR unknown command 'EVALSHA'", "ERR", "ERR  "] {
+            assert_eq!(code(&answered(line)), Some("ERR"), "{line}");
         }
     }
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use prost::Message;
 use redis::Pipeline;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::answer::Answer;
 use super::connecting::{LONGEST_PAUSE, reconnect_pauses};
@@ -36,9 +37,12 @@ pub(super) async fn cancel(shared: &Shared, id: JobId) -> Result<bool, StoreErro
         .number(record::VERSION)
         .number(limit.saturating_add(GO_MARGIN).as_millis());
     let held = shared.token(id);
-    match shared.commands.script(&shared.scripts.cancel, &queue.keys, arguments).await?.number()? {
-        0 => Ok(false),
-        1 => {
+    let answer = shared.commands.script(&shared.scripts.cancel, &queue.keys, arguments).await?;
+    // It was there. If the answer to the first order was lost and there is no job for the second one, the first was carried out.
+    let removed_before = answer.repeated;
+    match answer.number()? {
+        0 if !removed_before => Ok(false),
+        0 | 1 => {
             if let Some(token) = held {
                 shared.revoke(&Lease { id, token });
             }
@@ -59,7 +63,8 @@ async fn limit_in_go(shared: &Shared, queue: &Queue, id: JobId) -> Result<Durati
 /// Makes a failed job pending again.
 pub(super) async fn retry_failed(shared: &Shared, id: JobId, confirmed: bool) -> Result<Requeued, StoreError> {
     let Some((queue, _)) = shared.find(id, &["state"]).await? else { return Ok(Requeued::Unknown) };
-    let arguments = Arguments::new().with(id.to_string()).number(u8::from(confirmed));
+    let order = Uuid::new_v4().simple().to_string();
+    let arguments = Arguments::new().with(id.to_string()).number(u8::from(confirmed)).with(order);
     match shared.commands.script(&shared.scripts.rerun, &queue.keys, arguments).await?.number()? {
         1 => {
             shared.signals.apply(Effect::Ready(shared.signals.queue(&queue.name)));

@@ -31,10 +31,13 @@ pub(super) struct Script {
     pub(super) text: String,
     /// What it is called by once it is loaded.
     pub(super) sha: String,
+    /// Whether it may run again while it is unknown whether it has run: the second run changes nothing that the first one
+    /// did, and says the same of it.
+    pub(super) repeatable: bool,
 }
 
 macro_rules! scripts {
-    ($($name:ident)+) => {
+    ($($name:ident: $repeatable:literal)+) => {
         /// All scripts.
         #[derive(Clone, Debug)]
         pub(super) struct Scripts {
@@ -44,7 +47,7 @@ macro_rules! scripts {
         impl Scripts {
             /// The scripts that go by a clock.
             pub(super) fn new(clock: ScriptClock) -> Self {
-                Self { $($name: script(clock, stringify!($name), include_str!(concat!("lua/", stringify!($name), ".lua"))),)+ }
+                Self { $($name: script(clock, stringify!($name), include_str!(concat!("lua/", stringify!($name), ".lua")), $repeatable),)+ }
             }
 
             /// Loads all of them, in one round trip.
@@ -57,12 +60,33 @@ macro_rules! scripts {
     };
 }
 
+// A lease that was ended is gone, and whoever ends it again is told so: `Worker` asks again itself, as intake does about a
+// submission.
 scripts! {
-    archive cancel chunk complete drop expire heal lease lost peek reclaim release renew rerun retry submit sweep trim wake watch
+    archive: false
+    cancel: true
+    chunk: true
+    complete: false
+    drop: true
+    expire: true
+    heal: true
+    lease: true
+    lost: true
+    peek: true
+    reclaim: false
+    release: false
+    renew: true
+    rerun: true
+    retry: false
+    submit: false
+    sweep: true
+    trim: true
+    wake: true
+    watch: true
 }
 
-fn script(clock: ScriptClock, name: &'static str, own: &str) -> Script {
+fn script(clock: ScriptClock, name: &'static str, own: &str, repeatable: bool) -> Script {
     let text = [clock.text(), include_str!("lua/common.lua"), own].concat();
     let sha = Compiled::new(&text).get_hash().to_owned();
-    Script { name, text, sha }
+    Script { name, text, sha, repeatable }
 }

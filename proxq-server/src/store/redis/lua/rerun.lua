@@ -1,11 +1,16 @@
 -- Makes a failed job pending again, with its budgets restored: archived → pending.
 --
--- ARGV: id · 1 if it may be sent again though it may have reached its upstream
+-- Repeated with the same order, it changes nothing more, whatever has become of the job meanwhile: an answer may get lost.
+--
+-- ARGV: id · 1 if it may be sent again though it may have reached its upstream · order
 -- Returns 1, 0 if it is in another state, -1 if there is no such job, -2 if it may have reached its upstream
-local id, confirmed = ARGV[1], ARGV[2] == '1'
-local job = read(id, 'msg', 'state', 'x_outcome', 'x_watch', 'x_claim')
+local id, confirmed, order = ARGV[1], ARGV[2] == '1', ARGV[3]
+local job = read(id, 'msg', 'state', 'x_outcome', 'x_watch', 'x_claim', 'x_rerun')
 if not job.msg then
   return -1
+end
+if job.x_rerun == order then
+  return 1
 end
 if job.state ~= 'archived' then
   return 0
@@ -16,7 +21,7 @@ if (job.x_outcome or INDETERMINATE) == INDETERMINATE and not confirmed then
   return -2
 end
 redis.call('HSET', task(id), 'msg', job.msg .. number_field(6, 0), 'state', 'pending', 'pending_since', stamp,
-  'x_retried', 0, 'x_losses', 0)
+  'x_retried', 0, 'x_losses', 0, 'x_rerun', order)
 redis.call('HDEL', task(id), 'x_outcome', 'x_ended')
 redis.call('LPUSH', A .. 'pending', id)
 redis.call('ZREM', A .. 'archived', id)

@@ -2,6 +2,7 @@
 
 use tokio::time::Instant;
 
+use super::super::connection::Arguments;
 use super::super::orders::oddities;
 use super::*;
 use crate::job::{JobId, State, Verdict};
@@ -139,6 +140,64 @@ async fn a_cut_connection_is_made_anew() {
     let watch = redis.store.watch(id).await.unwrap();
     assert_eq!(leased(&redis.store).await.lease.id, id);
     tokio::time::timeout(PATIENCE, watch).await.expect("is told");
+}
+
+/// Ends every connection but those of the test.
+async fn lose_the_connection(redis: &InRedis) {
+    let _killed: i64 = redis.server.run(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
+}
+
+#[tokio::test]
+async fn what_can_be_repeated_is_repeated_on_a_new_connection() {
+    let redis = in_redis().await;
+    let store = &redis.store;
+    let [read, removed] = [submitted(store).await, submitted(store).await];
+    let lease = leased_first(store).await;
+    lose_the_connection(&redis).await;
+    store.ready().await.unwrap();
+    lose_the_connection(&redis).await;
+    assert_eq!(state_of(store, read).await, Some(State::Active));
+    lose_the_connection(&redis).await;
+    assert!(matches!(store.response(read).await.unwrap(), Content::NotReady));
+    lose_the_connection(&redis).await;
+    let _watch = store.watch(read).await.unwrap();
+    lose_the_connection(&redis).await;
+    assert!(store.renew(&[lease]).await.unwrap().is_empty());
+    lose_the_connection(&redis).await;
+    assert!(store.cancel(removed).await.unwrap());
+    lose_the_connection(&redis).await;
+    assert_eq!(lease_ids(store, 10).await, Vec::<JobId>::new());
+    lose_the_connection(&redis).await;
+    store.upkeep().await.unwrap();
+    lose_the_connection(&redis).await;
+    assert_eq!(store.stats(&queue()).await.unwrap().count(State::Active), 1);
+}
+
+async fn leased_first(store: &RedisStore) -> crate::store::Lease {
+    store.lease(&queue(), 1).await.unwrap().pop().expect("a job is due").lease
+}
+
+#[tokio::test]
+async fn a_repeated_order_to_run_a_failed_job_again_is_carried_out_once() {
+    let redis = in_redis().await;
+    let shared = &redis.store.shared;
+    let fail = async || {
+        redis.store.settle(&leased(&redis.store).await.lease, crate::store::contract::failure()).await.unwrap();
+    };
+    let rerun = async |id: JobId, order: &str| {
+        let arguments = Arguments::new().with(id.to_string()).number(1).with(order);
+        shared.commands.script(&shared.scripts.rerun, &shared.queues.home().keys, arguments).await.unwrap().number()
+    };
+    let id = submitted(&redis.store).await;
+    fail().await;
+    assert_eq!(rerun(id, "first").await.unwrap(), 1);
+    assert_eq!(rerun(id, "first").await.unwrap(), 1, "it is pending");
+    fail().await;
+    assert_eq!(rerun(id, "first").await.unwrap(), 1, "it was carried out");
+    assert_eq!(state_of(&redis.store, id).await, Some(State::Archived), "and is not carried out again");
+    assert_eq!(rerun(id, "second").await.unwrap(), 1);
+    assert_eq!(rerun(id, "third").await.unwrap(), 0);
+    assert_eq!(lease_ids(&redis.store, 10).await, [id]);
 }
 
 #[tokio::test]
