@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use harness::{
-    Answer, Cable, Config, Gate, Proxq, Record, Redis, Route, Store, Upstream, get, on_the_store, pass, post,
+    Answer, Cable, Config, Gate, Proxq, Record, Redis, Route, Store, Upstream, delete, get, on_the_store, pass, post,
 };
 use proxq_protocol::{JobStatus, Outcome};
 use rustix::process::Signal;
@@ -177,6 +177,35 @@ on_the_store! {
         assert!(took < Duration::from_secs(37) + Duration::from_secs(3), "{took:?}, on a busy machine");
         assert_eq!((status.status, status.outcome), (JobStatus::Failed, Some(Outcome::Indeterminate)));
         assert_eq!(other.status(&repeatable).await.attempts, Some(2));
+    }
+
+    async fn deployments_with_queues_of_their_own_do_not_know_each_others_jobs(store: Store) {
+        let upstream = Upstream::start().await;
+        upstream.once(Answer::nothing().hang());
+        let config = store.config_for(&upstream);
+        let one = Proxq::start(config.clone().set("queue", "one")).await;
+        let other = Proxq::start(config.set("queue", "other")).await;
+        let keyed = || post("/x").header("Idempotency-Key", "k");
+        let running = one.submit(keyed()).await;
+        upstream.arrivals(1).await;
+        upstream.answers(200, "theirs");
+        for request in [
+            get(&running.location),
+            get(&format!("{}?wait=30s", running.location)),
+            get(&format!("{}/content", running.location)),
+            get(&format!("{}/events", running.location)),
+            delete(&running.location),
+            post(&format!("{}/retry?confirm=may-duplicate", running.location)),
+        ] {
+            other.send(request).await.refused(404, "NOT_FOUND");
+        }
+        let theirs = other.submit(keyed().header("X-Proxq-Job-Id", running.id.to_string())).await;
+        assert_eq!(theirs.id, running.id, "the id and the key are free there");
+        assert_eq!(other.response(&theirs).await.text(), "theirs");
+        assert_eq!(other.cancel(&theirs).await.status, 200);
+        assert_eq!(one.status(&running).await.status, JobStatus::Running, "it goes on");
+        assert_eq!(one.cancel(&running).await.status, 200);
+        upstream.abandoned(running.id).await;
     }
 
     async fn an_eviction_policy_that_may_cost_jobs_is_warned_of(store: Store) {

@@ -12,7 +12,7 @@ use super::answer::Answer;
 use super::connecting::{CONNECT_TIMEOUT, LONGEST_PAUSE, reconnect_pauses};
 use super::connection::Arguments;
 use super::fields::{outcome_number, reach_number};
-use super::keys::{CANCEL_CHANNEL, changed_channel};
+use super::keys::{CANCEL_CHANNEL, changed_channel, revoked_channel};
 use super::shared::{Queue, Shared};
 use crate::failure::chain;
 use crate::job::{JobId, Outcome, Reach};
@@ -53,7 +53,9 @@ pub(super) async fn listen(shared: Arc<Shared>, client: Client, closing: Cancell
 async fn subscribe(shared: &Shared, client: &Client) -> Result<PubSub, RedisError> {
     let connected = tokio::time::timeout(CONNECT_TIMEOUT, async {
         let mut connection = client.get_async_pubsub().await?;
-        connection.subscribe(&[changed_channel(&shared.instance).as_str(), CANCEL_CHANNEL]).await?;
+        let mut channels = vec![CANCEL_CHANNEL.to_owned(), changed_channel(&shared.instance)];
+        channels.extend(shared.queues.all().iter().map(|queue| revoked_channel(&queue.name)));
+        connection.subscribe(&channels).await?;
         Ok(connection)
     });
     connected.await.unwrap_or_else(|_elapsed| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
@@ -63,11 +65,11 @@ async fn subscribe(shared: &Shared, client: &Client) -> Result<PubSub, RedisErro
 async fn hear(shared: &Arc<Shared>, connection: PubSub) {
     let mut messages = connection.into_on_message();
     while let Some(message) = messages.next().await {
-        let Some(id) = job_id(&message) else { continue };
-        if message.get_channel_name() == CANCEL_CHANNEL {
-            end_attempt(shared, id);
-        } else {
-            shared.changed(id);
+        let Some((id, token)) = told(&message) else { continue };
+        match token {
+            Some(token) => shared.revoke(&Lease { id, token }),
+            None if message.get_channel_name() == CANCEL_CHANNEL => end_attempt(shared, id),
+            None => shared.changed(id),
         }
     }
 }
@@ -104,11 +106,14 @@ pub(super) async fn look_at_watched(shared: &Shared, queues: &[Queue]) -> Result
     Ok(())
 }
 
-fn job_id(message: &Msg) -> Option<JobId> {
-    std::str::from_utf8(message.get_payload_bytes()).ok()?.parse().ok()
+/// The id of a job, and the token of its lease where that was taken away.
+fn told(message: &Msg) -> Option<(JobId, Option<u64>)> {
+    let text = std::str::from_utf8(message.get_payload_bytes()).ok()?;
+    let (id, token) = text.split_once(' ').map_or((text, None), |(id, token)| (id, Some(token)));
+    Some((id.parse().ok()?, token.map(str::parse).transpose().ok()?))
 }
 
-/// Ends the attempt at a job that runs here: the job was removed, or one of asynq's tools asks for its end.
+/// Ends the attempt at a job that runs here, because one of asynq's tools asks for that.
 fn end_attempt(shared: &Arc<Shared>, id: JobId) {
     let Some(token) = shared.token(id) else { return };
     let shared = Arc::clone(shared);

@@ -4,8 +4,6 @@ use crate::job::JobId;
 
 /// The queues that asynq's tools show.
 pub(super) const ASYNQ_QUEUES: &str = "asynq:queues";
-/// The queues in which proxq's jobs may be.
-pub(super) const QUEUES: &str = "proxq:queues";
 /// The deployment's shared secrets.
 pub(super) const DEPLOYMENT: &str = "proxq:deployment";
 /// Written to see whether writing is possible.
@@ -14,12 +12,17 @@ pub(super) const PROBE: &str = "proxq:probe";
 pub(super) const SERVERS: &str = "asynq:servers";
 /// The tasks that each of them works on.
 pub(super) const WORKERS: &str = "asynq:workers";
-/// Where ids of jobs are told whose attempts are to end.
+/// Where ids of jobs are told whose attempts are to end, whatever their queues: asynq's tools know no other way.
 pub(super) const CANCEL_CHANNEL: &str = "asynq:cancel";
 
 /// Where an instance is told of changes of the jobs that it watches.
 pub(super) fn changed_channel(instance: &str) -> String {
     format!("proxq:changed:{instance}")
+}
+
+/// Where the instances of a queue are told of leases that were taken away: the job's id and the lease's token.
+pub(super) fn revoked_channel(queue: &str) -> String {
+    format!("proxq:changed:{{{queue}}}")
 }
 
 /// The keys of one queue.

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::connection::Commands;
-use super::keys::{self, Keys};
+use super::keys::Keys;
 use super::message::TaskMessage;
 use super::script::Scripts;
 use super::wait::Waits;
@@ -73,7 +73,8 @@ impl Queue {
     }
 }
 
-/// The queues in which jobs may be: this instance's own first, then those that others are known to have.
+/// The queues in which this instance's jobs may be: the configured one first. Those of other deployments on the same Redis are
+/// none of its business.
 #[derive(Debug)]
 pub(super) struct Queues {
     known: Mutex<Vec<Queue>>,
@@ -145,35 +146,23 @@ impl Shared {
         }
     }
 
-    /// The queue where a job is, with some fields of it, the first of which every job has. One round trip, unless
-    /// another instance has begun a queue of which this one did not know.
+    /// The queue where a job is, with some fields of it, the first of which every job has. One round trip.
     pub(super) async fn find(
         &self,
         id: JobId,
         fields: &[&str],
     ) -> Result<Option<(Queue, Vec<Option<Bytes>>)>, StoreError> {
-        let mut queues = self.queues.all();
-        loop {
-            let mut commands = Pipeline::with_capacity(queues.len() + 1);
-            commands.cmd("SMEMBERS").arg(keys::QUEUES);
-            for queue in &queues {
-                commands.cmd("HMGET").arg(queue.keys.task(id)).arg(fields);
-            }
-            let mut answers = self.commands.run_all("HMGET", &commands).await?.into_iter();
-            let names = answers.next().map_or(Ok(Vec::new()), super::answer::Answer::fields)?;
-            for (queue, answer) in queues.iter().zip(answers) {
-                let values = answer.fields()?;
-                if values.first().is_some_and(Option::is_some) {
-                    return Ok(Some((queue.clone(), values)));
-                }
-            }
-            let known = self.queues.all();
-            let names = names.into_iter().flatten().filter_map(|name| String::from_utf8(name.into()).ok());
-            let unknown = names.filter(|name| known.iter().all(|queue| queue.name != *name));
-            queues = unknown.map(|name| self.queues.named(&name)).collect();
-            if queues.is_empty() {
-                return Ok(None);
+        let queues = self.queues.all();
+        let mut commands = Pipeline::with_capacity(queues.len());
+        for queue in &queues {
+            commands.cmd("HMGET").arg(queue.keys.task(id)).arg(fields);
+        }
+        for (queue, answer) in queues.into_iter().zip(self.commands.run_all("HMGET", &commands).await?) {
+            let values = answer.fields()?;
+            if values.first().is_some_and(Option::is_some) {
+                return Ok(Some((queue, values)));
             }
         }
+        Ok(None)
     }
 }

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use prost::Message;
-use redis::Pipeline;
 
 use super::connection::Arguments;
 use super::envelope::{BEYOND_GO, REQUEST, payload};
@@ -87,14 +86,9 @@ fn message(request: &JobRequest, body: &Body, queue: &Queue) -> TaskMessage {
     }
 }
 
-/// Has everybody know of these queues. Gives whether that was news.
+/// Has asynq's tools know of these queues. Gives whether that was news.
 pub(super) async fn register(shared: &Shared, queues: &[Queue]) -> Result<bool, StoreError> {
-    let mut commands = Pipeline::with_capacity(2);
     let names: Vec<&str> = queues.iter().map(|queue| queue.name.as_str()).collect();
-    commands.cmd("SADD").arg(keys::ASYNQ_QUEUES).arg(&names).cmd("SADD").arg(keys::QUEUES).arg(&names);
-    let mut added = false;
-    for answer in shared.commands.run_all("SADD", &commands).await? {
-        added |= answer.number()? > 0;
-    }
-    Ok(added)
+    let added = shared.commands.run("SADD", redis::cmd("SADD").arg(keys::ASYNQ_QUEUES).arg(&names)).await?;
+    Ok(added.number()? > 0)
 }

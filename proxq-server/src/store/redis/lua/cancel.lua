@@ -34,7 +34,10 @@ if has_claim(job, id) then
 end
 changed(job, id)
 remove(job, id)
-if job.state == 'active' then
+-- An instance of ours is told in its queue: a job of another queue may have the same id.
+if job.state == 'active' and job.x_token then
+  redis.call('PUBLISH', 'proxq:changed:' .. string.match(P, '{.*}'), id .. ' ' .. job.x_token)
+elseif job.state == 'active' then
   redis.call('PUBLISH', 'asynq:cancel', id)
 end
 return 1

@@ -1,8 +1,9 @@
 //! Several instances on one queue.
 
 use super::*;
-use crate::job::{State, Verdict};
-use crate::store::contract::{found, leased, response, state_of, submitted};
+use crate::job::{JobId, QueueName, State, Verdict};
+use crate::store::contract::{found, job, job_in, leased, response, state_of, submitted};
+use crate::store::{Claim, Content, NewJob, Requeued, Submitted};
 
 /// Longer than anything takes that is not broken.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -81,16 +82,80 @@ async fn upkeep_on_every_instance_at_once_does_everything_once() {
     assert!(jobs.iter().all(|job| job.progress.lease_losses == 1));
 }
 
+/// A store on the same Redis whose queue is another one.
+async fn of_another_queue(redis: &InRedis) -> (RedisStore, QueueName) {
+    let queue = QueueName::new("other").unwrap();
+    let options = RedisOptions { queue: queue.clone(), ..options(redis.server.config()) };
+    let store = RedisStore::open_by(options, redis.time.clock(), ScriptClock::Chosen).unwrap();
+    store.ready().await.unwrap();
+    (store, queue)
+}
+
 #[tokio::test]
-async fn a_queue_that_another_instance_began_is_found() {
+async fn jobs_of_another_queue_are_unknown() {
     let redis = in_redis().await;
-    let there = open(&redis.server, redis.time).await;
-    let mut job = crate::store::contract::job();
-    job.queue = crate::job::QueueName::new("other").unwrap();
+    let (there, other) = of_another_queue(&redis).await;
+    for state in State::ALL {
+        let id = job_in(&redis.store, state).await;
+        assert!(there.get(id).await.unwrap().is_none(), "{state:?}");
+        assert!(matches!(there.response(id).await.unwrap(), Content::Unknown), "{state:?}");
+        assert!(!there.cancel(id).await.unwrap(), "{state:?}");
+        assert_eq!(there.retry_failed(id, true).await.unwrap(), Requeued::Unknown, "{state:?}");
+        let _watch = there.watch(id).await.unwrap();
+        assert!(there.list(&other, state, None, 10).await.unwrap().jobs.is_empty(), "{state:?}");
+        assert_eq!(found(&redis.store, id).await.state, state, "{state:?}");
+        assert!(redis.store.cancel(id).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn ids_and_claims_of_another_queue_are_free() {
+    let redis = in_redis().await;
+    let (there, other) = of_another_queue(&redis).await;
+    let claim = Claim { scope: [1; 32], fingerprint: [2; 32], ttl: RETENTION };
+    let job = NewJob { claim: Some(claim), ..job() };
+    let theirs = NewJob { queue: other, claim: Some(Claim { fingerprint: [3; 32], ..claim }), ..job.clone() };
+    assert_eq!(redis.store.submit(job).await.unwrap(), Submitted::New);
+    assert_eq!(there.submit(theirs).await.unwrap(), Submitted::New);
+}
+
+#[tokio::test]
+async fn cancelling_a_job_ends_no_attempt_at_one_of_another_queue_with_the_same_id() {
+    let redis = in_redis().await;
+    let (there, other) = of_another_queue(&redis).await;
+    let job = job();
     let id = job.request.id;
-    there.submit(job).await.unwrap();
-    assert_eq!(found(&redis.store, id).await.state, State::Pending);
+    redis.store.submit(job.clone()).await.unwrap();
+    there.submit(NewJob { queue: other.clone(), ..job }).await.unwrap();
+    let ours = leased(&redis.store).await;
+    let theirs = there.lease(&other, 1).await.unwrap().pop().unwrap();
     assert!(redis.store.cancel(id).await.unwrap());
+    soon(ours.revoked.cancelled()).await;
+    // What they hear they hear in order: they have heard of the first when they hear of the second.
+    let watch = there.watch(id).await.unwrap();
+    let channel = format!("proxq:changed:{}", there.shared.instance);
+    let _heard: i64 = redis.server.run(&["PUBLISH", &channel, &id.to_string()]).await;
+    soon(watch).await;
+    assert!(!theirs.revoked.is_cancelled());
+    assert_eq!(state_of(&there, id).await, Some(State::Active));
+    there.settle(&theirs.lease, Verdict::Complete(response(200, "theirs"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_instance_asks_for_a_job_once() {
+    let redis = in_redis().await;
+    let _there = of_another_queue(&redis).await;
+    let calls = async || {
+        let stats: String = redis.server.run(&["INFO", "commandstats"]).await;
+        let of = |name: &str| {
+            let calls = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{name}:calls=")));
+            calls.map_or(0, |calls| calls.split(',').next().unwrap().parse::<u64>().unwrap())
+        };
+        (of("hmget"), of("smembers"))
+    };
+    let () = redis.server.run(&["CONFIG", "RESETSTAT"]).await;
+    assert_eq!(state_of(&redis.store, JobId::new()).await, None);
+    assert_eq!(calls().await, (1, 0));
 }
 
 #[tokio::test]
