@@ -148,7 +148,7 @@ pub enum ErrorCode {
     BodyTooLarge,
     /// A bug in proxq.
     Internal,
-    /// A stored record or body does not match its checksum.
+    /// A stored record or body cannot be read, or does not match its checksum.
     Corrupt,
     /// Not offered by this server.
     NotImplemented,

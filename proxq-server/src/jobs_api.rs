@@ -69,7 +69,10 @@ impl JobsApi {
         if self.draining.is_cancelled() {
             return Err(Problem::draining());
         }
-        self.store.ready().await.map_err(|error| Problem::store(&error))?;
+        self.store.ready().await.map_err(|error| {
+            tracing::warn!(error = chain(&error), "not ready");
+            Problem::store_not_ready_for(&error)
+        })?;
         Ok(reply::healthy("ready"))
     }
 

@@ -226,7 +226,7 @@ impl Problem {
             StoreError::CorruptJob { .. } | StoreError::CorruptBlob { .. } => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 ErrorCode::Corrupt,
-                "what is stored does not match its checksum and is not served",
+                "what is stored cannot be read, or does not match its checksum, and is not served",
             ),
             StoreError::NewerRecord { .. } => (
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -236,6 +236,15 @@ impl Problem {
         };
         let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(STORE_RETRY_AFTER);
         Self { retry_after, ..Self::new(status, code, detail) }
+    }
+
+    /// What probes are told of a store that does not take and give jobs.
+    pub(crate) fn store_not_ready_for(error: &StoreError) -> Self {
+        let problem = Self::store(error);
+        if matches!(error, StoreError::Unavailable { .. }) {
+            return Self { detail: "the job store neither takes nor gives jobs; the log says why".into(), ..problem };
+        }
+        problem
     }
 
     /// The store has not answered since the start, and nothing can be taken in without it.

@@ -318,8 +318,8 @@ pub enum StoreError {
         /// The job.
         id: JobId,
     },
-    /// What is stored does not match its checksum.
-    #[error("{what} of job {id} does not match its checksum")]
+    /// What is stored cannot be read, or does not match its checksum.
+    #[error("{what} of job {id} cannot be read, or does not match its checksum")]
     CorruptJob {
         /// The job.
         id: JobId,

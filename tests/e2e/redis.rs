@@ -208,6 +208,45 @@ on_the_store! {
         upstream.abandoned(running.id).await;
     }
 
+    async fn a_job_whose_state_cannot_be_read_is_told_from_one_that_is_gone(store: Store) {
+        let (mut proxq, _upstream) = store.pair().await;
+        proxq.expect_error("read a job");
+        let job = proxq.submit(post("/x").header("X-Proxq-Delay", "1h")).await;
+        proxq.redis().run(&["HSET", &format!("asynq:{{default}}:t:{}", job.id), "state", "nonsense"]);
+        let content = format!("{}/content", job.location);
+        let events = format!("{}/events", job.location);
+        let wait = format!("{}?wait=30s", job.location);
+        for request in [get(&job.location), get(&content), get(&events), get(&wait), post(&format!("{}/retry", job.location))] {
+            proxq.send(request).await.refused(500, "CORRUPT");
+        }
+        let logged = |record: &Record| {
+            record.level() == "ERROR" && record.field("job.id").is_some_and(|id| id == job.id.to_string())
+        };
+        proxq.log().record("the job's id", logged).await;
+        assert_eq!(proxq.cancel(&job).await.status, 200, "it can be removed");
+        proxq.send(get(&job.location)).await.refused(404, "NOT_FOUND");
+    }
+
+    async fn a_redis_that_gives_no_jobs_is_not_ready(store: Store) {
+        let (mut proxq, _upstream) = store.pair().await;
+        proxq.expect_error("store a job");
+        proxq.through_queue(post("/x")).await;
+        assert!(is_ready(&proxq).await);
+        proxq.redis().run(&["SET", "asynq:{default}:pending", "nonsense"]);
+        let reply = proxq.send(get("/__jobs/readyz")).await;
+        reply.refused(503, "STORE_UNAVAILABLE");
+        assert_eq!(reply.detail(), "the job store neither takes nor gives jobs; the log says why");
+        let says_why = |record: &Record| {
+            record.message() == "not ready"
+                && record.field("error").is_some_and(|error| error.contains("asynq:{default}:pending is of the type string"))
+        };
+        proxq.log().record("the key", says_why).await;
+        proxq.send(post("/x")).await.refused(503, "STORE_UNAVAILABLE");
+        proxq.redis().run(&["DEL", "asynq:{default}:pending"]);
+        ready_again(&proxq).await;
+        proxq.through_queue(post("/y")).await;
+    }
+
     async fn an_eviction_policy_that_may_cost_jobs_is_warned_of(store: Store) {
         let upstream = Upstream::start().await;
         let config = store.config_for(&upstream);

@@ -203,8 +203,12 @@ impl JobStore for RedisStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        let probe = self.shared.commands.run("SET", redis::cmd("SET").arg(keys::PROBE).arg("").arg("EX").arg(60)).await;
-        probe.map(drop)
+        let mut probe = redis::cmd("SET");
+        probe.arg(keys::PROBE).arg("").arg("EX").arg(60);
+        // Asked at once, they travel together.
+        let (written, can_lease) =
+            tokio::join!(self.shared.commands.run("SET", &probe), lease::can_lease(&self.shared));
+        written.map(drop).and(can_lease)
     }
 
     async fn submit(&self, job: NewJob) -> Result<Submitted, StoreError> {

@@ -109,7 +109,7 @@ pub(super) const JOB: &str = "SELECT jobs.id, state, due, progress, facts
 #[derive(Debug)]
 struct JobColumns {
     id: JobId,
-    state: State,
+    state: Option<State>,
     due: i64,
     progress: Vec<u8>,
     facts: Vec<u8>,
@@ -128,11 +128,13 @@ impl JobColumns {
 
     fn job(self) -> Result<Job, StoreError> {
         let mut progress = Progress::decode(self.id, self.progress.into())?;
-        if matches!(self.state, State::Scheduled | State::Retry) {
+        let facts = Facts::decode(self.id, self.facts.into())?;
+        // After the records, for a later version may know other states.
+        let state = self.state.ok_or(StoreError::CorruptJob { id: self.id, what: "state" })?;
+        if matches!(state, State::Scheduled | State::Retry) {
             progress.due_at = Some(Timestamp::from_millis(self.due));
         }
-        let facts = Facts::decode(self.id, self.facts.into())?;
-        Ok(Job { request: facts.request, state: self.state, progress })
+        Ok(Job { request: facts.request, state, progress })
     }
 }
 
@@ -142,7 +144,11 @@ pub(super) fn content(connection: &Connection, id: JobId) -> Result<Content, Rea
     let mut rows = select.query((id.as_bytes(),))?;
     let Some(row) = rows.next()? else { return Ok(Content::Unknown) };
     let bytes = |column| row.get::<_, Option<Vec<u8>>>(column).map(Option::unwrap_or_default);
-    Ok(match state(row.get(0)?) {
+    let Some(state) = state(row.get(0)?) else {
+        Progress::decode(id, bytes(1)?.into())?; // a later version may know other states
+        return Err(StoreError::CorruptJob { id, what: "state" }.into());
+    };
+    Ok(match state {
         State::Pending | State::Scheduled | State::Active | State::Retry => Content::NotReady,
         State::Archived => {
             let error = Progress::decode(id, bytes(1)?.into())?.last_error;
@@ -168,7 +174,9 @@ pub(super) fn stats(connection: &Connection, queue: &QueueName) -> Result<QueueS
         let mut rows = select.query((queue.as_str(),))?;
         while let Some(row) = rows.next()? {
             let count: i64 = row.get(1)?;
-            stats.set(state(row.get(0)?), count.unsigned_abs());
+            if let Some(state) = state(row.get(0)?) {
+                stats.set(state, count.unsigned_abs());
+            }
         }
     }
     Ok(stats)

@@ -91,7 +91,11 @@ impl Check<'_> {
         if let Some(facts) = self.keep(id, Facts::decode(id, bytes(5)?.into())) {
             self.body(seq, id, "request body", facts.body, bytes(6)?)?;
         }
-        if state(row.get(2)?) == State::Completed
+        let state = state(row.get(2)?);
+        if state.is_none() {
+            self.find(Some(id), "state is none that there is".to_owned());
+        }
+        if state == Some(State::Completed)
             && let Some(head) = self.keep(id, Head::decode(id, bytes(7)?.into()))
         {
             self.body(seq, id, "response body", head.body, bytes(8)?)?;

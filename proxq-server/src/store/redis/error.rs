@@ -111,6 +111,12 @@ pub(super) fn is_unknown_script(error: &RedisError) -> bool {
     code(error) == Some("NOSCRIPT")
 }
 
+/// Whether something under a key is of another kind than it should be.
+pub(super) fn is_wrong_type(error: &StoreError) -> bool {
+    let StoreError::Unavailable { source, .. } = error else { return false };
+    source.downcast_ref::<RedisError>().and_then(code) == Some("WRONGTYPE")
+}
+
 /// Whether the server is well all the same: it only does not know a script yet, does not allow a command, or has something
 /// of another kind under the key.
 pub(super) fn says_nothing_of_health(error: &RedisError) -> bool {

@@ -37,10 +37,12 @@ pub(super) const LEASE_FIELDS: [&str; 2] = ["msg", "x_secrets"];
 /// The fields of a job.
 #[derive(Debug)]
 pub(super) struct JobFields {
-    /// The state; `None` if there is no such job.
-    pub(super) state: Option<Bytes>,
+    /// The state; `None` if there is none, or none that proxq knows.
+    pub(super) state: Option<State>,
     /// Its facts; `None` for a job that asynq's client put there.
-    pub(super) facts: Option<Bytes>,
+    facts: Option<Bytes>,
+    /// What of it is there and cannot be read.
+    pub(super) damaged: Option<&'static str>,
     /// What has been done about it.
     pub(super) progress: Progress,
 }
@@ -49,10 +51,13 @@ impl JobFields {
     /// Takes the values of [`JOB_FIELDS`] from the front of `values`; what is missing reads as its default.
     pub(super) fn read(values: &mut impl Iterator<Item = Option<Bytes>>) -> Self {
         let mut next = || values.next().flatten();
-        let (state, facts) = (next(), next());
-        let [attempts, retried, lease_losses] = [(); 3].map(|()| number(next()).unwrap_or_default());
+        let mut damage = Damage(None);
+        let state = damage.found("state", next(), |word| state(&word));
+        let facts = next();
+        let [attempts, retried, lease_losses] =
+            [(); 3].map(|()| damage.found("progress", next(), parsed).unwrap_or_default());
         let [started_at, attempt_started_at, ended_at, due_at] =
-            [(); 4].map(|()| number(next()).map(Timestamp::from_millis));
+            [(); 4].map(|()| damage.found("progress", next(), parsed).map(Timestamp::from_millis));
         let progress = Progress {
             attempts,
             retried,
@@ -61,34 +66,51 @@ impl JobFields {
             attempt_started_at,
             ended_at,
             due_at,
-            reach: number(next()).and_then(reach),
+            reach: damage.found("progress", next(), |number| parsed(number).and_then(reach)),
             last_error: next().map(|error| text(&error)),
-            outcome: number(next()).and_then(outcome),
+            outcome: damage.found("progress", next(), |number| parsed(number).and_then(outcome)),
             history: next().map(|log| history(&text(&log))).unwrap_or_default(),
             instance: next().map(|by| text(&by)).unwrap_or_default(),
         };
-        let mut fields = Self { state, facts, progress };
-        if !matches!(fields.state(), Some(State::Scheduled | State::Retry)) {
+        let mut fields = Self { state, facts, damaged: damage.0, progress };
+        if !matches!(fields.state, Some(State::Scheduled | State::Retry)) {
             fields.progress.due_at = None; // left behind by a forwarder that does not know it
         }
-        if fields.state() == Some(State::Completed) {
+        if fields.state == Some(State::Completed) {
             fields.progress.last_error = None;
         }
         fields
     }
 
-    /// The state, if there is such a job and proxq knows the word. A job of a group waits as one that is scheduled does.
-    pub(super) fn state(&self) -> Option<State> {
-        self.state.as_deref().and_then(state)
-    }
-
-    /// The facts, if proxq wrote the job.
+    /// The facts, if proxq wrote the job. Fails where anything of the job cannot be read: then nothing of it counts.
     pub(super) fn facts(&self, id: JobId) -> Result<Option<Facts>, StoreError> {
-        self.facts.clone().map(|record| Facts::decode(id, record)).transpose()
+        // First, for a later version may write what this one cannot read.
+        let facts = self.facts.clone().map(|record| Facts::decode(id, record)).transpose()?;
+        self.damaged.map_or(Ok(facts), |what| Err(StoreError::CorruptJob { id, what }))
     }
 }
 
-/// The state that asynq calls by this word.
+/// The first part of a job that was found to be damaged.
+struct Damage(Option<&'static str>);
+
+impl Damage {
+    /// What a field says, if it is there.
+    fn found<T>(
+        &mut self,
+        part: &'static str,
+        field: Option<Bytes>,
+        read: impl FnOnce(Bytes) -> Option<T>,
+    ) -> Option<T> {
+        let field = field?;
+        let value = read(field);
+        if value.is_none() {
+            self.0.get_or_insert(part);
+        }
+        value
+    }
+}
+
+/// The state that asynq calls by this word. A job of a group waits as one that is scheduled does.
 pub(super) fn state(word: &[u8]) -> Option<State> {
     match word {
         b"pending" => Some(State::Pending),
@@ -119,7 +141,12 @@ fn text(bytes: &Bytes) -> String {
 
 /// A number as the scripts write it.
 pub(super) fn number<N: FromStr>(bytes: Option<Bytes>) -> Option<N> {
-    std::str::from_utf8(&bytes?).ok()?.parse().ok()
+    parsed(bytes?)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it reads a field that was taken")]
+fn parsed<N: FromStr>(field: Bytes) -> Option<N> {
+    std::str::from_utf8(&field).ok()?.parse().ok()
 }
 
 /// How the scripts write how far an attempt got.
@@ -190,6 +217,26 @@ mod tests {
     #[test]
     fn what_is_missing_reads_as_its_default() {
         let fields = JobFields::read(&mut std::iter::empty());
-        assert_eq!((fields.state(), fields.progress), (None, Progress::default()));
+        assert_eq!((fields.state, fields.damaged, fields.progress), (None, None, Progress::default()));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_damage() {
+        let read = |name: &str, value: &'static str| {
+            let values = JOB_FIELDS.map(|field| (field == name).then(|| Bytes::from(value)));
+            JobFields::read(&mut values.into_iter())
+        };
+        assert_eq!(read("state", "nonsense").damaged, Some("state"));
+        for field in JOB_FIELDS {
+            let is_text = matches!(field, "x_facts" | "x_error" | "x_log" | "x_by" | "state");
+            assert_eq!(read(field, "nonsense").damaged.is_some(), !is_text || field == "state", "{field}");
+            assert_eq!(read(field, "").damaged.is_some(), !is_text || field == "state", "{field}");
+        }
+        for (field, beyond) in
+            [("x_reach", "4"), ("x_outcome", "4"), ("x_attempts", "-1"), ("x_retried", "99999999999")]
+        {
+            assert_eq!(read(field, beyond).damaged, Some("progress"), "{field}");
+            assert_eq!(read(field, "1").damaged, None, "{field}");
+        }
     }
 }

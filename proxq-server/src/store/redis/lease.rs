@@ -34,6 +34,17 @@ pub(super) async fn lease(shared: &Arc<Shared>, queue: &str, max: usize) -> Resu
     answered.await.unwrap_or(Err(StoreError::Closed)).map(HandedOut::accept)
 }
 
+/// Whether jobs can be had: asks for none.
+pub(super) async fn can_lease(shared: &Shared) -> Result<(), StoreError> {
+    let arguments = Arguments::new()
+        .number(0)
+        .with(shared.instance.clone())
+        .with(shared.name.clone())
+        .with("probe")
+        .number(record::VERSION);
+    shared.commands.script(&shared.scripts.lease, &shared.queues.home().keys, arguments).await.map(drop)
+}
+
 async fn order(shared: &Arc<Shared>, queue: &Queue, max: usize) -> Result<HandedOut, StoreError> {
     let unanswered = lock(&shared.unanswered).remove(&queue.name);
     let order = unanswered.unwrap_or_else(|| Uuid::new_v4().simple().to_string());
@@ -85,7 +96,7 @@ async fn hand_out(handed_out: &mut HandedOut, queue: &Queue, job: Answer) -> Res
             handed_out.jobs.push(job);
             Ok(())
         }
-        Err(unusable) => set_aside(&shared, queue, &id, &token, &fields.progress, &unusable).await,
+        Err(unusable) => set_aside(&shared, queue, &id, &token, &fields, &unusable).await,
     }
 }
 
@@ -169,16 +180,16 @@ async fn set_aside(
     queue: &Queue,
     id: &str,
     token: &str,
-    progress: &Progress,
+    fields: &JobFields,
     why: &NotUsable,
 ) -> Result<(), StoreError> {
     match why {
         NotUsable::Damaged(error) => tracing::error!(job.id = id, error = chain(error), "job is damaged and given up"),
         NotUsable::Foreign(error) => tracing::warn!(job.id = id, error = chain(error), "task is not ours and given up"),
     }
-    let outcome = match progress.reach {
-        None | Some(Reach::NotSent) => Outcome::NotSent,
-        Some(Reach::Unknown | Reach::Responded) => Outcome::Indeterminate,
+    let outcome = match fields.progress.reach {
+        None | Some(Reach::NotSent) if fields.damaged.is_none() => Outcome::NotSent,
+        None | Some(_) => Outcome::Indeterminate,
     };
     let arguments = Arguments::new()
         .with(id)

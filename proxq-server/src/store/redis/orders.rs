@@ -13,7 +13,7 @@ use super::answer::Answer;
 use super::connecting::{LONGEST_PAUSE, reconnect_pauses};
 use super::connection::Arguments;
 use super::error::unexpected;
-use super::fields::word;
+use super::fields::{self, word};
 use super::foreign;
 use super::keys;
 use super::message::TaskMessage;
@@ -62,7 +62,10 @@ async fn limit_in_go(shared: &Shared, queue: &Queue, id: JobId) -> Result<Durati
 
 /// Makes a failed job pending again.
 pub(super) async fn retry_failed(shared: &Shared, id: JobId, confirmed: bool) -> Result<Requeued, StoreError> {
-    let Some((queue, _)) = shared.find(id, &["state"]).await? else { return Ok(Requeued::Unknown) };
+    let Some((queue, values)) = shared.find(id, &["state"]).await? else { return Ok(Requeued::Unknown) };
+    if !values.iter().flatten().any(|word| fields::state(word).is_some()) {
+        return Err(StoreError::CorruptJob { id, what: "state" });
+    }
     let order = Uuid::new_v4().simple().to_string();
     let arguments = Arguments::new().with(id.to_string()).number(u8::from(confirmed)).with(order);
     match shared.commands.script(&shared.scripts.rerun, &queue.keys, arguments).await?.number()? {

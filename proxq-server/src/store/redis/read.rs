@@ -6,9 +6,10 @@ use redis::Pipeline;
 
 use super::envelope::{body_in, read_result};
 use super::fields::{JOB_FIELDS, JobFields, number, word};
-use super::foreign;
+use super::foreign::{self, Unusable};
 use super::message::TaskMessage;
 use super::shared::{Queue, Shared};
+use crate::failure::chain;
 use crate::forward::headers::strip_response;
 use crate::job::{Body, Job, JobId, QueueName, State, StoredResponse};
 use crate::store::record::{Head, Record};
@@ -18,13 +19,18 @@ use crate::store::{Content, JobPage, QueueStats, StoreError};
 pub(super) async fn job(shared: &Shared, id: JobId) -> Result<Option<Job>, StoreError> {
     let Some((queue, values)) = shared.find(id, &JOB_FIELDS).await? else { return Ok(None) };
     let fields = JobFields::read(&mut values.into_iter());
-    job_of(shared, &queue, id, &fields).await
+    match job_of(shared, &queue, id, &fields).await {
+        // It is there, and its state is not.
+        Ok(None) if fields.state.is_none() => Err(StoreError::CorruptJob { id, what: "state" }),
+        job => job,
+    }
 }
 
 async fn job_of(shared: &Shared, queue: &Queue, id: JobId, fields: &JobFields) -> Result<Option<Job>, StoreError> {
-    let Some(state) = fields.state() else { return Ok(None) };
+    let facts = fields.facts(id)?;
+    let Some(state) = fields.state else { return Ok(None) };
     let ended_elsewhere = matches!(state, State::Completed | State::Archived) && fields.progress.ended_at.is_none();
-    match fields.facts(id)? {
+    match facts {
         Some(facts) if !ended_elsewhere => {
             Ok(Some(Job { request: facts.request, state, progress: fields.progress.clone() }))
         }
@@ -44,7 +50,8 @@ async fn job_of(shared: &Shared, queue: &Queue, id: JobId, fields: &JobFields) -
                         shared.settings.get().secret_headers.split_off(&mut request.headers);
                         request
                     }
-                    Err(_not_ours) => return Ok(None),
+                    Err(Unusable::NoHandler { .. }) => return Ok(None),
+                    Err(Unusable::NoRequest { .. }) => return Err(StoreError::CorruptJob { id, what: "request" }),
                 },
             };
             Ok(Some(Job { request, state, progress }))
@@ -67,7 +74,7 @@ async fn asynqs_view(
     }
     let mut answers = shared.commands.run_all("HGET", &commands).await?.into_iter();
     let Some(message) = answers.next().map_or(Ok(None), super::answer::Answer::bytes)? else { return Ok(None) };
-    let Ok(message) = TaskMessage::decode(message) else { return Ok(None) };
+    let message = TaskMessage::decode(message).map_err(|_| StoreError::CorruptJob { id, what: "message" })?;
     let due: Option<f64> = number(answers.next().map_or(Ok(None), super::answer::Answer::bytes)?);
     #[expect(clippy::cast_possible_truncation, reason = "seconds since the epoch")]
     Ok(Some((message, due.map(|due| due.ceil() as i64))))
@@ -80,7 +87,7 @@ pub(super) async fn response(shared: &Shared, id: JobId) -> Result<Content, Stor
     let [state, head, error, result]: [Option<Bytes>; 4] =
         values.try_into().map_err(|_| super::error::unexpected("HMGET"))?;
     match state.as_deref().and_then(super::fields::state) {
-        None => Ok(Content::Unknown),
+        None => Err(StoreError::CorruptJob { id, what: "state" }),
         Some(State::Pending | State::Scheduled | State::Active | State::Retry) => Ok(Content::NotReady),
         Some(state @ State::Archived) => {
             let error = match error {
@@ -167,7 +174,13 @@ pub(super) async fn page(
         }
         for (id, answer) in ids.into_iter().zip(shared.commands.run_all("HMGET", &commands).await?) {
             let fields = JobFields::read(&mut answer.fields()?.into_iter());
-            jobs.extend(job_of(shared, &queue, id, &fields).await?.filter(|job| job.state == state));
+            match job_of(shared, &queue, id, &fields).await {
+                Ok(job) => jobs.extend(job.filter(|job| job.state == state)),
+                Err(error @ (StoreError::CorruptJob { .. } | StoreError::NewerRecord { .. })) => {
+                    tracing::warn!(job.id = %id, error = chain(&error), "job left out of a list");
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
     Ok(JobPage { jobs, next: more.then(|| cursor.unwrap_or_default().saturating_add(max as u64)) })

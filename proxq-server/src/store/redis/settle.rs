@@ -53,7 +53,11 @@ pub(super) async fn settle(shared: &Shared, lease: &Lease, verdict: Verdict) -> 
 /// What is to be known of a lease that a former run of this process was given.
 async fn load(shared: &Shared, lease: &Lease) -> Result<Held, StoreError> {
     let lost = || StoreError::LeaseLost { id: lease.id };
-    let (queue, values) = shared.find(lease.id, &["state", "x_token", "msg", "x_secrets"]).await?.ok_or_else(lost)?;
+    let found = match shared.find(lease.id, &["state", "x_token", "msg", "x_secrets"]).await {
+        Err(StoreError::CorruptJob { .. }) => None, // what is there bears no lease
+        found => found?,
+    };
+    let (queue, values) = found.ok_or_else(lost)?;
     let [_, token, message, secrets]: [Option<Bytes>; 4] = values.try_into().map_err(|_| lost())?;
     let token: u64 = number(token).filter(|token| *token == lease.token).ok_or_else(lost)?;
     let message = TaskMessage::decode(message.unwrap_or_default()).map_err(|_| lost())?;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::connection::Commands;
+use super::error::is_wrong_type;
 use super::keys::Keys;
 use super::message::TaskMessage;
 use super::script::Scripts;
@@ -146,21 +147,28 @@ impl Shared {
         }
     }
 
-    /// The queue where a job is, with some fields of it, the first of which every job has. One round trip.
+    /// The queue where a job is, with some fields of it. One round trip.
     pub(super) async fn find(
         &self,
         id: JobId,
         fields: &[&str],
     ) -> Result<Option<(Queue, Vec<Option<Bytes>>)>, StoreError> {
         let queues = self.queues.all();
-        let mut commands = Pipeline::with_capacity(queues.len());
+        let mut commands = Pipeline::with_capacity(2 * queues.len());
         for queue in &queues {
-            commands.cmd("HMGET").arg(queue.keys.task(id)).arg(fields);
+            let key = queue.keys.task(id);
+            // A task has a message, whatever else is missing. It is not read, for it has the body.
+            commands.cmd("HEXISTS").arg(&key).arg("msg").cmd("HMGET").arg(key).arg(fields);
         }
-        for (queue, answer) in queues.into_iter().zip(self.commands.run_all("HMGET", &commands).await?) {
-            let values = answer.fields()?;
-            if values.first().is_some_and(Option::is_some) {
-                return Ok(Some((queue, values)));
+        let answers =
+            self.commands.run_all("HMGET", &commands).await.map_err(|error| {
+                if is_wrong_type(&error) { StoreError::CorruptJob { id, what: "hash" } } else { error }
+            });
+        let mut answers = answers?.into_iter();
+        for queue in queues {
+            let (Some(is_there), Some(values)) = (answers.next(), answers.next()) else { break };
+            if is_there.number()? == 1 {
+                return Ok(Some((queue, values.fields()?)));
             }
         }
         Ok(None)

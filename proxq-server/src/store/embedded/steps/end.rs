@@ -56,7 +56,7 @@ pub(super) fn end(tx: &mut Tx<'_>, row: &JobRow, progress: &Progress, state: Sta
 pub(super) fn archive_damaged(tx: &mut Tx<'_>, row: &JobRow, error: &StoreError) -> Result<(), StepError> {
     tracing::error!(job.id = %row.id, error = chain(error), "job is damaged and given up");
     if let Ok(mut progress) = row.progress() {
-        if row.state == State::Active {
+        if row.state == Some(State::Active) {
             progress.end_attempt(tx.wall, Reach::Unknown, None);
         }
         progress.ended_at = Some(tx.wall);

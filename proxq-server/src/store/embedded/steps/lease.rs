@@ -179,7 +179,7 @@ impl Step for Renew {
 
 /// Whether the row is under this lease.
 pub(super) fn holds(row: &JobRow, lease: &Lease) -> bool {
-    row.state == State::Active && row.token == lease.token.cast_signed()
+    row.state == Some(State::Active) && row.token == lease.token.cast_signed()
 }
 
 /// That the lease is gone.

@@ -54,10 +54,11 @@ impl Step for RetryFailed {
 
     fn run(&self, tx: &mut Tx<'_>) -> Result<Requeued, StepError> {
         let Some(row) = JobRow::of_job(tx, self.id)? else { return Ok(Requeued::Unknown) };
-        if row.state != State::Archived {
+        let mut progress = row.progress()?;
+        let state = row.state.ok_or(StoreError::CorruptJob { id: self.id, what: "state" })?;
+        if state != State::Archived {
             return Ok(Requeued::NotFailed);
         }
-        let mut progress = row.progress()?;
         if progress.outcome == Some(Outcome::Indeterminate) && !self.confirmed {
             return Ok(Requeued::MayDuplicate);
         }

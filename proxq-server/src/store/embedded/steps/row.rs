@@ -25,9 +25,9 @@ pub(in super::super) fn number(state: State) -> i64 {
     }
 }
 
-/// The state with a number; one that no version wrote counts as failed.
-pub(in super::super) fn state(number: i64) -> State {
-    State::ALL.into_iter().find(|state| self::number(*state) == number).unwrap_or(State::Archived)
+/// The state with a number, unless no state has it.
+pub(in super::super) fn state(number: i64) -> Option<State> {
+    State::ALL.into_iter().find(|state| self::number(*state) == number)
 }
 
 /// What the steps need of a row of `jobs`.
@@ -36,7 +36,8 @@ pub(super) struct JobRow {
     pub(super) seq: i64,
     pub(super) id: JobId,
     pub(super) queue: Arc<QueueSignal>,
-    pub(super) state: State,
+    /// `None` where it cannot be read.
+    pub(super) state: Option<State>,
     pub(super) token: i64,
     pub(super) retention_ms: i64,
     secrets: Option<i64>,

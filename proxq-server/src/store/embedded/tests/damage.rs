@@ -56,6 +56,22 @@ async fn a_damaged_job_is_never_served() {
 }
 
 #[tokio::test]
+async fn a_state_that_is_none_is_damage() {
+    let mut embedded = embedded().await;
+    let id = job_in(&embedded.store, State::Archived).await;
+    embedded.alter(format!("UPDATE jobs SET state = 9 WHERE id = {}", literal(id.as_bytes()))).await;
+    let store = &embedded.store;
+    assert!(is_corrupt(&store.get(id).await, id, "state"));
+    assert!(is_corrupt(&store.response(id).await, id, "state"));
+    assert!(is_corrupt(&store.retry_failed(id, true).await, id, "state"));
+    embedded.store.close().await;
+    let finding = Finding { job: Some(id), what: "state is none that there is".to_owned() };
+    assert_eq!(verify(embedded.folder.path()).unwrap(), [finding]);
+    embedded.store = open(embedded.folder.path(), embedded.time).unwrap();
+    assert!(embedded.store.cancel(id).await.unwrap());
+}
+
+#[tokio::test]
 async fn a_damaged_job_does_not_stand_in_the_way_of_others() {
     let embedded = embedded().await;
     let store = &embedded.store;

@@ -12,11 +12,11 @@ if not held(job, token) or (if_lost and not lost(job, id)) then
   return 0
 end
 local log, reach = attempt_ended(job, reach_now, 0)
+redis.call('ZADD', A .. 'archived', seconds, id)
 redis.call('HSET', task(id), 'msg', job.msg .. failure_fields(error), 'state', 'archived', 'x_error', error,
   'x_outcome', outcome, 'x_ended', whole(now), 'x_log', log, 'x_reach', reach,
-  'x_losses', (job.x_losses or 0) + (if_lost and 1 or 0))
+  'x_losses', if_lost and one_more(job.x_losses) or job.x_losses or 0)
 redis.call('HDEL', task(id), 'x_token', 'x_attempt', 'x_since')
-redis.call('ZADD', A .. 'archived', seconds, id)
 redis.call('ZADD', P .. 'failed', whole(now + retention), id)
 leave_active(id)
 if frees_claim then

@@ -8,7 +8,7 @@ local job = read(id, 'msg', 'state', 'x_facts', 'x_blob', 'x_result', 'x_watch',
 if not job.msg then
   return 0
 end
-local written_by = job.x_facts and string.byte(job.x_facts, 1) or 0
+local written_by = version_of(job.x_facts)
 if written_by > version then
   return -written_by
 end
@@ -22,9 +22,17 @@ elseif job.state == 'active' then
   end
 elseif job.state == 'aggregating' then
   redis.call('ZREM', A .. 'g:' .. (job.group or ''), id)
-else
+elseif job.state == 'scheduled' or job.state == 'retry' or job.state == 'completed' or job.state == 'archived' then
   redis.call('ZREM', A .. job.state, id)
   redis.call('ZREM', P .. 'failed', id)
+else
+  -- Of a job whose state cannot be read nobody knows where it is.
+  for _, zset in ipairs({ 'scheduled', 'retry', 'completed', 'archived' }) do
+    redis.call('ZREM', A .. zset, id)
+  end
+  redis.call('ZREM', P .. 'failed', id)
+  redis.call('LREM', A .. 'pending', 0, id)
+  leave_active(id)
 end
 if job.unique_key and redis.call('GET', job.unique_key) == id then
   redis.call('DEL', job.unique_key)

@@ -19,13 +19,33 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
--- Some fields of a job's hash by their names; nil for what is not there.
+-- Some fields of a job's hash by their names; nil for what is not there. What is no hash is no job, and `foreign`.
 local function read(id, ...)
-  local job, values = {}, redis.call('HMGET', task(id), ...)
+  local values = redis.pcall('HMGET', task(id), ...)
+  if values.err then
+    return { foreign = true }
+  end
+  local job = {}
   for i, name in ipairs({ ... }) do
     job[name] = values[i] or nil
   end
   return job
+end
+
+-- A number that a field holds; 0 for none, and for what is none.
+local function number(value)
+  return tonumber(value) or 0
+end
+
+-- One more than a field holds. What is no number stays as it is, for whoever reads it to find.
+local function one_more(value)
+  local number = tonumber(value or 0)
+  return number and number + 1 or value
+end
+
+-- The version of a record; 0 where there is none.
+local function version_of(record)
+  return record and string.byte(record, 1) or 0
 end
 
 -- Whether a job is under the lease with this token; '' for one that asynq gave.
@@ -55,7 +75,7 @@ local function attempt_ended(job, reach, status)
   if entries > HISTORY then
     log = string.sub(log, string.find(log, '\n', 1, true) + 1)
   end
-  return log, math.max(tonumber(job.x_reach or 0), tonumber(reach))
+  return log, math.max(number(job.x_reach), tonumber(reach))
 end
 
 -- Tells whoever watches a job that it changed, once. `job` needs x_watch.
@@ -140,7 +160,7 @@ end
 local function claimant(scope)
   local claim = redis.call('HMGET', P .. 'claim:' .. scope, 'id', 'fingerprint', 'until', 'freed')
   -- The job may be gone by now, and its id be that of another one, which claims nothing or something else.
-  if claim[1] and not claim[4] and tonumber(claim[3]) > now and redis.call('HGET', task(claim[1]), 'x_claim') == scope then
+  if claim[1] and not claim[4] and number(claim[3]) > now and read(claim[1], 'x_claim').x_claim == scope then
     return claim[1], claim[2]
   end
 end

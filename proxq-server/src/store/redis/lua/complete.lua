@@ -14,6 +14,7 @@ if message == '' then
   message = redis.call('HGET', task(id), 'msg')
 end
 local log, reach = attempt_ended(job, 3, status)
+redis.call('ZADD', A .. 'completed', math.ceil((now + retention) / 1000), id)
 redis.call('HSET', task(id), 'msg', message .. number_field(13, seconds), 'state', 'completed', 'x_head', head,
   'x_outcome', 1, 'x_ended', whole(now), 'x_log', log, 'x_reach', reach)
 if result == '' then
@@ -23,7 +24,6 @@ else
   redis.call('HSET', task(id), 'result', result)
 end
 redis.call('HDEL', task(id), 'x_token', 'x_attempt', 'x_since', 'x_error', 'x_secrets')
-redis.call('ZADD', A .. 'completed', math.ceil((now + retention) / 1000), id)
 leave_active(id)
 adopt(blob)
 if job.unique_key and redis.call('GET', job.unique_key) == id then

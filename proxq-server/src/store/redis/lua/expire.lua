@@ -13,7 +13,7 @@ for _, place in ipairs({
   local due = redis.call('ZRANGEBYSCORE', place.key, '-inf', whole(place.until_now), 'LIMIT', 0, 100 - expired)
   for _, id in ipairs(due) do
     local job = read(id, 'state', 'x_facts', 'x_blob', 'x_result', 'x_watch')
-    if job.x_facts and string.byte(job.x_facts, 1) > version then
+    if version_of(job.x_facts) > version then
       redis.call('ZADD', place.key, whole(place.later), id)
     else
       redis.call('ZREM', place.key, id)
@@ -28,7 +28,8 @@ for _, place in ipairs({
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'remnants', '-inf', whole(now), 'LIMIT', 0, 100)) do
   redis.call('ZREM', P .. 'remnants', id)
-  if redis.call('HEXISTS', task(id), 'msg') == 0 then
+  local left = read(id, 'msg')
+  if not left.msg and not left.foreign then
     redis.call('DEL', task(id))
   end
 end

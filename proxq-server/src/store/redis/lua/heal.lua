@@ -6,7 +6,7 @@
 -- Returns how many ids were put right
 local version, healed = tonumber(ARGV[1]), 0
 for _, id in ipairs(redis.call('LRANGE', A .. 'active', -100, -1)) do
-  if not redis.call('HGET', task(id), 'msg') then
+  if not read(id, 'msg').msg then
     leave_active(id)
     healed = healed + 1
   elseif redis.call('ZADD', A .. 'lease', 'NX', 0, id) == 1 then
@@ -14,10 +14,10 @@ for _, id in ipairs(redis.call('LRANGE', A .. 'active', -100, -1)) do
   end
 end
 for _, id in ipairs(redis.call('LRANGE', P .. 'newer', -100, -1)) do
-  local facts = redis.call('HGET', task(id), 'x_facts')
+  local facts = read(id, 'x_facts').x_facts
   if not facts then
     redis.call('LREM', P .. 'newer', 1, id)
-  elseif string.byte(facts, 1) <= version then
+  elseif version_of(facts) <= version then
     redis.call('RPUSH', A .. 'pending', id)
     redis.call('LREM', P .. 'newer', 1, id)
     healed = healed + 1

@@ -1,7 +1,8 @@
 -- Hands out jobs: pending → active, and of scheduled and retry what is due. Those that have been due longest go first.
 --
 -- Repeated with the same order, it hands out the same jobs again: an answer may get lost. An id without a job is dropped;
--- a job that a later version wrote is put aside, for that version to find.
+-- a job that a later version wrote is put aside, for that version to find. Fails, having changed nothing, where one of the
+-- keys is of another kind than asynq's; also where nothing is asked for, which is how a probe learns of it.
 --
 -- ARGV: at most how many · instance · its name · order · highest version of a record · names of the fields to give…
 -- Returns {1 if the queue is paused, now, when the next job is due or -1, 1 if there is more, {{id, token, {fields}}…}}
@@ -20,6 +21,12 @@ local function answer(paused)
   return { paused and 1 or 0, now, next_due(), more and 1 or 0, jobs }
 end
 
+for name, kind in pairs({ pending = 'list', active = 'list', lease = 'zset', scheduled = 'zset', retry = 'zset' }) do
+  local found = redis.call('TYPE', A .. name).ok
+  if found ~= kind and found ~= 'none' then
+    return redis.error_reply('WRONGTYPE ' .. A .. name .. ' is of the type ' .. found .. ' instead of ' .. kind)
+  end
+end
 local last = redis.call('GET', last_order)
 if last and string.sub(last, 1, #order + 1) == order .. '\n' then
   for id, token in string.gmatch(string.sub(last, #order + 2), '([^\n]+)\n([^\n]+)\n') do
@@ -47,12 +54,12 @@ if max == 0 or (#due == 0 and redis.call('LLEN', A .. 'pending') == 0) then
 end
 
 redis.call('SET', last_order, '', 'EX', 120)
-local token = math.max(tonumber(redis.call('GET', P .. 'token') or 0), now * 1000)
+local token = math.max(number(redis.call('GET', P .. 'token')), now * 1000)
 local handed, next, looked = { order }, 1, 0
 while #jobs < max and looked < max + LOOK do
   looked = looked + 1
   local id, from = redis.call('LINDEX', A .. 'pending', -1), due[next]
-  if from and (not id or (redis.call('HGET', task(id), 'pending_since') or '') >= from.stamp) then
+  if from and (not id or (read(id, 'pending_since').pending_since or '') >= from.stamp) then
     id, next = from.id, next + 1
   else
     from = nil
@@ -66,13 +73,15 @@ while #jobs < max and looked < max + LOOK do
   else
     redis.call('RPOP', A .. 'pending')
   end
-  if not job.msg then
+  if job.foreign then
+    -- What it is, nobody knows; it is left alone.
+  elseif not job.msg then
     redis.call('DEL', task(id))
-  elseif job.x_facts and string.byte(job.x_facts, 1) > version then
+  elseif version_of(job.x_facts) > version then
     redis.call('LPUSH', P .. 'newer', id)
   else
     token = token + 1
-    redis.call('HSET', task(id), 'state', 'active', 'x_token', whole(token), 'x_attempts', (job.x_attempts or 0) + 1,
+    redis.call('HSET', task(id), 'state', 'active', 'x_token', whole(token), 'x_attempts', one_more(job.x_attempts),
       'x_started', job.x_started or whole(now), 'x_attempt', whole(now), 'x_by', name,
       'x_since', from and from.stamp or job.pending_since or '')
     redis.call('HDEL', task(id), 'pending_since', 'x_due')

@@ -11,7 +11,7 @@ for _, id in ipairs(found) do
   if job.state ~= 'active' then
     leave_active(id)
   elseif lost(job, id) then
-    local message = not job.x_facts and redis.call('HGET', task(id), 'msg')
+    local message = not job.x_facts and read(id, 'msg').msg
     jobs[#jobs + 1] = { id, job.x_token or '', redis.call('HMGET', task(id), unpack(ARGV)), message or '' }
   end
 end

@@ -9,11 +9,11 @@ if not held(job, token) or not lost(job, id) then
   return 0
 end
 local log, reach = attempt_ended(job, 2, 0)
+redis.call('RPUSH', A .. 'pending', id)
 redis.call('HSET', task(id), 'msg', job.msg .. failure_fields(error), 'state', 'pending',
   'pending_since', (job.x_since or '') == '' and stamp or job.x_since, 'x_error', error,
-  'x_losses', (job.x_losses or 0) + 1, 'x_log', log, 'x_reach', reach)
+  'x_losses', one_more(job.x_losses), 'x_log', log, 'x_reach', reach)
 redis.call('HDEL', task(id), 'x_token', 'x_attempt', 'x_since')
-redis.call('RPUSH', A .. 'pending', id)
 leave_active(id)
 changed(job, id)
 return 1

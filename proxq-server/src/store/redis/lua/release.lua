@@ -8,8 +8,9 @@ local job = read(id, 'state', 'x_token', 'x_attempts', 'x_since', 'x_watch')
 if not held(job, token) then
   return 0
 end
+redis.call('LLEN', A .. 'pending') -- fails where that is no list, before anything is changed
 local since = job.x_since or ''
-local attempts = math.max((job.x_attempts or 1) - 1, 0)
+local attempts = math.max(number(job.x_attempts) - 1, 0)
 redis.call('HSET', task(id), 'state', 'pending', 'pending_since', since == '' and stamp or since, 'x_attempts', attempts)
 redis.call('HDEL', task(id), 'x_token', 'x_attempt', 'x_since')
 if attempts == 0 then
@@ -18,7 +19,7 @@ end
 local older = {}
 while #older < LOOK do
   local first = redis.call('LINDEX', A .. 'pending', -1)
-  if not first or (redis.call('HGET', task(first), 'pending_since') or '') >= since then
+  if not first or (read(first, 'pending_since').pending_since or '') >= since then
     break
   end
   older[#older + 1] = redis.call('RPOP', A .. 'pending')

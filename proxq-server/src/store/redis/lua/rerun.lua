@@ -15,15 +15,15 @@ end
 if job.state ~= 'archived' then
   return 0
 end
-local INDETERMINATE = '3'
 -- Of a job that asynq gave up, nobody knows.
-if (job.x_outcome or INDETERMINATE) == INDETERMINATE and not confirmed then
+local RESPONDED, NOT_SENT = '1', '2'
+if job.x_outcome ~= RESPONDED and job.x_outcome ~= NOT_SENT and not confirmed then
   return -2
 end
+redis.call('LPUSH', A .. 'pending', id)
 redis.call('HSET', task(id), 'msg', job.msg .. number_field(6, 0), 'state', 'pending', 'pending_since', stamp,
   'x_retried', 0, 'x_losses', 0, 'x_rerun', order)
 redis.call('HDEL', task(id), 'x_outcome', 'x_ended')
-redis.call('LPUSH', A .. 'pending', id)
 redis.call('ZREM', A .. 'archived', id)
 redis.call('ZREM', P .. 'failed', id)
 take_back(job, id)

@@ -11,10 +11,10 @@ if not held(job, token) then
 end
 local second = pause == 0 and seconds or math.ceil((now + pause) / 1000)
 local log, reach = attempt_ended(job, reach_now, 0)
-redis.call('HSET', task(id), 'msg', message .. failure_fields(error), 'state', 'retry', 'x_error', error,
-  'x_due', whole(second * 1000), 'x_retried', (job.x_retried or 0) + (charged and 1 or 0), 'x_log', log, 'x_reach', reach)
-redis.call('HDEL', task(id), 'x_token', 'x_attempt', 'x_since')
 redis.call('ZADD', A .. 'retry', second, id)
+redis.call('HSET', task(id), 'msg', message .. failure_fields(error), 'state', 'retry', 'x_error', error,
+  'x_due', whole(second * 1000), 'x_retried', charged and one_more(job.x_retried) or job.x_retried or 0, 'x_log', log, 'x_reach', reach)
+redis.call('HDEL', task(id), 'x_token', 'x_attempt', 'x_since')
 leave_active(id)
 if charged then
   count('processed')

@@ -8,7 +8,7 @@ local id, message, facts, credential, delay, secrets, blob =
   ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7]
 local scope, fingerprint, ttl = ARGV[8], ARGV[9], tonumber(ARGV[10])
 local there = read(id, 'msg', 'x_cred')
-if there.msg and there.x_cred ~= credential then
+if there.foreign or there.msg and there.x_cred ~= credential then
   return { 2, -1, now, id }
 end
 if scope ~= '' then
@@ -38,11 +38,11 @@ local due = -1
 if delay > 0 then
   local second = math.ceil((now + delay) / 1000)
   due = second * 1000
-  redis.call('HSET', task(id), 'state', 'scheduled', 'x_due', whole(due), unpack(fields))
   redis.call('ZADD', A .. 'scheduled', second, id)
+  redis.call('HSET', task(id), 'state', 'scheduled', 'x_due', whole(due), unpack(fields))
 else
-  redis.call('HSET', task(id), 'state', 'pending', 'pending_since', stamp, unpack(fields))
   redis.call('LPUSH', A .. 'pending', id)
+  redis.call('HSET', task(id), 'state', 'pending', 'pending_since', stamp, unpack(fields))
 end
 adopt(blob)
 if scope ~= '' then

@@ -12,7 +12,7 @@ if #ids == 0 then
 end
 for _, id in ipairs(ids) do
   local job = read(id, 'state', 'x_facts', 'x_blob', 'x_result', 'x_watch')
-  if not job.x_facts or string.byte(job.x_facts, 1) <= version then
+  if version_of(job.x_facts) <= version then
     redis.call('ZREM', A .. 'archived', id)
     redis.call('ZREM', P .. 'failed', id)
     if job.state == 'archived' then

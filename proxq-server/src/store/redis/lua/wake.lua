@@ -7,9 +7,9 @@ for _, zset in ipairs({ 'scheduled', 'retry' }) do
   for _, id in ipairs(due) do
     local job = read(id, 'msg', 'x_watch')
     if job.msg then
+      redis.call('LPUSH', A .. 'pending', id)
       redis.call('HSET', task(id), 'state', 'pending', 'pending_since', stamp)
       redis.call('HDEL', task(id), 'x_due')
-      redis.call('LPUSH', A .. 'pending', id)
       changed(job, id)
       woken = woken + 1
     end
