@@ -180,7 +180,8 @@ pub fn judge_lost_lease(request: &JobRequest, progress: &Progress, max_lease_los
     }
 }
 
-fn may_send_again(request: &JobRequest, reach: Reach) -> bool {
+/// Whether `delivery` lets a request be sent again after an attempt that got so far.
+pub(crate) fn may_send_again(request: &JobRequest, reach: Reach) -> bool {
     match (request.delivery, reach) {
         (Delivery::AtLeastOnce, Reach::NotSent | Reach::Unknown)
         | (Delivery::Auto | Delivery::AtMostOnce, Reach::NotSent) => true,

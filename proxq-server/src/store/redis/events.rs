@@ -13,6 +13,7 @@ use super::connecting::{CONNECT_TIMEOUT, LONGEST_PAUSE, reconnect_pauses};
 use super::connection::Arguments;
 use super::fields::{outcome_number, reach_number};
 use super::keys::{CANCEL_CHANNEL, changed_channel, revoked_channel};
+use super::settle::retry_argument;
 use super::shared::{Queue, Shared};
 use crate::failure::chain;
 use crate::job::{JobId, Outcome, Reach};
@@ -139,7 +140,8 @@ async fn give_up(shared: &Shared, lease: &Lease) -> Result<(), StoreError> {
         .number(reach_number(Reach::Unknown))
         .number(outcome_number(Outcome::Indeterminate))
         .number(held.retention.as_millis())
-        .number(0);
+        .number(0)
+        .with(retry_argument(held.max_retries(shared)));
     shared.commands.script(&shared.scripts.archive, &held.queue.keys, arguments).await?.number()?;
     shared.changed(lease.id);
     Ok(())

@@ -107,7 +107,7 @@ impl Identity {
             pid: self.pid,
             server_id: self.server_id.clone(),
             task_id: id.to_owned(),
-            task_type: held.message.kind.clone(),
+            task_type: held.message.known.kind.clone(),
             task_payload: Bytes::new(),
             queue: held.queue.name.clone(),
             start_time: Some(instant(held.since)),

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderName;
-use prost::Message;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -13,11 +11,11 @@ use super::connection::Arguments;
 use super::envelope::{REQUEST, body_in};
 use super::fields::{JOB_FIELDS, JobFields, LEASE_FIELDS, outcome_number, reach_number};
 use super::foreign::{self, Unusable};
-use super::message::TaskMessage;
+use super::message::StoredTask;
 use super::settle;
-use super::shared::{Held, Queue, Shared};
+use super::shared::{Held, Queue, Shared, charged};
 use crate::failure::chain;
-use crate::job::{Body, JobId, JobRequest, Outcome, Progress, Reach, Verdict};
+use crate::job::{JobId, Outcome, Progress, Reach, Verdict};
 use crate::store::record::{self, Record, Secrets};
 use crate::store::signals::{Effect, lock};
 use crate::store::{BATCH_LIMIT, Lease, LeasedJob, StoreError};
@@ -119,11 +117,11 @@ fn usable(
     secrets: Option<Bytes>,
 ) -> Result<LeasedJob, NotUsable> {
     let not_a_request = || Unusable::NoRequest { id: id.to_owned() };
-    let message = TaskMessage::decode(message.unwrap_or_default()).map_err(|_| not_a_request())?;
+    let message = StoredTask::decode(message.unwrap_or_default()).map_err(|_| not_a_request())?;
     let Ok(job_id) = id.parse::<JobId>() else {
-        return Err(Unusable::NoHandler { kind: message.kind }.into());
+        return Err(Unusable::NoHandler { kind: message.known.kind }.into());
     };
-    let (request, body, secret_names) = if let Some(facts) = fields.facts(job_id)? {
+    let (request, body, secret_names, upstream) = if let Some(facts) = fields.facts(job_id)? {
         let mut request = facts.request;
         let secrets = secrets.map(|secrets| Secrets::decode(job_id, secrets)).transpose()?.unwrap_or_default();
         let secret_names = secrets.names();
@@ -131,47 +129,37 @@ fn usable(
         let corrupt = || StoreError::CorruptJob { id: job_id, what: "body" };
         let beside = if facts.body.blob().is_some() {
             Vec::new()
-        } else if message.kind == REQUEST {
-            body_in(&message.payload).ok_or_else(corrupt)?
+        } else if message.known.kind == REQUEST {
+            body_in(&message.known.payload).ok_or_else(corrupt)?
         } else {
-            message.payload.to_vec()
+            message.known.payload.to_vec()
         };
-        (request, facts.body.body(beside).ok_or_else(corrupt)?, secret_names)
+        let upstream = Some(request.upstream.clone());
+        (request, facts.body.body(beside).ok_or_else(corrupt)?, secret_names, upstream)
     } else {
-        let (request, body) = foreign::request(&message, shared.clock.wall(), shared)?;
+        let (request, body) = foreign::request(&message.known, shared.clock.wall(), shared)?;
         let mut secret_names = shared.settings.get().secret_headers.names().to_vec();
         secret_names.retain(|name| request.headers.contains_key(name));
-        (request, body, secret_names)
+        (request, body, secret_names, None)
     };
     let token = token.parse().map_err(|_| not_a_request())?;
-    Ok(held(shared, queue, Lease { id: job_id, token }, message, secret_names, request, body, fields.progress.clone()))
-}
-
-#[expect(clippy::too_many_arguments, reason = "what a job is made of, once")]
-fn held(
-    shared: &Shared,
-    queue: &Queue,
-    lease: Lease,
-    message: TaskMessage,
-    secrets: Vec<HeaderName>,
-    request: JobRequest,
-    body: Body,
-    progress: Progress,
-) -> LeasedJob {
+    let progress = Progress { retried: charged(fields.progress.retried, &message.known), ..fields.progress.clone() };
     let revoked = CancellationToken::new();
     let held = Held {
-        token: lease.token,
+        token,
         queue: queue.clone(),
         message,
-        secrets,
+        retried: progress.retried,
+        upstream,
+        secrets: secret_names,
         retention: request.retention,
         since: shared.clock.wall(),
         timeout: request.timeout,
         revoked: revoked.clone(),
     };
-    lock(&shared.held).insert(lease.id, held);
-    shared.changed(lease.id);
-    LeasedJob { lease, request, body, progress, revoked }
+    lock(&shared.held).insert(job_id, held);
+    shared.changed(job_id);
+    Ok(LeasedJob { lease: Lease { id: job_id, token }, request, body, progress, revoked })
 }
 
 /// Gives up a job that nobody can work on, so that it does not stand in the way of others. What is damaged stays as it is.
@@ -198,7 +186,9 @@ async fn set_aside(
         .with(why.to_string())
         .number(reach_number(Reach::NotSent))
         .number(outcome_number(outcome))
-        .number(shared.settings.get().retention.as_millis());
+        .number(shared.settings.get().retention.as_millis())
+        .number(0)
+        .with("");
     shared.commands.script(&shared.scripts.archive, &queue.keys, arguments).await?.number()?;
     if let Ok(id) = id.parse() {
         shared.changed(id);

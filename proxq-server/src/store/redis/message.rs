@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use prost::encoding::{DecodeContext, decode_key, skip_field};
+use prost::{DecodeError, Message};
 
 /// A task, as the field `msg` of its hash has it.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -44,6 +46,46 @@ pub(super) struct TaskMessage {
     pub(super) group_key: String,
     #[prost(btree_map = "string, string", tag = "15")]
     pub(super) headers: BTreeMap<String, String>,
+}
+
+/// The numbers of a task's fields that proxq changes.
+pub(super) mod tag {
+    pub(crate) const PAYLOAD: u32 = 2;
+    pub(crate) const RETRY: u32 = 5;
+    pub(crate) const RETRIED: u32 = 6;
+    pub(crate) const ERROR_MSG: u32 = 7;
+    pub(crate) const LAST_FAILED_AT: u32 = 11;
+}
+
+/// A task as it is stored. It may have fields that this proxq does not know.
+#[derive(Clone, Debug, Default)]
+pub(super) struct StoredTask {
+    /// What is known of it.
+    pub(super) known: TaskMessage,
+    bytes: Bytes,
+}
+
+impl StoredTask {
+    /// Reads a message.
+    pub(super) fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
+        Ok(Self { known: TaskMessage::decode(bytes.clone())?, bytes })
+    }
+
+    /// The message with the fields of these numbers as `changed` has them, and all others as they are stored.
+    pub(super) fn with(&self, numbers: &[u32], changed: &TaskMessage) -> Vec<u8> {
+        const WHOLE: &str = "it was decoded before";
+        let (mut rest, mut message) = (&self.bytes[..], Vec::with_capacity(self.bytes.len()));
+        while !rest.is_empty() {
+            let field = rest;
+            let (number, wire_type) = decode_key(&mut rest).expect(WHOLE);
+            skip_field(wire_type, number, &mut rest, DecodeContext::default()).expect(WHOLE);
+            if !numbers.contains(&number) {
+                message.extend_from_slice(&field[..field.len() - rest.len()]);
+            }
+        }
+        changed.encode(&mut message).expect("a vector has room");
+        message
+    }
 }
 
 /// An instant, as protobuf's well-known type has it.
@@ -104,7 +146,7 @@ pub(super) struct WorkerInfo {
 
 #[cfg(test)]
 mod tests {
-    use prost::Message;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -146,6 +188,34 @@ mod tests {
 
         let never = Instant { seconds: -62_135_596_800, nanos: 0 };
         assert_eq!(hex(&never), "088092b8c398feffffff01");
+    }
+
+    /// A field of a number that asynq has not given away yet, of each wire type.
+    const UNKNOWN: [&[u8]; 4] = [b"\xf8\x01\x96\x01", b"\xfa\x01\x03new", b"\xf9\x0112345678", b"\xfd\x011234"];
+
+    proptest! {
+        #[test]
+        fn a_rewrite_changes_nothing_but_what_it_is_told(
+            order in Just(UNKNOWN.to_vec()).prop_shuffle(),
+            split in 0_usize..=4,
+            payload in ".*",
+            [retry, retried, new] in [0_i32.., 0_i32.., 0_i32..],
+        ) {
+            let known = TaskMessage { payload: payload.into(), retry, retried, ..TaskMessage::default() };
+            let (before, after) = (order[..split].concat(), order[split..].concat());
+            let stored = [&before[..], &known.encode_to_vec(), &after].concat();
+            let task = StoredTask::decode(stored.into()).unwrap();
+            prop_assert_eq!(&task.known, &known);
+            let changed = TaskMessage { retried: new, ..TaskMessage::default() };
+            let rewritten = task.with(&[tag::RETRIED, tag::ERROR_MSG], &changed);
+            let expected = TaskMessage { retried: new, ..known };
+            prop_assert_eq!(TaskMessage::decode(&rewritten[..]).unwrap(), expected);
+            for unknown in UNKNOWN {
+                prop_assert!(rewritten.windows(unknown.len()).any(|part| part == unknown));
+            }
+            let again = StoredTask::decode(rewritten.clone().into()).unwrap();
+            prop_assert_eq!(again.with(&[tag::RETRIED], &changed), rewritten, "it does not grow");
+        }
     }
 
     #[test]

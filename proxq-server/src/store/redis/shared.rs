@@ -11,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::connection::Commands;
+use super::envelope::REQUEST;
 use super::error::is_wrong_type;
 use super::keys::Keys;
-use super::message::TaskMessage;
+use super::message::{StoredTask, TaskMessage};
 use super::script::Scripts;
 use super::wait::Waits;
 use crate::clock::{Clock, Timestamp};
@@ -52,7 +53,11 @@ pub(super) struct Shared {
 pub(super) struct Held {
     pub(super) token: u64,
     pub(super) queue: Queue,
-    pub(super) message: TaskMessage,
+    pub(super) message: StoredTask,
+    /// How often a failure was charged to it.
+    pub(super) retried: u32,
+    /// The upstream; `None` for a job that asynq's client put there, whose message says how often it may be retried.
+    pub(super) upstream: Option<String>,
     /// The message's headers that are to be forgotten.
     pub(super) secrets: Vec<HeaderName>,
     pub(super) retention: Duration,
@@ -66,6 +71,20 @@ pub(super) struct Held {
 pub(super) struct Queue {
     pub(super) name: String,
     pub(super) keys: Keys,
+}
+
+impl Held {
+    /// How often the job may be retried, where its message is to say so.
+    pub(super) fn max_retries(&self, shared: &Shared) -> Option<i32> {
+        self.upstream.as_deref().and_then(|upstream| shared.max_retries(upstream))
+    }
+}
+
+/// How many failures were charged to a job: by proxq, or by a worker of Go's, which counts in the message only. A job of a
+/// type that Go's workers refuse they charge for nothing.
+pub(super) fn charged(known_to_proxq: u32, message: &TaskMessage) -> u32 {
+    let by_go = u32::try_from(message.retried).unwrap_or_default();
+    if message.kind.starts_with(REQUEST) { known_to_proxq.max(by_go) } else { known_to_proxq }
 }
 
 impl Queue {
@@ -122,6 +141,13 @@ impl Shared {
     /// Lets this process know that a job changed.
     pub(super) fn changed(&self, id: JobId) {
         self.signals.apply(Effect::Changed(id));
+    }
+
+    /// How often asynq's tools are told that jobs of an upstream are retried; `None` where the upstream is not configured.
+    pub(super) fn max_retries(&self, upstream: &str) -> Option<i32> {
+        let settings = self.settings.get();
+        let upstream = settings.upstreams.iter().find(|known| known.prefix.as_str() == upstream)?;
+        Some(i32::try_from(upstream.retries.max_retries).unwrap_or(i32::MAX))
     }
 
     /// The lease, if this process holds it.

@@ -9,7 +9,7 @@ use super::error::unexpected;
 use super::keys;
 use super::message::TaskMessage;
 use super::shared::{Queue, Shared};
-use crate::job::{Body, JobRequest};
+use crate::job::{Body, JobRequest, Reach, may_send_again};
 use crate::spelling::hex;
 use crate::store::record::{Facts, Record, Secrets, beside};
 use crate::store::signals::Effect;
@@ -20,7 +20,7 @@ pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, St
     let NewJob { queue, mut request, body, delay, claim } = job;
     let queue = shared.queues.named(queue.as_str());
     let (id, credential) = (request.id, request.credential);
-    let message = message(&request, &body, &queue);
+    let message = message(&request, &body, &queue, shared.max_retries(&request.upstream).unwrap_or_default());
     let secrets = Secrets::take(&mut request, &shared.settings.get().secret_headers);
     let delay_ms = delay.map_or(0, |delay| delay.as_nanos().div_ceil(1_000_000));
     let arguments = Arguments::new()
@@ -65,10 +65,12 @@ pub(super) fn blob_name(body: &Body) -> String {
 }
 
 /// The job as asynq knows it.
-fn message(request: &JobRequest, body: &Body, queue: &Queue) -> TaskMessage {
+fn message(request: &JobRequest, body: &Body, queue: &Queue, max_retries: i32) -> TaskMessage {
+    // Go's workers retry whatever failed, for as often as the message says.
+    let go_retries_too_much = max_retries > 0 && !may_send_again(request, Reach::Unknown);
     let for_go = match body {
-        Body::Inline(bytes) => payload(request, bytes),
-        Body::Blob(_) => None,
+        Body::Inline(bytes) if !go_retries_too_much => payload(request, bytes),
+        Body::Inline(_) | Body::Blob(_) => None,
     };
     let (kind, payload) = match for_go {
         Some(payload) => (REQUEST, Bytes::from(payload)),
@@ -80,6 +82,7 @@ fn message(request: &JobRequest, body: &Body, queue: &Queue) -> TaskMessage {
         payload,
         id: request.id.to_string(),
         queue: queue.name.clone(),
+        retry: max_retries,
         timeout: seconds(request.timeout),
         retention: seconds(request.retention),
         ..TaskMessage::default()

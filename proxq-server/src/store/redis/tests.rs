@@ -4,6 +4,7 @@ mod beside_asynq;
 mod damage;
 mod faults;
 mod layout;
+mod retries;
 mod server;
 mod several;
 

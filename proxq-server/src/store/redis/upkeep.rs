@@ -11,6 +11,7 @@ use super::connection::Arguments;
 use super::fields::{JOB_FIELDS, JobFields, outcome_number, reach_number};
 use super::foreign;
 use super::message::TaskMessage;
+use super::settle::retry_argument;
 use super::shared::{Queue, Shared};
 use crate::failure::chain;
 use crate::job::{JobId, Outcome, Reach, Verdict, judge_lost_lease};
@@ -77,13 +78,14 @@ async fn reclaim(shared: &Arc<Shared>, queue: &Queue, job: Answer) -> Result<boo
     let [id, token, fields, message] = job.array()?;
     let (id, token, message) = (id.text()?, token.text()?, message.bytes()?.unwrap_or_default());
     let fields = JobFields::read(&mut fields.fields()?.into_iter());
-    let (verdict, retention) = judged(shared, &id, &fields, message);
+    let Judged { verdict, retention, max_retries } = judged(shared, &id, &fields, message);
+    let max_retries = retry_argument(max_retries);
     let arguments = Arguments::new().with(id.as_str()).with(token.as_str());
     let frees_claim = verdict.frees_claim();
     let script = match verdict {
         Verdict::RetryAfter { error, .. } => {
             let script = &shared.scripts.reclaim;
-            shared.commands.script(script, &queue.keys, arguments.with(error)).await?
+            shared.commands.script(script, &queue.keys, arguments.with(error).with(max_retries)).await?
         }
         Verdict::Fail { error, outcome, .. } => {
             let arguments = arguments
@@ -92,7 +94,8 @@ async fn reclaim(shared: &Arc<Shared>, queue: &Queue, job: Answer) -> Result<boo
                 .number(reach_number(Reach::Unknown))
                 .number(outcome_number(outcome))
                 .number(retention.as_millis())
-                .number(u8::from(frees_claim));
+                .number(u8::from(frees_claim))
+                .with(max_retries);
             shared.commands.script(&shared.scripts.archive, &queue.keys, arguments).await?
         }
         Verdict::Complete(_) | Verdict::Release => unreachable!("a lost worker neither responds nor releases"),
@@ -111,21 +114,32 @@ async fn reclaim(shared: &Arc<Shared>, queue: &Queue, job: Answer) -> Result<boo
     Ok(reclaimed)
 }
 
-/// What becomes of a job whose worker was lost, and for how long it is kept if it ends.
-fn judged(shared: &Shared, id: &str, fields: &JobFields, message: Bytes) -> (Verdict, Duration) {
+/// What becomes of a job whose worker was lost.
+struct Judged {
+    verdict: Verdict,
+    /// For how long it is kept if it ends.
+    retention: Duration,
+    /// How often it may be retried, where its message is to say so.
+    max_retries: Option<i32>,
+}
+
+fn judged(shared: &Shared, id: &str, fields: &JobFields, message: Bytes) -> Judged {
     let unreadable = |error: String| {
         let verdict = Verdict::Fail { error, reach: Reach::Unknown, outcome: Outcome::Indeterminate };
-        (verdict, shared.settings.get().retention)
+        Judged { verdict, retention: shared.settings.get().retention, max_retries: None }
     };
     let Ok(job_id) = id.parse::<JobId>() else {
         return unreadable("worker lost, and the task is none of proxq's".to_owned());
     };
-    let request = match fields.facts(job_id) {
-        Ok(Some(facts)) => facts.request,
+    let (request, max_retries) = match fields.facts(job_id) {
+        Ok(Some(facts)) => {
+            let max_retries = shared.max_retries(&facts.request.upstream);
+            (facts.request, max_retries)
+        }
         Ok(None) => {
             let message = TaskMessage::decode(message).unwrap_or_default();
             match foreign::request(&message, shared.clock.wall(), shared) {
-                Ok((request, _body)) => request,
+                Ok((request, _body)) => (request, None),
                 Err(error) => return unreadable(error.to_string()),
             }
         }
@@ -135,7 +149,7 @@ fn judged(shared: &Shared, id: &str, fields: &JobFields, message: Bytes) -> (Ver
         }
     };
     let verdict = judge_lost_lease(&request, &fields.progress, shared.settings.get().max_lease_losses);
-    (verdict, request.retention)
+    Judged { verdict, retention: request.retention, max_retries }
 }
 
 /// Keeps the blobs that this process holds, and removes those that no job refers to.

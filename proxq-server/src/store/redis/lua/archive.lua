@@ -1,10 +1,10 @@
 -- Gives a job up: active → archived. By its owner, or because its lease was lost.
 --
 -- ARGV: id · token · 1 if only a lost lease ends · error · reach · outcome · retention in ms · 1 if its
--- claim is free again
+-- claim is free again · how often it may be retried ('' where its message says so)
 -- Returns 1, or 0 if the lease is gone, or was not lost after all
-local id, token, if_lost, error, reach_now, outcome, retention, frees_claim =
-  ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8] == '1'
+local id, token, if_lost, error, reach_now, outcome, retention, frees_claim, max_retries =
+  ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8] == '1', ARGV[9]
 local job =
   read(id, 'msg', 'state', 'x_token', 'x_attempts', 'x_attempt', 'x_by', 'x_reach', 'x_log', 'x_watch', 'x_losses',
   'x_claim')
@@ -13,7 +13,7 @@ if not held(job, token) or (if_lost and not lost(job, id)) then
 end
 local log, reach = attempt_ended(job, reach_now, 0)
 redis.call('ZADD', A .. 'archived', seconds, id)
-redis.call('HSET', task(id), 'msg', job.msg .. failure_fields(error), 'state', 'archived', 'x_error', error,
+redis.call('HSET', task(id), 'msg', job.msg .. retry_field(max_retries) .. failure_fields(error), 'state', 'archived', 'x_error', error,
   'x_outcome', outcome, 'x_ended', whole(now), 'x_log', log, 'x_reach', reach,
   'x_losses', if_lost and one_more(job.x_losses) or job.x_losses or 0)
 redis.call('HDEL', task(id), 'x_token', 'x_attempt', 'x_since')

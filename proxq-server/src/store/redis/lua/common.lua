@@ -107,6 +107,11 @@ local function text_field(tag, text)
   return string.char(tag * 8 + 2) .. varint(#text) .. text
 end
 
+-- How often asynq's tools are told that a job may be retried: `retry`. Nothing where the message is right already.
+local function retry_field(max_retries)
+  return max_retries == '' and '' or number_field(5, tonumber(max_retries))
+end
+
 -- What asynq knows of a failure: error_msg and last_failed_at.
 local function failure_fields(error)
   return text_field(7, error) .. number_field(11, seconds)

@@ -1,10 +1,11 @@
 -- Ends a job with its response: active → completed. Its secret headers are forgotten.
 --
 -- ARGV: id · token · asynq's message without the secrets ('' if there are none to forget) · head of the response ·
--- status · result as JSON ('' where it is a blob) · the response's blob ('' for none) · retention in ms · 1 if its claim is free again
+-- status · result as JSON ('' where it is a blob) · the response's blob ('' for none) · retention in ms · 1 if its claim is free again ·
+-- how often it may be retried ('' where its message says so)
 -- Returns 1, or 0 if the lease is gone
-local id, token, message, head, status, result, blob, retention, frees_claim =
-  ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9] == '1'
+local id, token, message, head, status, result, blob, retention, frees_claim, max_retries =
+  ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9] == '1', ARGV[10]
 local job = read(id, 'state', 'x_token', 'x_attempts', 'x_attempt', 'x_by', 'x_reach', 'x_log', 'x_watch', 'unique_key',
   'x_claim')
 if not held(job, token) then
@@ -15,7 +16,7 @@ if message == '' then
 end
 local log, reach = attempt_ended(job, 3, status)
 redis.call('ZADD', A .. 'completed', math.ceil((now + retention) / 1000), id)
-redis.call('HSET', task(id), 'msg', message .. number_field(13, seconds), 'state', 'completed', 'x_head', head,
+redis.call('HSET', task(id), 'msg', message .. retry_field(max_retries) .. number_field(13, seconds), 'state', 'completed', 'x_head', head,
   'x_outcome', 1, 'x_ended', whole(now), 'x_log', log, 'x_reach', reach)
 if result == '' then
   redis.call('HDEL', task(id), 'result')

@@ -1,7 +1,8 @@
 -- Hands out jobs: pending → active, and of scheduled and retry what is due. Those that have been due longest go first.
 --
 -- Repeated with the same order, it hands out the same jobs again: an answer may get lost. An id without a job is dropped;
--- a job that a later version wrote is put aside, for that version to find. Fails, having changed nothing, where one of the
+-- a job that a later version wrote is put aside, for that version to find. A job that still has a token lost its lease to
+-- asynq, which knows nothing of delivery: it gets an expired lease, to be found lost. Fails, having changed nothing, where one of the
 -- keys is of another kind than asynq's; also where nothing is asked for, which is how a probe learns of it.
 --
 -- ARGV: at most how many · instance · its name · order · highest version of a record · names of the fields to give…
@@ -67,7 +68,7 @@ while #jobs < max and looked < max + LOOK do
   if not id then
     break
   end
-  local job = read(id, 'msg', 'x_facts', 'x_attempts', 'x_started', 'x_watch', 'pending_since')
+  local job = read(id, 'msg', 'x_facts', 'x_attempts', 'x_started', 'x_watch', 'pending_since', 'x_token')
   if from then
     redis.call('ZREM', A .. from.zset, id)
   else
@@ -79,6 +80,11 @@ while #jobs < max and looked < max + LOOK do
     redis.call('DEL', task(id))
   elseif version_of(job.x_facts) > version then
     redis.call('LPUSH', P .. 'newer', id)
+  elseif job.x_token then
+    redis.call('HSET', task(id), 'state', 'active')
+    redis.call('HDEL', task(id), 'pending_since', 'x_due')
+    redis.call('LPUSH', A .. 'active', id)
+    redis.call('ZADD', A .. 'lease', 0, id)
   else
     token = token + 1
     redis.call('HSET', task(id), 'state', 'active', 'x_token', whole(token), 'x_attempts', one_more(job.x_attempts),

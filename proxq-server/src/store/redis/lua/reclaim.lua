@@ -1,8 +1,8 @@
 -- Takes away a lost lease from a job that may be sent again: active → pending, to be the next.
 --
--- ARGV: id · token · error
+-- ARGV: id · token · error · how often it may be retried ('' where its message says so)
 -- Returns 1, or 0 if the lease is gone, or was not lost after all
-local id, token, error = ARGV[1], ARGV[2], ARGV[3]
+local id, token, error, max_retries = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local job = read(id, 'msg', 'state', 'x_token', 'x_attempts', 'x_attempt', 'x_by', 'x_reach', 'x_log', 'x_watch',
   'x_losses', 'x_since')
 if not held(job, token) or not lost(job, id) then
@@ -10,7 +10,7 @@ if not held(job, token) or not lost(job, id) then
 end
 local log, reach = attempt_ended(job, 2, 0)
 redis.call('RPUSH', A .. 'pending', id)
-redis.call('HSET', task(id), 'msg', job.msg .. failure_fields(error), 'state', 'pending',
+redis.call('HSET', task(id), 'msg', job.msg .. retry_field(max_retries) .. failure_fields(error), 'state', 'pending',
   'pending_since', (job.x_since or '') == '' and stamp or job.x_since, 'x_error', error,
   'x_losses', one_more(job.x_losses), 'x_log', log, 'x_reach', reach)
 redis.call('HDEL', task(id), 'x_token', 'x_attempt', 'x_since')

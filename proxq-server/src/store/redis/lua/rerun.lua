@@ -23,7 +23,7 @@ end
 redis.call('LPUSH', A .. 'pending', id)
 redis.call('HSET', task(id), 'msg', job.msg .. number_field(6, 0), 'state', 'pending', 'pending_since', stamp,
   'x_retried', 0, 'x_losses', 0, 'x_rerun', order)
-redis.call('HDEL', task(id), 'x_outcome', 'x_ended')
+redis.call('HDEL', task(id), 'x_outcome', 'x_ended', 'x_token', 'x_attempt', 'x_since')
 redis.call('ZREM', A .. 'archived', id)
 redis.call('ZREM', P .. 'failed', id)
 take_back(job, id)

@@ -1,11 +1,11 @@
 -- Ends an attempt, and lets its job rest: active → retry. Due in a whole second, never early; a pause of 0 is due at once.
 --
--- ARGV: id · token · asynq's message · pause in ms · error · reach · 1 if a retry is charged
+-- ARGV: id · token · asynq's message · pause in ms · error · reach · 1 if a retry is charged · how many are
 -- Returns {1, when due, now}, or {0} if the lease is gone
-local id, token, message, pause, error, reach_now, charged =
-  ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7] == '1'
+local id, token, message, pause, error, reach_now, charged, retried =
+  ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7] == '1', ARGV[8]
 local job =
-  read(id, 'state', 'x_token', 'x_attempts', 'x_attempt', 'x_by', 'x_reach', 'x_log', 'x_watch', 'x_retried')
+  read(id, 'state', 'x_token', 'x_attempts', 'x_attempt', 'x_by', 'x_reach', 'x_log', 'x_watch')
 if not held(job, token) then
   return { 0 }
 end
@@ -13,7 +13,7 @@ local second = pause == 0 and seconds or math.ceil((now + pause) / 1000)
 local log, reach = attempt_ended(job, reach_now, 0)
 redis.call('ZADD', A .. 'retry', second, id)
 redis.call('HSET', task(id), 'msg', message .. failure_fields(error), 'state', 'retry', 'x_error', error,
-  'x_due', whole(second * 1000), 'x_retried', charged and one_more(job.x_retried) or job.x_retried or 0, 'x_log', log, 'x_reach', reach)
+  'x_due', whole(second * 1000), 'x_retried', retried, 'x_log', log, 'x_reach', reach)
 redis.call('HDEL', task(id), 'x_token', 'x_attempt', 'x_since')
 leave_active(id)
 if charged then

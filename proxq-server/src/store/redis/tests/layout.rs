@@ -21,7 +21,7 @@ impl InRedis {
         fields.into_iter().map(|(name, value)| (name, value.into())).collect()
     }
 
-    async fn message(&self, id: JobId) -> TaskMessage {
+    pub(super) async fn message(&self, id: JobId) -> TaskMessage {
         TaskMessage::decode(self.hash(id).await["msg"].clone()).unwrap()
     }
 
