@@ -1,7 +1,8 @@
 //! What lies on the disk: damaged, newer, or without room.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use harness::{
@@ -284,14 +285,44 @@ on_the_store! {
         assert!(left.is_empty(), "{left:?}");
     }
 
-    async fn the_data_folder_is_for_its_owner_only(proxq: Proxq, _upstream: Upstream) {
-        use std::os::unix::fs::PermissionsExt;
-        // What the group and everybody else may do.
-        let by_others = |file: &Path| fs::metadata(file).unwrap().permissions().mode() & 0o77;
-        // Requests bear credentials. Whoever may not enter the folder may not read what is in it.
-        let closed = by_others(proxq.data_dir()) == 0;
-        assert!(closed || proxq.files().iter().all(|(file, _)| by_others(file) == 0), "{:?}", proxq.files());
+    async fn files_and_folders_are_for_their_owner_only(store: Store) {
+        let upstream = Upstream::start().await;
+        upstream.always(Answer::status(200).pattern(Pattern::new(4, 1 << 20)));
+        let mut proxq = Proxq::start(store.config_for(&upstream)).await;
+        let job = proxq.submit(post("/x")).await;
+        proxq.response(&job).await;
+        assert_eq!(open_to_others(&proxq), Vec::<PathBuf>::new(), "while it runs");
+        // As earlier versions left them.
+        let log = proxq.data_dir().join("jobs.sqlite3-wal");
+        proxq.kill();
+        assert!(log.exists(), "a write-ahead log after a crash");
+        for path in everything(&proxq) {
+            let mode = if path.is_dir() { 0o755 } else { 0o644 };
+            fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        }
+        proxq.start_again().await;
+        proxq.response(&job).await;
+        assert_eq!(open_to_others(&proxq), Vec::<PathBuf>::new(), "after a start");
     }
+}
+
+/// The data folder, and everything below it.
+fn everything(proxq: &Proxq) -> Vec<PathBuf> {
+    let files: Vec<PathBuf> = proxq.files().into_iter().map(|(file, _)| file).collect();
+    let folders = files.iter().flat_map(|file| file.ancestors().skip(1).map(Path::to_owned));
+    let mut all: Vec<PathBuf> = folders.filter(|folder| folder.starts_with(proxq.data_dir())).collect();
+    all.extend(files);
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// What the group or other users may do anything with.
+fn open_to_others(proxq: &Proxq) -> Vec<PathBuf> {
+    let is_open = |path: &PathBuf| fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o77 != 0);
+    let all = everything(proxq);
+    assert!(all.iter().any(|path| path.ends_with("blobs")) && all.len() >= 5, "{all:?}");
+    all.into_iter().filter(is_open).collect()
 }
 
 on_every_store! {

@@ -150,10 +150,9 @@ impl EmbeddedStore {
         let fails = |source| schema::open_error(&database, source);
         let connection = schema::open_writer(&database, sync)?;
         let deployment = schema::deployment(&connection).map_err(fails)?;
-        let folder_fails = |source| OpenError::Folder { folder: data_dir.clone(), source };
-        let blobs = Blobs::open(folder.blobs(), sync).map_err(folder_fails)?;
+        let blobs = Blobs::new(folder.blobs(), sync);
         if sync == SyncMode::Durable {
-            folder.sync().map_err(folder_fails)?;
+            folder.sync().map_err(|source| OpenError::Folder { folder: data_dir, source })?;
         }
         let shared = Arc::new(Shared {
             clock,

@@ -34,10 +34,9 @@ pub(super) struct Blobs {
 }
 
 impl Blobs {
-    /// Makes the folder if there is none.
-    pub(super) fn open(folder: PathBuf, sync: SyncMode) -> io::Result<Self> {
-        fs::create_dir_all(&folder)?;
-        Ok(Self { folder, sync, held: Mutex::default() })
+    /// The blobs in a folder that is there.
+    pub(super) fn new(folder: PathBuf, sync: SyncMode) -> Self {
+        Self { folder, sync, held: Mutex::default() }
     }
 
     fn path(&self, blob: Uuid) -> PathBuf {

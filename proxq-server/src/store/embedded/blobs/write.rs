@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::super::folder::sync_folder;
+use super::super::folder::{new_file_options, sync_folder};
 use super::super::steps::Unreferred;
 use super::super::writer::Outbox;
 use super::{Blobs, CHUNK_BYTES, off_the_runtime, remove_file};
@@ -60,7 +60,7 @@ impl FileWriter {
         off_the_runtime(move || {
             let id = Uuid::new_v4();
             let held = Held::new(id, Arc::clone(&blobs));
-            let file = File::options().read(true).write(true).create_new(true).open(blobs.part_path(id))?;
+            let file = new_file_options().read(true).write(true).create_new(true).open(blobs.part_path(id))?;
             Ok(Self {
                 id,
                 blobs,

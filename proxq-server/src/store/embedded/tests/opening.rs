@@ -22,6 +22,19 @@ async fn the_folder_is_private() {
 }
 
 #[tokio::test]
+async fn a_folder_that_holds_other_files_keeps_its_mode() {
+    let folder = tempfile::tempdir().unwrap();
+    let mode = |name: &str| folder.path().join(name).metadata().unwrap().permissions().mode() & 0o777;
+    fs::write(folder.path().join("theirs"), "").unwrap();
+    for open in [".", "theirs"] {
+        fs::set_permissions(folder.path().join(open), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    open(folder.path(), ChosenTime::at(START)).unwrap().close().await;
+    let modes = [".", "theirs", "jobs.sqlite3", "lock", "blobs"].map(mode);
+    assert_eq!(modes, [0o755, 0o755, 0o600, 0o600, 0o700], "what is ours is closed");
+}
+
+#[tokio::test]
 async fn a_second_open_is_refused_until_the_first_is_over() {
     let embedded = embedded().await;
     let path = embedded.folder.path();
