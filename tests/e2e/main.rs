@@ -33,6 +33,8 @@ mod drain;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod full_disk;
+#[cfg(test)]
 mod header_table;
 #[cfg(test)]
 mod headers;

@@ -6,8 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use harness::{
-    Answer, Exit, Gate, Job, Launch, Pattern, Proxq, Record, Reply, Store, Upstream, get, on_every_store, on_the_store,
-    pass, post,
+    Answer, Exit, Job, Launch, Pattern, Proxq, Record, Reply, Store, Upstream, get, on_every_store, on_the_store, post,
 };
 use proxq_protocol::JobStatus;
 
@@ -209,39 +208,6 @@ on_the_store! {
         }
     }
 
-    async fn a_full_disk_is_told_and_recovered_from(store: Store) {
-        let upstream = Upstream::start().await;
-        upstream.always(Answer::echo());
-        let gate = Gate::new();
-        upstream.once(Answer::status(200).pattern(Pattern::new(8, 100_000)).wait(&gate));
-        let folder = tempfile::tempdir().unwrap();
-        let mount = r#"mount -t tmpfs -o size=16m proxq "$0" && exec "$@""#;
-        let starter =
-            ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, folder.path().to_str().unwrap()];
-        let builder = Proxq::builder(store.config_for(&upstream)).data_dir(folder.path().join("data"));
-        let mut proxq = builder.through(&starter).start().await;
-        proxq.expect_error("full");
-        let kept = proxq.submit(post("/kept").body(INLINE)).await;
-        upstream.arrivals(1).await; // its response will find no room
-        let ballast = proxq.data_dir_inside().join("ballast");
-        fill(&ballast);
-
-        let large = Pattern::new(7, 1 << 20);
-        proxq.send(post("/x").pattern(large)).await.refused(503, "STORE_FULL");
-        // Small ones may find room for a while.
-        let refused = async || proxq.send(post("/x").body(vec![1; 20_000])).await.code() == "STORE_FULL";
-        harness::eventually("small submissions are refused as well", refused).await;
-        assert_eq!(proxq.send(get("/__jobs/healthz")).await.status, 200, "the process lives");
-        gate.open();
-        pass(std::time::Duration::from_millis(300)).await; // the worker tries to store the response
-        assert_ne!(proxq.status(&kept).await.status, JobStatus::Failed, "a response that was received is kept");
-
-        fs::remove_file(&ballast).unwrap();
-        assert_eq!(proxq.through_queue(post("/x").pattern(large)).await.digest, large.digest());
-        assert_eq!(proxq.response(&kept).await.digest, Pattern::new(8, 100_000).digest());
-        assert_eq!(upstream.deliveries(kept.id), 1, "and never fetched again");
-    }
-
     async fn a_limit_on_file_sizes_is_a_full_store(store: Store) {
         let upstream = Upstream::start().await;
         upstream.always(Answer::echo());
@@ -356,17 +322,5 @@ on_every_store! {
         replies.sort_by_key(|reply| reply.status);
         assert_eq!((replies[0].status, replies[0].text().as_str()), (201, "small"));
         assert_eq!((replies[1].status, &replies[1].digest), (202, &pattern.digest()));
-    }
-}
-
-/// Writes a file until there is no more room for it.
-fn fill(file: &Path) {
-    let mut file = fs::File::create(file).expect("there is room for an empty file");
-    let mut written = 0;
-    for size in [1 << 20, 64 << 10, 4096] {
-        while std::io::Write::write_all(&mut file, &vec![0; size]).is_ok() {
-            written += size;
-            assert!(written < 1 << 30, "this is no small file system");
-        }
     }
 }

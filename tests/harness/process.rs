@@ -106,10 +106,6 @@ impl Process {
         Pid::from_child(&self.child)
     }
 
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).expect("the process is ours and was not waited for");
     }

@@ -16,6 +16,7 @@ use crate::log::{Log, Record};
 use crate::process::{Exit, Launch, Process};
 use crate::redis::Redis;
 use crate::runner::within;
+use crate::small_disk::SmallDisk;
 
 /// A job that proxq has accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -212,12 +213,6 @@ impl Proxq {
         self.setup.launch().to_exit().await
     }
 
-    /// The data folder as the process sees it, which may have mounted something there.
-    pub fn data_dir_inside(&self) -> PathBuf {
-        let root = PathBuf::from(format!("/proc/{}/root", self.process().id()));
-        root.join(self.setup.data_dir.strip_prefix("/").expect("an absolute path"))
-    }
-
     /// Memory that the process holds at this moment, in bytes.
     pub fn memory(&self) -> u64 {
         self.process().memory("VmRSS:")
@@ -291,9 +286,15 @@ impl Builder {
 
     /// Starts the binary through another program, which takes it and its arguments as its last ones.
     #[must_use]
-    pub fn through(mut self, starter: &[&str]) -> Self {
-        self.starter = starter.iter().map(|&word| word.to_owned()).collect();
+    pub fn through(mut self, starter: &[impl AsRef<str>]) -> Self {
+        self.starter = starter.iter().map(|word| word.as_ref().to_owned()).collect();
         self
+    }
+
+    /// Keeps its data on this disk.
+    #[must_use]
+    pub fn on_disk(self, disk: &SmallDisk) -> Self {
+        self.data_dir(disk.path().join("data")).through(&disk.starter())
     }
 
     /// Starts it, and waits until it listens.

@@ -6,6 +6,7 @@
 mod blobs;
 mod folder;
 mod reader;
+mod reserve;
 mod schema;
 mod steps;
 #[cfg(test)]
@@ -24,7 +25,7 @@ use async_trait::async_trait;
 use self::blobs::{Blobs, FileWriter};
 use self::folder::Folder;
 use self::reader::Readers;
-use self::steps::{Cancel, LeaseJobs, Probe, Renew, RetryFailed, Settle, Submit, Unreferred, Upkeep};
+use self::steps::{Cancel, Expire, LeaseJobs, Probe, Renew, RetryFailed, Settle, Submit, Unreferred, Upkeep};
 pub use self::verify::{Finding, verify};
 use self::writer::{Health, Writer};
 use super::signals::{Signals, lock};
@@ -141,6 +142,8 @@ struct Shared {
 impl EmbeddedStore {
     /// Opens the store, or makes one. Leases of the last run are lost leases. Reads and writes files.
     ///
+    /// A store that is there is opened on a full disk, too. It then takes its jobs over when there is room.
+    ///
     /// # Errors
     /// Where the folder cannot be used, or what is in it.
     pub fn open(options: EmbeddedOptions, clock: Clock) -> Result<Self, OpenError> {
@@ -148,7 +151,7 @@ impl EmbeddedStore {
         let folder = Folder::hold(&data_dir)?;
         let database = folder.database();
         let fails = |source| schema::open_error(&database, source);
-        let connection = schema::open_writer(&database, sync)?;
+        let (connection, index) = schema::open_writer(&database, sync)?;
         let deployment = schema::deployment(&connection).map_err(fails)?;
         let blobs = Blobs::new(folder.blobs(), sync);
         if sync == SyncMode::Durable {
@@ -164,7 +167,7 @@ impl EmbeddedStore {
         });
         let writer = Writer::start(connection, folder, Arc::clone(&shared))
             .map_err(|source| OpenError::Recover { path: database.clone(), source })?;
-        let readers = Readers::new(database);
+        let readers = Readers::new(database, index);
         Ok(Self { shared, deployment, readers, blobs: Arc::new(blobs), last_sweep: Mutex::new(None), writer })
     }
 
@@ -249,7 +252,17 @@ impl JobStore for EmbeddedStore {
         let begun = self.shared.clock.steady();
         let mut sum = Upkept::default();
         loop {
-            let round = self.writer.outbox.run(Upkeep).await?;
+            let round = match self.writer.outbox.run(Upkeep).await {
+                // Whatever is past its retention makes room.
+                Err(full @ StoreError::Full { .. }) => {
+                    let round = self.writer.outbox.run(Expire).await?;
+                    if round.upkept.expired == 0 {
+                        return Err(full);
+                    }
+                    round
+                }
+                done => done?,
+            };
             sum.woken += round.upkept.woken;
             sum.reclaimed += round.upkept.reclaimed;
             sum.expired += round.upkept.expired;

@@ -27,6 +27,7 @@ const OF_OTHERS: u32 = 0o077;
 const LOCK: &str = "lock";
 const DATABASE: &str = "jobs.sqlite3";
 const BLOBS: &str = "blobs";
+const RESERVE: &str = "reserve";
 
 impl Folder {
     /// Makes the folder if there is none, takes hold of it and closes it to other users.
@@ -66,7 +67,9 @@ impl Folder {
             let name = entry?.file_name();
             match name.to_str() {
                 Some(BLOBS) => {}
-                Some(name) if name == LOCK || name.starts_with(DATABASE) => close(&self.path.join(name), FILE_MODE),
+                Some(name) if [LOCK, RESERVE].contains(&name) || name.starts_with(DATABASE) => {
+                    close(&self.path.join(name), FILE_MODE)
+                }
                 _ => of_others = true,
             }
         }
@@ -89,13 +92,21 @@ impl Folder {
         self.path.join(BLOBS)
     }
 
+    pub(super) fn reserve(&self) -> PathBuf {
+        self.path.join(RESERVE)
+    }
+
     /// Whether a limit on file sizes (`ulimit -f`) keeps the database's log from growing.
     pub(super) fn log_is_at_limit(&self) -> bool {
         /// A page and its header.
         const FRAME_BYTES: u64 = 4096 + 24;
         let Some(limit) = getrlimit(Resource::Fsize).current else { return false };
-        let length = self.path.join("jobs.sqlite3-wal").metadata().map_or(0, |log| log.len());
-        length.saturating_add(FRAME_BYTES) > limit
+        self.log_bytes().saturating_add(FRAME_BYTES) > limit
+    }
+
+    /// How long the database's log is.
+    pub(super) fn log_bytes(&self) -> u64 {
+        self.path.join("jobs.sqlite3-wal").metadata().map_or(0, |log| log.len())
     }
 
     /// Makes the names in the folder durable.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use rusqlite::{Connection, OptionalExtension, Row};
 use tokio::sync::Semaphore;
 
-use super::schema;
+use super::schema::{self, LogIndex};
 use super::steps::{job_id, number, state};
 use crate::clock::Timestamp;
 use crate::failure::chain;
@@ -22,13 +22,14 @@ const CONNECTIONS: usize = 8;
 #[derive(Debug)]
 pub(super) struct Readers {
     database: PathBuf,
+    index: LogIndex,
     idle: Arc<Mutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
 }
 
 impl Readers {
-    pub(super) fn new(database: PathBuf) -> Self {
-        Self { database, idle: Arc::default(), permits: Arc::new(Semaphore::new(CONNECTIONS)) }
+    pub(super) fn new(database: PathBuf, index: LogIndex) -> Self {
+        Self { database, index, idle: Arc::default(), permits: Arc::new(Semaphore::new(CONNECTIONS)) }
     }
 
     /// Reads off the runtime's threads.
@@ -37,12 +38,12 @@ impl Readers {
         read: impl FnOnce(&Connection) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| StoreError::Closed)?;
-        let (idle, database) = (Arc::clone(&self.idle), self.database.clone());
+        let (idle, database, index) = (Arc::clone(&self.idle), self.database.clone(), self.index);
         let task = tokio::task::spawn_blocking(move || {
             let pooled = lock(&idle).pop();
             let connection = match pooled {
                 Some(connection) => connection,
-                None => schema::open_reader(&database)?,
+                None => schema::open_reader(&database, index)?,
             };
             let outcome = read(&connection);
             if !matches!(outcome, Err(ReadError::Database(_))) {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::OpenError;
@@ -74,11 +75,42 @@ const CHECKED_AT_OPEN_BYTES: i64 = 64 << 20;
 /// would hold up the writer for longer.
 const CHECKPOINT_PAGES: u32 = 3_000;
 
-/// Opens the writer's connection, and makes or migrates the tables.
-pub(super) fn open_writer(path: &Path, sync: SyncMode) -> Result<Connection, OpenError> {
+/// Where SQLite keeps the index of its log.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum LogIndex {
+    /// In a file, so that other programs can open the database at the same time.
+    File,
+    /// In this process, which then has the database to itself.
+    Memory,
+}
+
+impl LogIndex {
+    fn open(self, path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+        let vfs = match self {
+            Self::File => c"unix",
+            Self::Memory => c"unix-excl",
+        };
+        Connection::open_with_flags_and_vfs(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX, vfs)
+    }
+}
+
+/// Opens the writer's connection, and makes or migrates the tables. The readers' connections must have the same index.
+pub(super) fn open_writer(path: &Path, sync: SyncMode) -> Result<(Connection, LogIndex), OpenError> {
+    match open_with(LogIndex::File, path, sync) {
+        Err(OpenError::Database { source, .. }) if lacks_room(&source) => {
+            tracing::warn!(
+                "there is no room for the index of the store's log, which is kept in memory until the next start"
+            );
+            Ok((open_with(LogIndex::Memory, path, sync)?, LogIndex::Memory))
+        }
+        opened => Ok((opened?, LogIndex::File)),
+    }
+}
+
+fn open_with(index: LogIndex, path: &Path, sync: SyncMode) -> Result<Connection, OpenError> {
     let fails = |source| open_error(path, source);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags).map_err(fails)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let mut connection = index.open(path, flags).map_err(fails)?;
     let bytes = recognise(&connection, path)?;
     check_small(&connection, path, bytes)?;
     configure_writer(&connection, sync).map_err(fails)?;
@@ -87,9 +119,8 @@ pub(super) fn open_writer(path: &Path, sync: SyncMode) -> Result<Connection, Ope
 }
 
 /// Opens a connection that only reads, beside the writer's or alone.
-pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+pub(super) fn open_reader(path: &Path, index: LogIndex) -> rusqlite::Result<Connection> {
+    let connection = index.open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.execute_batch("PRAGMA cache_size = -2048; PRAGMA cell_size_check = ON;")?;
     keep_plans(&connection)?;
     connection.set_prepared_statement_cache_capacity(32);
@@ -168,6 +199,12 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
         tracing::info!(from = format, to = FORMAT, "store migrated");
     }
     Ok(())
+}
+
+/// Whether a statement failed because the file system is full.
+pub(super) fn lacks_room(error: &rusqlite::Error) -> bool {
+    let Some(error) = error.sqlite_error() else { return false };
+    error.code == ErrorCode::DiskFull || error.extended_code == SQLITE_IOERR_SHMSIZE
 }
 
 /// What a failure to open or read the database at start means.

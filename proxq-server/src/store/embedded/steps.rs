@@ -14,13 +14,13 @@ mod upkeep;
 pub(super) use self::blobs::{Probe, Unreferred};
 pub(super) use self::lease::{LeaseJobs, Renew};
 pub(super) use self::order::{Cancel, RetryFailed};
-pub(super) use self::recover::{ReclaimLeftovers, Recover};
+pub(super) use self::recover::{Recover, TakeOver};
 pub(super) use self::row::{job_id, number, state};
 pub(super) use self::settle::{Settle, Unsettled};
 pub(super) use self::submit::Submit;
-pub(super) use self::upkeep::Upkeep;
+pub(super) use self::upkeep::{Expire, Upkeep};
 #[cfg(test)]
 pub(super) use self::{
     lease::{NEXT_DUE, OLDEST_PENDING, OLDEST_WAITING},
-    upkeep::{DUE, EXPIRED, LOST},
+    upkeep::{DUE, EXPIRED, LEFT_OVER, LOST},
 };

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::OpenError;
 use super::blobs::{self, Damage};
 use super::folder::Folder;
-use super::schema;
+use super::schema::{self, LogIndex};
 use super::steps::{job_id, state};
 use super::vault;
 use crate::job::{BlobRef, JobId, Progress, State};
@@ -41,7 +41,7 @@ pub fn verify(data_dir: &Path) -> Result<Vec<Finding>, OpenError> {
     let folder = Folder::hold_existing(data_dir)?;
     let database = folder.database();
     let fails = |source| schema::open_error(&database, source);
-    let connection = schema::open_reader(&database).map_err(fails)?;
+    let connection = schema::open_reader(&database, LogIndex::File).map_err(fails)?;
     schema::recognise(&connection, &database)?;
     let mut check = Check { connection: &connection, blobs: folder.blobs(), findings: Vec::new() };
     if let Err(error) = check.everything() {

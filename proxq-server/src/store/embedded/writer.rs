@@ -6,6 +6,7 @@ mod outbox;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -30,6 +31,11 @@ pub(super) trait Step: fmt::Debug + Send + 'static {
     ///
     /// A step that refuses must not have changed anything: its neighbours' changes are committed.
     fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Output, StepError>;
+
+    /// Whether it gives room back, and may for that use what the store keeps back for a full disk.
+    fn makes_room(&self) -> bool {
+        false
+    }
 }
 
 /// Why a step was not done.
@@ -65,12 +71,22 @@ pub(super) struct Tx<'a> {
     pub(super) wall: Timestamp,
     /// Whether leases may be taken away.
     pub(super) may_reclaim: bool,
+    /// The disk is full.
+    pub(super) is_full: bool,
 }
 
 impl Tx<'_> {
     /// Tells somebody something, if the transaction is committed.
     pub(super) fn tell(&mut self, effect: Effect) {
         self.books.effects.push(effect);
+    }
+
+    /// Refuses on a full disk what would take room from those that make some.
+    pub(super) fn needs_room(&self) -> Result<(), StoreError> {
+        if self.is_full {
+            return Err(StoreError::Full { source: io::Error::from(io::ErrorKind::StorageFull).into() });
+        }
+        Ok(())
     }
 }
 
@@ -82,6 +98,8 @@ pub(super) struct Books {
     last_token: u64,
     /// Rows that a later version of proxq wrote: left alone, and named in the log once.
     pub(super) newer: HashSet<i64>,
+    /// What the last run was working on.
+    pub(super) leftovers: Leftovers,
     /// The log should be emptied after this transaction.
     pub(super) empty_log: bool,
 }
@@ -94,6 +112,7 @@ impl Books {
             vault: Vault::load(connection)?,
             last_token: last_token.unsigned_abs(),
             newer: HashSet::new(),
+            leftovers: Leftovers { up_to_token: Some(last_token), taken_now: false },
             empty_log: false,
         })
     }
@@ -102,6 +121,39 @@ impl Books {
     pub(super) fn next_token(&mut self) -> u64 {
         self.last_token += 1;
         self.last_token
+    }
+}
+
+/// The leases of the last run, until they are taken away.
+#[derive(Debug)]
+pub(super) struct Leftovers {
+    /// Where there may be some, the latest token among them.
+    up_to_token: Option<i64>,
+    /// This transaction takes the last of them.
+    taken_now: bool,
+}
+
+impl Leftovers {
+    /// Where there may be some, the latest token among them.
+    pub(super) fn up_to_token(&self) -> Option<i64> {
+        self.up_to_token.filter(|_| !self.taken_now)
+    }
+
+    /// There are none after this transaction.
+    pub(super) fn all_taken(&mut self) {
+        self.taken_now = true;
+    }
+
+    /// The transaction was committed.
+    fn commit(&mut self) {
+        if std::mem::take(&mut self.taken_now) {
+            self.up_to_token = None;
+        }
+    }
+
+    /// The transaction was rolled back.
+    fn roll_back(&mut self) {
+        self.taken_now = false;
     }
 }
 

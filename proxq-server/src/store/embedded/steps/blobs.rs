@@ -36,6 +36,7 @@ impl Step for Probe {
     type Output = ();
 
     fn run(&self, tx: &mut Tx<'_>) -> Result<(), StepError> {
+        tx.needs_room()?;
         tx.connection
             .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('probe', zeroblob(?1))")?
             .execute((PROBE_BYTES,))?;

@@ -38,6 +38,7 @@ impl Step for LeaseJobs {
             if rows.is_empty() {
                 break false;
             }
+            tx.needs_room()?; // for the response, too
             for seq in rows {
                 let row = JobRow::numbered(tx, seq)?;
                 match hand_out(tx, &row) {

@@ -31,6 +31,10 @@ impl Step for Cancel {
         tx.tell(Effect::Changed(self.id));
         Ok(Some(blobs))
     }
+
+    fn makes_room(&self) -> bool {
+        true
+    }
 }
 
 /// The version of a job's records, if it is one that this program must leave alone.

@@ -2,7 +2,8 @@
 
 use super::super::writer::{Step, StepError, Tx};
 use super::lease::next_due;
-use super::upkeep::reclaim_all;
+use super::upkeep::reclaim_leftovers;
+use crate::store::BATCH_LIMIT;
 use crate::store::signals::Effect;
 
 /// Puts the queues in order and lets those who will wait know.
@@ -35,13 +36,23 @@ impl Step for Recover {
 
 /// Takes away a batch of the leases of the last run, whose workers are gone with it.
 #[derive(Debug)]
-pub(in super::super) struct ReclaimLeftovers;
+pub(in super::super) struct TakeOver;
 
-impl Step for ReclaimLeftovers {
+impl Step for TakeOver {
     /// How many there were.
     type Output = usize;
 
     fn run(&self, tx: &mut Tx<'_>) -> Result<usize, StepError> {
-        reclaim_all(tx)
+        take_over(tx)
     }
+}
+
+/// The same within another step.
+pub(super) fn take_over(tx: &mut Tx<'_>) -> Result<usize, StepError> {
+    let Some(last_token) = tx.books.leftovers.up_to_token() else { return Ok(0) };
+    let taken = reclaim_leftovers(tx, last_token)?;
+    if taken < BATCH_LIMIT {
+        tx.books.leftovers.all_taken();
+    }
+    Ok(taken)
 }

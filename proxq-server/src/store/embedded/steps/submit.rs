@@ -75,6 +75,7 @@ impl Step for Submit {
         if let Some(there) = there {
             return Ok(there);
         }
+        tx.needs_room()?;
         let (state, due) = match self.delay {
             None => (State::Pending, tx.now),
             Some(delay) => (State::Scheduled, tx.now.after(delay)),

@@ -8,11 +8,29 @@ use super::claim;
 use super::end::{Onward, go_on};
 use super::lease::{next_due, set_aside};
 use super::order::newer_version;
+use super::recover::take_over;
 use super::row::{JobRow, number};
 use super::settle::fail;
 use crate::job::{Reach, State, Verdict, judge_lost_lease};
 use crate::store::signals::{Effect, QueueSignal};
 use crate::store::{BATCH_LIMIT, RECLAIM_GRACE, StoreError, Upkept};
+
+/// One batch of what is past its retention: all that upkeep can do on a full disk.
+#[derive(Debug)]
+pub(in super::super) struct Expire;
+
+impl Step for Expire {
+    type Output = UpkeepRound;
+
+    fn run(&self, tx: &mut Tx<'_>) -> Result<UpkeepRound, StepError> {
+        let (expired, blobs) = expire(tx)?;
+        Ok(UpkeepRound { upkept: Upkept { expired, ..Upkept::default() }, blobs })
+    }
+
+    fn makes_room(&self) -> bool {
+        true
+    }
+}
 
 /// One batch of everything that time brings.
 #[derive(Debug)]
@@ -41,11 +59,12 @@ impl Step for Upkeep {
         if tx.shared.health.is_failing() {
             Probe.run(tx)?; // ends the outage, or proves that it goes on
         }
+        let left_over = take_over(tx)?;
         let woken = wake(tx)?;
-        let reclaimed = if tx.may_reclaim { reclaim(tx)? } else { 0 };
+        let lost = if tx.may_reclaim { reclaim(tx)? } else { 0 };
         let (expired, blobs) = expire(tx)?;
         tx.books.empty_log = true;
-        Ok(UpkeepRound { upkept: Upkept { woken, reclaimed, expired }, blobs })
+        Ok(UpkeepRound { upkept: Upkept { woken, reclaimed: left_over + lost, expired }, blobs })
     }
 }
 
@@ -93,11 +112,14 @@ fn reclaim(tx: &mut Tx<'_>) -> Result<usize, StepError> {
 pub(in super::super) const LOST: &str =
     "SELECT seq FROM jobs WHERE state = 2 AND lease_until < ?1 ORDER BY lease_until LIMIT ?2";
 
-/// Takes a batch of all leases away, whoever holds them. Gives how many there were.
-pub(super) fn reclaim_all(tx: &mut Tx<'_>) -> Result<usize, StepError> {
-    let rows = batch(tx, LOST, (i64::MAX, limit(tx)))?;
+/// Takes a batch of the leases away that were given up to this token. Gives how many there were.
+pub(super) fn reclaim_leftovers(tx: &mut Tx<'_>, last_token: i64) -> Result<usize, StepError> {
+    let rows = batch(tx, LEFT_OVER, (last_token, limit(tx)))?;
     reclaim_rows(tx, rows)
 }
+
+pub(in super::super) const LEFT_OVER: &str =
+    "SELECT seq FROM jobs WHERE state = 2 AND token <= ?1 ORDER BY lease_until LIMIT ?2";
 
 fn reclaim_rows(tx: &mut Tx<'_>, rows: Vec<i64>) -> Result<usize, StepError> {
     let mut reclaimed = 0;

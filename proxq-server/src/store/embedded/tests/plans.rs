@@ -15,6 +15,7 @@ async fn every_query_has_its_index() {
         (steps::NEXT_DUE.to_owned(), "waiting"),
         (steps::DUE.to_owned(), "waiting"),
         (steps::LOST.to_owned(), "leased"),
+        (steps::LEFT_OVER.to_owned(), "leased"),
         (steps::EXPIRED.to_owned(), "expiring"),
         (reader::JOB.to_owned(), "sqlite_autoindex_jobs_1"),
         (reader::CONTENT.to_owned(), "sqlite_autoindex_jobs_1"),

@@ -9,13 +9,14 @@ use tokio::sync::mpsc;
 
 use super::super::Shared;
 use super::super::folder::Folder;
-use super::super::steps::{ReclaimLeftovers, Recover, Unsettled};
+use super::super::reserve::Reserve;
+use super::super::steps::{Probe, Recover, TakeOver, Unsettled};
 use super::outbox::{Envelope, Failure, Message, Waiting};
 use super::{Books, Step, Tx};
 use crate::clock::Timestamp;
 use crate::failure::chain;
 use crate::store::signals::lock;
-use crate::store::{BATCH_LIMIT, RECLAIM_AFTER_OUTAGE, StoreError};
+use crate::store::{RECLAIM_AFTER_OUTAGE, StoreError};
 
 /// The most steps that share a transaction.
 const BATCH_STEPS: usize = 256;
@@ -25,6 +26,9 @@ const IDLE: Duration = Duration::from_secs(1);
 
 /// How long the log may keep what was erased while there is always something to write.
 const LOG_EMPTIED_EVERY: Duration = Duration::from_secs(30);
+
+/// What the database grows by.
+const PAGE_BYTES: u64 = 4096;
 
 /// How long a statement waits for another program that has the database open.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,6 +46,9 @@ pub(super) struct Desk {
     log_filled_since: Option<Timestamp>,
     closing: Arc<AtomicBool>,
     folder: Folder,
+    reserve: Reserve,
+    /// The disk is full, and has had no room for the reserve since.
+    is_full: bool,
 }
 
 impl Desk {
@@ -61,25 +68,36 @@ impl Desk {
             last_write: now,
             log_filled_since: Some(now), // the last run may have left a log
             closing,
+            reserve: Reserve::keep(folder.reserve()),
             folder,
+            is_full: false,
         })
     }
 
-    /// Puts in order what the last run left.
+    /// Puts in order what the last run left. On a full disk, that is done by the first upkeep that has room.
     pub(super) fn recover(&mut self) -> Result<(), StoreError> {
         self.run_now(Recover)?;
-        let mut reclaimed = 0;
-        loop {
-            let batch = self.run_now(ReclaimLeftovers)?;
-            reclaimed += batch;
-            if batch < BATCH_LIMIT {
-                break;
+        match self.take_over() {
+            Ok(0) => Ok(()),
+            Ok(jobs) => {
+                tracing::info!(jobs, "jobs that the last run was working on are taken over");
+                Ok(())
             }
+            Err(StoreError::Full { .. }) => {
+                tracing::warn!("the disk is full: the store takes jobs over, and new ones in, when there is room");
+                Ok(())
+            }
+            Err(error) => Err(error),
         }
-        if reclaimed > 0 {
-            tracing::info!(jobs = reclaimed, "jobs that the last run was working on are taken over");
+    }
+
+    fn take_over(&mut self) -> Result<usize, StoreError> {
+        self.run_now(Probe)?; // also where there is nothing to take over
+        let mut taken = 0;
+        while self.books.leftovers.up_to_token().is_some() {
+            taken += self.run_now(TakeOver)?;
         }
-        Ok(())
+        Ok(taken)
     }
 
     fn run_now<S: Step>(&mut self, step: S) -> Result<S::Output, StoreError> {
@@ -126,17 +144,69 @@ impl Desk {
 
     /// Does the steps and answers them.
     fn process(&mut self, batch: &mut Vec<Box<dyn Waiting>>) {
+        self.look_for_room();
         match self.transact(batch) {
             Ok(()) => batch.drain(..).for_each(|step| step.answer(None)),
             Err(failure) if failure.is_of_one_step() && batch.len() > 1 => {
                 for step in batch.drain(..) {
-                    let mut alone = [step];
-                    let failure = self.transact(&mut alone).err();
-                    let [step] = alone;
-                    step.answer(failure.as_ref());
+                    self.process(&mut vec![step]);
                 }
             }
-            Err(failure) => batch.drain(..).for_each(|step| step.answer(Some(&failure))),
+            Err(failure) => {
+                let may_help = |step: &Box<dyn Waiting>| failure.is_for_want_of_room() && step.makes_room();
+                let (mut making, refused): (Vec<_>, Vec<_>) = batch.drain(..).partition(may_help);
+                refused.into_iter().for_each(|step| step.answer(Some(&failure)));
+                if !making.is_empty() {
+                    let failure = self.make_room(&mut making).err();
+                    making.into_iter().for_each(|step| step.answer(failure.as_ref()));
+                }
+            }
+        }
+    }
+
+    /// Does the steps that make room, with all the room that can be found for them.
+    fn make_room(&mut self, making: &mut [Box<dyn Waiting>]) -> Result<(), Failure> {
+        loop {
+            self.reuse_log();
+            match self.transact(making) {
+                Err(failure) if failure.is_for_want_of_room() && self.reserve.give_up() => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Copies the log into the database and has it written from its beginning again. It keeps its length: what it gave
+    /// away might be gone.
+    fn reuse_log(&self) {
+        if self.database_can_grow()
+            && let Err(error) = checkpoint(&self.connection, "RESTART")
+        {
+            tracing::debug!(error = chain(&error), "store could not begin its log again");
+        }
+    }
+
+    /// Whether there is room for the pages that are only in the log.
+    fn database_can_grow(&self) -> bool {
+        let pages = self.connection.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0));
+        let length = self.folder.database().metadata().map_or(0, |database| database.len());
+        let grown = |pages: i64| (pages.unsigned_abs() * PAGE_BYTES).saturating_sub(length);
+        pages.is_ok_and(|pages| grown(pages) <= self.reserve.free_bytes())
+    }
+
+    /// Finds out whether the disk is still full, and keeps the reserve back again as soon as there is room for it.
+    fn look_for_room(&mut self) {
+        if self.reserve.is_missing() {
+            let log_helps = self.reserve.fits_into(self.folder.log_bytes()) && self.database_can_grow();
+            if !self.reserve.fits_into(0) && log_helps {
+                self.empty_log();
+            }
+            if self.reserve.fits_into(0) {
+                self.reserve.restore();
+            }
+        }
+        self.is_full = self.reserve.is_missing() || (self.is_full && !self.reserve.fits_into(0));
+        if self.is_full && !self.shared.health.failing.swap(true, Ordering::AcqRel) {
+            tracing::error!("store is full: the disk has no room for its reserve");
         }
     }
 
@@ -174,6 +244,7 @@ impl Desk {
             now,
             wall: self.shared.clock.wall(),
             may_reclaim: !health.is_failing() && now >= self.answering_since.after(RECLAIM_AFTER_OUTAGE),
+            is_full: self.is_full,
         };
         for step in batch {
             step.run(&mut tx).map_err(before)?;
@@ -189,12 +260,14 @@ impl Desk {
             health.commits.fetch_add(1, Ordering::Relaxed);
             self.last_write = now;
             self.log_filled_since.get_or_insert(now);
-            if health.failing.swap(false, Ordering::AcqRel) {
+            // What was written on a full disk may have been let in to make room.
+            if !self.is_full && health.failing.swap(false, Ordering::AcqRel) {
                 self.answering_since = now;
                 tracing::info!("store works again");
             }
         }
         self.books.vault.commit();
+        self.books.leftovers.commit();
         for effect in self.books.effects.drain(..) {
             self.shared.signals.apply(effect);
         }
@@ -208,8 +281,10 @@ impl Desk {
             tracing::error!(error = chain(&error), "store could not roll back");
         }
         self.books.vault.roll_back();
+        self.books.leftovers.roll_back();
         self.books.effects.clear();
         self.books.empty_log = false;
+        self.is_full |= failure.is_for_want_of_room();
         if !failure.is_of_one_step() && !self.shared.health.failing.swap(true, Ordering::AcqRel) {
             tracing::error!(error = chain(&failure.to_store_error()), "store cannot write");
         }
@@ -229,7 +304,7 @@ impl Desk {
 
     /// Copies the log into the database and cuts it to nothing: what was erased is then gone from both.
     fn empty_log(&mut self) {
-        match truncate_log(&self.connection) {
+        match checkpoint(&self.connection, "TRUNCATE") {
             Ok(true) => self.log_filled_since = None,
             Ok(false) => {} // somebody reads; the next tick tries again
             Err(error) => tracing::warn!(error = chain(&error), "store could not empty its log"),
@@ -237,10 +312,11 @@ impl Desk {
     }
 }
 
-/// Gives whether the log is empty now. Does not wait for those who read.
-fn truncate_log(connection: &Connection) -> rusqlite::Result<bool> {
+/// Copies the log into the database, and begins it again as `mode` says. Gives whether that was possible: does not wait
+/// for those who read.
+fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<bool> {
     connection.busy_timeout(Duration::ZERO)?;
-    let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
+    let busy: i64 = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), (), |row| row.get(0))?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     Ok(busy == 0)
 }

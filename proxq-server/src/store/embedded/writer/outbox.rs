@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rusqlite::ErrorCode;
 use tokio::sync::{mpsc, oneshot};
 
+use super::super::schema::lacks_room;
 use super::{Step, StepError, Tx};
 use crate::store::StoreError;
 
@@ -59,6 +60,9 @@ impl Outbox {
 pub(super) trait Waiting: fmt::Debug + Send {
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), rusqlite::Error>;
 
+    /// Whether it gives room back.
+    fn makes_room(&self) -> bool;
+
     /// Answers with what the step gave, or with why nothing was committed.
     fn answer(self: Box<Self>, failure: Option<&Failure>);
 }
@@ -88,6 +92,10 @@ impl<S: Step> Waiting for Envelope<S> {
         Ok(())
     }
 
+    fn makes_room(&self) -> bool {
+        self.step.makes_room()
+    }
+
     fn answer(self: Box<Self>, failure: Option<&Failure>) {
         let outcome = match failure {
             Some(failure) => Err(failure.to_store_error()),
@@ -109,11 +117,17 @@ pub(super) struct Failure {
 impl Failure {
     pub(super) fn to_store_error(&self) -> StoreError {
         let source = Box::new(Arc::clone(&self.source));
-        match self.source.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => StoreError::Full { source },
-            Some(ErrorCode::SystemIoFailure) if self.log_at_limit => StoreError::Full { source },
-            _ => StoreError::Unavailable { may_be_done: self.may_be_done, source },
+        if self.is_for_want_of_room() {
+            StoreError::Full { source }
+        } else {
+            StoreError::Unavailable { may_be_done: self.may_be_done, source }
         }
+    }
+
+    /// Whether there is no room on the disk.
+    pub(super) fn is_for_want_of_room(&self) -> bool {
+        lacks_room(&self.source)
+            || (self.log_at_limit && self.source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure))
     }
 
     /// Whether the cause lies in one of the steps, so that the others may succeed without it.
