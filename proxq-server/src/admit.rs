@@ -150,7 +150,7 @@ fn query_asks_for_stream(query: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{FilterMode, PathFilter, Prefix, UpstreamUrl};
+    use crate::config::{FilterMode, PathFilter, Patterns, Prefix, UpstreamUrl};
 
     fn upstream() -> Upstream {
         Upstream::new(Prefix::new("/").unwrap(), UpstreamUrl::new("http://upstream").unwrap())
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn the_first_reason_wins_and_a_threshold_can_be_switched_off() {
         let mut own = upstream();
-        own.path_filter = PathFilter::new(FilterMode::Blacklist, &["^/health".to_owned()]).unwrap();
+        own.path_filter = PathFilter::new(FilterMode::Blacklist, Patterns::new(&["^/health".to_owned()]).unwrap());
         own.direct_proxy_threshold = None;
         own.stream_detection = StreamDetection::HeadersOnly;
         let chunked = head("POST", "/health", &[("transfer-encoding", "chunked")]);

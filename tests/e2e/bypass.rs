@@ -29,6 +29,18 @@ fn redirecting(store: Store, url: &str) -> Config {
 }
 
 on_every_store! {
+    async fn patterns_match_characters_as_go_reads_them(store: Store) {
+        let upstream = Upstream::start().await;
+        let patterns = vec!["^/x/.$", "^/[^ü]$", r"^/\p{Greek}", r"^/\Qa.b\E$", "^/{id}$", "(?i)^/straße$"];
+        let proxq = Proxq::start(store.config_for(&upstream).upstream("pathFilter.patterns", patterns)).await;
+        for direct in ["/x/%C3%BC", "/x/%FF", "/%C3%A4", "/%CE%B1", "/a.b", "/%7Bid%7D", "/STRA%C3%9FE"] {
+            assert_eq!(proxq.send(get(direct)).await.from_upstream(200).header("x-proxq-job-id"), None, "{direct}");
+        }
+        for queued in ["/x/ab", "/%C3%BC", "/axb", "/stra%C3%9F"] {
+            proxq.submit(get(queued)).await;
+        }
+    }
+
     async fn a_json_body_that_asks_for_a_stream_goes_direct_byte_for_byte(proxq: Proxq, upstream: Upstream) {
         for body in [
             r#"{"model":"m","stream":true}"#,

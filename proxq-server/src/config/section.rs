@@ -106,11 +106,6 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Where it stands.
-    pub(super) fn at(&self) -> &At {
-        &self.at
-    }
-
     /// Whether a key is written with a value.
     pub(super) fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|entry| entry.key == key && !matches!(entry.value.value, Value::Null))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::tls;
 use crate::config::section::{Reading, Section, Written, shown};
 use crate::config::{
-    ClientMode, DirectMode, FilterMode, HostHeader, KeyExclusions, PathFilter, Prefix, StreamDetection,
+    ClientMode, DirectMode, FilterMode, HostHeader, KeyExclusions, PathFilter, Patterns, Prefix, StreamDetection,
     TlsVerification, Upstream, UpstreamTls, UpstreamUrl,
 };
 use crate::job::{Backoff, Delivery, RetryPolicy};
@@ -97,29 +97,24 @@ fn read_retries(section: &mut Section<'_>) -> RetryPolicy {
 fn read_path_filter(mut section: Section<'_>, reading: &Reading<'_>) -> PathFilter {
     let modes = [("blacklist", FilterMode::Blacklist), ("whitelist", FilterMode::Whitelist)];
     let mode = section.choice("mode", &modes).map_or(FilterMode::Blacklist, |chosen| chosen.value);
-    let patterns = section.texts("patterns").unwrap_or_default();
-    let mut all_valid = true;
-    for Written { value, at } in &patterns {
-        if let Err(error) = PathFilter::new(mode, std::slice::from_ref(value)) {
-            all_valid = false;
-            reading.note(at, format!("{} is not a pattern: {}", shown(value), last_line(&error.to_string())));
-        }
-    }
-    let texts: Vec<_> = patterns.into_iter().map(|pattern| pattern.value).collect();
-    let filter = PathFilter::new(mode, &texts).unwrap_or_else(|error| {
-        if all_valid {
-            reading.note(section.at(), format!("the patterns are too much together: {error}"));
-        }
-        PathFilter::default()
-    });
+    let patterns = read_patterns(&mut section, "patterns", reading);
     section.finish();
-    filter
+    PathFilter::new(mode, patterns)
 }
 
-/// The regex library draws the pattern over several lines and says what is wrong in the last.
-fn last_line(message: &str) -> &str {
-    let line = message.trim_end().lines().last().unwrap_or_default();
-    line.strip_prefix("error: ").unwrap_or(line)
+/// Notes every pattern that is none.
+fn read_patterns(section: &mut Section<'_>, key: &'static str, reading: &Reading<'_>) -> Patterns {
+    let mut texts = Vec::new();
+    for Written { value, at } in section.texts(key).unwrap_or_default() {
+        match Patterns::new(std::slice::from_ref(&value)) {
+            Ok(_) => texts.push(value),
+            Err(error) => reading.note(&at, format!("{} is not a pattern: {error}", shown(&value))),
+        }
+    }
+    Patterns::new(&texts).unwrap_or_else(|error| {
+        reading.note(&section.at_of(key), format!("the patterns are too much together: {error}"));
+        Patterns::default()
+    })
 }
 
 fn read_tls(mut section: Section<'_>, reading: &Reading<'_>) -> UpstreamTls {
