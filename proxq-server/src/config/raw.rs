@@ -4,11 +4,15 @@
 //! A tree and not a struct for each section: unknown keys, repeated keys and wrong types are then mistakes like any
 //! other, found together with the rest and named by their key path ([`super::section`]).
 
+mod unreadable;
+
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{DuplicateKeyPolicy, Error, MessageFormatter, NonFiniteFloatPolicy, Spanned, UserMessageFormatter};
+use serde_saphyr::{DuplicateKeyPolicy, NonFiniteFloatPolicy, Spanned};
 
+use self::unreadable::unreadable;
 use super::error::Place;
 
 /// A value and where it stands.
@@ -56,6 +60,8 @@ pub(super) struct Entry {
 }
 
 /// Reads a text. What is not YAML ends it, with the place where it is not.
+///
+/// Documents (`---`) that say nothing count for nothing; of the others there may be one.
 pub(super) fn parse(text: &str) -> Result<Node, (Option<Place>, String)> {
     let options = serde_saphyr::options! {
         // Generous for a configuration, and soon reached by aliases that multiply.
@@ -66,23 +72,37 @@ pub(super) fn parse(text: &str) -> Result<Node, (Option<Place>, String)> {
         non_finite_float_policy: NonFiniteFloatPolicy::AsString, // no key takes one, so let the key say so
         with_snippet: false,
     };
-    serde_saphyr::from_str_with_options::<Spanned<Yaml>>(text, options)
-        .map(|root| node(root, text))
-        .map_err(|error| (error.location().map(place), describe(&error, text)))
+    let text = &*without_byte_order_marks(text);
+    let documents: Vec<Spanned<Yaml>> =
+        serde_saphyr::from_multiple_with_options(text, options).map_err(|error| unreadable(&error, text))?;
+    let mut documents = documents.into_iter().map(|document| node(document, text));
+    let nothing = Node { value: Value::Null, place: Place { line: 1, column: 1, width: 1 } };
+    let configuration = documents.next().unwrap_or(nothing);
+    match documents.next() {
+        None => Ok(configuration),
+        Some(second) => {
+            Err((Some(second.place), "a second document (---) begins here; the configuration is one".to_owned()))
+        }
+    }
 }
 
-fn describe(error: &Error, text: &str) -> String {
-    if let Error::AliasError { error, .. } = error {
-        return describe(error, text);
+/// The text without the marks (U+FEFF) that editors put at the beginning of a file, and that stand inside of one where files
+/// were joined: at the beginning of a line, or behind `---`.
+fn without_byte_order_marks(text: &str) -> Cow<'_, str> {
+    const MARK: char = '\u{feff}';
+    if !text.contains(MARK) {
+        return Cow::Borrowed(text);
     }
-    if let Error::MultipleDocuments { .. } = error {
-        return "a second document (---) begins here; the configuration is one".to_owned();
-    }
-    let message = UserMessageFormatter.format_message(error);
-    let line = error.location().and_then(|at| text.lines().nth(place(at).line.checked_sub(1)?));
-    let has_variable = line.is_some_and(|line| line.contains("${"));
-    let hint = if has_variable { "; a value with ${…} must be quoted inside [ ] and { }" } else { "" };
-    format!("not readable as YAML: {message}{hint}")
+    let without_mark = |line: &str| {
+        let line = line.trim_start_matches(MARK);
+        match line.strip_prefix("---") {
+            Some(behind) if behind.trim_start_matches(' ').starts_with(MARK) => {
+                format!("---{}", behind.replace(MARK, ""))
+            }
+            _ => line.to_owned(),
+        }
+    };
+    Cow::Owned(text.split_inclusive('\n').map(without_mark).collect())
 }
 
 fn place(location: serde_saphyr::Location) -> Place {
@@ -223,6 +243,7 @@ mod tests {
         assert_eq!(read("ä: &x 7\nb: *x"), "{ä: Integer(7) 7, b: Integer(7) 7}");
         assert_eq!(read(""), "null");
         assert_eq!(read("# nothing\n"), "null");
+        assert_eq!(read("---\n---\n"), "null");
         assert_eq!(read("1: .inf"), "{1: Text .inf}");
     }
 
@@ -245,19 +266,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_yaml_is_refused_with_its_place() {
-        for (bad, place) in [
-            ("a: [1", (1, 4)),
-            ("a: 1\n b: 2", (2, 3)),
-            ("a: *nowhere", (1, 4)),
-            ("a: b\n---\nc: d", (3, 1)),
-            ("a: !secret x", (1, 12)),
-            ("a: \"x", (1, 4)),
-            ("? [1]\n: 2", (1, 3)),
+    fn documents_that_say_nothing_and_byte_order_marks_do_not_count() {
+        let one = "{a: Integer(1) 1, b: Text x}";
+        for text in [
+            "a: 1\nb: x\n---\n",
+            "a: 1\nb: x\n--- # the end\n# of it\n",
+            "a: 1\nb: x\n...\n---\n...\n",
+            "---\n---\na: 1\nb: x\n",
+            "\u{feff}a: 1\nb: x\n",
+            "\u{feff}---\na: 1\nb: x\n",
+            "---\n\u{feff}a: 1\nb: x\n",
+            "---\u{feff}\na: 1\nb: x\n",
+            "--- \u{feff}\r\na: 1\r\nb: x\r\n",
+            "# a head\n\u{feff}# and a file\na: 1\n\u{feff}b: x\n",
+            "%YAML 1.2\n---\n{a: 1, b: x}\n---",
         ] {
-            let found = parse(bad).unwrap_err().0.map(|place| (place.line, place.column));
-            assert_eq!(found, Some(place), "{bad}");
+            assert_eq!(read(text), one, "{text:?}");
         }
+        assert_eq!(read("a: 'x\u{feff}y'"), "{a: Text x\u{feff}y}", "inside of a value it is a character");
+        let root = parse("\u{feff}a: 1\n\u{feff}b: 2\n").unwrap();
+        let Value::Map(entries) = root.value else { panic!("not a map") };
+        assert_eq!(entries[1].key_place, Place { line: 2, column: 1, width: 1 });
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::example::{self, Shown};
 use super::form::{Form, Key};
 use super::load::forms;
 use super::raw::{self, Kind};
+use super::section::EXTENSION;
 
 /// A duration of Go's, as an ECMA regular expression: 0 may be negative, nothing else.
 const DURATION: &str =
@@ -22,6 +23,7 @@ const DURATION: &str =
 pub fn schema() -> String {
     let words = Words { forms: forms(), shown: example::shown() };
     let mut root = words.object("");
+    root.insert("patternProperties".to_owned(), json!({ format!("^{EXTENSION}"): true }));
     root.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
     root.insert("title".to_owned(), json!("Configuration of proxq"));
     root.insert("$defs".to_owned(), definitions());

@@ -14,6 +14,9 @@ use super::raw::{Entry, Kind, Node, Scalar, Value};
 use super::substitute::substitute;
 use super::suggest;
 
+/// What the keys at the top begin with that hold anchors for other keys, and mean nothing themselves.
+pub(super) const EXTENSION: &str = "x-";
+
 /// One reading of a text: where variables come from, what has been found wrong so far, and what could have been written.
 pub(super) struct Reading<'a> {
     env: &'a dyn Fn(&str) -> Option<String>,
@@ -155,7 +158,8 @@ impl<'a> Section<'a> {
         let supported: Vec<_> = self.supported.iter().map(|(key, _)| *key).collect();
         for entry in self.entries {
             let mut known = supported.iter().chain(&self.later).copied();
-            if known.clone().any(|key| key == entry.key) {
+            let is_extension = self.at.path.is_empty() && entry.key.starts_with(EXTENSION);
+            if is_extension || known.clone().any(|key| key == entry.key) {
                 continue;
             }
             let hint = match suggest::nearest(&entry.key, &mut known) {

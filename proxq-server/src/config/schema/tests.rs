@@ -96,6 +96,11 @@ fn mistakes_in_form_are_refused() {
         assert!(compiled.verdict(text).is_err(), "{text}");
     }
     assert_eq!(compiled.verdict(upstreams), Ok(()));
+    for anything in ["x-a: {b: [1]}", "x-a: ~", "x-: !!str y"] {
+        let text = format!("{anything}\n{upstreams}");
+        assert!(is_loaded(&text), "{text}");
+        assert_eq!(compiled.verdict(&text), Ok(()), "{text}");
+    }
 }
 
 /// Values of every form, and some of none.

@@ -158,6 +158,19 @@ fn texts_may_look_like_numbers_and_anchors_may_be_used() {
 }
 
 #[test]
+fn keys_at_the_top_that_begin_with_x_hold_anchors_and_mean_nothing() {
+    let read = config(
+        "x-base: &base {maxRetries: 2, retryDelay: 1s}\nx-list: [1, {a: '${NOWHERE}'}]\nx-y: ~\n\
+         upstreams:\n- {<<: *base, prefix: /a, url: 'http://a'}\n- {<<: *base, prefix: /b, url: 'http://b', maxRetries: 3}\n",
+    );
+    let retries: Vec<_> = read.upstreams.iter().map(|upstream| upstream.retries.max_retries).collect();
+    assert_eq!(retries, [2, 3]);
+    assert_eq!(mistakes(&top("limits: {x-a: 1}")).len(), 1, "at the top only");
+    assert_eq!(mistakes(&top("x: 1")).len(), 1, "with the hyphen only");
+    assert_eq!(mistakes(&top("x-a: 1\nx-a: 2")), ["x-a: is written twice; the first is in line 1"]);
+}
+
+#[test]
 fn an_idempotency_key_lives_as_long_as_its_job_unless_it_is_said_otherwise() {
     assert_eq!(config(&top("taskRetention: 30m")).idempotency_ttl, Duration::from_mins(30));
     assert_eq!(config(&top("idempotency: {ttl: 10m}")).idempotency_ttl, Duration::from_mins(10));

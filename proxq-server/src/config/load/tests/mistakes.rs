@@ -39,7 +39,7 @@ fn what_is_not_yaml_is_shown_where_it_ends_to_be() {
     let errors = load("config.yaml", "queue: a b\nmaxWait: [1\n", &env).unwrap_err().to_string();
     assert_eq!(
         errors,
-        "config.yaml:2:10: not readable as YAML: unclosed bracket '['\n  |\n2 | maxWait: [1\n  |          ^"
+        "config.yaml:2:10: not readable as YAML: the [ that opens here is not closed\n  |\n2 | maxWait: [1\n  |          ^"
     );
     let hint = mistakes("trustedProxies: [${NET}]\n").remove(0);
     assert!(hint.ends_with("a value with ${…} must be quoted inside [ ] and { }"), "{hint}");
