@@ -1,6 +1,6 @@
 //! Upstreams behind TLS.
 
-use harness::{Answer, Proxq, Route, Store, Upstream, on_every_store, post};
+use harness::{Answer, Proxq, Route, Store, Upstream, Validity, on_every_store, post};
 use proxq_protocol::{JobStatus, Outcome};
 
 on_every_store! {
@@ -33,6 +33,32 @@ on_every_store! {
         assert_eq!(status.outcome, Some(Outcome::NotSent));
         assert!(status.error.as_ref().unwrap().contains("certificate"), "{status:?}");
         assert!(upstream.received().is_empty());
+    }
+
+    async fn a_self_signed_certificate_is_trusted_where_the_file_has_it(store: Store) {
+        let upstream = Upstream::start_self_signed("127.0.0.1", Validity::Now).await;
+        let proxq = Proxq::start(store.config_for(&upstream).upstream("tls.caFile", upstream.ca_file())).await;
+        assert_eq!(proxq.through_queue(post("/queued")).await.status, 200);
+        proxq.send(post("/direct").header("X-Proxq-Mode", "direct")).await.from_upstream(200);
+    }
+
+    async fn a_self_signed_certificate_is_refused_for_its_name_its_dates_or_where_the_file_has_another(store: Store) {
+        let elsewhere = Upstream::start_self_signed("elsewhere.example", Validity::Now).await;
+        let over = Upstream::start_self_signed("127.0.0.1", Validity::Over).await;
+        let other = Upstream::start_self_signed("127.0.0.1", Validity::Now).await;
+        for (upstream, file, why) in [
+            (&elsewhere, elsewhere.ca_file(), "not valid for name"),
+            (&over, over.ca_file(), "expired"),
+            (&other, elsewhere.ca_file(), "certificate"),
+        ] {
+            let proxq = Proxq::start(store.config_for(upstream).upstream("tls.caFile", file)).await;
+            let job = proxq.submit(post("/x").body("secret")).await;
+            let status = proxq.settled(&job).await;
+            assert_eq!((status.status, status.outcome), (JobStatus::Failed, Some(Outcome::NotSent)));
+            let error = status.error.unwrap();
+            assert!(error.contains(why), "{why}: {error}");
+            assert!(upstream.received().is_empty());
+        }
     }
 
     async fn a_client_certificate_is_shown_where_it_is_configured(store: Store) {

@@ -14,11 +14,33 @@ pub(crate) struct Authority {
     pub(crate) certificate: Certificate,
 }
 
+/// Whether a certificate is valid now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validity {
+    /// It is.
+    Now,
+    /// It was.
+    Over,
+}
+
 impl Authority {
     /// A fresh authority, and a client's certificate of its making.
     pub(crate) fn new() -> Self {
+        Self::with(CertificateParams::new(Vec::new()).expect("no names are no bad names"))
+    }
+
+    /// A fresh authority whose own certificate is that of a server with these names, as `openssl req -x509` makes one.
+    pub(crate) fn of_server(names: &[&str], validity: Validity) -> Self {
+        let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("good names");
+        if validity == Validity::Over {
+            params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+        }
+        Self::with(params)
+    }
+
+    fn with(mut params: CertificateParams) -> Self {
         let key = key();
-        let mut params = CertificateParams::new(Vec::new()).expect("no names are no bad names");
         // OpenSSL takes what bears its issuer's name for self-signed, and rcgen gives everybody the same one.
         params.distinguished_name.push(DnType::CommonName, "an authority of proxq's tests");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -29,6 +51,11 @@ impl Authority {
         authority.write("ca.pem", &authority.certificate.pem());
         authority.issue_files("client", &["client"]);
         authority
+    }
+
+    /// The key of its own certificate.
+    pub(crate) fn key(&self) -> &KeyPair {
+        self.issuer.key()
     }
 
     /// A certificate for these names, and its key.

@@ -49,6 +49,7 @@ mod upstream;
 pub mod websocket;
 mod wire;
 
+pub use authority::Validity;
 pub use body::{Digest, Pattern};
 pub use cable::Cable;
 pub use client::{Client, Request, delete, get, head, post, put, request};

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 pub use self::answer::Answer;
 use self::serve::accept;
 use self::tls::{Clients, Tls, Versions};
-use crate::authority::Authority;
+use crate::authority::{Authority, Validity};
 use crate::body::Digest;
 use crate::gate::Gate;
 use crate::message::{Head, ReceivedBody};
@@ -213,6 +213,12 @@ impl Upstream {
     pub async fn start_tls_as(name: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port of loopback");
         Self::serve(listener, Some(Tls::new(&[name], Clients::Any, Versions::One)))
+    }
+
+    /// The same with a self-signed certificate for this name, which is its own authority.
+    pub async fn start_self_signed(name: &str, validity: Validity) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port of loopback");
+        Self::serve(listener, Some(Tls::self_signed(&[name], validity)))
     }
 
     /// The same, for clients with a certificate of that authority only.

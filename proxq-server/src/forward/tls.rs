@@ -6,10 +6,14 @@ use std::{fs, io};
 
 use hyper_rustls::ConfigBuilderExt;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme, WantsVerifier};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme, WantsVerifier,
+};
 use sha2::{Digest, Sha256};
 
 use crate::config::{TlsVerification, UpstreamTls};
@@ -87,12 +91,10 @@ pub(super) fn client_config(material: &TlsMaterial<'_>) -> Result<ClientConfig, 
             builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerification { provider }))
         }
         (TlsVerification::Full, Some(file)) => {
-            let mut roots = RootCertStore::empty();
             let problem = |source| TlsFileError { file: file.clone(), role: "caFile", source };
-            for certificate in certificates(&material.authorities).map_err(problem)? {
-                roots.add(certificate).map_err(|error| problem(error.into()))?;
-            }
-            builder.with_root_certificates(roots)
+            let trusted = Trusted::new(certificates(&material.authorities).map_err(problem)?, provider)
+                .map_err(|error| problem(error.into()))?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(trusted))
         }
         (TlsVerification::Full, None) => with_public_roots(builder),
     };
@@ -123,6 +125,70 @@ fn with_public_roots(builder: ConfigBuilder<ClientConfig, WantsVerifier>) -> Wan
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, FileProblem> {
     let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>()?;
     if certificates.is_empty() { Err(FileProblem::Empty) } else { Ok(certificates) }
+}
+
+/// Trusts the authorities of a file, and servers whose own certificate is in it: as with curl and nginx, a self-signed
+/// certificate is its own authority, also where it is marked as one (`CA:TRUE`, as `openssl req -x509` makes it).
+#[derive(Debug)]
+struct Trusted {
+    certificates: Vec<CertificateDer<'static>>,
+    by_authority: Arc<WebPkiServerVerifier>,
+}
+
+impl Trusted {
+    /// `certificates` must not be empty.
+    fn new(certificates: Vec<CertificateDer<'static>>, provider: Arc<CryptoProvider>) -> Result<Self, rustls::Error> {
+        let mut roots = RootCertStore::empty();
+        for certificate in &certificates {
+            roots.add(certificate.clone())?;
+        }
+        let by_authority = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        Ok(Self { certificates, by_authority: by_authority.expect("there is an authority") })
+    }
+}
+
+impl ServerCertVerifier for Trusted {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match self.by_authority.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            // An authority's certificate is refused as a server's after its dates were checked, and before its name is.
+            Err(rustls::Error::InvalidCertificate(CertificateError::Other(_)))
+                if self.certificates.contains(end_entity) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.by_authority.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.by_authority.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.by_authority.supported_verify_schemes()
+    }
 }
 
 /// Accepts any certificate: what `insecureSkipVerify` asks for. Signatures are still checked.

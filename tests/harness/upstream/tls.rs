@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use rcgen::{Certificate, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
@@ -11,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::serve::Transport;
-use crate::authority::Authority;
+use crate::authority::{Authority, Validity};
 
 /// Whom an upstream lets in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,24 @@ impl Tls {
     pub(super) fn new(names: &[&str], clients: Clients, versions: Versions) -> (Authority, Self) {
         let authority = Authority::new();
         let (leaf, leaf_key) = authority.issue(names);
+        let tls = Self::showing(&leaf, &leaf_key, &authority, clients, versions);
+        (authority, tls)
+    }
+
+    /// TLS with the certificate of a fresh authority itself.
+    pub(super) fn self_signed(names: &[&str], validity: Validity) -> (Authority, Self) {
+        let authority = Authority::of_server(names, validity);
+        let tls = Self::showing(&authority.certificate, authority.key(), &authority, Clients::Any, Versions::One);
+        (authority, tls)
+    }
+
+    fn showing(
+        certificate: &Certificate,
+        key: &KeyPair,
+        authority: &Authority,
+        clients: Clients,
+        versions: Versions,
+    ) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -57,12 +76,12 @@ impl Tls {
             }
         };
         let mut config = config
-            .with_single_cert(vec![leaf.der().clone()], PrivateKeyDer::Pkcs8(leaf_key.serialize_der().into()))
+            .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
             .expect("key and certificate belong together");
         if versions == Versions::Both {
             config.alpn_protocols = vec![HTTP_2.to_vec(), b"http/1.1".to_vec()];
         }
-        (authority, Self(Arc::new(config).into()))
+        Self(Arc::new(config).into())
     }
 
     pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
