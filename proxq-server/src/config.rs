@@ -63,6 +63,8 @@ pub struct Config {
     pub concurrency: usize,
     /// Root of the jobs API.
     pub jobs_path: Prefix,
+    /// Which prefixes may stand beside each other.
+    pub routing: Routing,
     /// How long ended jobs and their responses stay readable.
     pub task_retention: Duration,
     /// The longest that a client may wait for a job in one request.
@@ -112,6 +114,7 @@ impl Config {
             queue: QueueName::new("default").expect("only letters"),
             concurrency: 10,
             jobs_path: Prefix::new("/__jobs").expect("starts with / and has one segment"),
+            routing: Routing::Strict,
             task_retention: TASK_RETENTION,
             max_wait: Duration::from_mins(1),
             max_delay: Duration::from_hours(720),
@@ -163,6 +166,16 @@ impl StoreConfig {
             Self::Redis(_) => "redis",
         }
     }
+}
+
+/// Which prefixes of upstreams may stand beside each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Routing {
+    /// None inside another: at most one matches a path.
+    Strict,
+    /// Any that are not the same: of those that match a path, the longest takes it.
+    LongestPrefix,
 }
 
 /// When a write counts as done.

@@ -123,6 +123,29 @@ on_every_store! {
         assert!(api.received().len() == 8);
     }
 
+    async fn with_longest_prefix_the_longest_that_matches_takes_the_request(store: Store) {
+        let (web, api, newer) = (Upstream::start().await, Upstream::start().await, Upstream::start().await);
+        let strict = store.config().route(Route::new("/api", &api.url()));
+        let proxq = Proxq::start(strict.clone()).await;
+        let longest = strict.set("routing", "longest-prefix");
+        let longest = longest.route(Route::new("/", &web.url())).route(Route::new("/api/v2", &newer.url()));
+        let changed = proxq.reload(longest).await;
+        assert_eq!(changed, "routing, upstreams[/] (added), upstreams[/api/v2] (added)");
+        for (path, upstream, forwarded) in [
+            ("/", &web, "/"),
+            ("/apix", &web, "/apix"),
+            ("/api", &api, "/"),
+            ("/api/v20", &api, "/v20"),
+            ("/api/v2", &newer, "/"),
+            ("/api/%762/x?y", &newer, "/x?y"),
+        ] {
+            proxq.submit(get(path)).await;
+            assert_eq!(upstream.request().await.target(), forwarded, "{path}, queued");
+            proxq.send(get(path).header("X-Proxq-Mode", "direct")).await.from_upstream(200);
+            assert_eq!(upstream.request().await.target(), forwarded, "{path}, direct");
+        }
+    }
+
     async fn the_raw_path_and_query_arrive_unchanged(store: Store) {
         let (proxq, api, _) = two(store).await;
         for rest in [

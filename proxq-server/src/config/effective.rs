@@ -11,8 +11,8 @@ use proxq_protocol::GoDuration;
 
 use super::{
     CacheConfig, ClientIdentity, ClientMode, Config, DirectMode, FilterMode, HostHeader, Limits, Password, PathFilter,
-    RedisAddress, RedisConfig, Secret, StoreConfig, StreamDetection, SyncMode, TlsVerification, Upstream, UpstreamTls,
-    size,
+    RedisAddress, RedisConfig, Routing, Secret, StoreConfig, StreamDetection, SyncMode, TlsVerification, Upstream,
+    UpstreamTls, size,
 };
 use crate::job::{Backoff, Delivery};
 
@@ -43,6 +43,11 @@ fn written(config: &Config) -> Yaml {
     yaml.key("queue", quoted(config.queue.as_str()));
     yaml.key("concurrency", config.concurrency);
     yaml.key("jobsPath", quoted(config.jobs_path.as_str()));
+    let routing = match config.routing {
+        Routing::Strict => "strict",
+        Routing::LongestPrefix => "longest-prefix",
+    };
+    yaml.key("routing", routing);
     yaml.duration("taskRetention", config.task_retention);
     yaml.duration("maxWait", config.max_wait);
     yaml.duration("maxDelay", config.max_delay);

@@ -65,7 +65,7 @@ fn read(reading: &Reading<'_>, tree: &raw::Node) -> Globals {
     let mut read = globals::read(&mut root, reading);
     let upstreams = upstreams::read(&mut root, reading);
     root.finish();
-    rules::check(reading, &read.config.jobs_path, &upstreams);
+    rules::check(reading, &read.config, &upstreams);
     read.config.upstreams = upstreams.into_iter().map(|read| read.upstream).collect();
     read
 }

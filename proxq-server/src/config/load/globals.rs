@@ -8,7 +8,8 @@ use proxq_protocol::GoDuration;
 use super::redis;
 use crate::config::section::{Reading, Section, Written, shown};
 use crate::config::{
-    CacheConfig, CacheMode, Config, DATA_DIR, Limits, Prefix, SecretHeaders, StoreConfig, SyncMode, listen_address,
+    CacheConfig, CacheMode, Config, DATA_DIR, Limits, Prefix, Routing, SecretHeaders, StoreConfig, SyncMode,
+    listen_address,
 };
 use crate::job::QueueName;
 use crate::trust::TrustedProxies;
@@ -47,6 +48,7 @@ pub(super) fn read(root: &mut Section<'_>, reading: &Reading<'_>) -> Globals {
         queue: or(root.parsed("queue", queue_name), default.queue),
         concurrency: root.count("concurrency", 0).map_or(default.concurrency, |count| count.value as usize),
         jobs_path: or(root.parsed("jobsPath", jobs_path), default.jobs_path),
+        routing: or(root.choice("routing", &ROUTINGS), default.routing),
         task_retention,
         max_wait: root.duration("maxWait", default.max_wait),
         max_delay: root.duration("maxDelay", default.max_delay),
@@ -137,6 +139,8 @@ fn read_trusted_proxies(root: &mut Section<'_>, reading: &Reading<'_>) -> Option
     }
     TrustedProxies::new(entries.iter().map(|entry| entry.value.as_str())).ok()
 }
+
+const ROUTINGS: [(&str, Routing); 2] = [("strict", Routing::Strict), ("longest-prefix", Routing::LongestPrefix)];
 
 const CACHE_MODES: [(&str, CacheMode); 3] =
     [("none", CacheMode::None), ("memory", CacheMode::Memory), ("redis", CacheMode::Redis)];

@@ -1,40 +1,60 @@
 //! Rules between keys: which prefixes go together.
 
 use super::upstreams::ReadUpstream;
-use crate::config::Prefix;
 use crate::config::section::{Reading, Written, shown};
+use crate::config::{Config, Prefix, Routing};
+
+/// What a mistake ends with that is none with another `routing`.
+const ALLOWED: &str = "; routing: longest-prefix allows it";
 
 /// Notes every prefix that another, or `jobsPath`, leaves no room for.
-pub(super) fn check(reading: &Reading<'_>, jobs_path: &Prefix, upstreams: &[ReadUpstream]) {
+pub(super) fn check(reading: &Reading<'_>, config: &Config, upstreams: &[ReadUpstream]) {
     let prefixes: Vec<_> = upstreams.iter().filter_map(|read| read.prefix.as_ref()).collect();
+    let is_root = |prefix: &Written<Prefix>| prefix.value == Prefix::root();
+    let is_strict = config.routing == Routing::Strict;
     for (index, prefix) in prefixes.iter().enumerate() {
-        if prefix.value == Prefix::root() {
-            if upstreams.len() > 1 {
-                reading.note(&prefix.at, "\"/\" is for a single upstream: it contains every other prefix");
+        if is_root(prefix) {
+            if is_strict && prefixes.iter().any(|other| !is_root(other)) {
+                let problem = "\"/\" is for a single upstream: it contains every other prefix";
+                reading.note(&prefix.at, format!("{problem}{ALLOWED}"));
             }
-            continue;
+        } else if let Some(relation) = relation(&prefix.value, &config.jobs_path) {
+            reading.note(&prefix.at, conflict(prefix, relation, "jobsPath", &config.jobs_path));
         }
-        if let Some(relation) = relation(&prefix.value, jobs_path) {
-            reading.note(&prefix.at, conflict(prefix, relation, "jobsPath", jobs_path));
-        }
-        for earlier in prefixes[..index].iter().filter(|earlier| earlier.value != Prefix::root()) {
-            if let Some(relation) = relation(&prefix.value, &earlier.value) {
-                reading.note(&prefix.at, conflict(prefix, relation, &earlier.at.path, &earlier.value));
+        for earlier in &prefixes[..index] {
+            let Some(relation) = relation(&prefix.value, &earlier.value) else { continue };
+            let conflict = conflict(prefix, relation, &earlier.at.path, &earlier.value);
+            if relation == Relation::Same {
+                reading.note(&prefix.at, conflict);
+            } else if is_strict && !is_root(prefix) && !is_root(earlier) {
+                reading.note(&prefix.at, conflict + ALLOWED);
             }
         }
     }
 }
 
 /// How two prefixes are in each other's way.
-fn relation(prefix: &Prefix, other: &Prefix) -> Option<&'static str> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relation {
+    Same,
+    Contains,
+    Inside,
+}
+
+fn relation(prefix: &Prefix, other: &Prefix) -> Option<Relation> {
     match (prefix.contains(other), other.contains(prefix)) {
-        (true, true) => Some("is the same as"),
-        (true, false) => Some("contains"),
-        (false, true) => Some("lies inside"),
+        (true, true) => Some(Relation::Same),
+        (true, false) => Some(Relation::Contains),
+        (false, true) => Some(Relation::Inside),
         (false, false) => None,
     }
 }
 
-fn conflict(prefix: &Written<Prefix>, relation: &str, other_path: &str, other: &Prefix) -> String {
+fn conflict(prefix: &Written<Prefix>, relation: Relation, other_path: &str, other: &Prefix) -> String {
+    let relation = match relation {
+        Relation::Same => "is the same as",
+        Relation::Contains => "contains",
+        Relation::Inside => "lies inside",
+    };
     format!("{} {relation} {other_path} {}", shown(prefix.value.as_str()), shown(other.as_str()))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::{
     CacheConfig, CacheMode, ClientMode, DirectMode, FilterMode, HostHeader, Password, Prefix, RedisAddress,
-    RedisConfig, Secret, StoreConfig, StreamDetection, SyncMode, TlsVerification, Upstream,
+    RedisConfig, Routing, Secret, StoreConfig, StreamDetection, SyncMode, TlsVerification, Upstream,
 };
 use crate::job::{Backoff, Delivery, RetryPolicy};
 use crate::trust::TrustedProxies;
@@ -213,6 +213,14 @@ fn headers_that_do_not_count_for_the_cache_replace_the_usual_ones() {
 #[test]
 fn prefixes_are_told_apart_by_segments() {
     assert_eq!(config(&prefixes(&["/api", "/api2", "/apis/v1", "/__jobs2"])).upstreams.len(), 4);
+}
+
+#[test]
+fn with_longest_prefix_one_prefix_may_lie_inside_another() {
+    let all = config(&format!("routing: longest-prefix\n{}", prefixes(&["/", "/api", "/api/v2", "/__jobs2"])));
+    assert_eq!((all.upstreams.len(), all.routing), (4, Routing::LongestPrefix));
+    assert_eq!(config(UPSTREAM).routing, Routing::Strict);
+    same(&top("routing: strict"), &config(UPSTREAM));
 }
 
 #[test]

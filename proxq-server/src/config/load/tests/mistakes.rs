@@ -19,7 +19,7 @@ fn mistakes_come_together_in_the_order_of_the_text() {
             "maxWait: \"1d\" is not a duration: unknown unit \"d\"; the units are ns, us, ms, s, m, h",
             "listenAdress: unknown key; did you mean listenAddress?",
             "upstreams[0].url: is required",
-            "upstreams[1].prefix: \"/api/v2\" lies inside upstreams[0].prefix \"/api\"",
+            "upstreams[1].prefix: \"/api/v2\" lies inside upstreams[0].prefix \"/api\"; routing: longest-prefix allows it",
         ]
     );
 }
@@ -29,7 +29,8 @@ fn a_mistake_names_file_line_column_and_key_and_shows_the_line() {
     let text = "upstreams:\n  - prefix: /api\n    url: http://a\n  - prefix: /api/v2 # newer\n    url: http://b\n";
     assert_eq!(
         load("etc/config.yaml", text, &env).unwrap_err().to_string(),
-        "etc/config.yaml:4:13: upstreams[1].prefix: \"/api/v2\" lies inside upstreams[0].prefix \"/api\"\n  \
+        "etc/config.yaml:4:13: upstreams[1].prefix: \"/api/v2\" lies inside upstreams[0].prefix \"/api\"; \
+         routing: longest-prefix allows it\n  \
          |\n4 |   - prefix: /api/v2 # newer\n  |             ^^^^^^^"
     );
 }
@@ -156,6 +157,7 @@ fn bad_words_are_refused_with_the_known_ones() {
         "upstreams[0].pathFilter.mode: \"allow\" is none of blacklist, whitelist",
     );
     refused(&upstream("directProxyMode: x"), "upstreams[0].directProxyMode: \"x\" is none of proxy, redirect");
+    refused(&top("routing: longest"), "routing: \"longest\" is none of strict, longest-prefix");
     refused(&top("store: sqlite"), "store: \"sqlite\" is none of embedded, redis");
     refused(
         &top("cache: {mode: redis}"),
@@ -266,17 +268,22 @@ fn an_upstream_with_prefix_and_url_is_required() {
 
 #[test]
 fn prefixes_that_leave_each_other_no_room_are_refused() {
+    let allowed = "; routing: longest-prefix allows it";
     let inside = "upstreams[1].prefix: \"/api/v2\" lies inside upstreams[0].prefix \"/api\"";
-    refused(&prefixes(&["/api", "/api/v2"]), inside);
-    refused(&prefixes(&["/api/v2", "/api/"]), "upstreams[1].prefix: \"/api\" contains upstreams[0].prefix \"/api/v2\"");
-    refused(
-        &prefixes(&["/api", "/%61pi"]),
-        "upstreams[1].prefix: \"/%61pi\" is the same as upstreams[0].prefix \"/api\"",
-    );
-    refused(
-        &prefixes(&["/", "/api"]),
-        "upstreams[0].prefix: \"/\" is for a single upstream: it contains every other prefix",
-    );
+    refused(&prefixes(&["/api", "/api/v2"]), &format!("{inside}{allowed}"));
+    let contains = "upstreams[1].prefix: \"/api\" contains upstreams[0].prefix \"/api/v2\"";
+    refused(&prefixes(&["/api/v2", "/api/"]), &format!("{contains}{allowed}"));
+    let beside = "upstreams[0].prefix: \"/\" is for a single upstream: it contains every other prefix";
+    refused(&prefixes(&["/", "/api"]), &format!("{beside}{allowed}"));
+    for routing in ["strict", "longest-prefix"] {
+        let same =
+            |one, other| format!("upstreams[1].prefix: \"{other}\" is the same as upstreams[0].prefix \"{one}\"");
+        let twice = |one: &'static str, other: &'static str| format!("routing: {routing}\n{}", prefixes(&[one, other]));
+        refused(&twice("/api", "/%61pi"), &same("/api", "/%61pi"));
+        refused(&twice("/", "/"), &same("/", "/"));
+        let in_the_way = format!("routing: {routing}\njobsPath: /api/jobs\n{}", prefixes(&["/api"]));
+        refused(&in_the_way, "upstreams[0].prefix: \"/api\" contains jobsPath \"/api/jobs\"");
+    }
     refused(&prefixes(&["/a/../b"]), "upstreams[0].prefix: \"/a/../b\" must not have a .. segment");
 }
 
