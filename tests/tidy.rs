@@ -105,10 +105,11 @@ fn tasks_are_spawned_in_one_place() {
     }
 }
 
-/// The example configuration as a value, with the section of the store that it does not use, which stands there as a comment.
+/// The example configuration as a value, with the choice of a store and the section of the one that it does not use, which
+/// stand there as comments.
 fn example() -> Value {
     let text = read(&checkout().join("config.yaml.example"));
-    let is_of_section = |rest: &&str| rest.starts_with("redis:") || rest.starts_with("  ");
+    let is_of_section = |rest: &&str| ["redis:", "store:", "  "].iter().any(|start| rest.starts_with(start));
     let lines = text.lines().map(|line| line.strip_prefix('#').filter(is_of_section).unwrap_or(line));
     serde_saphyr::from_str(&lines.collect::<Vec<_>>().join("\n")).expect("the example is YAML")
 }

@@ -1,13 +1,15 @@
 //! Flags and commands; `configuration` is where they lead to.
 
 mod configuration;
+mod environment_file;
 
 use std::path::PathBuf;
 
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-pub use configuration::{read_config, read_config_to_ask};
+pub use configuration::{read_config, read_config_to_ask, read_config_to_check};
 
 use crate::config::{UpstreamUrl, listen_address};
 
@@ -31,8 +33,9 @@ PROXQ_DEFAULT_LISTEN, which containers set, is where to listen if neither --list
 Examples:
   proxq --upstream http://127.0.0.1:3000   serve one upstream, with every default
   proxq --config /etc/proxq/config.yaml    serve what the file says
-  proxq check --config config.yaml         say what a file means, or what is wrong with it
-  proxq check --store --config config.yaml the same, and verify every stored job
+  proxq check config.yaml                  say what a file means, or what is wrong with it
+  proxq check --from-go config.yaml        the same, and where it means something else to the Go proxq
+  proxq check --store config.yaml          the same, and verify every stored job
   proxq healthcheck                        ask the running server whether it takes work
   proxq schema                             print the JSON Schema of configuration files, for editors
   proxq completions bash                   print a script for bash, zsh, fish, elvish or PowerShell
@@ -40,18 +43,29 @@ Examples:
 Exit codes: 0 after a clean shutdown, 1 for a failure at run time, 2 for a mistake in flags or configuration.";
 
 /// What to do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Serve (the default).
     #[default]
     Serve,
-    /// Check the configuration: print what it means, warnings, and where it means something else to the Go proxq.
+    /// Check the configuration: print what it means, and warnings.
+    ///
+    /// Variables that are not set are taken from the file `environment` beside the configuration, which the systemd unit
+    /// reads.
     Check {
+        /// Configuration file, the same as --config.
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Print where the file means something else to the Go proxq, too.
+        #[arg(long)]
+        from_go: bool,
         /// Check the job store, too: its structure and every checksum. The store must not be in use.
         #[arg(long)]
         store: bool,
     },
     /// Ask the server that runs on this configuration whether it takes work: exit code 0 if it does, else 1.
+    ///
+    /// Variables are those of `check`.
     Healthcheck,
     /// Print the JSON Schema of configuration files, for editors.
     Schema,
@@ -117,7 +131,7 @@ pub enum LogLevel {
 /// Reads the command line; on a mistake in it, or for `--help` and `--version`, prints and ends the process.
 #[must_use]
 pub fn parse() -> Cli {
-    Cli::parse()
+    Cli::parse().with_one_source().unwrap_or_else(|error| error.exit())
 }
 
 /// The script that completes flags and commands in this shell.
@@ -129,10 +143,28 @@ pub fn completions(shell: Shell) -> Vec<u8> {
 }
 
 impl Cli {
-    /// What to do.
+    /// Refuses a file to check beside `--config` or `--upstream`. clap itself does not see a flag before the command.
+    fn with_one_source(self) -> Result<Self, clap::Error> {
+        let others = self.options.config.is_some() || self.options.upstream.is_some();
+        match &self.command {
+            Some(Command::Check { file: Some(file), .. }) if others => {
+                let message =
+                    format!("{} is to be checked, so neither --config nor --upstream can be used", file.display());
+                Err(Self::command().error(ErrorKind::ArgumentConflict, message))
+            }
+            _ => Ok(self),
+        }
+    }
+
+    /// What to do, and with what.
     #[must_use]
-    pub fn command(&self) -> Command {
-        self.command.unwrap_or_default()
+    pub fn into_parts(self) -> (Command, Options) {
+        let command = self.command.unwrap_or_default();
+        let mut options = self.options;
+        if let Command::Check { file: Some(file), .. } = &command {
+            options.config = Some(file.clone());
+        }
+        (command, options)
     }
 }
 
@@ -155,7 +187,7 @@ mod tests {
     use super::*;
 
     fn cli(arguments: &[&str]) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(["proxq"].iter().chain(arguments))
+        Cli::try_parse_from(["proxq"].iter().chain(arguments))?.with_one_source()
     }
 
     #[test]
@@ -166,15 +198,20 @@ mod tests {
     #[test]
     fn serving_is_the_default_command() {
         for arguments in [&[][..], &["--config", "x"], &["serve", "--config", "x"], &["--config", "x", "serve"]] {
-            assert_eq!(cli(arguments).unwrap().command(), Command::Serve);
+            assert_eq!(cli(arguments).unwrap().into_parts().0, Command::Serve);
         }
-        for arguments in [&["check", "--config", "x"], &["--config", "x", "check"]] {
-            let cli = cli(arguments).unwrap();
-            assert_eq!(
-                (cli.command(), cli.options.config),
-                (Command::Check { store: false }, Some(PathBuf::from("x")))
-            );
+    }
+
+    #[test]
+    fn a_file_to_check_is_named_with_or_without_a_flag() {
+        for arguments in [&["check", "--config", "x"][..], &["--config", "x", "check"], &["check", "x"]] {
+            let (command, options) = cli(arguments).unwrap().into_parts();
+            assert!(matches!(command, Command::Check { from_go: false, store: false, .. }), "{command:?}");
+            assert_eq!(options.config, Some(PathBuf::from("x")));
         }
+        let (command, options) = cli(&["check", "--store", "x", "--from-go"]).unwrap().into_parts();
+        assert!(matches!(command, Command::Check { from_go: true, store: true, .. }), "{command:?}");
+        assert_eq!(options.config, Some(PathBuf::from("x")));
     }
 
     #[test]
@@ -197,6 +234,10 @@ mod tests {
             &["--log-level", "loud"],
             &["--confg", "x"],
             &["dance"],
+            &["check", "x", "--config", "y"],
+            &["--config", "y", "check", "x"],
+            &["check", "x", "--upstream", "http://a"],
+            &["check", "x", "y"],
             &["completions"],
             &["completions", "dos"],
         ] {

@@ -35,7 +35,7 @@ pub use self::load::{Loaded, load};
 pub use self::path_filter::{FilterMode, PathFilter};
 pub use self::pattern::{PatternError, Patterns};
 pub use self::redis::{Password, RedisAddress, RedisConfig, RedisTls, Secret};
-pub use self::report::report;
+pub use self::report::{differences_report, report};
 pub use self::schema::schema;
 pub use self::upstream::{
     ClientIdentity, ClientMode, DirectMode, HostHeader, Prefix, StreamDetection, TlsVerification, Upstream,

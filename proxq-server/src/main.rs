@@ -20,10 +20,10 @@ const EXIT_CONFIG: u8 = 2;
 const EXIT_FAILURE: u8 = 1;
 
 fn main() -> ExitCode {
-    let cli = cli::parse();
-    let ended = match cli.command() {
-        Command::Check { store } => check(&cli.options, store),
-        Command::Healthcheck => is_healthy(&cli.options),
+    let (command, options) = cli::parse().into_parts();
+    let ended = match command {
+        Command::Check { from_go, store, .. } => check(&options, from_go, store),
+        Command::Healthcheck => is_healthy(&options),
         Command::Schema => {
             print(&config::schema());
             Ok(ExitCode::SUCCESS)
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Command::Serve => match process::runtime() {
-            Ok(runtime) => runtime.block_on(serve(cli.options)),
+            Ok(runtime) => runtime.block_on(serve(options)),
             Err(error) => {
                 complain(&format_args!("start threads: {error}"));
                 return ExitCode::from(EXIT_FAILURE);
@@ -47,9 +47,12 @@ fn main() -> ExitCode {
 }
 
 /// Fails with mistakes in the configuration.
-fn check(options: &Options, store: bool) -> Result<ExitCode, Box<dyn Error>> {
-    let loaded = cli::read_config(options)?;
+fn check(options: &Options, from_go: bool, store: bool) -> Result<ExitCode, Box<dyn Error>> {
+    let loaded = cli::read_config_to_check(options)?;
     print(&config::report(&loaded));
+    if from_go {
+        print(&config::differences_report(&loaded));
+    }
     Ok(if store { check_store(&loaded) } else { ExitCode::SUCCESS })
 }
 

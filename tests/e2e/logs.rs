@@ -30,6 +30,13 @@ on_every_store! {
         assert_eq!(starting.field("store").as_deref(), Some(store.name()));
     }
 
+    async fn a_start_on_defaults_warns_of_nothing(store: Store) {
+        let (proxq, _upstream) = store.pair().await;
+        proxq.log().record("it listens", |record| record.message() == "listening").await;
+        let warnings = proxq.log().records().into_iter().filter(|record| record.level() != "INFO");
+        assert_eq!(warnings.map(|record| record.message()).collect::<Vec<_>>(), Vec::<String>::new());
+    }
+
     async fn a_log_that_nobody_reads_any_more_costs_nothing_but_the_log(store: Store) {
         let upstream = Upstream::start().await;
         let until_it_listens = ["bash", "-c", "exec \"$@\" 2> >(exec sed -u /listening/q >&2)", "bash"];

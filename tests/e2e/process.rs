@@ -233,6 +233,73 @@ fn check_validates_and_shows_the_effective_configuration() {
 }
 
 #[test]
+fn check_takes_its_file_without_a_flag_and_names_differences_when_asked() {
+    harness::run(async {
+        let folder = folder();
+        let file = write(folder.path(), "c.yaml", UPSTREAM);
+        let named = Launch::new(folder.path()).args(["check", "--config", &file]).to_exit().await;
+        let bare = Launch::new(folder.path()).args(["check", &file]).to_exit().await;
+        assert_eq!((bare.code, &bare.output, bare.log.as_str()), (Some(0), &named.output, ""));
+        assert!(!bare.output.contains("Differences") && !bare.output.contains("Warnings"), "{}", bare.output);
+        let from_go = Launch::new(folder.path()).args(["check", "--from-go", &file]).to_exit().await;
+        assert_eq!(from_go.code, Some(0), "{}", from_go.log);
+        let more = from_go.output.strip_prefix(&*bare.output).expect("the rest is the same");
+        assert!(more.contains("# Differences from the original that apply to this file:\n"), "{more}");
+        let missing = Launch::new(folder.path()).args(["check", "missing.yaml"]).to_exit().await;
+        assert_eq!(missing.code, Some(2));
+        assert!(missing.log.contains("missing.yaml"), "{}", missing.log);
+    });
+}
+
+#[test]
+fn a_redis_section_that_is_not_used_is_named() {
+    harness::run(async {
+        let folder = folder();
+        let file = write(folder.path(), "c.yaml", &format!("store: embedded\nredis: {{addr: 'x:1'}}\n{UPSTREAM}"));
+        let exit = Launch::new(folder.path()).args(["check", &file]).to_exit().await;
+        let first = exit.output.lines().next().unwrap_or_default();
+        assert!(first.ends_with("embedded store (store: embedded; the redis: section is not used)"), "{first}");
+        let from_go = Launch::new(folder.path()).args(["check", "--from-go", &file]).to_exit().await;
+        assert!(!from_go.output.contains("no redis: section"), "{}", from_go.output);
+    });
+}
+
+#[test]
+fn check_and_healthcheck_know_the_environment_of_the_service_and_the_server_does_not() {
+    harness::run(async {
+        let upstream = Upstream::start().await;
+        let proxq = Proxq::start(Store::Embedded.config_for(&upstream)).await;
+        let folder = folder();
+        let text = format!("listenAddress: ${{ADDRESS}}\nredis: {{password: '${{SECRET}}'}}\n{UPSTREAM}");
+        let file = write(folder.path(), "config.yaml", &text);
+        let environment = format!("# the service's\nADDRESS={}\nSECRET='hush # hush'\n", proxq.address());
+        let environment = write(folder.path(), "environment", &environment);
+        let launch = || Launch::new(folder.path());
+        let checked = launch().args(["check", &file]).to_exit().await;
+        assert_eq!(checked.code, Some(0), "{}", checked.log);
+        assert!(checked.output.starts_with(&format!("# {file} with variables of {environment}: valid; ")));
+        assert!(checked.output.contains(&proxq.address().to_string()) && !checked.output.contains("hush"));
+        assert_eq!(launch().args(["healthcheck", "--config", &file]).to_exit().await.code, Some(0));
+        let own = launch().args(["check"]).env("ADDRESS", "127.0.0.1:7").to_exit().await;
+        assert!(own.output.contains("\nlistenAddress: \"127.0.0.1:7\"\n"), "its own environment wins: {}", own.output);
+        let served = launch().args(["serve", "--config", &file]).to_exit().await;
+        assert_eq!(served.code, Some(2));
+        assert!(served.log.contains("the environment variable ADDRESS is not set"), "{}", served.log);
+    });
+}
+
+#[test]
+fn what_is_not_yaml_is_told_in_plain_words() {
+    harness::run(async {
+        let exit = refused("upstreams:\n  - prefix: /\n   url: http://a\n").await;
+        let told =
+            "c.yaml:3:4: not readable as YAML: expected another item of the list above (`- `), or a key in the column";
+        assert!(exit.log.contains(told), "{}", exit.log);
+        assert!(exit.log.contains("\n3 |    url: http://a\n  |    ^"), "{}", exit.log);
+    });
+}
+
+#[test]
 fn one_flag_serves_one_upstream_without_any_file() {
     harness::run(async {
         let upstream = Upstream::start().await;

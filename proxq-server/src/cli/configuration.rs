@@ -1,21 +1,32 @@
 //! Where the configuration comes from: flags, then the environment, then the usual file.
 
+use std::cell::Cell;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Options;
+use super::environment_file::EnvironmentFile;
 use crate::config::{self, ConfigErrors, Loaded, StoreConfig, UpstreamUrl, listen_address};
 
 /// Names where to listen if neither `--listen` nor the file does. A container sets it, where loopback reaches nobody.
 const DEFAULT_LISTEN: &str = "PROXQ_DEFAULT_LISTEN";
 
-/// Reads the configuration that the flags and the environment lead to.
+/// Reads the configuration that the flags and the environment lead to, to run on it.
 ///
 /// # Errors
 /// Everything that is wrong with it, or that there is none.
 pub fn read_config(options: &Options) -> Result<Loaded, ConfigErrors> {
-    read_config_in(options, &Surroundings::real(), || Err(ConfigErrors::single("", NO_CONFIGURATION)))
+    read_config_in(options, &Surroundings::of(Reader::Server), no_configuration)
+}
+
+/// The same, to check it. What the environment lacks is taken from the environment file of a service, beside the
+/// configuration.
+///
+/// # Errors
+/// Everything that is wrong with it, or that there is none.
+pub fn read_config_to_check(options: &Options) -> Result<Loaded, ConfigErrors> {
+    read_config_in(options, &Surroundings::of(Reader::Person), no_configuration)
 }
 
 /// The same, to ask a server that runs on it. Where there is none, that server was given its upstream by a flag, of which a
@@ -24,12 +35,25 @@ pub fn read_config(options: &Options) -> Result<Loaded, ConfigErrors> {
 /// # Errors
 /// Everything that is wrong with the configuration.
 pub fn read_config_to_ask(options: &Options) -> Result<Loaded, ConfigErrors> {
-    read_config_in(options, &Surroundings::real(), || Ok(Loaded::for_upstream(unknown_upstream())))
+    read_config_in(options, &Surroundings::of(Reader::Person), || Ok(Loaded::for_upstream(unknown_upstream())))
+}
+
+fn no_configuration() -> Result<Loaded, ConfigErrors> {
+    Err(ConfigErrors::single("", NO_CONFIGURATION))
 }
 
 /// Stands for the upstream that only the server knows, and that nobody asks.
 fn unknown_upstream() -> UpstreamUrl {
     UpstreamUrl::new("http://upstream.invalid").expect("it has a scheme and a host")
+}
+
+/// Who reads a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    /// The server, which has its environment.
+    Server,
+    /// A person's command beside a server that may be a service with an environment file.
+    Person,
 }
 
 /// What leads to a configuration beside the flags.
@@ -38,11 +62,12 @@ struct Surroundings<'a> {
     usual_file: &'a Path,
     /// Looks up environment variables.
     env: &'a dyn Fn(&str) -> Option<String>,
+    reader: Reader,
 }
 
 impl Surroundings<'_> {
-    fn real() -> Self {
-        Self { usual_file: Path::new("config.yaml"), env: &|name| std::env::var(name).ok() }
+    fn of(reader: Reader) -> Self {
+        Self { usual_file: Path::new("config.yaml"), env: &|name| std::env::var(name).ok(), reader }
     }
 
     /// An environment variable that says something.
@@ -89,10 +114,38 @@ fn read_file(options: &Options, surroundings: &Surroundings<'_>) -> Option<Resul
         Ok(bytes) => Some(
             String::from_utf8(bytes)
                 .map_err(|error| ConfigErrors::single(&name, format!("is not UTF-8: {}", error.utf8_error())))
-                .and_then(|text| config::load(&name, &text, surroundings.env)),
+                .and_then(|text| match surroundings.reader {
+                    Reader::Server => config::load(&name, &text, surroundings.env),
+                    Reader::Person => load_beside_service(path, &name, &text, surroundings.env),
+                }),
         ),
         Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => Some(Err(ConfigErrors::single(&name, format!("the configuration file cannot be read: {error}")))),
+    }
+}
+
+/// Takes the variables that the environment lacks from the environment file of a service.
+fn load_beside_service(
+    path: &Path,
+    name: &str,
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded, ConfigErrors> {
+    let service = EnvironmentFile::beside(path);
+    let is_used = Cell::new(false);
+    let loaded =
+        config::load(name, text, &|name| env(name).or_else(|| service.get(name).inspect(|_| is_used.set(true))));
+    match loaded {
+        Ok(loaded) => {
+            let variables_from = is_used.get().then(|| service.path().display().to_string());
+            Ok(Loaded { variables_from, ..loaded })
+        }
+        Err(errors) => Err(match service.unreadable() {
+            Some(error) => {
+                errors.and(&service.path().display().to_string(), format!("its variables are missing: {error}"))
+            }
+            None => errors,
+        }),
     }
 }
 
@@ -112,15 +165,21 @@ mod tests {
 
     fn read(arguments: &[&str], surroundings: &Surroundings<'_>) -> Result<Config, String> {
         let options = Cli::try_parse_from(["proxq"].iter().chain(arguments)).unwrap().options;
-        let none = || Err(ConfigErrors::single("", NO_CONFIGURATION));
-        read_config_in(&options, surroundings, none).map(|loaded| loaded.config).map_err(|error| error.to_string())
+        read_config_in(&options, surroundings, no_configuration)
+            .map(|loaded| loaded.config)
+            .map_err(|error| error.to_string())
     }
 
     /// What the configuration says its upstream is, with a folder for `config.yaml` and a value for `PROXQ_CONFIG`.
     fn upstream(arguments: &[&str], folder: &Path, variable: Option<&Path>) -> Result<String, String> {
         let env = |name: &str| (name == "PROXQ_CONFIG").then(|| Some(variable?.display().to_string())).flatten();
-        let surroundings = Surroundings { usual_file: &folder.join("config.yaml"), env: &env };
+        let surroundings = Surroundings { usual_file: &folder.join("config.yaml"), env: &env, reader: Reader::Server };
         Ok(read(arguments, &surroundings)?.upstreams[0].url.to_string())
+    }
+
+    /// Surroundings with these variables and without a usual file.
+    fn nowhere(env: &dyn Fn(&str) -> Option<String>) -> Surroundings<'_> {
+        Surroundings { usual_file: Path::new("/nowhere"), env, reader: Reader::Server }
     }
 
     fn write(path: &Path, host: &str) {
@@ -170,7 +229,7 @@ mod tests {
     #[test]
     fn flags_win_over_the_file() {
         let flags = ["--upstream", "http://api", "--listen", ":9000", "--data-dir", "/tmp/x"];
-        let config = read(&flags, &Surroundings { usual_file: Path::new("/nowhere"), env: &|_| None }).unwrap();
+        let config = read(&flags, &nowhere(&|_| None)).unwrap();
         assert_eq!(config.listen_address, "[::]:9000");
         assert!(matches!(config.store, StoreConfig::Embedded { data_dir, .. } if data_dir == Path::new("/tmp/x")));
     }
@@ -183,8 +242,7 @@ mod tests {
         fs::write(&says, "{listenAddress: ':1', upstreams: [{prefix: /, url: 'http://a'}]}").unwrap();
         let address = |arguments: &[&str], variable: &'static str| {
             let env = move |name: &str| (name == "PROXQ_DEFAULT_LISTEN").then(|| variable.to_owned());
-            let surroundings = Surroundings { usual_file: Path::new("/nowhere"), env: &env };
-            read(arguments, &surroundings).map(|config| config.listen_address)
+            read(arguments, &nowhere(&env)).map(|config| config.listen_address)
         };
         let (silent, says) = (["--config", silent.to_str().unwrap()], ["--config", says.to_str().unwrap()]);
         let upstream = ["--upstream", "http://a"];
@@ -195,5 +253,26 @@ mod tests {
         assert_eq!(address(&[&upstream[..], &["--listen", ":3"]].concat(), ":2").as_deref(), Ok("[::]:3"));
         let error = address(&upstream, "2").unwrap_err();
         assert!(error.contains("PROXQ_DEFAULT_LISTEN: \"2\" has no port"), "{error}");
+    }
+
+    #[test]
+    fn a_person_reads_the_variables_of_the_service_which_yield_to_the_environment() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config.yaml");
+        fs::write(&file, "upstreams: [{prefix: /, url: 'http://${HOST}:${PORT}'}]").unwrap();
+        fs::write(dir.path().join("environment"), "HOST=service\nPORT=1\n").unwrap();
+        let env = |name: &str| (name == "HOST").then(|| "own".to_owned());
+        let flags = ["proxq", "--config", file.to_str().unwrap()];
+        let options = Cli::try_parse_from(flags).unwrap().options;
+        let read = |reader| read_config_in(&options, &Surroundings { reader, ..nowhere(&env) }, no_configuration);
+        let loaded = read(Reader::Person).unwrap();
+        assert_eq!(loaded.config.upstreams[0].url.to_string(), "http://own:1");
+        assert_eq!(loaded.variables_from, Some(dir.path().join("environment").display().to_string()));
+        let message = read(Reader::Server).unwrap_err().to_string();
+        assert!(message.contains("PORT is not set"), "the server has its own environment: {message}");
+
+        fs::write(dir.path().join("environment"), b"PORT=\xff").unwrap();
+        let message = read(Reader::Person).unwrap_err().to_string();
+        assert!(message.contains("PORT is not set") && message.contains("environment: its variables are missing: "));
     }
 }

@@ -6,6 +6,7 @@ use http::HeaderName;
 use proxq_protocol::GoDuration;
 
 use super::listen_address::is_loopback;
+use super::load::Loaded;
 use super::{
     Config, FilterMode, HostHeader, RedisAddress, RedisTls, StoreConfig, StreamDetection, SyncMode, TlsVerification,
     Upstream, UpstreamTls, size,
@@ -60,7 +61,11 @@ fn store_warnings(config: &Config) -> Vec<String> {
 fn upstream_warnings(upstream: &Upstream, config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     let (timeout, shutdown) = (GoDuration::from(upstream.timeout), GoDuration::from(config.shutdown_timeout));
-    if timeout > shutdown {
+    // How the defaults stand to each other is nothing that anybody wrote.
+    let default = Config::for_upstream(upstream.url.clone());
+    let is_written =
+        (upstream.timeout, config.shutdown_timeout) != (default.upstreams[0].timeout, default.shutdown_timeout);
+    if timeout > shutdown && is_written {
         warnings.push(format!(
             "timeout: {timeout} is longer than shutdownTimeout ({shutdown}): a shutdown aborts attempts that take longer"
         ));
@@ -106,11 +111,12 @@ fn body_limit_warning(upstream: &Upstream) -> Option<String> {
 }
 
 /// Where the same file means something else to the original, the Go proxq; a line each.
-pub(super) fn differences(config: &Config) -> Vec<String> {
+pub(super) fn differences(loaded: &Loaded) -> Vec<String> {
+    let Loaded { config, store_reason, .. } = loaded;
     let retention = GoDuration::from(config.task_retention);
     let mut lines = Vec::new();
     if matches!(config.store, StoreConfig::Embedded { .. }) {
-        lines.push("no redis: section: jobs are kept in the embedded store, not in Redis at 127.0.0.1:6379".to_owned());
+        lines.push(format!("{store_reason}: jobs are kept in the embedded store, not in Redis"));
     }
     lines.extend([
         format!("failed jobs stay for taskRetention ({retention}), not for 90 days"),
@@ -160,13 +166,17 @@ mod tests {
     use super::*;
     use crate::config::load;
 
-    fn config(text: &str) -> Config {
-        load("config.yaml", text, &|_| None).unwrap().config
+    fn loaded(text: &str) -> Loaded {
+        load("config.yaml", text, &|_| None).unwrap()
     }
 
-    /// The keys that are warned of, beyond what the defaults are warned of.
+    fn config(text: &str) -> Config {
+        loaded(text).config
+    }
+
+    /// The keys that are warned of.
     fn warned(top: &str, upstream: &str) -> Vec<String> {
-        let text = format!("{top}\nshutdownTimeout: 1h\nupstreams:\n- prefix: /\n  url: https://api\n  {upstream}\n");
+        let text = format!("{top}\nupstreams:\n- prefix: /\n  url: https://api\n  {upstream}\n");
         let keys = warnings(&config(&text)).into_iter().filter_map(|line| Some(line.split_once(": ")?.0.to_owned()));
         keys.collect()
     }
@@ -176,8 +186,12 @@ mod tests {
         assert_eq!(warned("", ""), Vec::<String>::new());
         assert_eq!(warned("listenAddress: ':80'", ""), ["listenAddress"]);
         assert_eq!(warned("concurrency: 0", ""), ["concurrency"]);
+        assert_eq!(warned("shutdownTimeout: 10s", ""), ["upstreams[0].timeout"]);
+        assert_eq!(warned("shutdownTimeout: 10m", ""), Vec::<String>::new());
+        assert_eq!(warned("shutdownTimeout: 10m", "timeout: 10m"), Vec::<String>::new());
         assert_eq!(warned("embedded: {fsync: false}", ""), ["embedded.fsync"]);
         for (upstream, key) in [
+            ("timeout: 31s", "upstreams[0].timeout"),
             ("timeout: 2h", "upstreams[0].timeout"),
             ("maxTimeout: 1s", "upstreams[0].maxTimeout"),
             ("cacheKeyExcludeHeaders: [X-Request-ID, authorization]", "upstreams[0].cacheKeyExcludeHeaders"),
@@ -189,20 +203,18 @@ mod tests {
         ] {
             assert_eq!(warned("", upstream), [key]);
         }
-        let on_http = warnings(&config(
-            "shutdownTimeout: 1h\nupstreams: [{prefix: /, url: 'http://api', tls: {insecureSkipVerify: true}}]",
-        ));
+        let on_http = warnings(&config("upstreams: [{prefix: /, url: 'http://api', tls: {insecureSkipVerify: true}}]"));
         assert!(on_http.iter().any(|line| line.starts_with("upstreams[0].tls: has no effect")), "{on_http:?}");
     }
 
     #[test]
     fn only_differences_that_apply_are_named() {
-        let plain = differences(&config("upstreams: [{prefix: /, url: 'http://api'}]")).join("\n");
+        let plain = differences(&loaded("upstreams: [{prefix: /, url: 'http://api'}]")).join("\n");
         assert!(plain.contains("no redis: section") && plain.contains("taskRetention (1h0m0s)"));
         assert!(!plain.contains("concurrency") && !plain.contains("directProxyThreshold"));
         let text = "concurrency: 0\nupstreams:\n- {prefix: /a, url: 'http://a', directProxyThreshold: 0, preserveHost: true}\n\
                     - {prefix: /b, url: 'http://b', maxRetries: 1, streamDetection: false}\n";
-        let lines = differences(&config(text));
+        let lines = differences(&loaded(text));
         for part in [
             "concurrency: 0 makes",
             "directProxyThreshold: 0 disables this bypass, as documented; it meant the default (upstreams: /a)",

@@ -36,6 +36,12 @@ impl ConfigErrors {
         Self { mistakes: vec![mistake] }
     }
 
+    /// The same, and a mistake that is in no text.
+    pub(crate) fn and(mut self, path: &str, message: impl Into<String>) -> Self {
+        self.mistakes.extend(Self::single(path, message).mistakes);
+        self
+    }
+
     /// Mistakes in a text. `found` must not be empty.
     pub(super) fn in_text(source_name: &str, text: &str, mut found: Vec<Found>) -> Self {
         found.sort_by_key(|mistake| mistake.place);

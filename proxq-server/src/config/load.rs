@@ -26,6 +26,8 @@ pub struct Loaded {
     pub says_address: bool,
     /// Why the jobs are kept where they are kept, for the log.
     pub store_reason: &'static str,
+    /// The environment file that variables were taken from, beside the environment; `None` for the server itself.
+    pub variables_from: Option<String>,
 }
 
 impl Loaded {
@@ -37,6 +39,7 @@ impl Loaded {
             file: None,
             says_address: false,
             store_reason: "no configuration file",
+            variables_from: None,
         }
     }
 }
@@ -53,7 +56,7 @@ pub fn load(source_name: &str, text: &str, env: &dyn Fn(&str) -> Option<String>)
     let Globals { config, says_address, store_reason } = read(&reading, &tree);
     let mistakes = reading.into_mistakes();
     if mistakes.is_empty() {
-        Ok(Loaded { config, file: Some(source_name.to_owned()), says_address, store_reason })
+        Ok(Loaded { config, file: Some(source_name.to_owned()), says_address, store_reason, variables_from: None })
     } else {
         Err(ConfigErrors::in_text(source_name, text, mistakes))
     }

@@ -4,21 +4,25 @@ use super::StoreConfig;
 use super::load::Loaded;
 use super::{advice, effective};
 
-/// The effective configuration, then what is worth knowing about it: as a whole a YAML file that means the same.
+/// The effective configuration, then what is likely not meant: as a whole a YAML file that means the same.
 #[must_use]
 pub fn report(loaded: &Loaded) -> String {
-    let Loaded { config, file, store_reason, .. } = loaded;
+    let Loaded { config, file, store_reason, variables_from, .. } = loaded;
     let source = file.as_deref().unwrap_or("--upstream");
+    let variables = variables_from.as_ref().map_or_else(String::new, |file| format!(" with variables of {file}"));
     let store = match &config.store {
         StoreConfig::Embedded { .. } => "embedded store",
         StoreConfig::Redis(_) => "jobs in Redis",
     };
-    let mut report = format!("# {source}: valid; {store} ({store_reason})\n{}", effective::write(config));
+    let mut report = format!("# {source}{variables}: valid; {store} ({store_reason})\n{}", effective::write(config));
     report += &comment("Warnings", &advice::warnings(config));
-    if file.is_some() {
-        report += &comment("Differences from the original that apply to this file", &advice::differences(config));
-    }
     report
+}
+
+/// Where the same file means something else to the original, the Go proxq, as comments of YAML.
+#[must_use]
+pub fn differences_report(loaded: &Loaded) -> String {
+    comment("Differences from the original that apply to this file", &advice::differences(loaded))
 }
 
 fn comment(title: &str, lines: &[String]) -> String {
@@ -75,17 +79,30 @@ upstreams:
     }
 
     #[test]
-    fn a_report_names_warnings_and_differences() {
+    fn a_report_names_warnings_and_what_was_chosen_for_what_reason() {
         let text = "upstreams: [{prefix: /, url: 'http://api'}]";
-        let with_file = report(&load("etc/config.yaml", text, &|_| None).unwrap());
-        assert!(with_file.starts_with("# etc/config.yaml: valid; embedded store (no redis: section)\nlistenAddress: "));
-        assert!(
-            with_file.contains("\n# Warnings:\n# - upstreams[0].timeout: 5m0s is longer than shutdownTimeout (30s): ")
-        );
-        assert!(
-            with_file.contains("\n# Differences from the original that apply to this file:\n# - no redis: section: ")
-        );
+        let plain = report(&load("etc/config.yaml", text, &|_| None).unwrap());
+        assert!(plain.starts_with("# etc/config.yaml: valid; embedded store (no redis: section)\nlistenAddress: "));
+        assert!(!plain.contains("Warnings") && !plain.contains("original"), "{plain}");
+        let slow = report(&load("x", "upstreams: [{prefix: /, url: 'http://api', timeout: 10m}]", &|_| None).unwrap());
+        let warning = "\n# Warnings:\n# - upstreams[0].timeout: 10m0s is longer than shutdownTimeout (30s): ";
+        assert!(slow.contains(warning), "{slow}");
+        let both = report(&load("x", &format!("store: embedded\nredis: {{}}\n{text}"), &|_| None).unwrap());
+        let reason = "embedded store (store: embedded; the redis: section is not used)";
+        assert!(both.starts_with(&format!("# x: valid; {reason}\n")), "{both}");
         let without = report(&Loaded::for_upstream(UpstreamUrl::new("http://api").unwrap()));
-        assert!(without.starts_with("# --upstream: valid; ") && !without.contains("Differences"));
+        assert!(without.starts_with("# --upstream: valid; "));
+    }
+
+    #[test]
+    fn differences_are_reported_as_comments() {
+        let text = "upstreams: [{prefix: /, url: 'http://api'}]";
+        let loaded = load("config.yaml", text, &|_| None).unwrap();
+        let report = differences_report(&loaded);
+        assert!(
+            report.starts_with("\n# Differences from the original that apply to this file:\n# - no redis: section: "),
+            "{report}"
+        );
+        assert!(report.lines().all(|line| line.is_empty() || line.starts_with('#')), "{report}");
     }
 }

@@ -84,7 +84,8 @@ fn read_store(root: &mut Section<'_>, reading: &Reading<'_>) -> (StoreConfig, &'
     match (chosen.map(|chosen| chosen.value), has_section) {
         (Some(Chosen::Redis), _) => (StoreConfig::Redis(redis), "store: redis"),
         (None, true) => (StoreConfig::Redis(redis), "there is a redis: section"),
-        (Some(Chosen::Embedded), _) => (embedded, "store: embedded"),
+        (Some(Chosen::Embedded), true) => (embedded, "store: embedded; the redis: section is not used"),
+        (Some(Chosen::Embedded), false) => (embedded, "store: embedded"),
         (None, false) => (embedded, "no redis: section"),
     }
 }

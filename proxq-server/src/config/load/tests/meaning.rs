@@ -239,6 +239,7 @@ fn the_store_and_why_it_was_chosen_are_named() {
     }
     let embedded = load("x", &top("store: embedded\nredis: {}"), &env).unwrap();
     assert!(matches!(embedded.config.store, StoreConfig::Embedded { .. }), "the word counts");
+    assert_eq!(embedded.store_reason, "store: embedded; the redis: section is not used");
 }
 
 #[test]
