@@ -3,15 +3,17 @@
 mod configuration;
 mod environment_file;
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
+use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub use configuration::{read_config, read_config_to_ask, read_config_to_check};
 
-use crate::config::{UpstreamUrl, listen_address};
+use crate::config::{UpstreamUrl, listen_address, shown_url};
 
 /// Turns any HTTP request into a durable job: it is accepted at once, forwarded when its upstream can take it, and its
 /// exact response is fetched later.
@@ -84,7 +86,7 @@ pub struct Options {
     pub config: Option<PathBuf>,
 
     /// Serve this upstream under /, without a configuration file.
-    #[arg(long, value_name = "URL", global = true, conflicts_with = "config", value_parser = UpstreamUrl::new)]
+    #[arg(long, value_name = "URL", global = true, conflicts_with = "config", value_parser = UrlFlag)]
     pub upstream: Option<UpstreamUrl>,
 
     /// Folder of the embedded store, instead of the file's dataDir.
@@ -102,6 +104,28 @@ pub struct Options {
     /// Least important lines to log [default: info].
     #[arg(long, value_name = "LEVEL", global = true)]
     pub log_level: Option<LogLevel>,
+}
+
+/// Reads the URL of a flag. The library would repeat a refused one as it is, with a password in it.
+#[derive(Clone)]
+struct UrlFlag;
+
+impl TypedValueParser for UrlFlag {
+    type Value = UpstreamUrl;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        flag: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<UpstreamUrl, clap::Error> {
+        let url = value.to_string_lossy();
+        UpstreamUrl::new(&url).map_err(|problem| {
+            let flag = flag.map(ToString::to_string).unwrap_or_default();
+            let message = format!("invalid value {} for '{flag}': it {problem}\n", shown_url(&url));
+            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
+        })
+    }
 }
 
 /// How log lines are written.
@@ -245,6 +269,18 @@ mod tests {
         }
         for arguments in [["--help"], ["--version"]] {
             assert_eq!(cli(&arguments).unwrap_err().exit_code(), 0);
+        }
+    }
+
+    #[test]
+    fn a_refused_url_is_shown_without_what_may_be_secret() {
+        for (url, shown) in [
+            ("http://me:hush@api", "\"http://*******@api\" for '--upstream <URL>': it must not have userinfo"),
+            ("http://api/?key=hush", "\"http://api/?********\" for '--upstream <URL>': it must not have a query"),
+            ("api/?key=hush", "\"api/?********\" for '--upstream <URL>': it "),
+        ] {
+            let message = cli(&["--upstream", url]).unwrap_err().to_string();
+            assert!(message.contains(shown) && !message.contains("hush"), "{message}");
         }
     }
 

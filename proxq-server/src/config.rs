@@ -37,6 +37,7 @@ pub use self::pattern::{PatternError, Patterns};
 pub use self::redis::{Password, RedisAddress, RedisConfig, RedisTls, Secret};
 pub use self::report::{differences_report, report};
 pub use self::schema::schema;
+pub(crate) use self::section::shown_url;
 pub use self::upstream::{
     ClientIdentity, ClientMode, DirectMode, HostHeader, Prefix, StreamDetection, TlsVerification, Upstream,
     UpstreamTls, UpstreamUrl,

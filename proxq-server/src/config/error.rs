@@ -45,7 +45,10 @@ impl ConfigErrors {
     /// Mistakes in a text. `found` must not be empty.
     pub(super) fn in_text(source_name: &str, text: &str, mut found: Vec<Found>) -> Self {
         found.sort_by_key(|mistake| mistake.place);
-        let lines: Vec<_> = text.lines().collect();
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        for place in found.iter().filter(|mistake| is_url_key(&mistake.path)).filter_map(|mistake| mistake.place) {
+            hide_url_at(place, &mut lines);
+        }
         let mistakes = found.into_iter().map(|mistake| mistake.located(source_name, &lines)).collect();
         Self { mistakes }
     }
@@ -104,7 +107,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    fn located(self, source_name: &str, lines: &[&str]) -> Mistake {
+    fn located(self, source_name: &str, lines: &[String]) -> Mistake {
         let position = match self.place {
             Some(Place { line, column, .. }) => format!("{source_name}:{line}:{column}"),
             None => source_name.to_owned(),
@@ -115,7 +118,7 @@ impl Found {
 }
 
 /// The line, and a caret under the place. `None` for an empty line.
-fn snippet(lines: &[&str], place: Place) -> Option<String> {
+fn snippet(lines: &[String], place: Place) -> Option<String> {
     /// As much of a line as fits beside its number on a usual screen.
     const SHOWN: usize = 110;
     let line = hide_secrets(lines.get(place.line.checked_sub(1)?)?);
@@ -134,9 +137,10 @@ fn snippet(lines: &[&str], place: Place) -> Option<String> {
     Some(format!("{margin} |\n{number} | {shown}\n{margin} | {indent}{caret}"))
 }
 
-/// Replaces credentials in a line by as many `*`: those of URLs, and whatever follows a key such as `password`.
+/// Replaces credentials in a line by as many `*`: what may be secret in URLs, and whatever follows a key such as
+/// `password`.
 fn hide_secrets(line: &str) -> String {
-    let line = hide_userinfo(line);
+    let line = hide_in_urls(line);
     let is_secret = |key: &str| {
         let key = key.trim_end().trim_end_matches(['"', '\'']).to_lowercase();
         ["password", "secret", "token", "tokens", "key"].iter().any(|word| key.ends_with(word))
@@ -146,18 +150,66 @@ fn hide_secrets(line: &str) -> String {
     line[..=colon].chars().chain(hidden).collect()
 }
 
-/// Replaces each character of a URL's `user:password` by `*`: messages end up in logs.
-pub(super) fn hide_userinfo(text: &str) -> String {
-    let mut parts = text.split("://");
-    let mut hidden = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let authority_end = part.find(['/', '?', '#', '"', '\'', ' ', '\t']).unwrap_or(part.len());
-        let userinfo_end = part[..authority_end].rfind('@').unwrap_or(0);
-        hidden += "://";
-        hidden.extend(part[..userinfo_end].chars().map(|_| '*'));
-        hidden += &part[userinfo_end..];
+/// Whether the value of this key is a URL, also where it lacks what would show that.
+pub(super) fn is_url_key(path: &str) -> bool {
+    ["url", "addr"].contains(&path.rsplit('.').next().unwrap_or_default())
+}
+
+/// Hides what may be secret in the URL at this place.
+fn hide_url_at(place: Place, lines: &mut [String]) {
+    let Some(line) = place.line.checked_sub(1).and_then(|index| lines.get_mut(index)) else { return };
+    let byte = |chars: usize| line.char_indices().nth(chars).map_or(line.len(), |(at, _)| at);
+    let begin = place.column.saturating_sub(1);
+    let value = byte(begin)..byte(begin.saturating_add(place.width));
+    let hidden = hide_in_url(&line[value.clone()]);
+    line.replace_range(value, &hidden);
+}
+
+/// Replaces what may be secret in each URL of a text by `*`: messages end up in logs.
+pub(super) fn hide_in_urls(text: &str) -> String {
+    const SEPARATOR: &str = "://";
+    let (mut hidden, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find(SEPARATOR) {
+        let (before, url) = rest.split_at(at + SEPARATOR.len());
+        let quote = before[..at].trim_end_matches(is_of_scheme).chars().next_back();
+        let end = match quote {
+            Some(quote @ ('"' | '\'')) => url.find(quote),
+            _ => url.find(['"', '\'', ' ', '\t']),
+        };
+        let end = end.unwrap_or(url.len());
+        hidden += before;
+        hidden += &hide_in_url(&url[..end]);
+        rest = &url[end..];
     }
-    hidden
+    hidden + rest
+}
+
+/// Whether schemes have this character (RFC 3986 §3.1).
+fn is_of_scheme(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.')
+}
+
+/// Replaces what may be secret in a URL by as many `*`: user and password, query and fragment. It need not be valid, and
+/// may lack its scheme.
+pub(super) fn hide_in_url(url: &str) -> String {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme).filter(|scheme| scheme.chars().all(is_of_scheme));
+    let after_scheme = scheme.map_or(0, |scheme| scheme.len() + "://".len());
+    let rest = &url[after_scheme..];
+    let authority = &rest[..rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len())];
+    let has_port = |authority: &str| {
+        authority
+            .rsplit_once(':')
+            .is_none_or(|(_, port)| port.ends_with(']') || port.bytes().all(|b| b.is_ascii_digit()))
+    };
+    // Where there is no number for a port, it may be a password, with a `/` or the like in it.
+    let userinfo = match authority.rfind('@') {
+        None if !has_port(authority) => rest.rfind('@'),
+        found => found,
+    };
+    let host = after_scheme + userinfo.unwrap_or(0);
+    let tail = url[host..].find(['?', '#']).map_or(url.len(), |at| host + at + 1);
+    let stars = |text: &str| "*".repeat(text.chars().count());
+    [&url[..after_scheme], &stars(&url[after_scheme..host]), &url[host..tail], &stars(&url[tail..])].concat()
 }
 
 #[cfg(test)]
@@ -187,11 +239,38 @@ mod tests {
     }
 
     #[test]
-    fn credentials_in_urls_are_not_shown() {
-        assert_eq!(hide_userinfo("url: \"http://me:secret@host/x@y\""), "url: \"http://*********@host/x@y\"");
-        assert_eq!(hide_userinfo("a@b://c@d"), "a@b://*@d");
-        assert_eq!(hide_userinfo("[http://a@b, http://c]"), "[http://*@b, http://c]");
-        assert_eq!(hide_userinfo("http://host/a@b"), "http://host/a@b");
+    fn what_may_be_secret_in_urls_is_not_shown() {
+        for (text, hidden) in [
+            ("url: \"http://me:secret@host/x@y\"", "url: \"http://*********@host/x@y\""),
+            ("url: 'http://me:my secret@host'", "url: 'http://************@host'"),
+            ("a@b://c@d", "a@b://*@d"),
+            ("[http://a@b, http://c]", "[http://*@b, http://c]"),
+            ("http://host/a@b", "http://host/a@b"),
+            ("http://host:80/a@b", "http://host:80/a@b"),
+            ("http://[::1]/a@b", "http://[::1]/a@b"),
+            ("http://me:a/b?c@host/x", "http://********@host/x"),
+            ("{url: http://host/x?key=1&b, a: '?'}", "{url: http://host/x?******** a: '?'}"),
+            ("http://host#token http://host?u=http://x", "http://host#***** http://host?**********"),
+            ("unix:///run/r.sock?db=1", "unix:///run/r.sock?****"),
+            ("no URL: ^/a/?$", "no URL: ^/a/?$"),
+        ] {
+            assert_eq!(hide_in_urls(text), hidden);
+        }
+        assert_eq!(hide_in_url("me:secret@host:80/x?key=1"), "*********@host:80/x?*****");
+        assert_eq!(hide_in_url("host/x#y"), "host/x#*");
+    }
+
+    #[test]
+    fn a_url_without_a_scheme_is_hidden_in_every_mistake_of_its_line() {
+        let text = "upstreams: [{prefix: x, url: me:secret@host/x?key=1}]";
+        let found = |path: &str, column, width| Found {
+            place: Some(Place { line: 1, column, width }),
+            path: path.to_owned(),
+            message: "is wrong".to_owned(),
+        };
+        let found = vec![found("upstreams[0].prefix", 22, 1), found("upstreams[0].url", 30, 22)];
+        let errors = ConfigErrors::in_text("c", text, found).to_string();
+        assert_eq!(errors.matches("url: *********@host/x?*****}]").count(), 2, "{errors}");
     }
 
     #[test]
@@ -207,8 +286,10 @@ mod tests {
     proptest! {
         #[test]
         fn no_place_panics(text in "(.|\n){0,200}", line in 0_usize..9, column: usize, width: usize) {
-            let lines: Vec<_> = text.lines().collect();
-            let _ = snippet(&lines, Place { line, column, width });
+            let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+            let place = Place { line, column, width };
+            let _ = snippet(&lines, place);
+            hide_url_at(place, &mut lines);
         }
     }
 }

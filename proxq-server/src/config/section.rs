@@ -8,7 +8,7 @@ mod values;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use super::error::{Found, Place, hide_userinfo};
+use super::error::{Found, Place, hide_in_url, hide_in_urls, is_url_key};
 use super::form::{Form, Forms, Key};
 use super::raw::{Entry, Kind, Node, Scalar, Value};
 use super::substitute::substitute;
@@ -61,9 +61,22 @@ pub(super) struct Written<T> {
 
 /// A value as messages show it: in quotes, cut where it is very long, and without credentials.
 pub(super) fn shown(text: &str) -> String {
+    quoted(&hide_in_urls(text))
+}
+
+/// The value of a key as messages show it.
+fn shown_at(at: &At, text: &str) -> String {
+    if is_url_key(&at.path) { shown_url(text) } else { shown(text) }
+}
+
+/// A URL as messages show it, valid or not.
+pub(crate) fn shown_url(url: &str) -> String {
+    quoted(&hide_in_url(url))
+}
+
+fn quoted(text: &str) -> String {
     /// Longer than any value that a person writes.
     const SHOWN: usize = 200;
-    let text = hide_userinfo(text);
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{:?}…", &text[..end]),
         None => format!("{text:?}"),

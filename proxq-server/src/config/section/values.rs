@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderName;
 use proxq_protocol::GoDuration;
 
-use super::{At, Section, Written, shown};
+use super::{At, Section, Written, shown, shown_at};
 use crate::config::form::Form;
 use crate::config::raw::{Kind, Node};
 use crate::config::{size, suggest};
@@ -78,7 +78,7 @@ impl Section<'_> {
         match check(&written.value) {
             Ok(value) => Some(Written { value, at: written.at }),
             Err(error) => {
-                self.reading.note(&written.at, format!("{} {error}", shown(&written.value)));
+                self.reading.note(&written.at, format!("{} {error}", shown_at(&written.at, &written.value)));
                 None
             }
         }
