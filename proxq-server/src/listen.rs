@@ -154,7 +154,7 @@ impl Stages {
     /// on the way up.
     async fn dispatch(&self, arrival: Arrival) -> Option<Response<Body>> {
         let path = arrival.head.uri.path();
-        let problem = malformed(&arrival.head).or_else(|| path::climbs(path).then(Problem::bad_path));
+        let problem = malformed(&arrival.head).or_else(|| path::check(path).err().map(Problem::bad_path));
         if let Some(problem) = problem {
             let waits = waits_to_be_asked(&arrival.head.headers);
             return Some(self.intake.answer_unread(waits, arrival.body, problem.into_response()));

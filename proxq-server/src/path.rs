@@ -45,14 +45,60 @@ fn encoded_byte(bytes: &[u8]) -> Option<u8> {
     Some(digit(high)? << 4 | digit(low)?)
 }
 
-/// Whether any segment is `..`, in any percent-encoding, separated by `/` or `\`, parameters (`;…`) aside.
+/// Why a path is refused: some servers read it as another path than proxq does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BadPath {
+    /// A segment is `..`. It could climb out of an upstream's base path.
+    Climbs,
+    /// It has a NUL byte, where some servers take the path to end.
+    Nul,
+    /// It has a character in more bytes than UTF-8 allows for it (RFC 3629 §3). A lenient decoder may read a `.` or a
+    /// `/` out of them.
+    Overlong,
+}
+
+impl BadPath {
+    /// What a path of the configuration must not have.
+    pub(crate) fn forbidden(self) -> &'static str {
+        match self {
+            Self::Climbs => "must not have a .. segment",
+            Self::Nul => "must not have a NUL byte",
+            Self::Overlong => "must not have an overlong UTF-8 sequence",
+        }
+    }
+}
+
+/// Refuses what some server could read as another path, after percent-decoding once: `%252e` is no dot.
 ///
-/// Such a path could climb out of an upstream's base path, depending on who normalises it.
-pub(crate) fn climbs(raw_path: &str) -> bool {
-    decode(raw_path)
+/// A segment is `..` whether `/` or `\` separates it, parameters (`;…`) aside. Bytes that are no UTF-8 are no reason to
+/// refuse a path, except overlong sequences.
+pub(crate) fn check(raw_path: &str) -> Result<(), BadPath> {
+    let path = decode(raw_path);
+    if path.contains(&0) {
+        return Err(BadPath::Nul);
+    }
+    if (0..path.len()).any(|at| begins_overlong(&path[at..])) {
+        return Err(BadPath::Overlong);
+    }
+    let mut names = path
         .split(|byte| matches!(byte, b'/' | b'\\'))
-        .map(|segment| segment.split(|byte| *byte == b';').next().unwrap_or_default())
-        .any(|name| name == b"..")
+        .map(|segment| segment.split(|byte| *byte == b';').next().unwrap_or_default());
+    if names.any(|name| name == b"..") { Err(BadPath::Climbs) } else { Ok(()) }
+}
+
+/// Whether bytes begin with an overlong sequence, of two to four bytes or of the five and six that UTF-8 once had.
+fn begins_overlong(bytes: &[u8]) -> bool {
+    // With a second byte below this one, a sequence with that first byte is overlong.
+    let (more, second_min) = match bytes[0] {
+        0xc0 | 0xc1 => (1, 0xc0),
+        0xe0 => (2, 0xa0),
+        0xf0 => (3, 0x90),
+        0xf8 => (4, 0x88),
+        0xfc => (5, 0x84),
+        _ => return false,
+    };
+    let is_continuation = |byte: &u8| byte & 0xc0 == 0x80;
+    bytes.get(1..=more).is_some_and(|rest| rest[0] < second_min && rest.iter().all(is_continuation))
 }
 
 #[cfg(test)]
@@ -100,10 +146,47 @@ mod tests {
             "/a/..%3Bx/b",
             "..",
         ] {
-            assert!(climbs(climbing), "{climbing}");
+            assert_eq!(check(climbing), Err(BadPath::Climbs), "{climbing}");
         }
-        for harmless in ["/", "/...", "/a..b", "/..a", "/a;..", "/%252e%252e", "/a/.", "/a/;/..x"] {
-            assert!(!climbs(harmless), "{harmless}");
+        for harmless in ["/", "/...", "/a..b", "/..a", "/a;..", "/%252e%252e", "/a/.", "/a/;/..x", ""] {
+            assert_eq!(check(harmless), Ok(()), "{harmless}");
+        }
+    }
+
+    #[test]
+    fn a_nul_and_overlong_characters_are_found_and_other_bytes_are_not() {
+        for path in ["/%00", "/a%00.png", "/a/..%00/b"] {
+            assert_eq!(check(path), Err(BadPath::Nul), "{path}");
+        }
+        for path in [
+            "/%c0%ae%c0%ae/x",
+            "/a%C0%AFb",
+            "/%c1%9c",
+            "/%c0%80",
+            "/%e0%80%ae",
+            "/%e0%9f%bf",
+            "/%f0%80%80%af",
+            "/%f0%8f%bf%bf",
+            "/%f8%80%80%80%af",
+            "/%fc%80%80%80%80%af",
+        ] {
+            assert_eq!(check(path), Err(BadPath::Overlong), "{path}");
+        }
+        for path in [
+            "/%2500",
+            "/%25c0%25ae",
+            "/%C3%A4/%E2%82%AC/%F0%9F%98%80",
+            "/%e0%a0%80",
+            "/%f0%90%80%80",
+            "/%FF",
+            "/%C0",
+            "/%C0%20la",
+            "/%e0%80",
+            "/%e0%80/x",
+            "/%ed%a0%80",
+            "/ä€",
+        ] {
+            assert_eq!(check(path), Ok(()), "{path}");
         }
     }
 
@@ -117,6 +200,12 @@ mod tests {
             if path != "/" {
                 prop_assert_eq!(left, all.saturating_sub(count));
             }
+        }
+
+        #[test]
+        fn no_valid_utf_8_is_overlong(text in "[^\\x00/\\\\.]*") {
+            let encoded: String = text.bytes().fold("/".to_owned(), |path, byte| path + &format!("%{byte:02x}"));
+            prop_assert_eq!(check(&encoded), Ok(()));
         }
 
         #[test]

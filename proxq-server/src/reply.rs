@@ -10,6 +10,7 @@ use proxq_protocol::header as proxq;
 use proxq_protocol::{Accepted, Cancelled, ErrorBody, ErrorCode, JobId, JobInfo};
 use serde_json::json;
 
+use crate::path::BadPath;
 use crate::store::StoreError;
 
 /// When to ask again a store that does not answer: its outages are restarts and full disks, neither over in an instant.
@@ -92,8 +93,14 @@ impl Problem {
         Self { status, code, detail: detail.into(), retry_after: None, allow: None, job: None }
     }
 
-    pub(crate) fn bad_path() -> Self {
-        let detail = "the path has a .. segment, plain or encoded; send the path that it stands for";
+    pub(crate) fn bad_path(reason: BadPath) -> Self {
+        let detail = match reason {
+            BadPath::Climbs => "the path has a .. segment, plain or encoded; send the path that it stands for",
+            BadPath::Nul => "the path has a NUL byte (%00); leave it out",
+            BadPath::Overlong => {
+                "the path has an overlong UTF-8 sequence, such as %C0%AE for a dot; send the character itself"
+            }
+        };
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadPath, detail)
     }
 

@@ -60,6 +60,32 @@ on_every_store! {
         assert!(upstream.received().is_empty());
     }
 
+    async fn a_path_that_some_server_reads_as_another_is_refused(store: Store) {
+        let (proxq, api, other) = two(store).await;
+        for path in [
+            "/api/%00",
+            "/api/a%00.png",
+            "/api/%c0%ae%c0%ae/x",
+            "/api/a%C0%AF..",
+            "/api/%c1%9c",
+            "/api/%e0%80%ae",
+            "/api/%e0%80%af",
+            "/api/%f0%80%80%af",
+            "/api/%f8%80%80%80%af",
+            "/api/%fc%80%80%80%80%af",
+            "/__jobs/%00",
+            "/nowhere/%c0%80",
+        ] {
+            for mode in ["queue", "direct"] {
+                let reply = proxq.send(get(path).header("X-Proxq-Mode", mode)).await;
+                assert_eq!((reply.status, reply.code().as_str()), (400, "BAD_PATH"), "{path}: {reply}");
+            }
+        }
+        assert_eq!((api.connections(), other.connections()), (0, 0));
+        proxq.submit(get("/api/x?%00%c0%ae")).await;
+        assert_eq!(api.request().await.target(), "/x?%00%c0%ae", "a query is passed on as it is");
+    }
+
     async fn only_whole_segments_make_a_path_the_jobs_path(proxq: Proxq, upstream: Upstream) {
         for path in ["/__jobs2", "/__jobs%2Fx", "//__jobs/x", "/x/__jobs/y"] {
             proxq.submit(get(path)).await;
@@ -156,11 +182,11 @@ on_every_store! {
             "/a/",
             "/%61%62%63",
             "/~user/(x)/!$&'*+,;=:@",
-            "/%C3%A4/%E2%82%AC/%FF",
+            "/%C3%A4/%E2%82%AC/%FF/%C0",
             "/x?q=%20+%2B&q=&=&&a=b=c",
             "/x?http://example.com/../..?y#".trim_end_matches('#'),
             "/x?a='|{}[]^`\\",
-            "/%00",
+            "/%252e%252e/%2500",
             "/%",
             "/%zz",
         ] {

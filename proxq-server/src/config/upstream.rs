@@ -9,7 +9,7 @@ use http::{HeaderMap, Uri};
 
 use super::{KeyExclusions, PathFilter};
 use crate::job::{Delivery, RetryPolicy};
-use crate::path;
+use crate::path::{self, BadPath};
 
 /// One upstream.
 #[derive(Clone, Debug)]
@@ -172,9 +172,7 @@ impl Prefix {
         if text.contains(['?', '#']) {
             return Err("must be a path, without query or fragment");
         }
-        if path::climbs(text) {
-            return Err("must not have a .. segment");
-        }
+        path::check(text).map_err(BadPath::forbidden)?;
         let text = match text.strip_suffix('/') {
             Some(trimmed) if !trimmed.is_empty() => trimmed,
             _ => text,
@@ -262,9 +260,7 @@ impl UpstreamUrl {
         if base.query().is_some() {
             return Err("must not have a query");
         }
-        if path::climbs(base.path()) {
-            return Err("must not have a .. segment");
-        }
+        path::check(base.path()).map_err(BadPath::forbidden)?;
         let base_path = base.path().strip_suffix('/').unwrap_or(base.path()).to_owned();
         Ok(Self { scheme, authority, base_path })
     }
@@ -322,7 +318,7 @@ mod tests {
 
     #[test]
     fn bad_prefixes_and_urls_are_refused() {
-        for bad in ["", "api", "/a?b", "/a#b", "/a/../b", "/a//b"] {
+        for bad in ["", "api", "/a?b", "/a#b", "/a/../b", "/a//b", "/a%00", "/%c0%ae"] {
             assert!(Prefix::new(bad).is_err(), "{bad}");
         }
         for bad in [
@@ -338,6 +334,8 @@ mod tests {
             "http://host/x?y=1",
             "http://host/x#y",
             "http://host/../x",
+            "http://host/%00",
+            "http://host/%c0%af",
         ] {
             assert!(UpstreamUrl::new(bad).is_err(), "{bad}");
         }
