@@ -15,7 +15,7 @@ use std::time::Duration;
 use axum::body::Body;
 use futures_util::FutureExt;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use proxq_protocol::header as proxq;
 use tokio::net::TcpListener;
@@ -35,6 +35,9 @@ use crate::tasks::Tasks;
 
 /// The pause after a failed `accept`: it fails for want of descriptors or memory, which connections that end give back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest id that a client may give its request: a UUID or the id of a trace, with room for a name before it.
+const REQUEST_ID_MAX_BYTES: usize = 128;
 
 /// What every connection shares.
 #[derive(Debug)]
@@ -109,8 +112,7 @@ impl Surface {
         let (mut head, body) = request.into_parts();
         http2::normalize(&mut head);
         let (version, asks_for_head) = (head.version, head.method == Method::HEAD);
-        let request_id = head.headers.get(proxq::REQUEST_ID).filter(|id| !id.is_empty()).cloned();
-        let request_id = request_id.unwrap_or_else(fresh_request_id);
+        let request_id = sent_request_id(&head.headers).cloned().unwrap_or_else(fresh_request_id);
         let span = tracing::info_span!(
             "request",
             request_id = %String::from_utf8_lossy(request_id.as_bytes()),
@@ -152,10 +154,10 @@ impl Surface {
 impl Stages {
     /// What is long to come has room of its own: a request that waits carries what its way needs, and nobody copies it
     /// on the way up.
-    async fn dispatch(&self, arrival: Arrival) -> Option<Response<Body>> {
+    async fn dispatch(&self, mut arrival: Arrival) -> Option<Response<Body>> {
+        let checked = host::settle(&mut arrival.head).and_then(|()| check_head(&arrival.head));
         let path = arrival.head.uri.path();
-        let problem = malformed(&arrival.head).or_else(|| path::check(path).err().map(Problem::bad_path));
-        if let Some(problem) = problem {
+        if let Err(problem) = checked.and_then(|()| path::check(path).map_err(Problem::bad_path)) {
             let waits = waits_to_be_asked(&arrival.head.headers);
             return Some(self.intake.answer_unread(waits, arrival.body, problem.into_response()));
         }
@@ -186,25 +188,32 @@ fn millis_since(began: Instant) -> u64 {
     u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What is wrong with a request head that the HTTP library lets pass.
-fn malformed(head: &Parts) -> Option<Problem> {
-    if let Some(problem) = host::problem(&head.headers, head.version) {
-        return Some(problem);
-    }
+/// Says what is wrong with a request head that the HTTP library lets pass.
+fn check_head(head: &Parts) -> Result<(), Problem> {
     if has_other_coding(head) {
-        return Some(Problem::not_implemented(
+        return Err(Problem::not_implemented(
             "Transfer-Encoding: no coding but chunked is offered; leave the others out",
         ));
     }
     let path = head.uri.path();
     let is_path = path.starts_with('/') || (path == "*" && head.method == Method::OPTIONS);
-    (!is_path && head.method != Method::CONNECT).then(Problem::no_path)
+    if is_path || head.method == Method::CONNECT { Ok(()) } else { Err(Problem::no_path()) }
 }
 
 /// Whether a body is coded for its transfer in a way that would be lost (RFC 9112 §6.1).
 fn has_other_coding(head: &Parts) -> bool {
     let mut codings = list_items(&head.headers, &http::header::TRANSFER_ENCODING);
     codings.next().is_some_and(|coding| !coding.eq_ignore_ascii_case(b"chunked")) || codings.next().is_some()
+}
+
+/// The request's id as its client chose it (the first, of several). `None` if there is none, or one that is none: it
+/// stands in log lines and in headers.
+fn sent_request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let is_id = |id: &HeaderValue| {
+        (1..=REQUEST_ID_MAX_BYTES).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
+    };
+    let ids = headers.get_all(proxq::REQUEST_ID);
+    ids.iter().all(is_id).then(|| ids.iter().next()).flatten()
 }
 
 fn fresh_request_id() -> HeaderValue {

@@ -115,6 +115,12 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadHeader, detail)
     }
 
+    /// The target of a request names a host that is none. Which one is not repeated: it may hold a password.
+    pub(crate) fn bad_authority(expected: &str) -> Self {
+        let detail = format!("the host that the request target names is not valid: {expected}");
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadHeader, detail)
+    }
+
     pub(crate) fn bad_header(name: &str, value: &str, expected: &str) -> Self {
         let detail = format!("{name}: {value:?} is not valid: {expected}");
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadHeader, detail)

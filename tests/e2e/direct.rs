@@ -178,7 +178,8 @@ on_every_store! {
         let upstream = RawUpstream::start().await;
         let proxq = in_front_of(store, &upstream.url()).await;
         let mut client = proxq.wire().await;
-        let names = ["X-Sum", "X-Forwarded-For", "X-Real-IP", "Via", "X-Proxq-Job-Id", "Connection"];
+        let names =
+            ["X-Sum", "X-Forwarded-For", "X_Forwarded_For", "X-Real-IP", "Via", "X-Proxq-Job-Id", "X_Proxq-Job_Id", "Connection"];
         client.send("POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n").await;
         client.send(format!("Trailer: {}\r\n\r\n2\r\nhi\r\n0\r\n", names.join(", "))).await;
         client.send(names.map(|name| format!("{name}: 1\r\n")).concat() + "\r\n").await;

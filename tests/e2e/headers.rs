@@ -1,6 +1,6 @@
 //! What goes upstream of a request's head, and what comes back of a response's.
 
-use harness::{Answer, Proxq, Store, Upstream, get, on_every_store, post};
+use harness::{Answer, Proxq, Route, Store, Upstream, get, on_every_store, post};
 use proxq_protocol::{JobId, header};
 
 /// The names of a head's headers, sorted.
@@ -118,6 +118,63 @@ on_every_store! {
         assert_eq!(received.header("x-forwarded-host").as_deref(), Some("public.example:8443"));
     }
 
+    async fn the_stripped_prefix_is_passed_on(store: Store) {
+        let upstream = Upstream::start().await;
+        let routes = |trusted: Vec<&str>| {
+            let config = store.config().set("trustedProxies", trusted).route(Route::new("/api/v%32", &upstream.url()));
+            config.route(Route::new("/other", &upstream.url()).set("preserveHost", true))
+        };
+        let (trusting, doubting) = (Proxq::start(routes(vec!["loopback"])).await, Proxq::start(routes(vec![])).await);
+        for mode in ["queue", "direct"] {
+            let ask = |path: &str| get(path).header("X-Proxq-Mode", mode);
+            let behind_another = |path: &str| ask(path).header("X-Forwarded-Prefix", "/outer");
+            for (proxq, request, expected) in [
+                (&trusting, ask("/%61pi/v2/x"), "/api/v%32"),
+                (&trusting, ask("/other"), "/other"),
+                (&trusting, behind_another("/other/x"), "/outer, /other"),
+                (&doubting, behind_another("/other/x"), "/other"),
+            ] {
+                assert!(proxq.send(request).await.status < 300);
+                assert_eq!(upstream.request().await.headers("x-forwarded-prefix"), [expected], "{mode}");
+            }
+        }
+        let whole = Proxq::start(store.config_for(&upstream)).await;
+        for mode in ["queue", "direct"] {
+            whole.send(get("/x").header("X-Proxq-Mode", mode)).await;
+            assert!(!upstream.request().await.head.has("x-forwarded-prefix"), "nothing was stripped");
+            whole.send(get("/x").header("X-Proxq-Mode", mode).header("X-Forwarded-Prefix", "/outer")).await;
+            assert_eq!(upstream.request().await.headers("x-forwarded-prefix"), ["/outer"], "{mode}");
+        }
+    }
+
+    async fn names_in_disguise_are_not_forwarded(proxq: Proxq, upstream: Upstream) {
+        let disguised = [
+            "X_Proxq_Job_Id",
+            "X-Proxq_Attempt",
+            "X_Proxq-Anything",
+            "X_Forwarded_For",
+            "X-Forwarded_Host",
+            "X_Forwarded-Proto",
+            "X_Forwarded_Prefix",
+            "X_Real_IP",
+            "X_Request_ID",
+            "Content_Length",
+            "Transfer_Encoding",
+            "Proxy_Authorization",
+            "X_Hop",
+        ];
+        for mode in ["queue", "direct"] {
+            let request = post("/x").header("X-Proxq-Mode", mode).header("Connection", "X-Hop").body("hi");
+            let request = disguised.iter().fold(request, |request, name| request.header(name, "7"));
+            let request = request.header("X_Api_Key", "1").header("Idempotency_Key", "1");
+            assert!(proxq.send(request).await.status < 300);
+            let received = upstream.request().await;
+            let left: Vec<_> = names(&received.head).into_iter().filter(|name| name.contains('_')).collect();
+            assert_eq!(left, ["Idempotency_key", "X_api_key"], "{mode}");
+            assert_eq!(received.text(), "hi");
+        }
+    }
+
     async fn the_clients_address_and_scheme_are_passed_on(proxq: Proxq, upstream: Upstream) {
         proxq.submit(get("/x")).await;
         let received = upstream.request().await;
@@ -162,8 +219,9 @@ on_every_store! {
         for gone in ["X-Forwarded-Prefix", "X-Forwarded-Port", "Forwarded"] {
             assert!(!received.head.has(gone), "{gone}");
         }
-        proxq.submit(request()).await;
-        upstream.request().await;
+        proxq.submit(request().header("X-Request-ID", "second")).await;
+        let of_second = |record: &harness::Record| record.field("request_id").as_deref() == Some("second");
+        proxq.log().record("the second request's line", of_second).await;
         let names_both = |line: &&String| line.contains("127.0.0.1") && line.contains("trustedProxies");
         let warnings = proxq.log().lines();
         let warnings: Vec<_> = warnings.iter().filter(|line| line.contains("WARN")).filter(names_both).collect();
@@ -205,6 +263,38 @@ on_every_store! {
         let id = reply.header("x-request-id").expect("proxq's own answers carry one");
         assert!(id.parse::<JobId>().is_ok(), "{id} is a UUIDv4");
         assert_eq!(upstream.request().await.header("x-request-id"), Some(id));
+    }
+
+    async fn a_request_id_that_is_none_is_replaced(proxq: Proxq, upstream: Upstream) {
+        let longest = "x".repeat(128);
+        for mode in ["queue", "direct"] {
+            let ask = |ids: &[&[u8]]| {
+                let request = get("/x").header("X-Proxq-Mode", mode);
+                ids.iter().fold(request, |request, id| request.header("X-Request-ID", id))
+            };
+            for ids in [&[longest.as_bytes()][..], &[b"a=\"b\",{c}"], &[b"first", b"second"]] {
+                proxq.send(ask(ids)).await;
+                assert_eq!(upstream.request().await.head.values_raw("x-request-id"), ids, "{mode}");
+            }
+            let too_long = "x".repeat(129);
+            for ids in [
+                &[too_long.as_bytes()][..],
+                &[b"a b"],
+                &[b"a\tb"],
+                &["caf\u{e9}".as_bytes()],
+                &["a\u{9b}31m".as_bytes()],
+                &["a\u{2028}b".as_bytes()],
+                &[b"\xff"],
+                &[b"first", b"level=ERROR second"],
+                &[b"first", b""],
+            ] {
+                let reply = proxq.send(ask(ids)).await;
+                let made = upstream.request().await.headers("x-request-id");
+                assert!(made.len() == 1 && made[0].parse::<JobId>().is_ok(), "{ids:?} is replaced by {made:?}");
+                let answered = reply.header("x-request-id");
+                assert!(mode == "direct" || answered.as_ref() == Some(&made[0]), "{answered:?}");
+            }
+        }
     }
 
     async fn trace_context_preferences_and_idempotency_keys_are_passed_on(proxq: Proxq, upstream: Upstream) {

@@ -239,17 +239,40 @@ on_every_store! {
         assert_eq!(evil.connections(), 0);
     }
 
-    async fn the_authority_of_an_absolute_target_is_ignored(store: Store) {
+    async fn the_authority_of_an_absolute_target_is_the_requests_host_and_no_upstream(store: Store) {
         let (upstream, evil) = (Upstream::start().await, Upstream::start().await);
-        let proxq = Proxq::start(store.config().route(Route::new("/api", &upstream.url()))).await;
-        let absolute = |path: &str| format!("GET http://{}{path} HTTP/1.1\r\nHost: h\r\n\r\n", evil.address());
-        assert_eq!(proxq.raw(absolute("/api/x?y")).await.status, 202);
-        let received = upstream.request().await;
-        assert_eq!(received.target(), "/x?y");
-        assert_eq!(received.header("host"), Some(upstream.address().to_string()));
-        proxq.raw(absolute("/x")).await.refused(502, "NO_UPSTREAM");
-        proxq.raw(absolute("/api/../x")).await.refused(400, "BAD_PATH");
-        proxq.raw(absolute("/__jobs/x")).await.refused(404, "NOT_FOUND");
+        let config = store.config().route(Route::new("/api", &upstream.url()));
+        let proxq = Proxq::start(config.route(Route::new("/kept", &upstream.url()).set("preserveHost", true))).await;
+        let named = evil.address().to_string();
+        let absolute = |path: &str, fields: &str| format!("GET http://{named}{path} HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
+        for (mode, status) in [("queue", 202), ("direct", 200)] {
+            let mode = format!("X-Proxq-Mode: {mode}\r\n");
+            for (prefix, host) in [("/api", upstream.address().to_string()), ("/kept", named.clone())] {
+                let reply = proxq.raw(absolute(&format!("{prefix}/x?y"), &mode)).await;
+                assert_eq!(reply.status, status, "{reply}");
+                let received = upstream.request().await;
+                assert_eq!(received.target(), "/x?y");
+                assert_eq!(received.headers("host"), [host]);
+                assert_eq!(received.headers("x-forwarded-host"), [named.as_str()]);
+            }
+        }
+        let old = proxq.raw("GET http://old.example/kept/x HTTP/1.0\r\n\r\n").await;
+        assert_eq!(old.status, 202, "{old}");
+        assert_eq!(upstream.request().await.headers("host"), ["old.example"]);
+        proxq.raw(absolute("/x", "")).await.refused(502, "NO_UPSTREAM");
+        proxq.raw(absolute("/api/../x", "")).await.refused(400, "BAD_PATH");
+        proxq.raw(absolute("/__jobs/x", "")).await.refused(404, "NOT_FOUND");
+        let two_hosts = absolute("/api/x", "Host: h\r\n");
+        for refused in [
+            "GET http://user:password@h/api/x HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET http://h/api/x HTTP/1.1\r\n\r\n",
+            "GET http://h/api/x HTTP/1.1\r\nHost: a b\r\n\r\n",
+            two_hosts.as_str(),
+        ] {
+            let reply = proxq.raw(refused).await;
+            assert_eq!((reply.status, reply.code().as_str()), (400, "BAD_HEADER"), "{refused}: {reply}");
+            assert!(!reply.text().contains("password"), "{reply}");
+        }
         assert_eq!(evil.connections(), 0);
     }
 

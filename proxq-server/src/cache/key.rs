@@ -35,11 +35,12 @@ impl fmt::Debug for Key {
     }
 }
 
-/// They tell one sending of a request from another, never what is asked for.
-const NEVER_COUNT: [HeaderName; 3] = [
+/// They tell one sending of a request from another, or the way here, never what is asked for.
+const NEVER_COUNT: [HeaderName; 4] = [
     HeaderName::from_static("traceparent"),
     HeaderName::from_static("tracestate"),
     HeaderName::from_static("idempotency-key"),
+    HeaderName::from_static("x-forwarded-prefix"),
 ];
 
 /// The key of a request with this SHA-256 of its body: the SHA-256 of its [`encoding`].

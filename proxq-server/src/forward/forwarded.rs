@@ -7,14 +7,16 @@ use http::header::{self, Entry};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use proxq_protocol::header as proxq;
 
-use super::headers::{list_items, strip_hop_by_hop, strip_proxq, strip_response};
+use super::headers::{list_items, strip_disguised, strip_hop_by_hop, strip_proxq, strip_response};
 use crate::trust::TrustedProxies;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-const X_FORWARDED_PREFIX: &str = "x-forwarded-";
+const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+pub(super) const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// How the names of the forwarding fields begin.
+pub(super) const X_FORWARDED: &str = "x-forwarded-";
 
 /// Whence and how a request reached proxq.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +33,8 @@ pub(crate) struct Hop<'a> {
     pub(crate) via_name: &'a str,
     /// The request's id.
     pub(crate) request_id: &'a HeaderValue,
+    /// The prefix that the path lost here; `/` where it lost none.
+    pub(crate) prefix: &'a str,
 }
 
 /// A request's fields on their way to an upstream.
@@ -51,6 +55,7 @@ pub(crate) struct Outgoing {
 /// `Host` is neither; the caller decides about it. `X-Forwarded-For`, `Via` and the like end up among the added ones
 /// with the believed incoming values in front.
 pub(crate) fn outgoing(mut headers: HeaderMap, hop: &Hop<'_>) -> Outgoing {
+    strip_disguised(&mut headers); // while `Connection` is there
     strip_hop_by_hop(&mut headers);
     strip_proxq(&mut headers);
     headers.remove(header::EXPECT);
@@ -66,7 +71,7 @@ pub(crate) fn outgoing(mut headers: HeaderMap, hop: &Hop<'_>) -> Outgoing {
     }
 
     let client = client_address(&headers, hop);
-    let mut added = HeaderMap::with_capacity(6);
+    let mut added = HeaderMap::with_capacity(7);
     let peer = hop.peer.to_canonical().to_string();
     added.insert(X_FORWARDED_FOR, joined(&take_all(&mut headers, &X_FORWARDED_FOR), peer.as_bytes()));
     headers.remove(X_REAL_IP);
@@ -77,9 +82,13 @@ pub(crate) fn outgoing(mut headers: HeaderMap, hop: &Hop<'_>) -> Outgoing {
     if let (Some(host), false) = (host, headers.contains_key(X_FORWARDED_HOST)) {
         added.insert(X_FORWARDED_HOST, host);
     }
+    if hop.prefix != "/" {
+        let prefixes = take_all(&mut headers, &X_FORWARDED_PREFIX);
+        added.insert(X_FORWARDED_PREFIX, joined(&prefixes, list_item(hop.prefix).as_bytes()));
+    }
     let via = format!("{} {}", version_number(hop.version), hop.via_name);
     added.insert(header::VIA, joined(&take_all(&mut headers, &header::VIA), via.as_bytes()));
-    if headers.get(proxq::REQUEST_ID).is_none_or(HeaderValue::is_empty) {
+    if headers.get(proxq::REQUEST_ID) != Some(hop.request_id) {
         headers.remove(proxq::REQUEST_ID);
         added.insert(proxq::REQUEST_ID, hop.request_id.clone());
     }
@@ -89,6 +98,7 @@ pub(crate) fn outgoing(mut headers: HeaderMap, hop: &Hop<'_>) -> Outgoing {
 /// Removes from the trailers of a request what must not come from a client unseen: fields that are sorted by [`outgoing`]
 /// in a head, where a server may merge trailers into.
 pub(crate) fn strip_request_trailers(trailers: &mut HeaderMap) {
+    strip_disguised(trailers);
     strip_response(trailers);
     trailers.remove(header::VIA);
     trailers.remove(header::HOST);
@@ -131,9 +141,8 @@ fn without_last(list: &[u8]) -> (Option<&[u8]>, &[u8]) {
 
 /// The fields in which proxies tell whence a request came.
 fn forwarding_fields(headers: &HeaderMap) -> Vec<HeaderName> {
-    let tells = |name: &HeaderName| {
-        name.as_str().starts_with(X_FORWARDED_PREFIX) || *name == X_REAL_IP || *name == header::FORWARDED
-    };
+    let tells =
+        |name: &HeaderName| name.as_str().starts_with(X_FORWARDED) || *name == X_REAL_IP || *name == header::FORWARDED;
     headers.keys().filter(|name| tells(name)).cloned().collect()
 }
 
@@ -198,7 +207,16 @@ fn joined(values: &[HeaderValue], last: &[u8]) -> HeaderValue {
         items.extend_from_slice(b", ");
     }
     items.extend_from_slice(last);
-    HeaderValue::from_bytes(&items).expect("values, commas and an address or a token make a value")
+    HeaderValue::from_bytes(&items).expect("values, commas and visible ASCII make a value")
+}
+
+/// A path as an item of a list: in visible ASCII and without a comma, percent-encoded where it has to be.
+fn list_item(path: &str) -> String {
+    let written = |byte: u8| {
+        let plain = byte.is_ascii_graphic() && byte != b',';
+        if plain { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    };
+    path.bytes().map(written).collect()
 }
 
 fn ascii(text: &str) -> HeaderValue {
@@ -211,8 +229,18 @@ mod tests {
     use crate::forward::headers::tests::{map, text};
 
     fn sent_by(peer: &str, trusted: &[&str], fields: &[(&str, &str)]) -> Outgoing {
+        sent_through(peer, trusted, "/", "made", fields)
+    }
+
+    fn sent_through(
+        peer: &str,
+        trusted: &[&str],
+        prefix: &str,
+        request_id: &'static str,
+        fields: &[(&str, &str)],
+    ) -> Outgoing {
         let trusted = TrustedProxies::new(trusted.iter().copied()).unwrap();
-        let request_id = HeaderValue::from_static("made");
+        let request_id = HeaderValue::from_static(request_id);
         let hop = Hop {
             peer: peer.parse().unwrap(),
             scheme: "http",
@@ -220,6 +248,7 @@ mod tests {
             trusted: &trusted,
             via_name: "edge",
             request_id: &request_id,
+            prefix,
         };
         outgoing(map(fields), &hop)
     }
@@ -274,17 +303,45 @@ mod tests {
     }
 
     #[test]
-    fn via_is_appended_and_a_request_id_is_made_only_where_it_is_missing() {
-        let sent =
-            sent_by("127.0.0.1", &[], &[("via", "1.0 fred"), ("x-request-id", "own"), ("expect", "100-continue")]);
+    fn via_is_appended() {
+        let sent = sent_by("127.0.0.1", &[], &[("via", "1.0 fred"), ("expect", "100-continue")]);
         assert_eq!(text(&sent.added, "via"), ["1.0 fred, 1.1 edge"]);
-        assert_eq!(text(&sent.from_client, "x-request-id"), ["own"]);
-        assert!(!sent.added.contains_key("x-request-id") && !sent.from_client.contains_key("expect"));
-        for fields in [&[][..], &[("x-request-id", "")]] {
+        assert!(!sent.from_client.contains_key("expect"));
+    }
+
+    #[test]
+    fn the_clients_request_id_is_replaced_where_another_was_chosen() {
+        let own = [("x-request-id", "own"), ("x-request-id", "second")];
+        let sent = sent_through("127.0.0.1", &[], "/", "own", &own);
+        assert_eq!(text(&sent.from_client, "x-request-id"), ["own", "second"]);
+        assert!(!sent.added.contains_key("x-request-id"));
+        for fields in [&[][..], &[("x-request-id", "")], &own] {
             let sent = sent_by("127.0.0.1", &[], fields);
             assert_eq!(text(&sent.added, "x-request-id"), ["made"]);
-            assert!(!sent.from_client.contains_key("x-request-id"), "an empty one is none");
+            assert!(!sent.from_client.contains_key("x-request-id"));
         }
+    }
+
+    #[test]
+    fn the_stripped_prefix_is_appended_to_those_that_a_trusted_peer_names() {
+        let fields = [("x-forwarded-prefix", "/outer"), ("x-forwarded-prefix", "/inner")];
+        let sent = |peer, prefix, fields| sent_through(peer, &["loopback"], prefix, "made", fields);
+        for (peer, prefix, fields, expected) in [
+            ("127.0.0.1", "/api", &fields[..], "/outer, /inner, /api"),
+            ("127.0.0.1", "/api", &[], "/api"),
+            ("203.0.113.9", "/api", &fields, "/api"),
+            ("203.0.113.9", "/a b,ü/c", &[], "/a%20b%2C%C3%BC/c"),
+        ] {
+            let sent = sent(peer, prefix, fields);
+            assert_eq!(text(&sent.added, "x-forwarded-prefix"), [expected]);
+            assert!(!sent.from_client.contains_key("x-forwarded-prefix"));
+        }
+        let nothing_stripped = sent("127.0.0.1", "/", &fields);
+        assert_eq!(text(&nothing_stripped.from_client, "x-forwarded-prefix"), ["/outer", "/inner"]);
+        assert!(!nothing_stripped.added.contains_key("x-forwarded-prefix"));
+        let nobody_trusted = sent("203.0.113.9", "/", &fields);
+        assert!(!nobody_trusted.from_client.contains_key("x-forwarded-prefix"));
+        assert!(!nobody_trusted.added.contains_key("x-forwarded-prefix"));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use proxq_protocol::header as proxq;
 
+use super::forwarded::{X_FORWARDED, X_REAL_IP};
+
 /// Fields that belong to one connection, besides those that `Connection` names (RFC 9110 §7.6.1, RFC 9112 §6.1 and
 /// the older names that are still sent).
 const HOP_BY_HOP: [HeaderName; 10] = [
@@ -24,14 +26,44 @@ const HOP_BY_HOP: [HeaderName; 10] = [
 /// Drops every field that `Connection` lists, then the fixed set. Other fields keep their values, repetitions
 /// included, in order. Idempotent. Source: RFC 9110 §7.6.1.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = list_items(headers, &header::CONNECTION)
+    for name in connection_options(headers).iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// The fields that `Connection` names.
+fn connection_options(headers: &HeaderMap) -> Vec<HeaderName> {
+    list_items(headers, &header::CONNECTION)
         .filter_map(|item| HeaderName::from_bytes(item).ok())
         // Names that a message cannot do without are not options of a connection (RFC 9110 §7.6.1).
         .filter(|name| *name != header::CONTENT_LENGTH && *name != header::HOST)
-        .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
+        .collect()
+}
+
+/// Removes the fields of a request whose names differ only by `_` in place of `-` from those that proxq removes, sets or
+/// frames the message by. An upstream that reads both names alike, as CGI and WSGI do, would take the one for the other.
+pub(super) fn strip_disguised(headers: &mut HeaderMap) {
+    let mut suspects = headers.keys().filter(|name| name.as_str().contains('_')).cloned().peekable();
+    if suspects.peek().is_none() {
+        return;
+    }
+    let options: Vec<_> = connection_options(headers).iter().map(dashed).collect();
+    let disguised: Vec<_> = suspects.filter(|name| is_own(&dashed(name), &options)).collect();
+    for name in disguised {
         headers.remove(name);
     }
+}
+
+fn dashed(name: &HeaderName) -> String {
+    name.as_str().replace('_', "-")
+}
+
+/// Whether a name is that of a field that proxq removes from requests, sets in them or frames them by.
+fn is_own(name: &str, connection_options: &[String]) -> bool {
+    [proxq::PREFIX, X_FORWARDED].iter().any(|family| name.starts_with(family))
+        || [X_REAL_IP.as_str(), proxq::REQUEST_ID, header::CONTENT_LENGTH.as_str()].contains(&name)
+        || HOP_BY_HOP.iter().any(|own| own == name)
+        || connection_options.iter().any(|option| option == name)
 }
 
 /// The comma-separated items of every field with this name, without white space around them. A comma in a quoted string
@@ -166,6 +198,33 @@ pub(super) mod tests {
         assert_eq!(text(&headers, "x-dup"), ["a", "b"]);
         assert_eq!(text(&headers, "content-length"), ["3"]);
         assert_eq!(headers.len(), 3);
+    }
+
+    #[test]
+    fn a_name_in_disguise_is_removed_where_its_own_would_not_pass() {
+        let disguised = [
+            "x_proxq_job_id",
+            "x-proxq_source",
+            "x_proxq-anything",
+            "x_forwarded_for",
+            "x-forwarded_prefix",
+            "x_forwarded-port",
+            "x_real_ip",
+            "x_request_id",
+            "content_length",
+            "transfer_encoding",
+            "keep_alive",
+            "proxy_authorization",
+            "x_hop",
+            "x-other_hop",
+        ];
+        let others = ["x_api_key", "idempotency_key", "x_real_ips", "xforwarded_for", "x-real-ip", "a_b-c"];
+        let connection = [("connection", "X-Hop"), ("connection", "x-Other-Hop, close")];
+        let with_values = |names: &[&'static str]| names.iter().map(|name| (*name, "1")).collect::<Vec<_>>();
+        let fields = [&connection[..], &with_values(&disguised), &with_values(&others)].concat();
+        let mut headers = map(&fields);
+        strip_disguised(&mut headers);
+        assert_eq!(headers, map(&[&connection[..], &with_values(&others)].concat()));
     }
 
     #[test]

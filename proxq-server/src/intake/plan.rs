@@ -157,6 +157,7 @@ impl Intake {
             trusted: &self.config.trusted_proxies,
             via_name: self.via_name(),
             request_id,
+            prefix: upstream.prefix.as_str(),
         };
         let headers = std::mem::take(&mut head.headers);
         let host = headers.get(header::HOST).filter(|_| upstream.host_header == HostHeader::Client).cloned();

@@ -1,25 +1,43 @@
-//! Whether a request names its host as it has to (RFC 9112 §3.2).
+//! Which host a request is for, and whether it names it as it has to (RFC 9112 §3.2).
 
 use std::net::Ipv6Addr;
 
 use http::header::{HOST, HeaderMap};
+use http::request::Parts;
 use http::{HeaderValue, Version};
 
 use crate::reply::Problem;
 
-/// What is wrong with the `Host` of a request. Only HTTP/1.0 may do without.
-pub(super) fn problem(headers: &HeaderMap, version: Version) -> Option<Problem> {
-    let mut hosts = headers.get_all(HOST).iter();
-    match (hosts.next(), hosts.count()) {
-        (None, _) => (version > Version::HTTP_10).then(|| Problem::host_count(0)),
-        (Some(host), 0) => (!is_host(host.as_bytes())).then(|| invalid(host)),
-        (Some(_), more) => Some(Problem::host_count(1 + more)),
+const EXPECTED: &str = "it must be a name or an address, with or without a port, as in example.com:8080 or [::1]";
+
+/// Leaves the request's host in `Host`: the one that the target names, where it names one (the absolute form, RFC 9112
+/// §3.2.2; `:authority`, RFC 9113 §8.3.1), else the one that came there. It chooses no upstream.
+///
+/// HTTP/1.1 wants a valid `Host` even beside an absolute target.
+pub(super) fn settle(head: &mut Parts) -> Result<(), Problem> {
+    let authority = head.uri.authority();
+    if head.version != Version::HTTP_2 || authority.is_none() {
+        check_field(&head.headers, head.version)?;
     }
+    if let Some(authority) = authority {
+        let valid = !authority.host().is_empty() && is_host(authority.as_str().as_bytes());
+        let host = HeaderValue::from_str(authority.as_str()).ok().filter(|_| valid);
+        head.headers.insert(HOST, host.ok_or_else(|| Problem::bad_authority(EXPECTED))?);
+    }
+    Ok(())
 }
 
-fn invalid(host: &HeaderValue) -> Problem {
-    let expected = "it must be a name or an address, with or without a port, as in example.com:8080 or [::1]";
-    Problem::bad_header("Host", &String::from_utf8_lossy(host.as_bytes()), expected)
+/// Says what is wrong with the `Host` of a request. Only HTTP/1.0 may do without.
+fn check_field(headers: &HeaderMap, version: Version) -> Result<(), Problem> {
+    let mut hosts = headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.count()) {
+        (None, _) if version > Version::HTTP_10 => Err(Problem::host_count(0)),
+        (Some(host), 0) if !is_host(host.as_bytes()) => {
+            Err(Problem::bad_header("Host", &String::from_utf8_lossy(host.as_bytes()), EXPECTED))
+        }
+        (Some(_), more @ 1..) => Err(Problem::host_count(1 + more)),
+        (None, _) | (Some(_), 0) => Ok(()),
+    }
 }
 
 /// `uri-host [ ":" port ]` (RFC 9110 §7.2, RFC 3986 §3.2.2). The name may be empty, and so may the port. What a name
@@ -141,16 +159,49 @@ mod tests {
         assert!(!is_host(b"\xff"));
     }
 
+    fn settled(version: Version, target: &str, hosts: &[&'static str]) -> Option<HeaderMap> {
+        let mut request = http::Request::builder().version(version).uri(target);
+        for host in hosts {
+            request = request.header(HOST, *host);
+        }
+        let mut head = request.body(()).unwrap().into_parts().0;
+        settle(&mut head).ok().map(|()| head.headers)
+    }
+
     #[test]
     fn it_is_named_once_and_only_http_1_0_may_do_without() {
-        let refused = |version, hosts: &[&'static str]| {
-            let headers = hosts.iter().map(|host| (HOST, HeaderValue::from_static(host))).collect();
-            problem(&headers, version).is_some()
-        };
+        let refused = |version, hosts: &[&'static str]| settled(version, "/x", hosts).is_none();
         for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
             assert!(!refused(version, &["h"]) && !refused(version, &[""]));
             assert!(refused(version, &["h", "h"]) && refused(version, &["a b"]));
             assert_eq!(refused(version, &[]), version > Version::HTTP_10);
+        }
+    }
+
+    #[test]
+    fn the_targets_authority_replaces_the_field() {
+        let target = "http://example.com:8080/x";
+        for (version, field) in [
+            (Version::HTTP_11, Some("other")),
+            (Version::HTTP_10, Some("other")),
+            (Version::HTTP_10, None),
+            (Version::HTTP_2, Some("other")),
+            (Version::HTTP_2, None),
+        ] {
+            let hosts: Vec<_> = field.into_iter().collect();
+            let headers = settled(version, target, &hosts).unwrap();
+            assert_eq!(headers.get_all(HOST).iter().collect::<Vec<_>>(), ["example.com:8080"], "{version:?}");
+        }
+        assert_eq!(settled(Version::HTTP_2, "/x", &["named"]).unwrap()[HOST], "named");
+        for hosts in [&[][..], &["h", "h"], &["a b"]] {
+            assert!(
+                settled(Version::HTTP_11, target, hosts).is_none(),
+                "HTTP/1.1 wants a valid Host as well: {hosts:?}"
+            );
+        }
+        for bad in ["http://user@h/", "http://user:password@h:80/", "http://:80/"] {
+            assert!(settled(Version::HTTP_11, bad, &["h"]).is_none(), "{bad}");
+            assert!(settled(Version::HTTP_2, bad, &[]).is_none(), "{bad}");
         }
     }
 }

@@ -1,21 +1,16 @@
 //! Request heads of HTTP/2 as the rest of proxq knows them, like those of HTTP/1.1, and answers as HTTP/2 wants them.
 
 use axum::body::Body;
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HeaderMap};
 use http::request::Parts;
 use http::{HeaderValue, Response, Version};
 use http_body::Body as _;
 
-/// Gives the head of an HTTP/2 request what it would have in HTTP/1.1: `Host` from `:authority` (RFC 9113 §8.3.1) and
-/// one `Cookie` in place of several (§8.2.3). Leaves others as they are.
+/// Gives the head of an HTTP/2 request what it would have in HTTP/1.1: one `Cookie` in place of several (RFC 9113
+/// §8.2.3). Leaves others as they are; `host.rs` sees to `Host`.
 pub(super) fn normalize(head: &mut Parts) {
     if head.version != Version::HTTP_2 {
         return;
-    }
-    if let Some(authority) = head.uri.authority()
-        && let Ok(host) = HeaderValue::from_str(authority.as_str())
-    {
-        head.headers.insert(HOST, host);
     }
     join_cookies(&mut head.headers);
     // Equal ones may have been repeated; differing ones were refused by the HTTP library (RFC 9110 §8.6).
@@ -60,15 +55,6 @@ mod tests {
         let mut head = request.body(()).unwrap().into_parts().0;
         normalize(&mut head);
         head.headers
-    }
-
-    #[test]
-    fn host_comes_from_the_authority() {
-        let headers = normalized(Version::HTTP_2, "http://example.com:8080/x", &[("host", "other")]);
-        assert_eq!(headers[HOST], "example.com:8080");
-        assert_eq!(normalized(Version::HTTP_2, "/x", &[("host", "named")])[HOST], "named");
-        let old = normalized(Version::HTTP_11, "http://ignored/x", &[("host", "named")]);
-        assert_eq!(old[HOST], "named", "an absolute target's authority is ignored in HTTP/1.1");
     }
 
     #[test]

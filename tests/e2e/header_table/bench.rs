@@ -176,6 +176,7 @@ fn request_fields(row: &Row, sample: &Sample, values: &Values, carried: Carried)
         State::Any if row.name == "expect" => &[("Content-Length", "5")],
         State::Any
         | State::HostPreserved
+        | State::Disguised
         | State::TrustedPeer
         | State::OtherPeer
         | State::Repeated

@@ -47,8 +47,9 @@ fn anything() -> Values {
 pub(super) fn header_name(row: &Row) -> String {
     match row.name.as_str() {
         "*" if row.state == State::ListedAsSecret => "x-listed".to_owned(),
+        "*" if row.state == State::Disguised => "x_forwarded-for".to_owned(),
         "*" => "x-anything".to_owned(),
-        "x-forwarded-*" => "x-forwarded-prefix".to_owned(),
+        "x-forwarded-*" => "x-forwarded-port".to_owned(),
         "x-proxq-*" => "x-proxq-anything".to_owned(),
         name => name.to_owned(),
     }
@@ -75,6 +76,7 @@ pub(super) fn sample(row: &Row) -> Sample {
         "x-forwarded-for" => values(["203.0.113.7", "10.0.0.9"]),
         "x-forwarded-proto" => values(["wss", "https"]),
         "x-forwarded-host" => values(["public.example"]),
+        "x-forwarded-prefix" => values(["/outer", "", "/b, /a"]),
         "x-real-ip" => values(["203.0.113.7"]),
         "via" => values(["1.0 fred", "", "1.1 p.example, 1.1 a"]),
         "x-request-id" => values(["b-1", "a-2"]),
@@ -204,6 +206,7 @@ impl OwnValue {
             "x-forwarded-for" | "x-real-ip" => "127.0.0.1".to_owned(),
             "x-forwarded-proto" => "http".to_owned(),
             "x-forwarded-host" => "front".to_owned(),
+            "x-forwarded-prefix" => "/plain".to_owned(),
             "via" => "1.1 edge".to_owned(),
             "preference-applied" => "wait=30".to_owned(),
             "idempotency-replayed" => "true".to_owned(),
