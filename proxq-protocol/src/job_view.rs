@@ -1,5 +1,7 @@
 //! The JSON of the jobs API and of proxq's errors.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::JobId;
@@ -36,6 +38,17 @@ pub enum Outcome {
     NotSent,
     /// The request may or may not have reached the upstream.
     Indeterminate,
+}
+
+impl fmt::Display for Outcome {
+    /// As JSON has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Responded => "responded",
+            Self::NotSent => "not_sent",
+            Self::Indeterminate => "indeterminate",
+        })
+    }
 }
 
 /// Body of the `202` to a submission.
@@ -201,7 +214,10 @@ mod tests {
         assert_eq!(accepted, r#"{"jobId":"550e8400-e29b-41d4-a716-446655440000"}"#);
         assert_eq!(serde_json::to_string(&Cancelled {}).unwrap(), r#"{"status":"cancelled"}"#);
         assert_eq!(serde_json::to_string(&ErrorCode::NoUpstream).unwrap(), r#""NO_UPSTREAM""#);
-        assert_eq!(serde_json::to_string(&Outcome::NotSent).unwrap(), r#""not_sent""#);
+        for outcome in [Outcome::Responded, Outcome::NotSent, Outcome::Indeterminate] {
+            assert_eq!(serde_json::to_string(&outcome).unwrap(), format!("\"{outcome}\""));
+        }
+        assert_eq!(Outcome::NotSent.to_string(), "not_sent");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod http2;
 mod watchdog;
 mod watched;
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -115,9 +116,9 @@ impl Surface {
         let request_id = sent_request_id(&head.headers).cloned().unwrap_or_else(fresh_request_id);
         let span = tracing::info_span!(
             "request",
+            method = &*shown(head.method.as_str()),
+            path = &*shown(head.uri.path()),
             request_id = %String::from_utf8_lossy(request_id.as_bytes()),
-            method = %head.method,
-            path = head.uri.path(),
             job.id = tracing::field::Empty,
             bypass = tracing::field::Empty,
         );
@@ -182,6 +183,13 @@ impl Drop for Unanswered<'_> {
         let _entered = self.span.enter();
         tracing::info!(elapsed_ms = millis_since(self.began), "client went away before its answer");
     }
+}
+
+/// A text of a client's choice in a log line: as much of it as people read there.
+fn shown(text: &str) -> Cow<'_, str> {
+    const SHOWN_BYTES: usize = 200;
+    let end = text.floor_char_boundary(SHOWN_BYTES);
+    if end == text.len() { Cow::Borrowed(text) } else { Cow::Owned(format!("{}…", &text[..end])) }
 }
 
 fn millis_since(began: Instant) -> u64 {

@@ -1,11 +1,24 @@
-//! Where log lines go and how they look.
+//! Where log lines go and how they look: as text, for people, or as JSON, for programs.
+//!
+//! In a line stand texts that clients and upstreams choose. None of them can begin a line, a field or a control sequence
+//! of a terminal: as text, a value with anything but plain characters stands in quotes, and what cannot be printed is
+//! escaped in both formats.
 
+use std::fmt::{self, Debug, Display, Write as _};
 use std::io::{self, IsTerminal};
 
+use tracing::field::{Field, Visit};
+use tracing::{Dispatch, Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::format::{FmtSpan, Writer};
+use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter};
+use tracing_subscriber::registry::{LookupSpan, Scope};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::cli::LogFormat;
+use crate::clock::Clock;
 
 /// Sends log lines to standard error: those that `filter` lets through (`info`, or `RUST_LOG`'s notation).
 ///
@@ -13,17 +26,288 @@ use crate::cli::LogFormat;
 /// Where the filter cannot be read.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
     let filter = EnvFilter::try_new(filter)?;
+    subscriber(format, filter, io::stderr().is_terminal(), io::stderr).init();
+    Ok(())
+}
+
+fn subscriber<W>(format: LogFormat, filter: EnvFilter, colored: bool, writer: W) -> Dispatch
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(colored)
         .with_span_events(FmtSpan::NONE)
         // A line that cannot be written is lost. To say so where it could not be written panics in the middle of a request.
         .log_internal_errors(false)
-        .with_writer(io::stderr);
+        .with_timer(Time(Clock::new()))
+        .with_writer(writer);
     match format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).init(),
+        LogFormat::Text => lines.fmt_fields(TextFields).event_format(TextLine(Time(Clock::new()))).into(),
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).map_event_format(JsonLine).into(),
     }
-    Ok(())
+}
+
+/// The time of day in UTC, to the millisecond.
+struct Time(Clock);
+
+impl FormatTime for Time {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        write!(writer, "{}", self.0.wall())
+    }
+}
+
+/// A line of text: time, level, message, the event's fields and those of what it happened in.
+struct TextLine(Time);
+
+impl<S> FormatEvent<S, TextFields> for TextLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, TextFields>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        self.0.format_time(&mut writer)?;
+        let level = event.metadata().level();
+        if writer.has_ansi_escapes() {
+            write!(writer, " \x1b[{}m{level}\x1b[0m", color(*level))?;
+        } else {
+            write!(writer, " {level}")?;
+        }
+        context.format_fields(writer.by_ref(), event)?;
+        for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
+            if let Some(fields) = span.extensions().get::<FormattedFields<TextFields>>() {
+                writer.write_str(&fields.fields)?;
+            }
+        }
+        writeln!(writer)
+    }
+}
+
+/// The number by which terminals know a level's color (ECMA-48 §8.3.117).
+fn color(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 31,
+        Level::WARN => 33,
+        Level::INFO => 32,
+        Level::DEBUG => 34,
+        Level::TRACE => 35,
+    }
+}
+
+/// Fields as text, each with a space in front: ` key=value`, and the message without its key.
+struct TextFields;
+
+impl<'w> FormatFields<'w> for TextFields {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
+        let mut visitor = TextVisitor { writer, result: Ok(()) };
+        fields.record(&mut visitor);
+        visitor.result
+    }
+
+    fn add_fields(&self, current: &'w mut FormattedFields<Self>, fields: &tracing::span::Record<'_>) -> fmt::Result {
+        self.format_fields(current.as_writer(), fields)
+    }
+}
+
+struct TextVisitor<'w> {
+    writer: Writer<'w>,
+    result: fmt::Result,
+}
+
+impl TextVisitor<'_> {
+    fn write(&mut self, field: &Field, value: &str) {
+        // The library's marks on lines of those that log by the crate `log`.
+        if self.result.is_err() || field.name().starts_with("log.") {
+            return;
+        }
+        let writer = &mut self.writer;
+        self.result = if field.name() == "message" {
+            write!(writer, " {}", Printable(value))
+        } else if is_plain(value) {
+            write!(writer, " {}={value}", field.name())
+        } else {
+            write!(writer, " {}={value:?}", field.name())
+        };
+    }
+}
+
+impl Visit for TextVisitor<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.write(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.write(field, &format!("{value:?}"));
+    }
+}
+
+/// Whether a value needs no quotes: it is one word, and ends where it seems to.
+fn is_plain(value: &str) -> bool {
+    !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'=' | b'\\'))
+}
+
+/// A text of which what cannot be printed is escaped.
+struct Printable<'t>(&'t str);
+
+impl Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            if is_unprintable(character) {
+                write!(f, "{}", character.escape_debug())?;
+            } else {
+                f.write_char(character)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Control characters, separators of lines, marks that turn the direction of writing, and the like.
+fn is_unprintable(character: char) -> bool {
+    !matches!(character, '"' | '\'' | '\\') && character.escape_debug().len() > 1
+}
+
+/// A line of JSON. The library escapes ASCII's control characters, as JSON demands, and no others.
+struct JsonLine<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for JsonLine<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'w> FormatFields<'w> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut line = String::new();
+        self.0.format_event(context, Writer::new(&mut line), event)?;
+        for character in line.chars() {
+            // Where these stand, it is in a string; the line's end is ASCII.
+            if (character == '\x7f' || !character.is_ascii()) && is_unprintable(character) {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    write!(writer, "\\u{unit:04x}")?;
+                }
+            } else {
+                writer.write_char(character)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// Collects what is written.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What these events look like, without the time.
+    fn written(format: LogFormat, events: impl FnOnce()) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = subscriber(format, EnvFilter::new("trace"), false, move || writer.clone());
+        tracing::dispatcher::with_default(&subscriber, events);
+        let bytes = lines.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    fn text(events: impl FnOnce()) -> String {
+        let written = written(LogFormat::Text, events);
+        let without_time = written.split_once(' ').map(|(time, line)| {
+            assert!(time.len() == "2026-01-01T00:00:00.123Z".len() && time.ends_with('Z'), "{written:?}");
+            line
+        });
+        without_time.unwrap_or_default().to_owned()
+    }
+
+    /// What clients may choose, and what it must not become.
+    const HOSTILE: [&str; 9] = [
+        "a status=200",
+        "a=b",
+        "a\" level=\"ERROR",
+        "a\nERROR forged",
+        "a\r\nb",
+        "\u{1b}[31mred",
+        "\u{9b}31mred",
+        "a\u{2028}b\u{2029}c\u{85}d",
+        "\u{202e}gnp\u{7f}\u{feff}",
+    ];
+
+    #[test]
+    fn a_line_of_text_has_the_message_the_events_fields_and_the_spans() {
+        let line = text(|| {
+            let span = tracing::info_span!("request", method = "GET", path = "/a/b?", job.id = tracing::field::Empty);
+            let _entered = span.enter();
+            span.record("job.id", 7);
+            tracing::info!(status = 202, error = "no \"such\" host", none = None::<u8>, "request answered");
+        });
+        assert_eq!(
+            line,
+            "INFO request answered status=202 error=\"no \\\"such\\\" host\" method=GET path=/a/b? job.id=7\n"
+        );
+        assert_eq!(
+            text(|| tracing::warn!(empty = "", pause = ?std::time::Duration::from_millis(1500), "it's ä")),
+            "WARN it's ä empty=\"\" pause=1.5s\n"
+        );
+    }
+
+    #[test]
+    fn no_value_forges_a_field_or_a_line_of_text() {
+        for hostile in HOSTILE {
+            let by_every_way = text(|| {
+                let span = tracing::info_span!("request", own = hostile, shown = %hostile);
+                let _entered = span.enter();
+                tracing::info!(own = hostile, shown = %hostile, "{hostile}");
+            });
+            assert_eq!(by_every_way.matches('\n').count(), 1, "{by_every_way:?}");
+            assert!(!by_every_way.trim_end().chars().any(is_unprintable), "{by_every_way:?}");
+            let fields = text(|| tracing::info!(first = hostile, last = 1, "message"));
+            let (first, last) = (format!(" first={hostile:?}"), " last=1\n");
+            assert_eq!(fields, format!("INFO message{first}{last}"));
+        }
+    }
+
+    #[test]
+    fn no_value_forges_a_line_of_json_and_each_is_read_as_it_was() {
+        for hostile in HOSTILE {
+            let line = written(LogFormat::Json, || {
+                let span = tracing::info_span!("request", request_id = %hostile);
+                let _entered = span.enter();
+                tracing::info!(own = hostile, "message");
+            });
+            assert_eq!(line.matches('\n').count(), 1, "{line:?}");
+            assert!(!line.trim_end().chars().any(is_unprintable), "{line:?}");
+            let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert_eq!((&read["own"], &read["span"]["request_id"]), (&hostile.into(), &hostile.into()), "{line}");
+            assert_eq!(read["timestamp"].as_str().unwrap().len(), "2026-01-01T00:00:00.123Z".len());
+        }
+    }
+
+    #[test]
+    fn a_terminal_is_shown_the_level_in_color() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = subscriber(LogFormat::Text, EnvFilter::new("info"), true, move || writer.clone());
+        tracing::dispatcher::with_default(&subscriber, || tracing::error!("broken"));
+        let bytes = lines.0.lock().unwrap().clone();
+        assert!(String::from_utf8(bytes).unwrap().ends_with(" \x1b[31mERROR\x1b[0m broken\n"));
+    }
 }

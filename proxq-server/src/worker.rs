@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use proxq_protocol::header::REQUEST_ID;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +21,7 @@ use crate::config::{Config, Upstream};
 use crate::current::Current;
 use crate::failure::chain;
 use crate::forward::Forwarder;
-use crate::job::{JobId, RetryPolicy, Verdict, judge};
+use crate::job::{JobRequest, RetryPolicy, Verdict, judge};
 use crate::slots::{Slot, Slots};
 use crate::store::{BATCH_LIMIT, JobStore, Lease, LeasedJob, StoreError};
 use crate::tasks::Tasks;
@@ -151,16 +152,25 @@ impl Worker {
             attempted = self.attempt(&means, &request, body, attempt) => Some(attempted),
         };
         let Some(Attempted { end, blob }) = end else {
-            tracing::info!(job.id = %lease.id, attempt, "attempt ended: its lease is gone");
-            return;
+            drop(slot);
+            return self.log_lost(&lease).await;
         };
         let verdict = judge(end, &request, &progress, self.means.get().retry_policy(&request.upstream));
-        log_verdict(&verdict, lease.id, &request.upstream, &request.request_id, attempt, began);
+        log_verdict(&verdict, &request, attempt, began);
         let stored = self.settle(&lease, verdict, &revoked).await;
         if let (Stored::Yes | Stored::Unknown, Some(blob)) = (stored, blob) {
             blob.keep();
         }
         drop(slot);
+    }
+
+    /// Says why an attempt has lost its lease. A job that was cancelled is gone.
+    async fn log_lost(&self, lease: &Lease) {
+        if let Ok(None) = self.store.get(lease.id).await {
+            tracing::info!(job.id = %lease.id, "job cancelled while it ran");
+        } else {
+            tracing::warn!(job.id = %lease.id, "attempt given up: its lease was taken away");
+        }
     }
 
     /// Settles a lease, as long as it takes: a response that was received is never fetched again because storing it
@@ -172,7 +182,7 @@ impl Worker {
             let error = match self.store.settle(lease, verdict.clone()).await {
                 Ok(()) => return Stored::Yes,
                 Err(StoreError::LeaseLost { .. }) => {
-                    tracing::warn!(job.id = %lease.id, "the lease was gone before its attempt was settled");
+                    self.log_lost(lease).await;
                     return stored;
                 }
                 Err(StoreError::Closed) => return stored,
@@ -201,19 +211,23 @@ enum Stored {
 }
 
 /// One line for the end of an attempt, one level up if the job ended with it.
-fn log_verdict(verdict: &Verdict, id: JobId, upstream: &str, request_id: &str, attempt: u32, began: Instant) {
+///
+/// It names the request only by an id that the client chose; one that was made here stands in the request's own line.
+fn log_verdict(verdict: &Verdict, request: &JobRequest, attempt: u32, began: Instant) {
     let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let (id, upstream) = (&request.id, request.upstream.as_str());
+    let request_id = Some(request.request_id.as_str()).filter(|_| !request.added_headers.contains_key(REQUEST_ID));
     match verdict {
         Verdict::Complete(response) => {
             let status = response.head.status.as_u16();
             tracing::info!(job.id = %id, request_id, upstream, attempt, status, elapsed_ms, "job completed");
         }
         Verdict::Fail { error, outcome, .. } => {
-            tracing::warn!(job.id = %id, request_id, upstream, attempt, error, ?outcome, elapsed_ms, "job failed");
+            tracing::warn!(job.id = %id, request_id, upstream, attempt, %outcome, elapsed_ms, error, "job failed");
         }
         Verdict::RetryAfter { pause, error, .. } => {
             let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-            tracing::warn!(job.id = %id, request_id, upstream, attempt, error, pause_ms, "attempt failed, will retry");
+            tracing::warn!(job.id = %id, request_id, upstream, attempt, pause_ms, error, "attempt failed, will retry");
         }
         Verdict::Release => tracing::info!(job.id = %id, request_id, upstream, "job released"),
     }

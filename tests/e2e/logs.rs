@@ -1,7 +1,8 @@
 //! What an operator reads, and what nobody may read there.
 
-use harness::{Answer, Proxq, Record, Store, Upstream, get, on_every_store, on_the_store, post};
-use proxq_protocol::JobId;
+use harness::{
+    Answer, Gate, Proxq, Record, Refusing, Route, Store, Upstream, get, on_every_store, on_the_store, post, within,
+};
 
 /// The line has this in some field.
 fn mentions(record: &Record, field: &str, value: &str) -> bool {
@@ -111,10 +112,96 @@ on_every_store! {
     }
 
     async fn a_client_cannot_write_log_lines(proxq: Proxq, _upstream: Upstream) {
-        let id = JobId::new();
-        for hostile in ["a\"b\\c", "{\"level\":\"ERROR\"}", "\u{1b}[31mred"] {
-            proxq.send(get("/x").header("X-Request-ID", hostile).header("X-Trace", id.to_string())).await;
+        for (at, hostile) in HOSTILE.into_iter().enumerate() {
+            let request = get("/x").header("X-Request-ID", hostile).header("User-Agent", hostile);
+            proxq.send(request.header("X-Proxq-Mode", "direct")).await;
+            let path = format!("/{at}/\"level\":\"ERROR\"\u{9b}\u{2028}");
+            proxq.send(get(&path).header("X-Proxq-Mode", "direct")).await.from_upstream(200);
+            let with_path = |record: &Record| record.field("path").as_deref() == Some(&path);
+            proxq.log().record("a line with the path as it was", with_path).await;
+        }
+        for line in proxq.log().lines() {
+            assert!(!line.chars().any(is_unprintable), "{line:?}");
         }
         // The harness takes every line that is not JSON, and every error, for a failure.
     }
+
+    async fn a_client_cannot_forge_fields_of_text(store: Store) {
+        let upstream = Upstream::start().await;
+        let proxq = Proxq::builder(store.config_for(&upstream)).text_log().start().await;
+        for hostile in HOSTILE {
+            proxq.send(get("/x").header("X-Request-ID", hostile).header("X-Proxq-Mode", "direct")).await;
+        }
+        let path = "/\"status=500\"\u{9b}\u{2028}\u{202e}/forged=1";
+        proxq.send(get(path).header("X-Proxq-Mode", "direct").header("X-Request-ID", "last=\"1\"")).await;
+        let line = within("the last line", proxq.log().line("last=")).await.expect("it is logged");
+        let shown = "path=\"/\\\"status=500\\\"\\u{9b}\\u{2028}\\u{202e}/forged=1\"";
+        assert!(line.contains(&format!(" method=GET {shown} request_id=\"last=\\\"1\\\"\"")), "{line}");
+        for line in proxq.log().lines() {
+            assert!(!line.chars().any(is_unprintable) && !line.contains("forged-id"), "{line:?}");
+            assert!(line.as_bytes()[..4].iter().all(u8::is_ascii_digit), "it begins with the time: {line}");
+        }
+    }
+
+    async fn lines_of_text_are_short(store: Store) {
+        let upstream = Upstream::start().await;
+        let proxq = Proxq::builder(store.config_for(&upstream)).text_log().start().await;
+        let job = proxq.submit(post("/api/reports")).await;
+        proxq.response(&job).await;
+        let id = job.id.to_string();
+        let of_request = "path=/api/reports request_id=";
+        let line = within("the request's line", proxq.log().line(of_request)).await.expect("it is logged");
+        assert!(line.contains(" INFO request answered status=202 elapsed_ms=") && line.contains(&id), "{line}");
+        assert!(line.len() < 200, "{line}");
+        let line = within("the job's line", proxq.log().line("job completed")).await.expect("it is logged");
+        let expected = format!(" INFO job completed job.id={id} upstream=/ attempt=1 status=200 elapsed_ms=");
+        assert!(line.contains(&expected) && line.len() < 150, "{line}");
+        let chosen = proxq.submit(post("/x").header("X-Request-ID", "mine")).await;
+        proxq.response(&chosen).await;
+        let of_chosen = format!("job completed job.id={} request_id=mine ", chosen.id);
+        within("the id that the client chose", proxq.log().line(&of_chosen)).await.expect("it is logged");
+        let long = format!("/{}", "x".repeat(5000));
+        proxq.send(get(&long).header("X-Request-ID", "long")).await;
+        let line = within("a long path's line", proxq.log().line("request_id=long")).await.expect("it is logged");
+        assert!(line.len() < 400 && line.contains("xxx…"), "{line}");
+    }
+
+    async fn an_outcome_is_spelled_as_in_the_api(store: Store) {
+        let refusing = Refusing::new();
+        let proxq = Proxq::start(store.config().route(Route::new("/", &refusing.url()))).await;
+        let job = proxq.submit(post("/x")).await;
+        proxq.settled(&job).await;
+        let failed = proxq.log().record("the job's end", |record| record.message() == "job failed").await;
+        let api = proxq.send(get(&job.location)).await.json();
+        assert_eq!((failed.field("outcome").as_deref(), &api["outcome"]), (Some("not_sent"), &"not_sent".into()));
+    }
+
+    async fn a_cancelled_job_is_called_so(store: Store) {
+        let upstream = Upstream::start().await;
+        let gate = Gate::new();
+        upstream.always(Answer::status(200).wait(&gate));
+        let proxq = Proxq::start(store.config_for(&upstream)).await;
+        let job = proxq.submit(post("/x")).await;
+        upstream.request().await;
+        proxq.cancel(&job).await;
+        let id = job.id.to_string();
+        let cancelled = |record: &Record| {
+            record.message() == "job cancelled while it ran" && mentions(record, "job.id", &id)
+        };
+        assert_eq!(proxq.log().record("the attempt's end", cancelled).await.level(), "INFO");
+    }
+}
+
+/// What forges lines, fields and commands to a terminal where it is written as it is.
+const HOSTILE: [&str; 6] = [
+    "a\"b\\c forged-id=1",
+    "{\"level\":\"ERROR\"} forged-id",
+    "\u{1b}[31m forged-id",
+    "forged-id\u{9b}31m",
+    "x\u{2028}forged-id",
+    "\u{202e}forged-id",
+];
+
+fn is_unprintable(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

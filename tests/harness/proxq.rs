@@ -50,6 +50,8 @@ struct Setup {
     /// In place of the configuration file.
     args: Option<Vec<String>>,
     env: Vec<(&'static str, String)>,
+    /// What its log is written in: `json`, or `text`.
+    log_format: &'static str,
 }
 
 impl Proxq {
@@ -60,7 +62,7 @@ impl Proxq {
 
     /// A server that is started in a special way.
     pub fn builder(config: Config) -> Builder {
-        Builder { config, data_dir: None, starter: Vec::new(), args: None, env: Vec::new() }
+        Builder { config, data_dir: None, starter: Vec::new(), args: None, env: Vec::new(), log_format: "json" }
     }
 
     /// Starts a server by flags alone, with everything forwarded to this URL.
@@ -253,7 +255,11 @@ impl Drop for Proxq {
             }
             return;
         }
-        let problems: Vec<_> = self.logs.iter().flat_map(|log| log.problems(&self.expected_errors)).collect();
+        let problems_of = |log: &Log| match self.setup.log_format {
+            "json" => log.problems(&self.expected_errors),
+            _ => log.lines().into_iter().filter(|line| line.contains("panicked")).collect(),
+        };
+        let problems: Vec<_> = self.logs.iter().flat_map(problems_of).collect();
         assert!(problems.is_empty(), "the server's log has what it should not have:\n{}", problems.join("\n"));
     }
 }
@@ -267,6 +273,7 @@ pub struct Builder {
     /// In place of the configuration file.
     args: Option<Vec<String>>,
     env: Vec<(&'static str, String)>,
+    log_format: &'static str,
 }
 
 impl Builder {
@@ -281,6 +288,13 @@ impl Builder {
     #[must_use]
     pub fn env(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.env.push((name, value.into()));
+        self
+    }
+
+    /// Has the log written as people read it. No [`Record`] can be read from it.
+    #[must_use]
+    pub fn text_log(mut self) -> Self {
+        self.log_format = "text";
         self
     }
 
@@ -302,7 +316,8 @@ impl Builder {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let data_dir = self.data_dir.unwrap_or_else(|| folder.path().join("data"));
         let redis = self.config.redis().cloned();
-        let setup = Setup { folder, redis, data_dir, starter: self.starter, args: self.args, env: self.env };
+        let Self { starter, args, env, log_format, .. } = self;
+        let setup = Setup { folder, redis, data_dir, starter, args, env, log_format };
         setup.write(self.config);
         let (process, address) = setup.spawn().await;
         Proxq {
@@ -336,7 +351,7 @@ impl Setup {
         }
         let config_file = self.config_file().display().to_string();
         let args = self.args.clone().unwrap_or_else(|| vec!["--config".to_owned(), config_file]);
-        launch.args(["--log-format", "json"]).args(args)
+        launch.args(["--log-format", self.log_format]).args(args)
     }
 
     async fn spawn(&self) -> (Process, SocketAddr) {
@@ -348,10 +363,13 @@ impl Setup {
 
 /// Where the log says that the server listens.
 async fn listening_address(log: &Log) -> SocketAddr {
-    let found = within("proxq listens", log.find(|record| record.message() == "listening")).await;
-    let Some(record) = found else { panic!("proxq ended before it listened:\n{}", log.text()) };
-    let address = record.field("address").unwrap_or_default();
-    let address: SocketAddr = address.parse().unwrap_or_else(|_| panic!("{address:?} is no address"));
+    let Some(line) = within("proxq listens", log.line("listening")).await else {
+        panic!("proxq ended before it listened:\n{}", log.text())
+    };
+    // In JSON it is behind `"address":"`, as text behind `address=`.
+    let behind = line.split_once("address").map_or("", |(_, behind)| behind);
+    let address = behind.trim_start_matches(['"', ':', '=']).split(['"', ' ']).next().unwrap_or_default();
+    let address: SocketAddr = address.parse().unwrap_or_else(|_| panic!("no address: {line}"));
     // All interfaces are asked at this machine's own.
     if address.ip().is_unspecified() { (Ipv4Addr::LOCALHOST, address.port()).into() } else { address }
 }
