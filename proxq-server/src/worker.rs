@@ -1,8 +1,11 @@
 //! The pool of workers: lease → attempt → judge → settle, so many at a time.
 
 mod attempt;
+mod backlog;
 mod cached;
 mod heartbeat;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 
 use std::collections::HashMap;
@@ -15,6 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::attempt::Attempted;
+use self::backlog::{Backlog, Pace};
 use crate::cache::ResponseCache;
 use crate::clock::Clock;
 use crate::config::{Config, Upstream};
@@ -41,6 +45,8 @@ pub(crate) struct Worker {
     running: Running,
     tasks: Tasks,
     stop: StopSignals,
+    /// How it is noticed that jobs wait.
+    pace: Pace,
 }
 
 /// What attempts are made with, and what a reload replaces: a running attempt keeps those that it began with.
@@ -85,7 +91,16 @@ impl Worker {
         stop: StopSignals,
     ) -> Self {
         let slots = Slots::new(means.config.concurrency);
-        Self { means: Current::new(means), store, clock, slots, running: Running::default(), tasks, stop }
+        Self {
+            means: Current::new(means),
+            store,
+            clock,
+            slots,
+            running: Running::default(),
+            tasks,
+            stop,
+            pace: Pace::USUAL,
+        }
     }
 
     /// Makes the attempts that begin from now on with these means, and as many at a time as they say.
@@ -106,16 +121,30 @@ impl Worker {
     async fn dispatch(self: Arc<Self>) {
         let queue = self.means.get().config.queue.clone();
         let mut pauses = store_pauses();
+        let mut backlog = Backlog::new(self.pace);
         loop {
             let free = tokio::select! {
                 biased;
                 () = self.stop.draining.cancelled() => return,
+                // Before a free slot: where jobs are short there always is one.
+                () = backlog.time_to_look() => {
+                    match self.means.get().config.concurrency {
+                        0 => backlog.no_need(),
+                        concurrency => backlog.look(&*self.store, &queue, concurrency).await,
+                    }
+                    continue;
+                }
                 free = self.slots.free() => free,
             };
             match self.store.lease(&queue, free.min(BATCH_LIMIT)).await {
                 Ok(jobs) => {
                     pauses = store_pauses();
                     let nothing_due = jobs.is_empty();
+                    if jobs.len() == free {
+                        backlog.all_busy();
+                    } else if jobs.len() < free.min(BATCH_LIMIT) {
+                        backlog.no_need();
+                    }
                     for job in jobs {
                         self.tasks.spawn(Arc::clone(&self).work(job, self.slots.take()));
                     }
@@ -123,7 +152,7 @@ impl Worker {
                         tokio::select! {
                             () = self.store.due(&queue) => {}
                             // A reload took them away: what is due is for others.
-                            () = self.slots.full() => {}
+                            () = self.slots.full() => backlog.all_busy(),
                             () = self.stop.draining.cancelled() => return,
                         }
                     }
