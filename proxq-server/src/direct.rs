@@ -4,6 +4,7 @@
 
 mod client_body;
 mod patient;
+mod resendable;
 mod reverse;
 mod tunnel;
 mod upstream_body;

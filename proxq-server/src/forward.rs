@@ -8,6 +8,7 @@ mod error;
 pub(crate) mod forwarded;
 mod framing;
 pub(crate) mod headers;
+mod observed;
 pub(crate) mod target;
 mod tls;
 
@@ -102,15 +103,20 @@ impl Forwarder {
     /// Sends a request to the upstream with this prefix and waits for the head of its response. One with a `Host`
     /// goes over HTTP/1.1.
     ///
+    /// Where it meets the end of a kept connection and may be sent once more, `again` gives its body a second time, if it
+    /// can.
+    ///
     /// Dropping the future breaks the exchange off: over HTTP/1 with its connection, over HTTP/2 with its stream.
     pub(crate) async fn send(
         &self,
         prefix: &str,
-        request: Request<RequestBody>,
-        repeatable: Repeatable,
+        head: Request<()>,
+        body: RequestBody,
+        reuse: Reuse,
+        again: impl AsyncFnOnce() -> Option<RequestBody>,
     ) -> Result<Response<Incoming>, ForwardError> {
         let upstream = self.by_prefix.get(prefix).map_or(&self.fallback, |known| &known.client);
-        upstream.send(request, repeatable).await
+        upstream.send(head, body, reuse, again).await
     }
 }
 
@@ -140,11 +146,13 @@ impl HandedOver {
     }
 }
 
-/// Whether sending a request twice is harmless; decides how old a kept connection it may use.
+/// Which connections a request may take. An upstream may close a kept one in the moment in which the request is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Repeatable {
-    /// It is.
-    Yes,
-    /// It may not be.
-    No,
+pub(crate) enum Reuse {
+    /// All, as sending it twice is harmless: where a kept one had ended, it is sent again.
+    Any,
+    /// A new one, or one that was in use a moment ago: sending it twice may do harm.
+    Recent,
+    /// A new one: sending it twice would be harmless, but its body can be had only once.
+    None,
 }

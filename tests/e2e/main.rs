@@ -49,6 +49,8 @@ mod http2_upstream;
 #[cfg(test)]
 mod idempotency;
 #[cfg(test)]
+mod kept_connections;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod logs;

@@ -20,6 +20,8 @@
 //! `PROXQ_BIN` names another binary to test than the one beside the tests. `PROXQ_TEST_KILLS`, `PROXQ_TEST_BODIES`,
 //! `PROXQ_TEST_BODY_MIB` and `PROXQ_TEST_DIRECT_MIB` make the trials of recovery and memory larger than a quick run wants
 //! them.
+//! `PROXQ_TEST_REUSES` is how many requests of each kind are sent around the moment in which their upstream closes their
+//! connection.
 //! `PROXQ_TEST_CASES` is how many generated requests are compared on every way, `PROXQ_TEST_SEED` the first from which one
 //! is made.
 

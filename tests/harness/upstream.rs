@@ -109,8 +109,10 @@ struct State {
     taken: usize,
     connections: usize,
     open: usize,
-    /// How long an HTTP/1.1 connection stays open between requests.
+    /// How long a connection stays open between requests.
     idle_limit: Duration,
+    /// How many requests of a connection are answered.
+    answers_max: usize,
     http2: http2::Manners,
 }
 
@@ -130,6 +132,7 @@ impl Shared {
             connections: 0,
             open: 0,
             idle_limit: Duration::MAX,
+            answers_max: usize::MAX,
             http2: http2::Manners::default(),
         };
         Self { state: Mutex::new(state), changes: watch::channel(()).0 }
@@ -137,6 +140,12 @@ impl Shared {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long a connection stays open between requests, and how many of its requests are answered.
+    fn limits(&self) -> (Duration, usize) {
+        let state = self.state();
+        (state.idle_limit, state.answers_max)
     }
 
     /// Changes the state and tells whoever waits.
@@ -289,9 +298,14 @@ impl Upstream {
         self.shared.state().script.push_back(answer);
     }
 
-    /// Closes HTTP/1.1 connections that have been idle for so long, as servers do.
+    /// Closes connections that have been idle for so long, as servers do.
     pub fn closes_idle_after(&self, limit: Duration) {
         self.shared.state().idle_limit = limit;
+    }
+
+    /// Answers only so many requests of a connection: reads one more, and hangs up.
+    pub fn hangs_up_after(&self, answers: usize) {
+        self.shared.state().answers_max = answers;
     }
 
     /// Allows only so many streams at a time on an HTTP/2 connection; more are refused.

@@ -1,31 +1,26 @@
 //! One exchange with an upstream on behalf of a client that waits.
 
-use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 
 use axum::body::Body as ReplyBody;
 use http::header::{self, HeaderMap};
 use http::uri::Scheme;
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
-use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use proxq_protocol::GoDuration;
 use tokio::time::Instant;
 
 use super::client_body::{ClientBody, Progress};
+use super::resendable::{KEPT_MAX, Resendable};
 use super::upstream_body::UpstreamBody;
 use super::{Direct, DirectRequest, tunnel};
 use crate::failure::chain;
 use crate::forward::headers::strip_response;
-use crate::forward::{ForwardError, Forwarder, Repeatable, RequestBody, target};
+use crate::forward::{Forwarder, Reuse, target};
 use crate::reply::Problem;
-
-/// How often a request is sent again because the upstream had closed the kept connection that it went to. Each time uses
-/// up a connection that was as old; an upstream that closes more of them has another trouble.
-const FRESH_STARTS: usize = 3;
 
 impl Direct {
     /// Gives the upstream's response as soon as its head is there, its body still to come; or proxq's own where there is
@@ -50,12 +45,12 @@ impl Direct {
         let handed_over = shared.then(|| Forwarder::watch(&mut outgoing));
         let progress = body.progress();
         let bodiless = body.is_end_stream();
-        let sent = if bodiless {
-            tokio::time::timeout(timeout, self.send_head(&upstream, &outgoing)).await.ok()
-        } else {
-            let outgoing = outgoing.map(|()| body.boxed_unsync());
-            head_within(timeout, &progress, self.forwarder.send(&upstream, outgoing, Repeatable::No)).await
-        };
+        let reuse = reuse(outgoing.method(), length(outgoing.headers(), bodiless));
+        let body = Resendable::new(body);
+        let first = body.begin().expect("of a body that nobody has begun nothing is gone");
+        let again = async || body.begin();
+        let sending = self.forwarder.send(&upstream, outgoing, first, reuse, again);
+        let sent = head_within(timeout, &progress, sending).await;
         if let Some(Ok(_)) = &sent {
             progress.answered();
         }
@@ -83,28 +78,6 @@ impl Direct {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Some(answer)
-    }
-
-    /// Sends a request that is nothing but a head; again if the upstream had closed the connection just then, where
-    /// repeating it is harmless.
-    async fn send_head(&self, upstream: &str, head: &Request<()>) -> Result<Response<Incoming>, ForwardError> {
-        let repeatable = if head.method().is_idempotent() { Repeatable::Yes } else { Repeatable::No };
-        let mut fresh_starts = 0;
-        loop {
-            let began = Instant::now();
-            let outgoing = head.clone().map(|()| nothing());
-            match self.forwarder.send(upstream, outgoing, repeatable).await {
-                Err(error)
-                    if repeatable == Repeatable::Yes
-                        && fresh_starts < FRESH_STARTS
-                        && error.ended_a_kept_connection(began) =>
-                {
-                    tracing::debug!(error = chain(&error), "a kept connection had ended: sending again");
-                    fresh_starts += 1;
-                }
-                sent => return sent,
-            }
-        }
     }
 
     /// The upstream's response as the client gets it.
@@ -153,8 +126,19 @@ fn host_first(mut headers: HeaderMap, own: Option<HeaderValue>) -> HeaderMap {
     sorted
 }
 
-fn nothing() -> RequestBody {
-    Empty::new().map_err(|never: Infallible| match never {}).boxed_unsync()
+/// The length that is known of a body before it has come.
+fn length(headers: &HeaderMap, bodiless: bool) -> Option<u64> {
+    let said = || headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+    if bodiless { Some(0) } else { said() }
+}
+
+/// Which connections a request may take.
+fn reuse(method: &Method, length: Option<u64>) -> Reuse {
+    match length {
+        _ if !method.is_idempotent() => Reuse::Recent,
+        Some(length) if length <= KEPT_MAX as u64 => Reuse::Any,
+        Some(_) | None => Reuse::None,
+    }
 }
 
 /// Waits for a response head. What counts against the limit is the time in which only the upstream is waited for, since

@@ -1,5 +1,6 @@
 //! The pools of connections to one upstream.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::HOST;
@@ -9,18 +10,25 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::Instant;
 
 use super::connection::Connector;
 use super::error::ForwardError;
+use super::observed::{Observing, Usage};
 use super::tls::{self, TlsFileError, TlsMaterial};
-use super::{Repeatable, RequestBody, framing};
+use super::{RequestBody, Reuse, framing};
+use crate::failure::chain;
+use crate::job::Reach;
 
 /// Idle connections are dropped sooner than servers usually do it (5 s in Node.js, 75 s in nginx).
 const IDLE_LIMIT: Duration = Duration::from_secs(4);
 /// A request that must not be sent twice takes only a connection that was alive a moment ago: one that the upstream
 /// closes at the same instant leaves in doubt whether it was received.
 /// Half of the shortest limit that servers are known to have.
-const IDLE_LIMIT_UNREPEATABLE: Duration = Duration::from_millis(500);
+const RECENT_LIMIT: Duration = Duration::from_millis(500);
+/// For how long such requests take only new connections after the upstream has closed one that was alive a moment ago: it
+/// keeps none for long. Long enough that hardly any of them fails; an upstream that merely restarted is soon back in favour.
+const DISTRUST: Duration = Duration::from_mins(1);
 /// How long a connection is quiet before the operating system asks whether the upstream is still there, and how long
 /// it waits before it asks again: a response may take hours, and an upstream that is gone would not be noticed.
 const KEEPALIVE_IDLE: Duration = Duration::from_mins(1);
@@ -40,7 +48,8 @@ pub(super) const MAX_RESPONSE_HEAD_BYTES: usize = 256 * 1024;
 /// So there is room for what a head is beside its fields, and these are measured.
 const READ_BUFFER_BYTES: usize = MAX_RESPONSE_HEAD_BYTES + 64 * 1024;
 
-type Pool = Client<HttpsConnector<Connector>, RequestBody>;
+type Tls = Observing<HttpsConnector<Connector>>;
+type Pool = Client<Tls, RequestBody>;
 
 /// The connections to one upstream.
 #[derive(Clone, Debug)]
@@ -49,13 +58,17 @@ pub(crate) struct UpstreamClient {
     http1: Pools,
     /// For all others.
     any_version: Pools,
+    /// When the upstream last closed a connection that was alive a moment before.
+    distrusted_at: Arc<Mutex<Option<Instant>>>,
 }
 
-/// The connections of one kind: one pool for requests that may be sent twice and one for those that may not.
+/// The connections of one kind, by who may take them.
 #[derive(Clone, Debug)]
 struct Pools {
-    repeatable: Pool,
-    unrepeatable: Pool,
+    any: Pool,
+    recent: Pool,
+    /// Keeps none.
+    new: Pool,
 }
 
 impl UpstreamClient {
@@ -70,34 +83,76 @@ impl UpstreamClient {
         tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
         let tcp = Connector::new(tcp);
         Ok(Self {
-            http1: Pools::new(schemes().enable_http1().wrap_connector(tcp.clone())),
-            any_version: Pools::new(schemes().enable_all_versions().wrap_connector(tcp)),
+            http1: Pools::new(&Observing(schemes().enable_http1().wrap_connector(tcp.clone()))),
+            any_version: Pools::new(&Observing(schemes().enable_all_versions().wrap_connector(tcp))),
+            distrusted_at: Arc::default(),
         })
     }
 
     /// Sends a request and waits for the head of the response.
+    ///
+    /// Where it met the end of a kept connection, and sending it twice is harmless or the upstream said that it had not
+    /// processed it, it is sent once more: on a connection of its own, as others may have been kept for as long.
     pub(crate) async fn send(
         &self,
-        request: Request<RequestBody>,
-        repeatable: Repeatable,
+        head: Request<()>,
+        body: RequestBody,
+        reuse: Reuse,
+        again: impl AsyncFnOnce() -> Option<RequestBody>,
     ) -> Result<Response<Incoming>, ForwardError> {
-        let pools = if request.headers().contains_key(HOST) { &self.http1 } else { &self.any_version };
-        let pool = match repeatable {
-            Repeatable::Yes => &pools.repeatable,
-            Repeatable::No => &pools.unrepeatable,
+        let pools = if head.headers().contains_key(HOST) { &self.http1 } else { &self.any_version };
+        let pool = match reuse {
+            Reuse::Any => &pools.any,
+            Reuse::Recent if !self.is_distrusted() => &pools.recent,
+            Reuse::Recent | Reuse::None => &pools.new,
         };
-        let (method, origin) = (request.method().clone(), super::target::origin(request.uri()));
-        let mut response = match pool.request(request).await {
-            Ok(response) => response,
-            Err(error) => return Err(ForwardError::from_client(origin, error)),
+        let began = Instant::now();
+        let error = match exchange(pool, head.clone().map(|()| body)).await {
+            Ok(response) => return Ok(response),
+            Err(error) => error,
         };
-        if field_bytes(response.headers()) > MAX_RESPONSE_HEAD_BYTES {
-            return Err(ForwardError::HeadTooLarge { origin });
+        let Some(connection) = error.kept_connection_that_ended(began) else { return Err(error) };
+        if connection.idle(began) <= RECENT_LIMIT {
+            self.distrust();
         }
-        match framing::settle(&mut response, &method) {
-            Ok(()) => Ok(response),
-            Err(source) => Err(ForwardError::Unreadable { origin, source }),
+        let sent_before = error.reach();
+        if sent_before != Reach::NotSent && reuse != Reuse::Any {
+            return Err(error);
         }
+        let Some(body) = again().await else { return Err(error) };
+        tracing::debug!(error = chain(&error), "a kept connection had ended: sending again");
+        match exchange(&pools.new, head.map(|()| body)).await {
+            Err(error) if error.reach() < sent_before => Err(ForwardError::NotResent { source: Box::new(error) }),
+            ended => ended,
+        }
+    }
+
+    fn is_distrusted(&self) -> bool {
+        let since = *self.distrusted_at.lock().unwrap_or_else(PoisonError::into_inner);
+        since.is_some_and(|since| since.elapsed() < DISTRUST)
+    }
+
+    fn distrust(&self) {
+        *self.distrusted_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+}
+
+/// One exchange with connections of one pool.
+async fn exchange(pool: &Pool, request: Request<RequestBody>) -> Result<Response<Incoming>, ForwardError> {
+    let (method, origin) = (request.method().clone(), super::target::origin(request.uri()));
+    let mut response = match pool.request(request).await {
+        Ok(response) => response,
+        Err(error) => return Err(ForwardError::from_client(origin, error)),
+    };
+    if let Some(connection) = response.extensions_mut().remove::<Usage>() {
+        connection.answered();
+    }
+    if field_bytes(response.headers()) > MAX_RESPONSE_HEAD_BYTES {
+        return Err(ForwardError::HeadTooLarge { origin });
+    }
+    match framing::settle(&mut response, &method) {
+        Ok(()) => Ok(response),
+        Err(source) => Err(ForwardError::Unreadable { origin, source }),
     }
 }
 
@@ -107,17 +162,22 @@ fn field_bytes(headers: &HeaderMap) -> usize {
 }
 
 impl Pools {
-    fn new(connector: HttpsConnector<Connector>) -> Self {
-        Self { repeatable: pool(connector.clone(), IDLE_LIMIT), unrepeatable: pool(connector, IDLE_LIMIT_UNREPEATABLE) }
+    fn new(connector: &Tls) -> Self {
+        let pool = |idle_limit, kept_max| pool(connector.clone(), idle_limit, kept_max);
+        Self {
+            any: pool(IDLE_LIMIT, MAX_IDLE_PER_HOST),
+            recent: pool(RECENT_LIMIT, MAX_IDLE_PER_HOST),
+            new: pool(Duration::ZERO, 0),
+        }
     }
 }
 
-fn pool(connector: HttpsConnector<Connector>, idle_limit: Duration) -> Pool {
+fn pool(connector: Tls, idle_limit: Duration, kept_max: usize) -> Pool {
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(idle_limit)
-        .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
+        .pool_max_idle_per_host(kept_max)
         .http1_title_case_headers(true)
         .http1_max_headers(MAX_RESPONSE_HEADERS)
         .http1_max_buf_size(READ_BUFFER_BYTES)

@@ -14,7 +14,6 @@ use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 use tower_service::Service;
 
 /// Makes such connections.
@@ -43,10 +42,6 @@ impl Service<Uri> for Connector {
         Box::pin(async move { Ok(TokioIo::new(HearsOut::new(connecting.await?.into_inner()))) })
     }
 }
-
-/// When a connection was opened.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct OpenedAt(pub(super) Instant);
 
 /// A connection that is read to its end although nothing can be sent on it any more.
 #[derive(Debug)]
@@ -85,7 +80,7 @@ fn hung_up(kind: io::ErrorKind) -> bool {
 
 impl Connection for HearsOut<TcpStream> {
     fn connected(&self) -> Connected {
-        self.stream.connected().extra(OpenedAt(Instant::now()))
+        self.stream.connected()
     }
 }
 

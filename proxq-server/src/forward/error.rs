@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::body_end::CutShort;
 use super::client::{MAX_RESPONSE_HEAD_BYTES, MAX_RESPONSE_HEADERS};
-use super::connection::OpenedAt;
 use super::framing::UnknownCoding;
+use super::observed::Usage;
 use crate::failure::causes;
 use crate::job::Reach;
 
@@ -25,6 +25,9 @@ pub(crate) enum ForwardError {
     /// The connection broke, or what came was not HTTP, before there was a response head.
     #[error("send to {origin}")]
     Exchange { origin: String, source: legacy::Error },
+    /// The request met the end of a kept connection, and could not be sent on another one either.
+    #[error("send again, as the upstream had closed a kept connection")]
+    NotResent { source: Box<ForwardError> },
     /// The response's head is larger than what is read of one, or has more fields.
     #[error(
         "the response head of {origin} is too large: it may have {MAX_RESPONSE_HEAD_BYTES} bytes and {MAX_RESPONSE_HEADERS} fields"
@@ -65,16 +68,21 @@ impl ForwardError {
         }
     }
 
-    /// Whether the request met the end of a connection that had been opened for an earlier one: the upstream may have
-    /// closed it before the request came. `began` is when the request was sent.
-    pub(crate) fn ended_a_kept_connection(&self, began: Instant) -> bool {
-        let Self::Exchange { source, .. } = self else { return false };
+    /// The kept connection whose end the request met before anything of its answer came: the upstream may have closed it
+    /// before the request reached it. `began` is when the request was sent.
+    pub(super) fn kept_connection_that_ended(&self, began: Instant) -> Option<Usage> {
+        let (Self::Exchange { source, .. } | Self::Unprocessed { source, .. }) = self else { return None };
+        let connection = source.connect_info()?;
         let mut extensions = http::Extensions::new();
-        if let Some(connection) = source.connect_info() {
-            connection.get_extras(&mut extensions);
-        }
-        let kept = extensions.get::<OpenedAt>().is_some_and(|opened| opened.0 < began);
-        kept && causes(source).any(ended)
+        connection.get_extras(&mut extensions);
+        let usage = extensions.remove::<Usage>()?;
+        let answering = usage.has_heard() && !connection.is_negotiated_h2();
+        let of_own_body = causes(source).any(failed_by_its_own_body);
+        let met_its_end = usage.is_kept(began)
+            && !answering
+            && !of_own_body
+            && causes(source).any(|cause| ended(cause) || went_away(cause));
+        met_its_end.then_some(usage)
     }
 
     /// How far the attempt got.
@@ -82,6 +90,7 @@ impl ForwardError {
         match self {
             Self::Connect { .. } | Self::ConnectTimeout { .. } | Self::Unprocessed { .. } => Reach::NotSent,
             Self::Exchange { .. }
+            | Self::NotResent { .. }
             | Self::HeadTooLarge { .. }
             | Self::Body { .. }
             | Self::CutShort { .. }
@@ -102,11 +111,25 @@ fn says_too_large(cause: &(dyn StdError + 'static)) -> bool {
     cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large)
 }
 
-/// Whether a connection ended without the answer that was due.
+/// Whether a connection ended without the answer that was due. Many servers end TLS without saying so.
 fn ended(cause: &(dyn StdError + 'static)) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
     let incomplete = cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message);
-    let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
-    incomplete || matches!(kind, Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe))
+    // HTTP/2's error has no source.
+    let broken = cause.downcast_ref::<io::Error>().or_else(|| cause.downcast_ref().and_then(h2::Error::get_io));
+    let kind = broken.map(io::Error::kind);
+    let ends = [BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof];
+    incomplete || kind.is_some_and(|kind| ends.contains(&kind))
+}
+
+/// Whether the upstream went away from the connection without having processed the request.
+fn went_away(cause: &(dyn StdError + 'static)) -> bool {
+    cause.downcast_ref::<h2::Error>().is_some_and(|cause| cause.is_remote() && cause.is_go_away())
+}
+
+/// Whether the request's body could not be had.
+fn failed_by_its_own_body(cause: &(dyn StdError + 'static)) -> bool {
+    cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user)
 }
 
 /// Whether the upstream refused the stream, or went away and named an earlier one as the last that it may process
@@ -115,6 +138,6 @@ fn ended(cause: &(dyn StdError + 'static)) -> bool {
 /// Of a `GOAWAY` that comes while the library is still opening the stream it does not tell which streams are meant; that
 /// is no `h2::Error`, and stays in doubt.
 fn says_unprocessed(cause: &(dyn StdError + 'static)) -> bool {
-    let Some(cause) = cause.downcast_ref::<h2::Error>() else { return false };
-    cause.is_remote() && (cause.is_go_away() || cause.reason() == Some(h2::Reason::REFUSED_STREAM))
+    let refused = |cause: &h2::Error| cause.is_remote() && cause.reason() == Some(h2::Reason::REFUSED_STREAM);
+    went_away(cause) || cause.downcast_ref().is_some_and(refused)
 }

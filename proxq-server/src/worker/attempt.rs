@@ -17,8 +17,10 @@ use super::{Means, Worker, store_pauses};
 use crate::config::Config;
 use crate::failure::chain;
 use crate::forward::headers::strip_response;
-use crate::forward::{BodyError, ForwardError, Forwarder, Repeatable, RequestBody, body_end, target};
-use crate::job::{AttemptEnd, BlobRef, Body, JobRequest, Reach, ResponseHead, StoredResponse, ends_with_head};
+use crate::forward::{BodyError, ForwardError, Forwarder, RequestBody, Reuse, body_end, target};
+use crate::job::{
+    AttemptEnd, BlobRef, Body, JobRequest, Reach, ResponseHead, StoredResponse, ends_with_head, may_send_again,
+};
 use crate::store::{BlobWriter, StoreError};
 
 /// An ended attempt, and the blob of its response, which goes with it unless it is told to stay.
@@ -47,18 +49,17 @@ impl Worker {
         if self.stop.draining.is_cancelled() {
             return AttemptEnd::NotBegun.into();
         }
-        let length = body.length();
-        let body = match self.open(body).await {
-            Ok(body) => body,
+        let opened = match self.open(body.clone()).await {
+            Ok(opened) => opened,
             Err(error) => {
                 tracing::error!(job.id = %request.id, error = chain(&error), "read a job's body");
                 return unreadable(&error).into();
             }
         };
-        let outgoing = assemble(request, length, body, attempt);
+        let head = assemble(request, body.length(), attempt);
         tokio::select! {
             biased;
-            attempted = self.exchange(means, request, outgoing, patience) => attempted,
+            attempted = self.exchange(means, request, head, (opened, body), patience) => attempted,
             () = self.stop.abort.cancelled() => AttemptEnd::Aborted { reach: Reach::Unknown }.into(),
         }
     }
@@ -77,12 +78,19 @@ impl Worker {
         &self,
         means: &Means,
         request: &JobRequest,
-        mut outgoing: Request<RequestBody>,
+        mut head: Request<()>,
+        (opened, body): (RequestBody, Body),
         patience: &mut Patience<'_>,
     ) -> Attempted {
-        let repeatable = if request.idempotent { Repeatable::Yes } else { Repeatable::No };
-        let handed_over = Forwarder::watch(&mut outgoing);
-        let response = match patience.wait(means.forwarder.send(&request.upstream, outgoing, repeatable)).await {
+        let reuse = if may_send_again(request, Reach::Unknown) { Reuse::Any } else { Reuse::Recent };
+        let again = async || {
+            let opened = self.open(body).await;
+            opened
+                .inspect_err(|error| tracing::error!(job.id = %request.id, error = chain(error), "read a job's body"))
+                .ok()
+        };
+        let handed_over = Forwarder::watch(&mut head);
+        let response = match patience.wait(means.forwarder.send(&request.upstream, head, opened, reuse, again)).await {
             Ok(Ok(response)) => response,
             Err(ForwardError::Timeout { origin, limit }) if !handed_over.already() => {
                 return broke(&ForwardError::ConnectTimeout { origin, limit }).into();
@@ -254,8 +262,8 @@ fn promised_length(headers: &HeaderMap, status: StatusCode, method: &Method) -> 
     value.to_str().ok()?.trim().parse().ok()
 }
 
-/// The request as it goes out.
-fn assemble(job: &JobRequest, length: u64, body: RequestBody, attempt: u32) -> Request<RequestBody> {
+/// The head of the request as it goes out.
+fn assemble(job: &JobRequest, length: u64, attempt: u32) -> Request<()> {
     let mut headers = HeaderMap::with_capacity(job.headers.len() + job.added_headers.len() + 3);
     // It comes first on HTTP/1 (RFC 9110 §7.2).
     if let Some(host) = job.headers.get(header::HOST).cloned().or_else(|| target::own_host(&job.target)) {
@@ -270,7 +278,7 @@ fn assemble(job: &JobRequest, length: u64, body: RequestBody, attempt: u32) -> R
     let id = HeaderValue::try_from(job.id.to_string()).expect("a UUID is visible ASCII");
     headers.insert(proxq::JOB_ID, id);
     headers.insert(proxq::ATTEMPT, HeaderValue::from(attempt));
-    let mut request = Request::new(body);
+    let mut request = Request::new(());
     *request.method_mut() = job.method.clone();
     *request.uri_mut() = job.target.clone();
     *request.version_mut() = Version::HTTP_11;

@@ -61,9 +61,13 @@ pub(super) async fn converse(stream: TlsStream<TcpStream>, number: usize, shared
     let handshake = Builder::new().max_concurrent_streams(streams_max).handshake(stream);
     let mut connection = handshake.await.map_err(io::Error::other)?;
     let mut streams = JoinSet::new();
+    let mut taken = 0;
     loop {
+        let (idle_limit, answers_max) = shared.limits();
+        let idle = taken > 0 && streams.is_empty();
         let accepted = tokio::select! {
             accepted = connection.accept() => accepted,
+            () = tokio::time::sleep(idle_limit), if idle => break,
             Some(Ok(end)) = streams.join_next() => {
                 // What was said before goes out before: a reset takes along whatever still waits to be written.
                 let accepted = poll_fn(|cx| Poll::Ready(connection.poll_accept(cx))).await;
@@ -77,6 +81,12 @@ pub(super) async fn converse(stream: TlsStream<TcpStream>, number: usize, shared
             }
         };
         let Some(Ok((request, responder))) = accepted else { break };
+        if taken == answers_max {
+            let index = shared.take(&Head::of_http2(&request.into_parts().0), number).0;
+            shared.body(index, ReceivedBody::default(), false);
+            break;
+        }
+        taken += 1;
         streams.spawn(answer(request, responder, number, Arc::clone(shared)));
     }
     drop(connection);

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -59,8 +60,9 @@ pub(super) async fn accept(listener: TcpListener, tls: Option<Tls>, shared: Arc<
 /// Takes requests from a connection and answers them, to the connection's end.
 async fn converse(stream: impl Transport, connection: usize, shared: &Shared) -> io::Result<()> {
     let mut framed = Framed::new(stream);
-    loop {
-        let idle_limit = shared.state().idle_limit;
+    for number in 0.. {
+        let (idle_limit, answers_max) = shared.limits();
+        let idle_limit = if number == 0 { Duration::MAX } else { idle_limit };
         let Ok(head) = tokio::time::timeout(idle_limit, framed.head()).await else { return Ok(()) };
         let Some(head) = head? else { return Ok(()) };
         let framing = head.request_framing().map_err(io::Error::other)?;
@@ -70,6 +72,9 @@ async fn converse(stream: impl Transport, connection: usize, shared: &Shared) ->
             let end = framed.body(framing, &mut body).await;
             shared.body(index, body, end.is_ok());
             end?;
+        }
+        if number == answers_max {
+            return Ok(());
         }
         for step in answer.steps() {
             let body = || shared.state().received[index].body.clone();
@@ -83,6 +88,7 @@ async fn converse(stream: impl Transport, connection: usize, shared: &Shared) ->
             }
         }
     }
+    Ok(())
 }
 
 enum Next {
