@@ -18,6 +18,7 @@ use futures_util::FutureExt;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
 use proxq_protocol::header as proxq;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -61,6 +62,9 @@ pub(crate) struct Stages {
     pub(crate) jobs_api: JobsApi,
     pub(crate) intake: Intake,
 }
+
+/// The phrase of a status code for which nobody gave one.
+const NO_REASON: ReasonPhrase = ReasonPhrase::from_static(b"");
 
 /// The client is gone, or sent what cannot be answered: its connection ends without an answer.
 #[derive(Debug, thiserror::Error)]
@@ -144,8 +148,13 @@ impl Surface {
         }
         if version == Version::HTTP_2 {
             http2::shape(&mut response, asks_for_head);
-        } else if self.draining.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+        } else {
+            if self.draining.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            if response.status().canonical_reason().is_none() {
+                response.extensions_mut().get_or_insert(NO_REASON); // the library would make one up
+            }
         }
         tracing::info!(status = response.status().as_u16(), elapsed_ms, "request answered");
         Ok(response)

@@ -23,6 +23,9 @@ pub(crate) async fn replay(
     };
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
+    if let Some(reason) = head.reason {
+        response.extensions_mut().insert(reason);
+    }
     *response.headers_mut() = headers;
     Ok(response)
 }

@@ -81,6 +81,8 @@ mod reload;
 #[cfg(test)]
 mod reload_refused;
 #[cfg(test)]
+mod response_heads;
+#[cfg(test)]
 mod retry;
 #[cfg(test)]
 mod routing;

@@ -197,7 +197,9 @@ on_every_store! {
         for answer in [
             "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nhi!",
             "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nhi",
-            "HTTP/1.1 200 OK\r\nX : y\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length : 2\r\nContent-Length: 3\r\n\r\nhi!",
+            "HTTP/1.1 200 OK\r\nX y: z\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nX\r\n\r\n",
             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
         ] {
             upstream.once(Answer::raw(answer).close());

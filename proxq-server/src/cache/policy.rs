@@ -14,7 +14,7 @@ pub(super) fn may_be_answered(request: &HeaderMap) -> bool {
 /// Whether a complete response may be given to others: one of success that is nobody's own (RFC 9111 §5.2.2), and that
 /// depends on nothing but the request: with `Vary: *` it is an answer to no other (§4.1).
 pub(super) fn may_be_kept(head: &ResponseHead) -> bool {
-    let ResponseHead { status, headers } = head;
+    let ResponseHead { status, headers, .. } = head;
     let depends_on_more = list_items(headers, &VARY).any(|item| item == b"*");
     let is_anyones = !headers.contains_key(SET_COOKIE) && !says(headers, &["no-store", "private"]);
     status.is_success() && is_anyones && !depends_on_more
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn only_successes_that_are_nobodys_own_are_kept() {
-        let kept = |status, headers| may_be_kept(&ResponseHead { status, headers });
+        let kept = |status, headers| may_be_kept(&ResponseHead { status, reason: None, headers });
         assert!(kept(StatusCode::OK, HeaderMap::new()) && kept(StatusCode::NO_CONTENT, HeaderMap::new()));
         assert!(kept(StatusCode::OK, cache_control(&["public, max-age=60"])));
         for status in [StatusCode::FOUND, StatusCode::NOT_MODIFIED, StatusCode::NOT_FOUND, StatusCode::BAD_GATEWAY] {
@@ -67,7 +67,7 @@ mod tests {
     fn what_depends_on_more_than_the_request_is_not_kept() {
         let kept = |vary| {
             let headers = HeaderMap::from_iter([(VARY, HeaderValue::from_static(vary))]);
-            may_be_kept(&ResponseHead { status: StatusCode::OK, headers })
+            may_be_kept(&ResponseHead { status: StatusCode::OK, reason: None, headers })
         };
         assert!(kept("Accept, Origin") && kept("x*"));
         assert!(!kept("*") && !kept("Accept, *"));

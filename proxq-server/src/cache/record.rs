@@ -1,26 +1,29 @@
 //! The bytes in which a response is kept:
 //!
 //! ```text
-//! version (1) · status (2) · number of fields (4) · fields · body · CRC-32 of the key and all before (4)
+//! version (1) · status (2) · reason phrase · number of fields (4) · fields · body · CRC-32 of the key and all before (4)
+//! reason phrase: length of the phrase and 1 more (4) · phrase; or 0 (4) where it is the usual one
 //! field: length of the name (4) · name · length of the value (4) · value
 //! ```
 //!
 //! Numbers are little-endian. Version and checksum stay where they are in every version, so that damage is told from
-//! novelty; the checksum is bound to the key, so that a record that strays to another one is found out.
+//! novelty; the checksum is bound to the key, so that a record that strays to another one is found out. Version 1 had no
+//! reason phrase.
 
 use bytes::{Buf, BufMut, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use hyper::ext::ReasonPhrase;
 
 use super::Cached;
 use super::key::Key;
 use crate::job::ResponseHead;
 
 /// The version that this program writes, and the highest that it reads.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 const CHECKSUM_BYTES: usize = size_of::<u32>();
 const FIELD_BYTES: usize = 2 * size_of::<u32>();
-const HEAD_BYTES: usize = size_of::<u8>() + size_of::<u16>() + size_of::<u32>();
+const HEAD_BYTES: usize = size_of::<u8>() + size_of::<u16>() + 2 * size_of::<u32>();
 
 /// Why a record gives no response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,9 +44,13 @@ impl Writing {
         let field = |(name, value): (&HeaderName, &HeaderValue)| FIELD_BYTES + name.as_str().len() + value.len();
         let fields: usize = head.headers.iter().map(field).sum();
         let body_bytes = usize::try_from(body_bytes).expect("what is cached fits in memory");
-        let mut bytes = Vec::with_capacity(HEAD_BYTES + fields + body_bytes + CHECKSUM_BYTES);
+        let reason = head.reason.as_ref().map(ReasonPhrase::as_bytes);
+        let reason_bytes = reason.map_or(0, <[u8]>::len);
+        let mut bytes = Vec::with_capacity(HEAD_BYTES + reason_bytes + fields + body_bytes + CHECKSUM_BYTES);
         bytes.put_u8(VERSION);
         bytes.put_u16_le(head.status.as_u16());
+        put_length(&mut bytes, reason.map_or(0, |reason| reason.len() + 1));
+        bytes.put_slice(reason.unwrap_or_default());
         put_length(&mut bytes, head.headers.len());
         for (name, value) in &head.headers {
             put_length(&mut bytes, name.as_str().len());
@@ -75,14 +82,19 @@ pub(super) fn open(key: &Key, mut record: Bytes) -> Result<Cached, Unreadable> {
     }
     record.truncate(content.len());
     match record.try_get_u8() {
-        Ok(VERSION) => response(record).ok_or(Unreadable::Damaged),
+        Ok(version @ 1..=VERSION) => response(version, record).ok_or(Unreadable::Damaged),
         Ok(version) => Err(Unreadable::Newer(version)), // there is none before the first
         Err(_) => Err(Unreadable::Damaged),
     }
 }
 
-fn response(mut record: Bytes) -> Option<Cached> {
+fn response(version: u8, mut record: Bytes) -> Option<Cached> {
     let status = StatusCode::from_u16(record.try_get_u16_le().ok()?).ok()?;
+    let reason_length = if version == 1 { 0 } else { record.try_get_u32_le().ok()? as usize };
+    let reason = match reason_length.checked_sub(1) {
+        Some(length) => Some(ReasonPhrase::try_from(split_off(&mut record, length)?).ok()?),
+        None => None,
+    };
     let count = record.try_get_u32_le().ok()?;
     let mut headers = HeaderMap::new();
     for _ in 0..count {
@@ -90,12 +102,16 @@ fn response(mut record: Bytes) -> Option<Cached> {
         let value = HeaderValue::from_maybe_shared(take(&mut record)?).ok()?;
         headers.try_append(name, value).ok()?;
     }
-    Some(Cached { head: ResponseHead { status, headers }, body: record })
+    Some(Cached { head: ResponseHead { status, reason, headers }, body: record })
 }
 
 /// The next part, without its length.
 fn take(record: &mut Bytes) -> Option<Bytes> {
     let length = record.try_get_u32_le().ok()? as usize;
+    split_off(record, length)
+}
+
+fn split_off(record: &mut Bytes, length: usize) -> Option<Bytes> {
     (length <= record.len()).then(|| record.split_to(length))
 }
 

@@ -50,7 +50,7 @@ async fn find(cache: &ResponseCache) -> Found {
 
 /// A response with this body, and the store beside which it lies.
 fn response(body: &'static [u8]) -> (StoredResponse, tempfile::TempDir, EmbeddedStore) {
-    let head = ResponseHead { status: StatusCode::OK, headers: HeaderMap::new() };
+    let head = ResponseHead { status: StatusCode::OK, reason: None, headers: HeaderMap::new() };
     let folder = tempfile::tempdir().unwrap();
     let options = EmbeddedOptions {
         data_dir: folder.path().to_owned(),

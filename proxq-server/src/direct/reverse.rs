@@ -9,6 +9,7 @@ use http::uri::Scheme;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
 use hyper::upgrade::OnUpgrade;
 use proxq_protocol::GoDuration;
 use tokio::time::Instant;
@@ -106,7 +107,11 @@ impl Direct {
         for names in announced.into_iter().filter(|_| takes_trailers) {
             response.headers_mut().append(header::TRAILER, names);
         }
-        *response.extensions_mut() = http::Extensions::new();
+        let reason = response.extensions_mut().remove::<ReasonPhrase>();
+        response.extensions_mut().clear();
+        if let Some(reason) = reason {
+            response.extensions_mut().insert(reason);
+        }
         let version = response.version();
         Ok(response.map(|body| ReplyBody::new(UpstreamBody::new(body, version))))
     }

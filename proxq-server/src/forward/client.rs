@@ -179,6 +179,9 @@ fn pool(connector: Tls, idle_limit: Duration, kept_max: usize) -> Pool {
         .pool_idle_timeout(idle_limit)
         .pool_max_idle_per_host(kept_max)
         .http1_title_case_headers(true)
+        // A proxy removes these (RFC 9112 §5.1 and §5.2).
+        .http1_allow_spaces_after_header_name_in_responses(true)
+        .http1_allow_obsolete_multiline_headers_in_responses(true)
         .http1_max_headers(MAX_RESPONSE_HEADERS)
         .http1_max_buf_size(READ_BUFFER_BYTES)
         .http2_initial_max_send_streams(INITIAL_STREAMS)

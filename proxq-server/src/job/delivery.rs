@@ -228,7 +228,8 @@ mod tests {
 
     #[test]
     fn any_complete_response_completes_the_job() {
-        let head = ResponseHead { status: StatusCode::INTERNAL_SERVER_ERROR, headers: http::HeaderMap::new() };
+        let head =
+            ResponseHead { status: StatusCode::INTERNAL_SERVER_ERROR, reason: None, headers: http::HeaderMap::new() };
         let response = StoredResponse { head, body: Body::Inline(Bytes::new()) };
         let end = AttemptEnd::Responded(response.clone());
         let verdict = judge(end, &request(Delivery::Auto, false), &Progress::default(), RetryPolicy::NONE);

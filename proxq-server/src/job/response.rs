@@ -1,6 +1,7 @@
 //! What the upstream answered.
 
 use http::{HeaderMap, StatusCode};
+use hyper::ext::ReasonPhrase;
 
 use super::Body;
 
@@ -9,6 +10,8 @@ use super::Body;
 pub struct ResponseHead {
     /// The status code, whatever it is.
     pub status: StatusCode,
+    /// The phrase behind it, where that is another than the code's usual one. HTTP/2 has none.
+    pub reason: Option<ReasonPhrase>,
     /// The header fields, repetitions included, in order within a name.
     pub headers: HeaderMap,
 }

@@ -220,7 +220,7 @@ pub(super) fn response(status: u16, body: impl Into<Bytes>) -> StoredResponse {
     headers.append("set-cookie", HeaderValue::from_static("a=1"));
     headers.append("set-cookie", HeaderValue::from_static("b=2"));
     let status = StatusCode::from_u16(status).unwrap();
-    StoredResponse { head: ResponseHead { status, headers }, body: Body::Inline(body.into()) }
+    StoredResponse { head: ResponseHead { status, reason: None, headers }, body: Body::Inline(body.into()) }
 }
 
 pub(super) fn retry_after(pause: Duration) -> Verdict {

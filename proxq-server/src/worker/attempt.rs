@@ -10,6 +10,7 @@ use http::{HeaderValue, Method, Request, StatusCode, Uri, Version};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
 use proxq_protocol::header as proxq;
 use tokio::time::Instant;
 
@@ -115,7 +116,8 @@ impl Worker {
         }
         match self.collect(&means.config, body, head.version, promised, patience).await {
             Ok((body, blob)) => {
-                let head = ResponseHead { status: head.status, headers: head.headers };
+                let reason = head.extensions.remove::<ReasonPhrase>();
+                let head = ResponseHead { status: head.status, reason, headers: head.headers };
                 Attempted { end: AttemptEnd::Responded(StoredResponse { head, body }), blob }
             }
             Err(CollectError::Forward(error)) => {

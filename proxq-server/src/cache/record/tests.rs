@@ -1,6 +1,7 @@
 use std::sync::LazyLock;
 
 use proptest::collection::vec;
+use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
@@ -23,7 +24,8 @@ fn sealed(head: &ResponseHead, pieces: &[&[u8]]) -> Bytes {
 
 fn sample() -> Bytes {
     let headers = HeaderMap::from_iter([(http::header::AGE, HeaderValue::from_static("1"))]);
-    sealed(&ResponseHead { status: StatusCode::OK, headers }, &[b"body"])
+    let reason = Some(ReasonPhrase::from_static(b"Fine"));
+    sealed(&ResponseHead { status: StatusCode::OK, reason, headers }, &[b"body"])
 }
 
 #[test]
@@ -60,6 +62,7 @@ fn a_later_version_is_no_damage() {
 fn fields_that_promise_more_than_there_is_are_damage() {
     let mut bytes = vec![VERSION];
     bytes.put_u16_le(200);
+    bytes.put_u32_le(0);
     bytes.put_u32_le(u32::MAX);
     bytes.put_u32_le(u32::MAX);
     let checksum = checksum(&KEY, &bytes);
@@ -67,10 +70,38 @@ fn fields_that_promise_more_than_there_is_are_damage() {
     assert_eq!(open(&KEY, bytes.into()), Err(Unreadable::Damaged));
 }
 
+#[test]
+fn a_reason_phrase_that_promises_more_than_there_is_is_damage() {
+    let mut bytes = vec![VERSION];
+    bytes.put_u16_le(200);
+    bytes.put_u32_le(2);
+    let checksum = checksum(&KEY, &bytes);
+    bytes.put_u32_le(checksum);
+    assert_eq!(open(&KEY, bytes.into()), Err(Unreadable::Damaged));
+}
+
+#[test]
+fn a_record_of_the_first_version_is_read() {
+    let mut bytes = vec![1];
+    bytes.put_u16_le(404);
+    bytes.put_u32_le(1);
+    for part in ["age", "1"] {
+        put_length(&mut bytes, part.len());
+        bytes.put_slice(part.as_bytes());
+    }
+    bytes.put_slice(b"body");
+    let checksum = checksum(&KEY, &bytes);
+    bytes.put_u32_le(checksum);
+    let headers = HeaderMap::from_iter([(http::header::AGE, HeaderValue::from_static("1"))]);
+    let head = ResponseHead { status: StatusCode::NOT_FOUND, reason: None, headers };
+    assert_eq!(open(&KEY, bytes.into()), Ok(Cached { head, body: "body".into() }));
+}
+
 proptest! {
     #[test]
     fn a_response_comes_back_as_it_was(
         status in 200_u16..1000,
+        reason in option::of("[ -~]{0,20}"),
         fields in vec(("[a-z][a-z0-9-]{0,9}", "[ -~\u{80}-\u{ff}]{0,20}"), 0..6),
         body in vec(any::<u8>(), 0..100),
         cut in any::<prop::sample::Index>(),
@@ -79,7 +110,8 @@ proptest! {
         for (name, value) in fields {
             headers.append(HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap());
         }
-        let head = ResponseHead { status: StatusCode::from_u16(status).unwrap(), headers };
+        let reason = reason.map(|reason| ReasonPhrase::try_from(reason).unwrap());
+        let head = ResponseHead { status: StatusCode::from_u16(status).unwrap(), reason, headers };
         let cut = cut.index(body.len() + 1);
         let record = sealed(&head, &[&body[..cut], &body[cut..]]);
         prop_assert_eq!(open(&KEY, record).unwrap(), Cached { head, body: body.into() });

@@ -1,6 +1,8 @@
 //! The head of a job's response.
 
+use bytes::Bytes;
 use http::StatusCode;
+use hyper::ext::ReasonPhrase;
 
 use super::Record;
 use super::fields::{BodyFields, HeaderField, header_fields, header_map};
@@ -30,6 +32,8 @@ pub(crate) struct HeadFields {
     headers: Vec<HeaderField>,
     #[prost(message, optional, tag = "3")]
     body: Option<BodyFields>,
+    #[prost(bytes = "bytes", optional, tag = "6")]
+    reason: Option<Bytes>,
     // Reserved, for responses that grow while they are read: 4 whether it is complete, 5 bytes so far.
 }
 
@@ -42,11 +46,13 @@ impl Record for Head {
             status: self.head.status.as_u16().into(),
             headers: header_fields(&self.head.headers),
             body: Some(self.body),
+            reason: self.head.reason.clone().map(Bytes::from),
         }
     }
 
     fn from_fields(fields: HeadFields) -> Option<Self> {
         let status = StatusCode::from_u16(u16::try_from(fields.status).ok()?).ok()?;
-        Some(Self { head: ResponseHead { status, headers: header_map(fields.headers)? }, body: fields.body? })
+        let reason = fields.reason.map(ReasonPhrase::try_from).transpose().ok()?;
+        Some(Self { head: ResponseHead { status, reason, headers: header_map(fields.headers)? }, body: fields.body? })
     }
 }

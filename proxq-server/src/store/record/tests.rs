@@ -3,6 +3,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use hyper::ext::ReasonPhrase;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -174,9 +175,15 @@ proptest! {
     }
 
     #[test]
-    fn a_response_comes_back(status in 100..=999_u16, headers in headers(), body in body()) {
+    fn a_response_comes_back(
+        status in 100..=999_u16,
+        reason in option::of("[ -~]{0,20}"),
+        headers in headers(),
+        body in body(),
+    ) {
         let id = JobId::new();
-        let head = ResponseHead { status: StatusCode::from_u16(status).unwrap(), headers };
+        let reason = reason.map(|reason| ReasonPhrase::try_from(reason).unwrap());
+        let head = ResponseHead { status: StatusCode::from_u16(status).unwrap(), reason, headers };
         let response = StoredResponse { head, body };
         let read = Head::decode(id, Head::of(&response).encode(id).into()).unwrap();
         prop_assert_eq!(&read.head, &response.head);
@@ -296,7 +303,7 @@ fn the_bytes_of_version_1_stay_as_they_are() {
         hex(facts.encode(id)),
         "010a10550e8400e29b41d4a7164466554400001a042f6170692204504f53542a0c2f6170692f7265706f7274733221687474703a2f2f6170693a333030302f7265706f7274733f796561723d323032363a200a0c636f6e74656e742d7479706512106170706c69636174696f6e2f6a736f6e4a0708021543bfa6a35080d0eab6b73358b0ea0168017a2007070707070707070707070707070707070707070707070707070707070707078a0104c0000201920109612d72657175657374980180dddb01c6014817"
     );
-    let head = ResponseHead { status: StatusCode::OK, headers: HeaderMap::new() };
+    let head = ResponseHead { status: StatusCode::OK, reason: None, headers: HeaderMap::new() };
     let response = StoredResponse { head, body: Body::Inline("ok".into()) };
     assert_eq!(hex(Head::of(&response).encode(id)), "0108c8011a0708021547dddc79bf2d4405");
 }

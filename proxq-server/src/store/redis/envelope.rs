@@ -160,7 +160,8 @@ pub(super) fn result(head: &ResponseHead, body: &[u8]) -> Vec<u8> {
 pub(super) fn read_result(json: &[u8]) -> Option<(ResponseHead, Bytes)> {
     let envelope: ResultEnvelope = serde_json::from_slice(json).ok()?;
     let status = StatusCode::from_u16(envelope.status).ok()?;
-    Some((ResponseHead { status, headers: header_map(&envelope.headers)? }, decoded(&envelope.body)?))
+    let head = ResponseHead { status, reason: None, headers: header_map(&envelope.headers)? };
+    Some((head, decoded(&envelope.body)?))
 }
 
 /// The headers of an envelope; `None` if HTTP would not carry them.
@@ -206,7 +207,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append("content-type", HeaderValue::from_static("text/plain"));
         headers.append("x-cache-status", HeaderValue::from_static("MISS"));
-        let head = ResponseHead { status: StatusCode::OK, headers };
+        let head = ResponseHead { status: StatusCode::OK, reason: None, headers };
         let json = result(&head, b"hi");
         let written =
             r#"{"statusCode":200,"headers":{"Content-Type":["text/plain"],"X-Cache-Status":["MISS"]},"body":"aGk="}"#;
