@@ -131,6 +131,12 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadHeader, detail)
     }
 
+    pub(crate) fn malformed_chunks() -> Self {
+        let detail = "the body is not what Transfer-Encoding: chunked says: each chunk is its length in hexadecimal digits, \
+                      CRLF, that many bytes and CRLF";
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadHeader, detail)
+    }
+
     pub(crate) fn bad_query(detail: String) -> Self {
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadQuery, detail)
     }

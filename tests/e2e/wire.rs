@@ -107,7 +107,7 @@ on_every_store! {
         assert!(upstream.received().is_empty(), "{:?}", upstream.received());
     }
 
-    async fn malformed_chunks_break_the_exchange_off_and_hide_nothing(store: Store) {
+    async fn malformed_chunks_are_refused_and_hide_nothing(store: Store) {
         let upstream = RawUpstream::start().await;
         let proxq = Proxq::start(store.config().route(Route::new("/", &upstream.url()))).await;
         for chunks in [
@@ -127,9 +127,24 @@ on_every_store! {
             client.send(request).await;
             let came = upstream.accept().await.rest().await;
             assert!(!came.ends_with(b"0\r\n\r\n"), "{chunks:?} has a clean end: {}", String::from_utf8_lossy(&came));
-            let answer = client.try_reply("POST").await;
-            assert!(answer.as_ref().map_or(true, |reply| reply.status == 400), "{chunks:?}: {answer:?}");
+            let answer = client.reply().await;
+            answer.refused(400, "BAD_HEADER");
+            assert!(answer.detail().contains("Transfer-Encoding: chunked"), "{answer}");
+            client.closed().await;
         }
+    }
+
+    async fn malformed_chunks_behind_the_beginning_of_an_answer_break_it_off(store: Store) {
+        let request = "POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n";
+        let (_, mut client, mut served, _proxq) = passed(store, request).await;
+        served.comes("2\r\nhi\r\n").await;
+        served.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nho\r\n").await;
+        assert_eq!(client.head().await.word(1), "200");
+        client.comes("2\r\nho\r\n").await;
+        client.send("x\r\n").await;
+        let came = served.rest().await;
+        assert!(!came.ends_with(b"0\r\n\r\n"), "{}", String::from_utf8_lossy(&came));
+        assert_eq!(client.rest().await, b"", "no end, and no other answer");
     }
 
     async fn requests_in_one_go_are_answered_in_their_order(proxq: Proxq, upstream: Upstream) {

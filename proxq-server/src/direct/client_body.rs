@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use crate::discard::discard;
+use crate::failure::causes;
 use crate::forward::forwarded::strip_request_trailers;
 use crate::forward::{BodyError, body_end};
 use crate::tasks::Tasks;
@@ -109,7 +110,7 @@ impl Body for ClientBody {
                 }
             },
             Poll::Ready(Some(Err(error))) => {
-                self.ends(Phase::Broken);
+                self.ends(if causes(&error).any(says_malformed) { Phase::Malformed } else { Phase::Broken });
                 Poll::Ready(Some(Err(error.into())))
             }
             // Who has its answer may be silent for as long as it likes: a conversation goes both ways.
@@ -139,6 +140,12 @@ impl Body for ClientBody {
             (Some(_), _) => SizeHint::default(),
         }
     }
+}
+
+/// Whether a body's chunks cannot be read, rather than that no more of them come.
+fn says_malformed(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+    matches!(kind, Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData))
 }
 
 /// An upstream that answers before it has taken the whole body leaves a client that is still sending.
@@ -173,6 +180,8 @@ enum Phase {
     Complete { since: Instant },
     /// The client broke off, or fell silent.
     Broken,
+    /// What the client sent is no chunked body.
+    Malformed,
 }
 
 impl Progress {
@@ -197,7 +206,7 @@ impl Progress {
     pub(super) fn upstream_since(&self) -> Option<Instant> {
         match self.lock().phase {
             Phase::Upstream { since } | Phase::Complete { since } => Some(since),
-            Phase::Client | Phase::Broken => None,
+            Phase::Client | Phase::Broken | Phase::Malformed => None,
         }
     }
 
@@ -208,7 +217,12 @@ impl Progress {
 
     /// Whether the client did not send it to its end.
     pub(super) fn is_broken(&self) -> bool {
-        matches!(self.lock().phase, Phase::Broken)
+        matches!(self.lock().phase, Phase::Broken | Phase::Malformed)
+    }
+
+    /// Whether that is because its chunks cannot be read: the client is still there.
+    pub(super) fn is_malformed(&self) -> bool {
+        matches!(self.lock().phase, Phase::Malformed)
     }
 }
 

@@ -60,6 +60,10 @@ impl Direct {
                 Ok(response) => return Some(response),
                 Err(error) => refused(&upstream, &format!("{} {error}", origin()), Problem::upstream_unreachable),
             },
+            Some(Err(_)) | None if progress.is_malformed() => {
+                tracing::info!(peer = %client.peer, "the chunks of a client's body are malformed");
+                Problem::malformed_chunks()
+            }
             Some(Err(_)) | None if progress.is_broken() => {
                 tracing::info!(peer = %client.peer, "client broke off before its body was complete");
                 return None;
