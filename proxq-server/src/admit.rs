@@ -6,6 +6,7 @@ use http::Method;
 use http::header::{self, HeaderMap, HeaderName};
 use http::request::Parts;
 
+use self::peek::Wanted;
 use crate::config::{StreamDetection, Upstream};
 use crate::forward::headers::{BodyLength, list_items};
 use crate::path;
@@ -17,11 +18,34 @@ pub(crate) enum Admission {
     Enqueue {
         /// The length of its body, in bytes.
         length: u64,
-        /// Whether its body may still tell that its client wants a stream; then it goes direct.
-        body_tells: bool,
+        /// What its body is asked first.
+        look: Look,
     },
     /// Straight through.
     Direct(Bypass),
+}
+
+/// What the body of a request is looked at for before it is queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// It is not looked at.
+    Never,
+    /// Whether its client wants a stream. If the body does not say, the request is queued.
+    ForStream,
+    /// Whether its client wants no stream, although the path's responses are streams. If the body does not say, or cannot,
+    /// the request goes direct.
+    ForWhole,
+}
+
+impl Look {
+    /// Whether a request goes direct whose body asks for this.
+    pub(crate) fn goes_direct(self, wanted: Wanted) -> bool {
+        match wanted {
+            Wanted::Stream => self != Self::Never,
+            Wanted::Whole => false,
+            Wanted::Unsaid => self == Self::ForWhole,
+        }
+    }
 }
 
 /// Why a request does not queue.
@@ -69,10 +93,11 @@ impl Bypass {
 
 /// Whether a request that bypasses the queue can be sent to its upstream by a redirect. What a browser sends by itself and
 /// what is read as it arrives is better passed on, whatever else keeps it out of the queue.
-pub(crate) fn may_redirect(bypass: Bypass, head: &Parts, mode: Option<Mode>, detection: StreamDetection) -> bool {
+pub(crate) fn may_redirect(bypass: Bypass, head: &Parts, mode: Option<Mode>, upstream: &Upstream) -> bool {
     match bypass {
         Bypass::PathFilter | Bypass::UnknownLength | Bypass::LargeBody => {
-            !(is_preflight(head) || mode.is_none() && asks_for_stream(head, detection))
+            let streams = asks_for_stream(head, upstream.stream_detection) || path_streams(head, upstream);
+            !(is_preflight(head) || mode.is_none() && streams)
         }
         Bypass::WebSocket | Bypass::Preflight | Bypass::Streaming | Bypass::Mode => false,
     }
@@ -96,8 +121,13 @@ pub(crate) fn admit(head: &Parts, length: BodyLength, mode: Option<Mode>, upstre
     } else if mode.is_none() && asks_for_stream(head, upstream.stream_detection) {
         Bypass::Streaming
     } else {
-        let body_tells = mode.is_none() && upstream.stream_detection == StreamDetection::Full;
-        return Admission::Enqueue { length: content_length(&head.headers), body_tells };
+        let look = match upstream.stream_detection {
+            StreamDetection::Full if mode.is_some() => Look::Never,
+            StreamDetection::Full if path_streams(head, upstream) => Look::ForWhole,
+            StreamDetection::Full => Look::ForStream,
+            StreamDetection::HeadersOnly => Look::Never,
+        };
+        return Admission::Enqueue { length: content_length(&head.headers), look };
     };
     Admission::Direct(reason)
 }
@@ -140,11 +170,19 @@ fn asks_for_stream(head: &Parts, detection: StreamDetection) -> bool {
         }
 }
 
+/// `stream=true`, or Google's `alt=sse`.
 fn query_asks_for_stream(query: &str) -> bool {
     query
         .split('&')
         .filter_map(|pair| pair.split_once('='))
-        .any(|(name, value)| *path::decode(name) == *b"stream" && *path::decode(value) == *b"true")
+        .map(|(name, value)| (path::decode(name), path::decode(value)))
+        .any(|(name, value)| matches!((&*name, &*value), (b"stream", b"true") | (b"alt", b"sse")))
+}
+
+/// Whether the responses of this path are streams (`streamPaths`).
+fn path_streams(head: &Parts, upstream: &Upstream) -> bool {
+    let asked = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    upstream.stream_detection == StreamDetection::Full && upstream.stream_paths.match_path(&path::decode(asked))
 }
 
 #[cfg(test)]
@@ -173,7 +211,7 @@ mod tests {
     }
 
     const fn queued(length: u64) -> Admission {
-        Admission::Enqueue { length, body_tells: true }
+        Admission::Enqueue { length, look: Look::ForStream }
     }
 
     #[test]
@@ -199,6 +237,44 @@ mod tests {
         let events = [("accept", "application/json, Text/Event-Stream;q=0.9")];
         assert_eq!(decided("GET", "/", &events), Admission::Direct(Bypass::Streaming));
         assert_eq!(decided("GET", "/x?a=b&stre%61m=true", &[]), Admission::Direct(Bypass::Streaming));
+        assert_eq!(decided("POST", "/x:generate?key=k&alt=ss%65", &[]), Admission::Direct(Bypass::Streaming));
+    }
+
+    fn with_stream_paths(patterns: &[&str]) -> Upstream {
+        let patterns: Vec<_> = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+        let stream_paths = Patterns::new(&patterns).unwrap();
+        Upstream { stream_paths, ..upstream() }
+    }
+
+    #[test]
+    fn a_path_may_say_that_its_responses_are_streams_unless_the_body_says_otherwise() {
+        let own = with_stream_paths(&[":streamGenerateContent", r"-stream(\?|$)", "^/api/chat$", r"\?beta=s"]);
+        let look = |target, own: &Upstream| match decided_for(&head("POST", target, &[]), None, own) {
+            Admission::Enqueue { look, .. } => look,
+            Admission::Direct(bypass) => panic!("{target} goes direct: {bypass:?}"),
+        };
+        for target in [
+            "/v1beta/models/gemini:streamGenerateContent?key=k",
+            "/v1beta/models/gemini%3AstreamGenerateContent",
+            "/model/m/converse-stream",
+            "/model/m/converse-stream?x",
+            "http://proxy/api/chat",
+            "/x?beta=s",
+        ] {
+            assert_eq!(look(target, &own), Look::ForWhole, "{target}");
+        }
+        for target in ["/model/m/converse-streams", "/api/chat?x", "/beta=s", "/"] {
+            assert_eq!(look(target, &own), Look::ForStream, "{target}");
+        }
+        let headers_only = Upstream { stream_detection: StreamDetection::HeadersOnly, ..own.clone() };
+        assert_eq!(look("/api/chat", &headers_only), Look::Never);
+        let chosen = head("POST", "/api/chat", &[]);
+        let queued = Admission::Enqueue { length: 0, look: Look::Never };
+        assert_eq!(decided_for(&chosen, Some(Mode::Queue), &own), queued);
+        let wanted = [Wanted::Stream, Wanted::Whole, Wanted::Unsaid];
+        assert_eq!(wanted.map(|wanted| Look::ForWhole.goes_direct(wanted)), [true, false, true]);
+        assert_eq!(wanted.map(|wanted| Look::ForStream.goes_direct(wanted)), [true, false, false]);
+        assert_eq!(wanted.map(|wanted| Look::Never.goes_direct(wanted)), [false, false, false]);
     }
 
     #[test]
@@ -210,7 +286,7 @@ mod tests {
         let chunked = head("POST", "/health", &[("transfer-encoding", "chunked")]);
         assert_eq!(decided_for(&chunked, None, &own), Admission::Direct(Bypass::PathFilter));
         let large = head("POST", "/x?stream=true", &[("content-length", "99999999")]);
-        let queued = Admission::Enqueue { length: 99_999_999, body_tells: false };
+        let queued = Admission::Enqueue { length: 99_999_999, look: Look::Never };
         assert_eq!(decided_for(&large, None, &own), queued);
     }
 
@@ -219,7 +295,7 @@ mod tests {
         let plain = head("POST", "/", &[("content-length", "1")]);
         assert_eq!(decided_for(&plain, Some(Mode::Direct), &upstream()), Admission::Direct(Bypass::Mode));
         let events = head("GET", "/?stream=true", &[("accept", "text/event-stream")]);
-        let queued = Admission::Enqueue { length: 0, body_tells: false };
+        let queued = Admission::Enqueue { length: 0, look: Look::Never };
         assert_eq!(decided_for(&events, Some(Mode::Queue), &upstream()), queued);
         let chunked = head("POST", "/", &[("transfer-encoding", "chunked")]);
         let unknown = Admission::Direct(Bypass::UnknownLength);
@@ -248,7 +324,8 @@ mod tests {
             Bypass::Mode,
         ];
         let redirected = |head: &Parts, mode| {
-            let may = |bypass: &Bypass| may_redirect(*bypass, head, mode, StreamDetection::Full);
+            let own = with_stream_paths(&["^/streams$"]);
+            let may = |bypass: &Bypass| may_redirect(*bypass, head, mode, &own);
             all.into_iter().filter(may).collect::<Vec<_>>()
         };
         let redirectable = [Bypass::PathFilter, Bypass::UnknownLength, Bypass::LargeBody];
@@ -258,6 +335,7 @@ mod tests {
         let stream = head("GET", "/", &[("accept", "text/event-stream")]);
         assert_eq!(redirected(&preflight, None), []);
         assert_eq!(redirected(&stream, None), []);
+        assert_eq!(redirected(&head("POST", "/streams", &[]), None), []);
         assert_eq!(redirected(&stream, Some(Mode::Queue)), redirectable, "its client says that it is none");
     }
 }

@@ -22,7 +22,6 @@ use self::body::{Digested, Looked, ReceiveError, ReceivedBody, look, receive};
 use self::control::{Controls, Wait};
 use self::plan::{Plan, Submission, record_bypass};
 use crate::admit::Bypass;
-use crate::admit::peek::Wanted;
 use crate::clock::Clock;
 use crate::config::{CacheMode, Config};
 use crate::deployment::KnownDeployment;
@@ -115,7 +114,7 @@ impl Intake {
         version: Version,
         waits: bool,
     ) -> Option<Response<ReplyBody>> {
-        let Submission { request, controls, store_known, length, limit, peek, passage } = submission;
+        let Submission { request, controls, store_known, length, limit, peek, look: looked_for, passage } = submission;
         // Looking at a body asks for it.
         let waits = waits && peek.is_none();
         let looked = match peek {
@@ -123,20 +122,20 @@ impl Intake {
             None => Ok(Looked::not(&self.config)),
         };
         let received = match looked {
-            Ok(Looked { wanted: Wanted::Stream, begun }) => {
+            Ok(Looked { wanted, begun }) if looked_for.goes_direct(wanted) => {
                 record_bypass(Bypass::Streaming);
                 return self
                     .pass_through(passage.of_job(request), Some(begun.into_stream()), body, version, waits)
                     .await;
             }
-            Ok(Looked { wanted: Wanted::Whole, .. }) if length > limit => {
+            Ok(Looked { .. }) if length > limit => {
                 let problem = Problem::body_too_large(length, limit);
                 return Some(self.answer_unread(waits, body, problem.into_response()));
             }
-            Ok(Looked { wanted: Wanted::Whole, .. }) if !store_known => {
+            Ok(Looked { .. }) if !store_known => {
                 return Some(self.answer_unread(waits, body, Problem::store_not_ready().into_response()));
             }
-            Ok(Looked { wanted: Wanted::Whole, begun }) => {
+            Ok(Looked { begun, .. }) => {
                 let wanted = request.idempotency_key.is_some() || self.config.cache.mode != CacheMode::None;
                 let digest = if wanted { Digested::Yes } else { Digested::No };
                 receive(begun, body, length, digest, &self.config, &*self.store).await

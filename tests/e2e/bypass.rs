@@ -48,6 +48,8 @@ on_every_store! {
             r#"{"input":"hi","stream_format":"sse"}"#,
             r#"{"stre\u0061m":true}"#,
             r#"{"stream":false,"stream":true}"#,
+            r#"{"stream":true,}"#,
+            r#"{"stream":true} x"#,
         ] {
             let reply = proxq.send(json(body)).await.from_upstream(200);
             assert_eq!(reply.header("x-proxq-job-id"), None);
@@ -68,8 +70,6 @@ on_every_store! {
             r#"{"text":"{\"stream\":true}"}"#,
             r#"[{"stream":true}]"#,
             r#"{"stream":true"#,
-            r#"{"stream":true,}"#,
-            r#"{"stream":true} x"#,
             "",
         ] {
             proxq.submit(json(body)).await;
@@ -77,6 +77,49 @@ on_every_store! {
         }
         proxq.submit(post("/x").header("Content-Type", "text/plain").body(r#"{"stream":true}"#)).await;
         proxq.submit(json(r#"{"stream":true}"#).header("Content-Encoding", "gzip")).await;
+    }
+
+    async fn damage_that_parsers_take_does_not_hide_a_stream(proxq: Proxq, upstream: Upstream) {
+        for body in [
+            &br#"{"m":"\ud83d","stream":true}"#[..],
+            br#"{"temperature":NaN,"stream":true}"#,
+            b"\xef\xbb\xbf{\"stream\":true}",
+            b"{\"m\":\"\xff\",\"stream\":true}",
+        ] {
+            proxq.send(json(body)).await.from_upstream(200);
+            assert_eq!(upstream.request().await.body, body);
+        }
+        for body in [&br#"{"m":"\ud83d\",\"stream\":true"}"#[..], br#"{"m":[NaN,{"stream":true}]}"#] {
+            proxq.submit(json(body)).await;
+        }
+    }
+
+    async fn paths_that_stream_go_direct_unless_a_body_or_a_mode_says_otherwise(store: Store) {
+        let upstream = Upstream::start().await;
+        let patterns = vec![":streamGenerateContent", r"-stream(\?|$)", "/api/(chat|generate)$"];
+        let proxq = Proxq::start(store.config_for(&upstream).upstream("streamPaths", patterns)).await;
+        let to = |target: &str, body: &'static str| post(target).header("Content-Type", "application/json").body(body);
+        for request in [
+            to("/v1beta/models/m:streamGenerateContent?key=k", "{}"),
+            to("/v1beta/models/m:generateContent?alt=sse", "{}"),
+            to("/model/m/converse-stream", "{}"),
+            to("/api/chat", r#"{"model":"m"}"#),
+            to("/api/chat", r#"{"stream":null}"#),
+            to("/api/chat", "broken"),
+            to("/api/generate", ""),
+            get("/api/generate"),
+            post("/api/chat").body("no JSON"),
+        ] {
+            proxq.send(request).await.from_upstream(200);
+        }
+        for request in [
+            to("/v1beta/models/m:generateContent", "{}"),
+            to("/api/chat", r#"{"model":"m","stream":false}"#),
+            to("/api/chats", r#"{"model":"m"}"#),
+            to("/api/chat", "{}").header("X-Proxq-Mode", "queue"),
+        ] {
+            proxq.submit(request).await;
+        }
     }
 
     async fn a_form_with_a_field_that_asks_for_a_stream_goes_direct(proxq: Proxq, upstream: Upstream) {
@@ -153,6 +196,7 @@ on_every_store! {
         let proxq = Proxq::start(store.config_for(&upstream).upstream("streamDetection", false)).await;
         proxq.submit(json(r#"{"stream":true}"#)).await;
         proxq.submit(get("/x?stream=true")).await;
+        proxq.submit(get("/x?alt=sse")).await;
         proxq.send(get("/x").header("Accept", "text/event-stream")).await.from_upstream(200);
         proxq.send(get("/x").header("X-Proxq-Mode", "direct")).await.from_upstream(200);
     }

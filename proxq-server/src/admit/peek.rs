@@ -4,7 +4,8 @@
 //! builds no tree, and holds the same few bytes however long the body is. Left to others: when to ask (`admit`), and
 //! where the body goes meanwhile (`intake`).
 //!
-//! What cannot be understood asks for nothing: queueing a request is always right, if slow.
+//! What cannot be understood asks for nothing: queueing a request is always right, if slow. But no more of a body has to be
+//! valid than decides: clients send halves of characters, `NaN` and byte order marks, and upstreams take them.
 
 use http::header::{self, HeaderMap};
 
@@ -25,15 +26,17 @@ use multipart::FormScanner;
 pub(crate) enum Wanted {
     /// A stream of events, of use only as it arrives.
     Stream,
-    /// Anything else: one that can be replayed.
+    /// Expressly no stream.
     Whole,
+    /// The body does not say.
+    Unsaid,
 }
 
 /// Reads a request's body as it arrives, until it is clear which answer it asks for.
 ///
-/// A JSON object asks for a stream if its member `stream` is `true` or its `stream_format` is `"sse"`, a form
-/// (`multipart/form-data`) if it has a field `stream` with the value `true`. How the body is cut into pieces does not
-/// matter.
+/// A JSON object asks for a stream if its member `stream` is `true` or its `stream_format` is `"sse"`, and for none if its
+/// `stream` is `false`; a form (`multipart/form-data`) asks for one if it has a field `stream` with the value `true`. How
+/// the body is cut into pieces does not matter.
 #[derive(Debug)]
 pub(crate) struct BodyPeek {
     scanner: Scanner,
@@ -86,10 +89,7 @@ impl BodyPeek {
 
     /// What the body asks for, now that it is complete.
     pub(crate) fn finish(self) -> Wanted {
-        self.wanted.unwrap_or_else(|| match self.scanner {
-            Scanner::Json(json) => json.finish(),
-            Scanner::Form(_) => Wanted::Whole, // a form that ends without its last delimiter
-        })
+        self.wanted.unwrap_or(Wanted::Unsaid) // it breaks off
     }
 }
 
@@ -98,7 +98,7 @@ impl Scanner {
     fn wanted_so_far(&self) -> Wanted {
         match self {
             Self::Json(json) => json.wanted_so_far(),
-            Self::Form(_) => Wanted::Whole, // it would have said so before
+            Self::Form(_) => Wanted::Unsaid, // it would have said so before
         }
     }
 }

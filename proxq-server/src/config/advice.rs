@@ -81,6 +81,9 @@ fn upstream_warnings(upstream: &Upstream, config: &Config) -> Vec<String> {
     if upstream.path_filter.mode == FilterMode::Whitelist && upstream.path_filter.patterns().next().is_none() {
         warnings.push("pathFilter: a whitelist without patterns queues nothing".to_owned());
     }
+    if upstream.stream_detection == StreamDetection::HeadersOnly && !upstream.stream_paths.is_empty() {
+        warnings.push("streamPaths: has no effect while streamDetection is false".to_owned());
+    }
     let shares = |name: &&HeaderName| config.secret_headers.names().contains(name);
     for name in upstream.cache_key_exclusions.names().iter().filter(shares) {
         warnings.push(format!(
@@ -199,6 +202,7 @@ mod tests {
             ("maxBodySize: 1GiB", "upstreams[0].maxBodySize"),
             ("maxBodySize: 1MiB", "upstreams[0].maxBodySize"),
             ("pathFilter: {mode: whitelist}", "upstreams[0].pathFilter"),
+            ("streamDetection: false\n  streamPaths: [x]", "upstreams[0].streamPaths"),
             ("tls: {insecureSkipVerify: true}", "upstreams[0].tls.insecureSkipVerify"),
         ] {
             assert_eq!(warned("", upstream), [key]);

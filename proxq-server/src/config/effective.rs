@@ -147,6 +147,7 @@ fn write_upstream(yaml: &mut Yaml, upstream: &Upstream) {
     };
     yaml.key("directProxyMode", direct_mode);
     yaml.key("streamDetection", upstream.stream_detection == StreamDetection::Full);
+    yaml.list("streamPaths", upstream.stream_paths.written().map(ToOwned::to_owned));
     yaml.key("clientMode", upstream.client_mode == ClientMode::Heeded);
     yaml.section("pathFilter", |yaml| write_path_filter(yaml, &upstream.path_filter));
     yaml.list("cacheKeyExcludeHeaders", upstream.cache_key_exclusions.names().iter().map(ToString::to_string));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Uri};
 
-use super::{KeyExclusions, PathFilter};
+use super::{KeyExclusions, PathFilter, Patterns};
 use crate::job::{Delivery, RetryPolicy};
 use crate::path::{self, BadPath};
 
@@ -40,6 +40,8 @@ pub struct Upstream {
     pub path_filter: PathFilter,
     /// How requests for streams are told.
     pub stream_detection: StreamDetection,
+    /// Paths, with their queries, whose responses are streams: they bypass the queue, too.
+    pub stream_paths: Patterns,
     /// What does not count when its requests are compared with those whose responses are cached.
     pub cache_key_exclusions: KeyExclusions,
     /// Which `Host` it is sent.
@@ -68,6 +70,7 @@ impl Upstream {
             client_mode: ClientMode::Heeded,
             path_filter: PathFilter::default(),
             stream_detection: StreamDetection::Full,
+            stream_paths: Patterns::default(),
             cache_key_exclusions: KeyExclusions::default(),
             host_header: HostHeader::Upstream,
             tls: UpstreamTls::default(),
@@ -102,7 +105,7 @@ pub enum ClientMode {
 /// How requests for streams are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamDetection {
-    /// By headers, query and body.
+    /// By headers, path, query and body.
     Full,
     /// By headers alone.
     HeadersOnly,

@@ -73,7 +73,7 @@ pub(super) struct Looked {
 impl Looked {
     /// Nothing was looked at.
     pub(super) fn not(config: &Config) -> Self {
-        Self { wanted: Wanted::Whole, begun: Spool::new(config.inline_body_limit) }
+        Self { wanted: Wanted::Unsaid, begun: Spool::new(config.inline_body_limit) }
     }
 }
 
@@ -89,7 +89,7 @@ pub(super) async fn look(body: &mut Incoming, mut peek: BodyPeek, config: &Confi
         if let Err(error) = kept {
             // Without room to look at more of it, it is as undecided as one that is too long.
             tracing::warn!(%error, "keep the beginning of a body in a temporary file");
-            return Ok(Looked { wanted: Wanted::Whole, begun });
+            return Ok(Looked { wanted: Wanted::Unsaid, begun });
         }
     }
     Ok(Looked { wanted: peek.finish(), begun })

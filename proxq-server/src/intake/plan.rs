@@ -10,8 +10,8 @@ use http::{HeaderValue, Method, Uri};
 
 use super::Intake;
 use super::control::{self, Controls};
-use crate::admit::peek::BodyPeek;
-use crate::admit::{Admission, Bypass, admit, body_length, may_redirect};
+use crate::admit::peek::{BodyPeek, Wanted};
+use crate::admit::{Admission, Bypass, Look, Mode, admit, body_length, may_redirect};
 use crate::config::{DirectMode, HostHeader, Upstream};
 use crate::credential::credential_hash;
 use crate::direct::{DirectClient, DirectRequest};
@@ -47,8 +47,9 @@ pub(super) struct Submission {
     /// The length of its body, and the longest that is queued, in bytes.
     pub(super) length: u64,
     pub(super) limit: u64,
-    /// What finds out whether it has to go direct.
+    /// What finds out whether it has to go direct, and for what it looks.
     pub(super) peek: Option<BodyPeek>,
+    pub(super) look: Look,
     /// How it would go then.
     pub(super) passage: Passage,
 }
@@ -112,12 +113,11 @@ impl Intake {
         let target = target(&upstream.url, route.stripped_path, head.uri.query()).ok_or_else(Problem::internal)?;
         let mode = control::read_mode(&head.headers, upstream)?;
         let length = body_length(head, ended);
-        match admit(head, length, mode, upstream) {
+        let (admission, peek) = self.admit(head, length, mode, upstream);
+        match admission {
             Admission::Direct(bypass) => {
                 record_bypass(bypass);
-                if upstream.direct_mode == DirectMode::Redirect
-                    && may_redirect(bypass, head, mode, upstream.stream_detection)
-                {
+                if upstream.direct_mode == DirectMode::Redirect && may_redirect(bypass, head, mode, upstream) {
                     return Ok(Plan::Redirect(target));
                 }
                 let timeout = control::timeout_or_own(&head.headers, upstream)?;
@@ -130,21 +130,37 @@ impl Intake {
                 let headers = [outgoing.from_client, outgoing.added];
                 Ok(Plan::Direct(Box::new(passage.request(upstream, head.method.clone(), target, headers, timeout))))
             }
-            Admission::Enqueue { length: bytes, body_tells } => {
+            Admission::Enqueue { length: bytes, look } => {
                 let controls = Controls::read(&head.headers, upstream, &self.config)?;
                 let limit = upstream.max_body_size;
-                let look = || BodyPeek::new(&head.headers, self.config.stream_peek_limit);
-                let body_peek = if body_tells && bytes > 0 { look() } else { None };
-                if bytes > limit && body_peek.is_none() {
+                if bytes > limit && peek.is_none() {
                     return Err(Problem::body_too_large(bytes, limit));
                 }
                 let passage = Passage::of(head, length, peer);
                 let store_known = self.deployment.credential_key().is_some(); // before the key is used
                 let request = self.job_request(head, peer, upstream, target, controls, request_id);
                 let submission =
-                    Submission { request, controls, store_known, length: bytes, limit, peek: body_peek, passage };
+                    Submission { request, controls, store_known, length: bytes, limit, peek, look, passage };
                 Ok(Plan::Queue(Box::new(submission)))
             }
+        }
+    }
+
+    /// Decides how a request travels, as far as its head tells, and what its body is looked at with where it may tell more.
+    fn admit(
+        &self,
+        head: &Parts,
+        length: BodyLength,
+        mode: Option<Mode>,
+        upstream: &Upstream,
+    ) -> (Admission, Option<BodyPeek>) {
+        let admission = admit(head, length, mode, upstream);
+        let Admission::Enqueue { length: bytes, look } = admission else { return (admission, None) };
+        let can_tell = look != Look::Never && bytes > 0;
+        let peek = BodyPeek::new(&head.headers, self.config.stream_peek_limit).filter(|_| can_tell);
+        match peek {
+            None if look.goes_direct(Wanted::Unsaid) => (Admission::Direct(Bypass::Streaming), None),
+            peek => (admission, peek),
         }
     }
 

@@ -1,77 +1,63 @@
 //! Looks for `stream` and `stream_format` among the members of a JSON document's outermost object.
 //!
-//! In: the document in pieces. Out: [`Wanted`]. As a later member of the same name replaces an earlier one, and a
-//! document that breaks off says nothing, the answer is known at the end; that there is nothing to find, at the first
-//! mistake. Exactly what RFC 8259 allows is valid, whatever a number's size.
+//! In: the document in pieces. Out: [`Wanted`], at the end of that object: a later member of the same name replaces an
+//! earlier one. A document that breaks off says nothing.
+//!
+//! A valid document is understood as any parser does. Of others only as much has to be valid as decides: strings end at
+//! their quote, brackets open and close, commas separate the outermost members. What is wrong with a member spoils that
+//! member alone, and bytes that have no meaning outside strings (a byte order mark) count as white space.
 
 use super::Wanted;
 
-mod nesting;
-mod number;
 mod text;
-mod utf8;
 
-use nesting::{Container, Nesting};
-use number::Number;
 use text::Text;
-use utf8::Utf8;
-
-/// The document is not JSON, or no object.
-#[derive(Debug)]
-struct Unusable;
 
 /// Reads a JSON document.
 #[derive(Debug, Default)]
 pub(super) struct JsonScanner {
-    encoding: Utf8,
     place: Place,
-    nesting: Nesting,
+    /// Where the string that is being read leads to.
+    in_text: Option<Place>,
     /// The string that is being read or was read last.
     text: Text,
+    /// How many arrays and objects are open.
+    depth: usize,
     /// The member of the outermost object that is being read.
     member: Member,
-    stream_is_true: bool,
+    found: Found,
+}
+
+/// What the members that were read say.
+#[derive(Clone, Copy, Debug, Default)]
+struct Found {
+    stream: Option<bool>,
     format_is_sse: bool,
 }
 
-/// What may come next.
+/// What comes next in the outermost object.
 #[derive(Clone, Copy, Debug, Default)]
 enum Place {
-    /// The document.
+    /// The object itself.
     #[default]
     Start,
-    /// A member's name, or the end of an object without any.
-    FirstName,
     /// A member's name.
     Name,
-    /// The rest of a string.
-    Text(Role),
     /// The colon after a member's name.
     Colon,
-    /// An element, or the end of an array without any.
-    FirstElement,
-    /// A value.
+    /// A member's value.
     Value,
-    /// The rest of `true`, `false` or `null`.
+    /// The rest of `true` or `false`.
     Literal { rest: &'static [u8], value: Value },
-    /// The rest of a number.
-    Number(Number),
-    /// A comma, or the end of the container.
-    Comma,
-    /// White space.
-    End,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Role {
-    Name,
-    Value,
+    /// A comma, or the end of the object.
+    End(Value),
 }
 
 /// A value, as far as it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Value {
     True,
+    False,
     Text,
     Other,
 }
@@ -85,139 +71,134 @@ enum Member {
 }
 
 impl JsonScanner {
-    /// Reads on. `None` as long as the document may still be an object.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> Option<Wanted> {
-        // Outside strings only ASCII is allowed anyway, so that the encoding can be checked at one go.
-        let read = self.encoding.check(bytes).and_then(|()| self.read(bytes));
-        read.err().map(|Unusable| Wanted::Whole)
-    }
-
-    /// What the document asks for, now that it is complete.
-    pub(super) fn finish(&self) -> Wanted {
-        match self.place {
-            Place::End => self.wanted_so_far(),
-            Place::Start
-            | Place::FirstName
-            | Place::Name
-            | Place::Text(_)
-            | Place::Colon
-            | Place::FirstElement
-            | Place::Value
-            | Place::Literal { .. }
-            | Place::Number(_)
-            | Place::Comma => Wanted::Whole,
-        }
-    }
-
-    /// What the members that have been read ask for.
-    pub(super) fn wanted_so_far(&self) -> Wanted {
-        if self.stream_is_true || self.format_is_sse { Wanted::Stream } else { Wanted::Whole }
-    }
-
-    fn read(&mut self, mut bytes: &[u8]) -> Result<(), Unusable> {
+    /// Reads on. `None` as long as the document may still be an object, or is one that has not ended.
+    pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Option<Wanted> {
         while let Some((byte, after)) = bytes.split_first() {
-            let Place::Text(role) = self.place else {
-                self.step(self.place, *byte)?;
-                bytes = after;
+            if self.in_text.is_some() {
+                bytes = self.text.read(bytes)?;
+                self.text_ended();
                 continue;
-            };
-            let Some(after) = self.text.read(bytes)? else { break };
-            self.text_ended(role);
+            }
+            match (self.depth, byte) {
+                (0, b'{') => self.open(Place::Name),
+                (0, byte) if is_space(*byte) => {}
+                (0, _) => return Some(Wanted::Unsaid),
+                (_, b'"') => self.begin_text(),
+                (1, b'{' | b'[') => self.open(Place::End(Value::Other)),
+                (_, b'{' | b'[') => self.open(self.place),
+                (1, b'}' | b']') => {
+                    self.member_ended();
+                    return Some(self.found.wanted());
+                }
+                (_, b'}' | b']') => self.depth -= 1,
+                (1, byte) => self.step(*byte),
+                _ => {}
+            }
             bytes = after;
         }
-        Ok(())
+        None
     }
 
-    /// Takes a byte outside a string.
-    fn step(&mut self, place: Place, byte: u8) -> Result<(), Unusable> {
-        let is_space = matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
-        match (place, byte) {
-            (Place::Literal { rest, value }, _) => match rest.split_first() {
-                Some((next, [])) if *next == byte => self.value_ended(value),
-                Some((next, rest)) if *next == byte => self.place = Place::Literal { rest, value },
-                _ => return Err(Unusable),
-            },
-            (Place::Number(number), _) => match number.next(byte) {
-                Some(longer) => self.place = Place::Number(longer),
-                None if number.may_end() => {
-                    self.value_ended(Value::Other);
-                    return self.step(self.place, byte);
-                }
-                None => return Err(Unusable),
-            },
-            _ if is_space => {}
-            (Place::Start | Place::FirstElement | Place::Value, b'{') => self.open(Container::Object)?,
-            (Place::FirstElement | Place::Value, b'[') => self.open(Container::Array)?,
-            (Place::FirstElement, b']') | (Place::FirstName, b'}') => self.close(),
-            (Place::FirstElement | Place::Value, _) => self.place = self.begin_scalar(byte)?,
-            (Place::FirstName | Place::Name, b'"') => self.place = self.begin_text(Role::Name),
-            (Place::Colon, b':') => self.place = Place::Value,
-            (Place::Comma, _) => match (self.nesting.innermost(), byte) {
-                (Some(Container::Object), b',') => self.place = Place::Name,
-                (Some(Container::Array), b',') => self.place = Place::Value,
-                (Some(Container::Object), b'}') | (Some(Container::Array), b']') => self.close(),
-                _ => return Err(Unusable),
-            },
-            _ => return Err(Unusable),
+    /// What the members that have been read so far ask for.
+    pub(super) fn wanted_so_far(&self) -> Wanted {
+        let mut found = self.found;
+        if let (Some(value), 1, None) = (self.place.value(), self.depth, self.in_text) {
+            found.note(self.member, value, &self.text);
         }
-        Ok(())
+        found.wanted()
     }
 
-    fn begin_scalar(&mut self, byte: u8) -> Result<Place, Unusable> {
-        Ok(match byte {
-            b'"' => self.begin_text(Role::Value),
-            b't' => Place::Literal { rest: b"rue", value: Value::True },
-            b'f' => Place::Literal { rest: b"alse", value: Value::Other },
-            b'n' => Place::Literal { rest: b"ull", value: Value::Other },
-            _ => Place::Number(Number::begin(byte).ok_or(Unusable)?),
-        })
-    }
-
-    fn begin_text(&mut self, role: Role) -> Place {
-        self.text = Text::default();
-        Place::Text(role)
-    }
-
-    fn text_ended(&mut self, role: Role) {
-        match role {
-            Role::Value => self.value_ended(Value::Text),
-            Role::Name => {
-                if self.nesting.depth() == 1 {
-                    self.member = if self.text.is(b"stream") {
-                        Member::Stream
-                    } else if self.text.is(b"stream_format") {
-                        Member::StreamFormat
-                    } else {
-                        Member::Other
-                    };
-                }
-                self.place = Place::Colon;
+    /// Takes a byte of the outermost object that is in no string and no bracket.
+    fn step(&mut self, byte: u8) {
+        let ended = self.place.value().unwrap_or(Value::Other);
+        self.place = match (self.place, byte) {
+            (_, b',') => {
+                self.member_ended();
+                Place::Name
             }
-        }
-    }
-
-    fn open(&mut self, container: Container) -> Result<(), Unusable> {
-        self.nesting.open(container).ok_or(Unusable)?;
-        self.place = match container {
-            Container::Object => Place::FirstName,
-            Container::Array => Place::FirstElement,
+            (Place::Literal { .. }, byte) if is_space(byte) => Place::End(ended),
+            (place, byte) if is_space(byte) => place,
+            (Place::Colon, b':') => Place::Value,
+            (Place::Value, b't') => Place::Literal { rest: b"rue", value: Value::True },
+            (Place::Value, b'f') => Place::Literal { rest: b"alse", value: Value::False },
+            (Place::Literal { rest: [next, rest @ ..], value }, byte) if *next == byte => {
+                Place::Literal { rest, value }
+            }
+            _ => Place::End(Value::Other),
         };
-        Ok(())
     }
 
-    fn close(&mut self) {
-        self.nesting.close();
-        self.value_ended(Value::Other);
+    fn begin_text(&mut self) {
+        self.in_text = Some(match self.place {
+            place if self.depth > 1 => place,
+            Place::Name => Place::Colon,
+            Place::Value => Place::End(Value::Text),
+            Place::Start | Place::Colon | Place::Literal { .. } | Place::End(_) => Place::End(Value::Other),
+        });
+        self.text = Text::default();
     }
 
-    fn value_ended(&mut self, value: Value) {
-        self.place = if self.nesting.depth() == 0 { Place::End } else { Place::Comma };
-        if self.nesting.depth() == 1 {
-            match self.member {
-                Member::Stream => self.stream_is_true = value == Value::True,
-                Member::StreamFormat => self.format_is_sse = value == Value::Text && self.text.is(b"sse"),
-                Member::Other => {}
-            }
+    fn text_ended(&mut self) {
+        self.place = self.in_text.take().unwrap_or_default();
+        if self.depth == 1 && matches!(self.place, Place::Colon) {
+            self.member = if self.text.is(b"stream") {
+                Member::Stream
+            } else if self.text.is(b"stream_format") {
+                Member::StreamFormat
+            } else {
+                Member::Other
+            };
         }
     }
+
+    fn open(&mut self, place: Place) {
+        self.depth += 1;
+        self.place = place;
+    }
+
+    fn member_ended(&mut self) {
+        let member = std::mem::take(&mut self.member);
+        self.found.note(member, self.place.value().unwrap_or(Value::Other), &self.text);
+    }
+}
+
+impl Place {
+    /// The value that has been read, if one has.
+    fn value(self) -> Option<Value> {
+        match self {
+            Self::Literal { rest: [], value } | Self::End(value) => Some(value),
+            Self::Start | Self::Name | Self::Colon | Self::Value | Self::Literal { .. } => None,
+        }
+    }
+}
+
+impl Found {
+    /// Notes the value of a member; `text` is the last string that was read.
+    fn note(&mut self, member: Member, value: Value, text: &Text) {
+        match member {
+            Member::Stream => {
+                self.stream = match value {
+                    Value::True => Some(true),
+                    Value::False => Some(false),
+                    Value::Text | Value::Other => None,
+                };
+            }
+            Member::StreamFormat => self.format_is_sse = value == Value::Text && text.is(b"sse"),
+            Member::Other => {}
+        }
+    }
+
+    fn wanted(self) -> Wanted {
+        match self.stream {
+            Some(true) => Wanted::Stream,
+            _ if self.format_is_sse => Wanted::Stream,
+            Some(false) => Wanted::Whole,
+            None => Wanted::Unsaid,
+        }
+    }
+}
+
+/// Whether a byte outside strings is white space, or means nothing there.
+fn is_space(byte: u8) -> bool {
+    byte <= b' ' || byte >= 0x7F
 }

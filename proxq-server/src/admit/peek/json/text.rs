@@ -1,11 +1,13 @@
 //! A string in a JSON document (RFC 8259 §7), from its opening quote on.
 
-use super::Unusable;
-
 /// The longest string that anybody compares with: `stream_format`.
 const KEPT: usize = 13;
+/// What is kept of an escape that stands for no ASCII character, or for nothing at all. No string that anybody compares
+/// with has it, so that it does not matter which character it is.
+const ELSE: u8 = 0xFF;
 
-/// A string while it is read. Keeps no more of it than is compared.
+/// A string while it is read. Keeps no more of it than is compared. Whatever is in it, it ends at the first quote that no
+/// backslash stands before.
 #[derive(Debug, Default)]
 pub(super) struct Text {
     /// The first bytes, unescaped.
@@ -13,8 +15,6 @@ pub(super) struct Text {
     /// How long it is, unescaped.
     length: usize,
     place: Place,
-    /// The first half of a character that is written as two `\u` escapes (a leading surrogate).
-    leading: Option<u16>,
 }
 
 /// What comes next.
@@ -27,37 +27,45 @@ enum Place {
     Escape,
     /// Digits of a `\u` escape; `unit` holds those read before.
     Digits { missing: u8, unit: u16 },
-    /// The backslash of a character's second half.
-    TrailingEscape,
-    /// The `u` of a character's second half.
-    TrailingU,
 }
 
 impl Text {
     /// Reads on; what follows the closing quote, if it was found.
-    pub(super) fn read<'a>(&mut self, mut bytes: &'a [u8]) -> Result<Option<&'a [u8]>, Unusable> {
+    pub(super) fn read<'a>(&mut self, mut bytes: &'a [u8]) -> Option<&'a [u8]> {
         while let Some((byte, after)) = bytes.split_first() {
-            if !matches!(self.place, Place::Characters) {
-                self.place = self.unescape(*byte).ok_or(Unusable)?;
-                bytes = after;
-                continue;
-            }
-            let (run, end) = bytes.split_at(memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len()));
-            // The least of many bytes is found faster than the first that is too small.
-            if run.iter().min().is_some_and(|least| *least < b' ') {
-                return Err(Unusable);
-            }
-            self.keep(run);
-            match end.split_first() {
-                Some((b'"', after)) => return Ok(Some(after)),
-                Some((_, after)) => {
+            match self.place {
+                Place::Characters => {
+                    let (run, end) = bytes.split_at(memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len()));
+                    self.keep(run);
+                    let (special, after) = end.split_first()?;
+                    if *special == b'"' {
+                        return Some(after);
+                    }
                     self.place = Place::Escape;
                     bytes = after;
                 }
-                None => break,
+                Place::Escape => {
+                    self.place = match byte {
+                        b'u' => Place::Digits { missing: 4, unit: 0 },
+                        _ => self.ends(unescaped(*byte)),
+                    };
+                    bytes = after;
+                }
+                Place::Digits { missing, unit } => match char::from(*byte).to_digit(16) {
+                    Some(digit) => {
+                        let unit = (unit << 4) | u16::try_from(digit).expect("a hexadecimal digit is below 16");
+                        self.place = match missing {
+                            1 => self.ends(u8::try_from(unit).ok().filter(u8::is_ascii)),
+                            _ => Place::Digits { missing: missing - 1, unit },
+                        };
+                        bytes = after;
+                    }
+                    // The byte is none of the escape's: it may be the closing quote.
+                    None => self.place = self.ends(None),
+                },
             }
         }
-        Ok(None)
+        None
     }
 
     /// Whether the string, now that it has ended, reads like this.
@@ -73,32 +81,10 @@ impl Text {
         self.length = self.length.saturating_add(bytes.len());
     }
 
-    /// Takes a byte of an escape; `None` if it does not belong there.
-    fn unescape(&mut self, byte: u8) -> Option<Place> {
-        match self.place {
-            Place::Escape if byte == b'u' => return Some(Place::Digits { missing: 4, unit: 0 }),
-            Place::Characters | Place::Escape => self.keep(&[unescaped(byte)?]),
-            Place::TrailingEscape => return (byte == b'\\').then_some(Place::TrailingU),
-            Place::TrailingU => return (byte == b'u').then_some(Place::Digits { missing: 4, unit: 0 }),
-            Place::Digits { missing, unit } => {
-                let digit = u16::try_from(char::from(byte).to_digit(16)?).ok()?;
-                let unit = (unit << 4) | digit;
-                return if missing > 1 { Some(Place::Digits { missing: missing - 1, unit }) } else { self.take(unit) };
-            }
-        }
-        Some(Place::Characters)
-    }
-
-    /// Takes what a `\u` escape stands for; `None` if it is half of a character without the other.
-    fn take(&mut self, unit: u16) -> Option<Place> {
-        let leading = self.leading.take();
-        if leading.is_none() && matches!(unit, 0xD800..=0xDBFF) {
-            self.leading = Some(unit);
-            return Some(Place::TrailingEscape);
-        }
-        let character = char::decode_utf16(leading.into_iter().chain([unit])).next()?.ok()?;
-        self.keep(character.encode_utf8(&mut [0; 4]).as_bytes());
-        Some(Place::Characters)
+    /// Keeps what an escape stands for.
+    fn ends(&mut self, escape: Option<u8>) -> Place {
+        self.keep(&[escape.unwrap_or(ELSE)]);
+        Place::Characters
     }
 }
 
@@ -120,17 +106,13 @@ mod tests {
     use super::*;
 
     /// The string as far as it was kept, its length, and what follows.
-    fn read(text: &str, size: usize) -> Option<(String, usize, usize)> {
+    fn read(text: &[u8], size: usize) -> Option<(Vec<u8>, usize, usize)> {
         let mut string = Text::default();
         let mut before = 0;
-        for piece in text.as_bytes().chunks(size) {
-            if let Some(after) = string.read(piece).ok()? {
-                let kept = &string.start[..string.length.min(KEPT)];
-                return Some((
-                    String::from_utf8(kept.to_vec()).unwrap(),
-                    string.length,
-                    before + piece.len() - after.len(),
-                ));
+        for piece in text.chunks(size) {
+            if let Some(after) = string.read(piece) {
+                let kept = string.start[..string.length.min(KEPT)].to_vec();
+                return Some((kept, string.length, before + piece.len() - after.len()));
             }
             before += piece.len();
         }
@@ -140,47 +122,46 @@ mod tests {
     #[test]
     fn escapes_are_undone_wherever_they_are_cut() {
         for (text, expected) in [
-            ("stream\"", "stream"),
-            (r#"str\u0065am""#, "stream"),
-            (r#"\"\\\/\b\f\n\r\t""#, "\"\\/\u{8}\u{c}\n\r\t"),
-            (r#"\u00Df\uD83e\uDD80\u20ac""#, "ß🦀€"),
-            ("\u{7f}ß🦀\"", "\u{7f}ß🦀"),
-            ("\"", ""),
+            (&b"stream\""[..], &b"stream"[..]),
+            (br#"str\u0065am""#, b"stream"),
+            (br#"\"\\\/\b\f\n\r\t""#, b"\"\\/\x08\x0c\n\r\t"),
+            (br#"\u00Df\uD83e\uDD80\u007f""#, b"\xff\xff\xff\x7f"),
+            ("\u{7f}ß🦀\"".as_bytes(), "\u{7f}ß🦀".as_bytes()),
+            (b"\"", b""),
         ] {
             for size in 1..=text.len() {
                 let expected = Some((expected.to_owned(), expected.len(), text.len()));
-                assert_eq!(read(text, size), expected, "{text} in pieces of {size}");
+                assert_eq!(read(text, size), expected, "{text:?} in pieces of {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_string_ends_at_its_quote_and_resembles_no_other() {
+        for (text, expected) in [
+            (&b"a\nb\0\""[..], &b"a\nb\0"[..]),
+            (b"\xc3\xff\"", b"\xc3\xff"),
+            (br#"\x""#, b"\xff"),
+            (br#"\u12g4""#, b"\xffg4"),
+            (br#"\u12""#, b"\xff"),
+            (br#"\u12\n""#, b"\xff\n"),
+            (br#"\u+123""#, b"\xff+123"),
+            (br#"\uD800""#, b"\xff"),
+            (br#"\uD800\u0041""#, b"\xffA"),
+            (br#"\U0041""#, b"\xff0041"),
+        ] {
+            for size in 1..=text.len() {
+                let expected = Some((expected.to_owned(), expected.len(), text.len()));
+                assert_eq!(read(text, size), expected, "{text:?} in pieces of {size}");
             }
         }
     }
 
     #[test]
     fn a_long_string_is_only_counted() {
-        assert_eq!(read("stream_format_x\" tail", 4), Some(("stream_format".to_owned(), 15, 16)));
+        assert_eq!(read(b"stream_format_x\" tail", 4), Some((b"stream_format".to_vec(), 15, 16)));
         let mut string = Text::default();
         string.keep(b"stream_format!");
         assert!(!string.is(b"stream_format"));
-    }
-
-    #[test]
-    fn what_is_no_string_fails() {
-        for text in [
-            "a\nb\"",
-            "a\u{0}\"",
-            r#"\x""#,
-            r#"\u12g4""#,
-            r#"\u+123""#,
-            r#"\uD800""#,
-            r#"\uD800x""#,
-            r#"\uD800\n""#,
-            r#"\uD800\u0041""#,
-            r#"\uD800\uD800\uDC00""#,
-            r#"\uDC00""#,
-            r#"\U0041""#,
-        ] {
-            for size in 1..=text.len() {
-                assert_eq!(read(text, size), None, "{text:?} in pieces of {size}");
-            }
-        }
     }
 }
