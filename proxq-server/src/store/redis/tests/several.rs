@@ -3,7 +3,7 @@
 use super::*;
 use crate::job::{JobId, QueueName, State, Verdict};
 use crate::store::contract::{found, job, job_in, leased, response, state_of, submitted};
-use crate::store::{Claim, Content, NewJob, Requeued, Submitted};
+use crate::store::{Claim, Content, Lease, NewJob, Requeued, Submitted};
 
 /// Longer than anything takes that is not broken.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -38,6 +38,26 @@ async fn a_cancelled_job_ends_where_it_runs() {
     let job = leased(&there).await;
     assert!(redis.store.cancel(id).await.unwrap());
     tokio::time::timeout(Duration::from_secs(1), job.revoked.cancelled()).await.expect("within a second");
+}
+
+#[tokio::test]
+async fn a_cancellation_ends_only_the_attempt_that_it_names() {
+    let redis = in_redis().await;
+    submitted(&redis.store).await;
+    let job = leased(&redis.store).await;
+    let Lease { id, token } = job.lease;
+    let channel = crate::store::redis::keys::revoked_channel(queue().as_str());
+    let earlier = format!("{id} {}", token - 1);
+    let tell_earlier = async { while redis.server.run::<i64>(&["PUBLISH", &channel, &earlier]).await == 0 {} };
+    soon(tell_earlier).await; // the instance listens
+    // Messages come in order: when this one has come, the first was heard.
+    let watch = redis.store.watch(id).await.unwrap();
+    let instance = &redis.store.shared.instance;
+    let _told: i64 = redis.server.run(&["PUBLISH", &format!("proxq:changed:{instance}"), &id.to_string()]).await;
+    soon(watch).await;
+    assert!(!job.revoked.is_cancelled(), "it was meant for an earlier lease");
+    let _told: i64 = redis.server.run(&["PUBLISH", &channel, &format!("{id} {token}")]).await;
+    soon(job.revoked.cancelled()).await;
 }
 
 #[tokio::test]
