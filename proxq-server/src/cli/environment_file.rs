@@ -72,14 +72,11 @@ fn parse(text: &str) -> HashMap<String, String> {
         match (at, character) {
             (At::Single | At::Double, _) if next.is_none() => break, // not closed: no value
             (At::Name, '#' | ';') if name.trim().is_empty() => at = At::Comment,
-            (At::Name, '=') => at = At::Gap,
             (At::Comment, '\\') => drop(characters.next()),
             (At::Name | At::Comment, '\n') => {
                 name.clear();
                 at = At::Name;
             }
-            (At::Name, other) => name.push(other),
-            (At::Comment, _) => {}
             (At::Gap | At::Plain, '\n') => {
                 value.truncate(kept);
                 variables.insert(name.trim().to_owned(), std::mem::take(&mut value));
@@ -88,7 +85,9 @@ fn parse(text: &str) -> HashMap<String, String> {
             }
             (At::Gap, '\'') => at = At::Single,
             (At::Gap, '"') => at = At::Double,
-            (At::Single, '\'') | (At::Double, '"') => at = At::Gap,
+            (At::Name, '=') | (At::Single, '\'') | (At::Double, '"') => at = At::Gap,
+            (At::Name, other) => name.push(other),
+            (At::Comment, _) => {}
             (At::Gap, space) if space.is_whitespace() => {}
             (At::Gap | At::Plain, '\\') => {
                 at = At::Plain;

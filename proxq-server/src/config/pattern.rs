@@ -37,7 +37,7 @@ impl Patterns {
     /// What is wrong with the first bad one.
     pub fn new(patterns: &[String]) -> Result<Self, PatternError> {
         let translated = patterns.iter().map(|pattern| translate(pattern)).collect::<Result<Vec<_>, _>>();
-        let set = RegexSet::new(translated.map_err(PatternError::Syntax)?).map_err(of_library)?;
+        let set = RegexSet::new(translated.map_err(PatternError::Syntax)?).map_err(|error| of_library(&error))?;
         Ok(Self { written: patterns.to_vec(), set })
     }
 
@@ -79,9 +79,9 @@ fn characters(path: &[u8]) -> Cow<'_, str> {
 }
 
 /// The regex library draws the pattern over several lines and says what is wrong in the last.
-fn of_library(error: regex::Error) -> PatternError {
+fn of_library(error: &regex::Error) -> PatternError {
     if let regex::Error::CompiledTooBig(limit) = error {
-        return PatternError::TooLarge(limit);
+        return PatternError::TooLarge(*limit);
     }
     let message = error.to_string();
     let line = message.trim_end().lines().last().unwrap_or_default();

@@ -73,7 +73,8 @@ impl<'p> Translation<'p> {
             // In a group, so that a { behind it is no part of the boundary's name.
             Some(boundary @ ('b' | 'B')) => {
                 self.next();
-                self.done += &format!(r"(?-u:\{boundary})");
+                self.done += r"(?-u:\";
+                self.done.extend([boundary, ')']);
             }
             Some(other) => {
                 if self.shorthand()? {
@@ -106,7 +107,7 @@ impl<'p> Translation<'p> {
             _ => return Ok(false),
         };
         self.next();
-        self.done += &if is_negated { format!("[^{members}]") } else { format!("[{members}]") };
+        self.done.extend([if is_negated { "[^" } else { "[" }, members, "]"]);
         Ok(true)
     }
 
@@ -124,7 +125,7 @@ impl<'p> Translation<'p> {
         } else {
             self.next().map_or_else(String::new, String::from)
         };
-        self.done += &if is_negated { format!(r"\P{{{name}}}") } else { format!(r"\p{{{name}}}") };
+        self.done.extend([if is_negated { r"\P{" } else { r"\p{" }, &name, "}"]);
         Ok(())
     }
 
@@ -223,7 +224,7 @@ impl<'p> Translation<'p> {
                 let (last, others) = NAMED.split_last().expect("there are some");
                 return Err(format!("[:{name}:] is not a class; these are {} and {last}", others.join(", ")));
             }
-            self.done += &format!("[:{name}:]");
+            self.done.extend(["[:", name, ":]"]);
             self.skip(&remaining[..name.len() + 4]);
             return Ok(());
         }
@@ -244,7 +245,7 @@ impl<'p> Translation<'p> {
             let (from, to) = (first.escape_default(), last.escape_default());
             return Err(format!("{from}-{to} is not a range: its end comes before its beginning"));
         }
-        self.done += &format!("{}-{}", code(first), code(last));
+        self.done.extend([code(first).as_str(), "-", &code(last)]);
         Ok(())
     }
 
