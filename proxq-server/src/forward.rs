@@ -13,13 +13,13 @@ pub(crate) mod target;
 mod tls;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
-use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use hyper_util::client::legacy::connect::{CaptureConnection, Connected};
 
 use self::client::UpstreamClient;
 pub(crate) use self::error::ForwardError;
@@ -95,16 +95,11 @@ impl Forwarder {
         prefixes
     }
 
-    /// Tells whether a request that is about to be sent was given a connection.
-    pub(crate) fn watch<B>(request: &mut Request<B>) -> HandedOver {
-        HandedOver(capture_connection(request))
-    }
-
     /// Sends a request to the upstream with this prefix and waits for the head of its response. One with a `Host`
     /// goes over HTTP/1.1.
     ///
     /// Where it meets the end of a kept connection and may be sent once more, `again` gives its body a second time, if it
-    /// can.
+    /// can. `handed_over` tells meanwhile whether the request was given a connection.
     ///
     /// Dropping the future breaks the exchange off: over HTTP/1 with its connection, over HTTP/2 with its stream.
     pub(crate) async fn send(
@@ -114,20 +109,30 @@ impl Forwarder {
         body: RequestBody,
         reuse: Reuse,
         again: impl AsyncFnOnce() -> Option<RequestBody>,
+        handed_over: &HandedOver,
     ) -> Result<Response<Incoming>, ForwardError> {
         let upstream = self.by_prefix.get(prefix).map_or(&self.fallback, |known| &known.client);
-        upstream.send(head, body, reuse, again).await
+        upstream.send(head, body, reuse, again, handed_over).await
     }
 }
 
 /// Whether a request was given a connection: before that, its upstream has seen nothing of it.
-#[derive(Debug)]
-pub(crate) struct HandedOver(CaptureConnection);
+#[derive(Debug, Default)]
+pub(crate) struct HandedOver(Mutex<Option<CaptureConnection>>);
 
 impl HandedOver {
+    fn follow(&self, connection: CaptureConnection) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&Connected) -> T) -> Option<T> {
+        let request = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        request.as_ref()?.connection_metadata().as_ref().map(look)
+    }
+
     /// Whether it was by now.
     pub(crate) fn already(&self) -> bool {
-        self.0.connection_metadata().is_some()
+        self.look(|_| ()).is_some()
     }
 
     /// Keeps later requests off the connection if it brought no answer in time. Over HTTP/2 the exchange leaves it open,
@@ -140,9 +145,7 @@ impl HandedOver {
 
     /// The same, where no answer came in time.
     pub(crate) fn avoid(&self) {
-        if let Some(connection) = &*self.0.connection_metadata() {
-            connection.poison();
-        }
+        self.look(Connected::poison);
     }
 }
 

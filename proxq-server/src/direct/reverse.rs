@@ -20,7 +20,7 @@ use super::upstream_body::UpstreamBody;
 use super::{Direct, DirectRequest, tunnel};
 use crate::failure::chain;
 use crate::forward::headers::strip_response;
-use crate::forward::{Forwarder, Reuse, target};
+use crate::forward::{HandedOver, Reuse, target};
 use crate::reply::Problem;
 
 impl Direct {
@@ -43,14 +43,14 @@ impl Direct {
         }
         // Only over TLS may it be a connection that others share.
         let shared = outgoing.uri().scheme() == Some(&Scheme::HTTPS);
-        let handed_over = shared.then(|| Forwarder::watch(&mut outgoing));
+        let handed_over = HandedOver::default();
         let progress = body.progress();
         let bodiless = body.is_end_stream();
         let reuse = reuse(outgoing.method(), length(outgoing.headers(), bodiless));
         let body = Resendable::new(body);
         let first = body.begin().expect("of a body that nobody has begun nothing is gone");
         let again = async || body.begin();
-        let sending = self.forwarder.send(&upstream, outgoing, first, reuse, again);
+        let sending = self.forwarder.send(&upstream, outgoing, first, reuse, again, &handed_over);
         let sent = head_within(timeout, &progress, sending).await;
         if let Some(Ok(_)) = &sent {
             progress.answered();
@@ -70,8 +70,8 @@ impl Direct {
             }
             Some(Err(error)) => refused(&upstream, &chain(&error), Problem::upstream_unreachable),
             None => {
-                if let Some(connection) = &handed_over {
-                    connection.avoid();
+                if shared {
+                    handed_over.avoid();
                 }
                 let error = format!("no response head of {} within {}", origin(), GoDuration::from(timeout));
                 refused(&upstream, &error, Problem::upstream_timeout)

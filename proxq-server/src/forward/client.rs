@@ -8,7 +8,7 @@ use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{CaptureConnection, HttpConnector, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
@@ -16,7 +16,7 @@ use super::connection::Connector;
 use super::error::ForwardError;
 use super::observed::{Observing, Usage};
 use super::tls::{self, TlsFileError, TlsMaterial};
-use super::{RequestBody, Reuse, framing};
+use super::{HandedOver, RequestBody, Reuse, framing};
 use crate::failure::chain;
 use crate::job::Reach;
 
@@ -33,6 +33,9 @@ const DISTRUST: Duration = Duration::from_mins(1);
 /// it waits before it asks again: a response may take hours, and an upstream that is gone would not be noticed.
 const KEEPALIVE_IDLE: Duration = Duration::from_mins(1);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// How long what a connection brought may take, after its end, to reach whoever waits for it. That is done by tasks that can
+/// run at once; on a busy machine they wait for their turn.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 /// Kept connections per host; more are closed after use. As many clients as that can be served at a time without a new
 /// connection for each of their requests.
 const MAX_IDLE_PER_HOST: usize = 512;
@@ -91,14 +94,15 @@ impl UpstreamClient {
 
     /// Sends a request and waits for the head of the response.
     ///
-    /// Where it met the end of a kept connection, and sending it twice is harmless or the upstream said that it had not
-    /// processed it, it is sent once more: on a connection of its own, as others may have been kept for as long.
+    /// Where it met the end of a kept connection, and sending it twice is harmless or the upstream certainly did not process
+    /// it, it is sent once more: on a connection of its own, as others may have been kept for as long.
     pub(crate) async fn send(
         &self,
         head: Request<()>,
         body: RequestBody,
         reuse: Reuse,
         again: impl AsyncFnOnce() -> Option<RequestBody>,
+        handed_over: &HandedOver,
     ) -> Result<Response<Incoming>, ForwardError> {
         let pools = if head.headers().contains_key(HOST) { &self.http1 } else { &self.any_version };
         let pool = match reuse {
@@ -107,21 +111,26 @@ impl UpstreamClient {
             Reuse::Recent | Reuse::None => &pools.new,
         };
         let began = Instant::now();
-        let error = match exchange(pool, head.clone().map(|()| body)).await {
+        let error = match exchange(pool, head.clone().map(|()| body), handed_over).await {
             Ok(response) => return Ok(response),
             Err(error) => error,
         };
         let Some(connection) = error.kept_connection_that_ended(began) else { return Err(error) };
-        if connection.idle(began) <= RECENT_LIMIT {
-            self.distrust();
-        }
         let sent_before = error.reach();
-        if sent_before != Reach::NotSent && reuse != Reuse::Any {
-            return Err(error);
+        if sent_before != Reach::NotSent {
+            if connection.idle(began) <= RECENT_LIMIT {
+                self.distrust();
+            }
+            if reuse != Reuse::Any {
+                return Err(error);
+            }
         }
         let Some(body) = again().await else { return Err(error) };
         tracing::debug!(error = chain(&error), "a kept connection had ended: sending again");
-        match exchange(&pools.new, head.map(|()| body)).await {
+        // What was handed over before and may have been sent stays so.
+        let beside = HandedOver::default();
+        let handed_over = if sent_before == Reach::NotSent { handed_over } else { &beside };
+        match exchange(&pools.new, head.map(|()| body), handed_over).await {
             Err(error) if error.reach() < sent_before => Err(ForwardError::NotResent { source: Box::new(error) }),
             ended => ended,
         }
@@ -138,11 +147,23 @@ impl UpstreamClient {
 }
 
 /// One exchange with connections of one pool.
-async fn exchange(pool: &Pool, request: Request<RequestBody>) -> Result<Response<Incoming>, ForwardError> {
+async fn exchange(
+    pool: &Pool,
+    mut request: Request<RequestBody>,
+    handed_over: &HandedOver,
+) -> Result<Response<Incoming>, ForwardError> {
     let (method, origin) = (request.method().clone(), super::target::origin(request.uri()));
-    let mut response = match pool.request(request).await {
-        Ok(response) => response,
-        Err(error) => return Err(ForwardError::from_client(origin, error)),
+    let connection = capture_connection(&mut request);
+    handed_over.follow(connection.clone());
+    let answered = tokio::select! {
+        biased;
+        answered = pool.request(request) => Ok(answered),
+        connection = gone(connection) => Err(connection),
+    };
+    let mut response = match answered {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => return Err(ForwardError::from_client(origin, error)),
+        Err(connection) => return Err(ForwardError::Lost { origin, connection }),
     };
     if let Some(connection) = response.extensions_mut().remove::<Usage>() {
         connection.answered();
@@ -154,6 +175,18 @@ async fn exchange(pool: &Pool, request: Request<RequestBody>) -> Result<Response
         Ok(()) => Ok(response),
         Err(source) => Err(ForwardError::Unreadable { origin, source }),
     }
+}
+
+/// Returns when the connection that a request was given has ended so long ago that its answer or failure would be there.
+///
+/// The library hands requests to a connection's task through a channel. One that comes at the very end of that task stays in
+/// the channel (see the documentation of `tokio::sync::mpsc`, "Clean shutdown"), and would be waited for until its timeout.
+async fn gone(mut connection: CaptureConnection) -> Usage {
+    let usage = connection.wait_for_connection_metadata().await.as_ref().and_then(Usage::of);
+    let Some(usage) = usage else { return std::future::pending().await };
+    usage.ended().await;
+    tokio::time::sleep(LAST_WORDS).await;
+    usage
 }
 
 /// What fields take up in HTTP/1.1: `name: value`, and the end of the line.
@@ -178,6 +211,8 @@ fn pool(connector: Tls, idle_limit: Duration, kept_max: usize) -> Pool {
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(idle_limit)
         .pool_max_idle_per_host(kept_max)
+        // That is done by `send`, on a new connection.
+        .retry_canceled_requests(false)
         .http1_title_case_headers(true)
         // A proxy removes these (RFC 9112 §5.1 and §5.2).
         .http1_allow_spaces_after_header_name_in_responses(true)
@@ -187,4 +222,28 @@ fn pool(connector: Tls, idle_limit: Duration, kept_max: usize) -> Pool {
         .http2_initial_max_send_streams(INITIAL_STREAMS)
         .http2_max_header_list_size(u32::try_from(MAX_RESPONSE_HEAD_BYTES).expect("a small constant"))
         .build(connector)
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Empty;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_for_an_answer_learns_of_the_end_of_its_connection() {
+        let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::builder(TokioExecutor::new()).build(Observing(HttpConnector::new()));
+        let uri = format!("http://{}/", upstream.local_addr().unwrap());
+        let mut request = Request::get(uri).body(Empty::<bytes::Bytes>::new()).unwrap();
+        let connection = capture_connection(&mut request);
+        let hangs_up = async { upstream.accept().await.unwrap().0.read_u8().await.unwrap() };
+        let (answer, _) = tokio::join!(client.request(request), hangs_up);
+        answer.unwrap_err();
+        let began = Instant::now();
+        gone(connection).await;
+        assert!(began.elapsed() >= LAST_WORDS, "it would have come by then");
+    }
 }

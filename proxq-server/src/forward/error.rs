@@ -25,6 +25,9 @@ pub(crate) enum ForwardError {
     /// The connection broke, or what came was not HTTP, before there was a response head.
     #[error("send to {origin}")]
     Exchange { origin: String, source: legacy::Error },
+    /// The connection ended, and nobody said what became of the request.
+    #[error("send to {origin}: the connection ended without an answer")]
+    Lost { origin: String, connection: Usage },
     /// The request met the end of a kept connection, and could not be sent on another one either.
     #[error("send again, as the upstream had closed a kept connection")]
     NotResent { source: Box<ForwardError> },
@@ -68,21 +71,29 @@ impl ForwardError {
         }
     }
 
-    /// The kept connection whose end the request met before anything of its answer came: the upstream may have closed it
-    /// before the request reached it. `began` is when the request was sent.
+    /// The kept connection whose end the request met before anything of its answer came, so that the upstream may have
+    /// closed it before the request reached it; or a connection that gave it back. `began` is when the request was sent.
     pub(super) fn kept_connection_that_ended(&self, began: Instant) -> Option<Usage> {
-        let (Self::Exchange { source, .. } | Self::Unprocessed { source, .. }) = self else { return None };
-        let connection = source.connect_info()?;
-        let mut extensions = http::Extensions::new();
-        connection.get_extras(&mut extensions);
-        let usage = extensions.remove::<Usage>()?;
-        let answering = usage.has_heard() && !connection.is_negotiated_h2();
-        let of_own_body = causes(source).any(failed_by_its_own_body);
-        let met_its_end = usage.is_kept(began)
-            && !answering
-            && !of_own_body
-            && causes(source).any(|cause| ended(cause) || went_away(cause));
-        met_its_end.then_some(usage)
+        let (usage, ended) = match self {
+            Self::Lost { connection, .. } => (connection.clone(), connection.is_kept(began)),
+            Self::Connect { source, .. } | Self::Unprocessed { source, .. } | Self::Exchange { source, .. } => {
+                let connection = source.connect_info()?;
+                let usage = Usage::of(connection)?;
+                let answering = usage.has_heard() && !connection.is_negotiated_h2();
+                let broke = !answering && causes(source).any(broke) && !causes(source).any(failed_by_its_own_body);
+                let ended = usage.is_kept(began) && (broke || causes(source).any(went_away));
+                (usage, ended || came_back_unsent(source))
+            }
+            Self::NotResent { .. }
+            | Self::HeadTooLarge { .. }
+            | Self::Body { .. }
+            | Self::CutShort { .. }
+            | Self::Unreadable { .. }
+            | Self::UnexpectedUpgrade { .. }
+            | Self::ConnectTimeout { .. }
+            | Self::Timeout { .. } => return None,
+        };
+        ended.then_some(usage)
     }
 
     /// How far the attempt got.
@@ -90,6 +101,7 @@ impl ForwardError {
         match self {
             Self::Connect { .. } | Self::ConnectTimeout { .. } | Self::Unprocessed { .. } => Reach::NotSent,
             Self::Exchange { .. }
+            | Self::Lost { .. }
             | Self::NotResent { .. }
             | Self::HeadTooLarge { .. }
             | Self::Body { .. }
@@ -112,7 +124,7 @@ fn says_too_large(cause: &(dyn StdError + 'static)) -> bool {
 }
 
 /// Whether a connection ended without the answer that was due. Many servers end TLS without saying so.
-fn ended(cause: &(dyn StdError + 'static)) -> bool {
+fn broke(cause: &(dyn StdError + 'static)) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
     let incomplete = cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message);
     // HTTP/2's error has no source.

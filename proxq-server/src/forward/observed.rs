@@ -13,6 +13,7 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 /// Makes such connections out of those of another connector. TLS is to be below: its own records are no answer.
@@ -41,7 +42,7 @@ where
 
 /// How a connection was used. All requests that go over it share this.
 #[derive(Clone, Debug)]
-pub(super) struct Usage(Arc<Shared>);
+pub(crate) struct Usage(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -50,12 +51,29 @@ struct Shared {
     answered: Mutex<Option<Instant>>,
     /// Whether anything came since something was last sent.
     heard: AtomicBool,
+    ended: CancellationToken,
 }
 
 impl Usage {
     fn new() -> Self {
-        let (opened, answered, heard) = (Instant::now(), Mutex::default(), AtomicBool::new(false));
-        Self(Arc::new(Shared { opened, answered, heard }))
+        Self(Arc::new(Shared {
+            opened: Instant::now(),
+            answered: Mutex::default(),
+            heard: AtomicBool::new(false),
+            ended: CancellationToken::new(),
+        }))
+    }
+
+    /// The one of this connection.
+    pub(super) fn of(connection: &Connected) -> Option<Self> {
+        let mut extensions = http::Extensions::new();
+        connection.get_extras(&mut extensions);
+        extensions.remove()
+    }
+
+    /// Returns when the connection has been dropped by whoever served it.
+    pub(super) async fn ended(&self) {
+        self.0.ended.cancelled().await;
     }
 
     /// Notes that a response head came.
@@ -97,10 +115,16 @@ impl<S> Observed<S> {
     }
 
     fn sent(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if matches!(polled, Poll::Ready(Ok(bytes)) if bytes > 0) {
+        if matches!(polled, Poll::Ready(Ok(1..) | Err(_))) {
             self.usage.0.heard.store(false, Ordering::Release);
         }
         polled
+    }
+}
+
+impl<S> Drop for Observed<S> {
+    fn drop(&mut self) {
+        self.usage.0.ended.cancel();
     }
 }
 

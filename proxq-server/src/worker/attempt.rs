@@ -18,7 +18,7 @@ use super::{Means, Worker, store_pauses};
 use crate::config::Config;
 use crate::failure::chain;
 use crate::forward::headers::strip_response;
-use crate::forward::{BodyError, ForwardError, Forwarder, RequestBody, Reuse, body_end, target};
+use crate::forward::{BodyError, ForwardError, HandedOver, RequestBody, Reuse, body_end, target};
 use crate::job::{
     AttemptEnd, BlobRef, Body, JobRequest, Reach, ResponseHead, StoredResponse, ends_with_head, may_send_again,
 };
@@ -79,7 +79,7 @@ impl Worker {
         &self,
         means: &Means,
         request: &JobRequest,
-        mut head: Request<()>,
+        head: Request<()>,
         (opened, body): (RequestBody, Body),
         patience: &mut Patience<'_>,
     ) -> Attempted {
@@ -90,8 +90,9 @@ impl Worker {
                 .inspect_err(|error| tracing::error!(job.id = %request.id, error = chain(error), "read a job's body"))
                 .ok()
         };
-        let handed_over = Forwarder::watch(&mut head);
-        let response = match patience.wait(means.forwarder.send(&request.upstream, head, opened, reuse, again)).await {
+        let handed_over = HandedOver::default();
+        let sending = means.forwarder.send(&request.upstream, head, opened, reuse, again, &handed_over);
+        let response = match patience.wait(sending).await {
             Ok(Ok(response)) => response,
             Err(ForwardError::Timeout { origin, limit }) if !handed_over.already() => {
                 return broke(&ForwardError::ConnectTimeout { origin, limit }).into();
