@@ -18,6 +18,11 @@ pub const MODE: &str = "x-proxq-mode";
 pub const DELAY: &str = "x-proxq-delay";
 /// How long a submission may be held for its result (a Go duration).
 pub const WAIT: &str = "x-proxq-wait";
+/// Asks for reports of redirects instead of the redirects themselves: [`REDIRECTS_REPORT`], or the ids that earlier reports
+/// gave. In a report, the id of the job behind the redirect.
+pub const REDIRECTS: &str = "x-proxq-redirects";
+/// The value of [`REDIRECTS`] before there was a report.
+pub const REDIRECTS_REPORT: &str = "report";
 /// Where to announce the end of a job.
 pub const CALLBACK: &str = "x-proxq-callback";
 /// A proxq access token.

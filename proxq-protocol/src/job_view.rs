@@ -153,6 +153,8 @@ pub enum ErrorCode {
     NotFailed,
     /// The job may have reached its upstream; a retry has to be confirmed.
     MayDuplicate,
+    /// The response is a redirect, of which the client wants a report.
+    Redirect,
     /// The idempotency key was used for another request.
     IdempotencyMismatch,
     /// The proposed id belongs to a job of another credential.

@@ -5,11 +5,13 @@ mod body;
 mod control;
 mod plan;
 mod prefer;
+mod proposed;
 mod spool;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use axum::body::Body as ReplyBody;
 use http::header::{self, HeaderMap};
@@ -145,8 +147,8 @@ impl Intake {
         match received {
             Ok(received) => {
                 let method = request.method.clone();
-                Some(match self.submit(request, controls, received).await {
-                    Ok(taken) => self.answer(taken, controls.wait, &method).await,
+                Some(match self.submit(request, &controls, received).await {
+                    Ok(taken) => self.answer(taken, &controls, &method).await,
                     Err(problem) => problem.into_response(),
                 })
             }
@@ -165,17 +167,19 @@ impl Intake {
     async fn submit(
         &self,
         request: JobRequest,
-        controls: Controls,
+        controls: &Controls,
         received: ReceivedBody,
     ) -> Result<TakenIn, Problem> {
-        let id = request.id;
-        tracing::Span::current().record("job.id", tracing::field::display(id));
         let claimed = request.idempotency_key.as_ref().map(|_key| received.digest());
         let claim = claimed.and_then(|digest| claim(&request, digest, self.config.idempotency_ttl));
         let (body, blob, body_sha256) = received.into_parts();
         let request = JobRequest { body_sha256, ..request };
         let job = NewJob { queue: self.config.queue.clone(), request, body, delay: controls.delay, claim };
-        let outcome = ask(|| self.store.submit(job.clone())).await;
+        let (id, outcome) = match controls.job_id {
+            Some(_proposed) => self.place(job, controls).await?,
+            None => (job.request.id, ask(|| self.store.submit(job.clone())).await),
+        };
+        tracing::Span::current().record("job.id", tracing::field::display(id));
         // Only a body whose job is in the store, or may be, is left to it.
         let keep = matches!(outcome, Outcome::Answered(Submitted::New) | Outcome::Unknown);
         if let (true, Some(blob)) = (keep, blob) {
@@ -203,10 +207,15 @@ impl Intake {
     }
 
     /// Answers a submission: with the upstream's response, if that comes while the client waits, else with a `202`.
-    async fn answer(&self, taken: TakenIn, wait: Option<Wait>, method: &Method) -> Response<ReplyBody> {
+    async fn answer(&self, taken: TakenIn, controls: &Controls, method: &Method) -> Response<ReplyBody> {
         let TakenIn { id, replayed } = taken;
+        let behind = controls.redirects.as_ref().map(|_| self.id_behind(id));
+        let known = behind.is_some_and(|behind| controls.knows_redirect_to(behind));
+        let report = behind.filter(|_| !known);
+        // A redirect that its client knows is there, and wanted now.
+        let wait = controls.wait.or(known.then_some(Wait { span: Duration::ZERO, preferred: None }));
         let held = match wait {
-            Some(wait) => self.hold(id, wait, method).await,
+            Some(wait) => self.hold(id, wait, method, report).await,
             None => None,
         };
         let mut answer = held.unwrap_or_else(|| reply::accepted(self.config.jobs_path.as_str(), id));
@@ -217,15 +226,18 @@ impl Intake {
     }
 
     /// Waits for a job's response. `None` if there is none when the wait is over, or none to be had: then the job is
-    /// asked for like any other.
-    async fn hold(&self, id: JobId, wait: Wait, method: &Method) -> Option<Response<ReplyBody>> {
+    /// asked for like any other. A redirect is only reported where `report` names the job behind it.
+    async fn hold(&self, id: JobId, wait: Wait, method: &Method, report: Option<JobId>) -> Option<Response<ReplyBody>> {
         let response = async {
             let job = self.waits.job_when_ended(id, wait.span).await?;
             if job.is_none_or(|job| job.state != State::Completed) {
                 return Ok(None);
             }
             match self.store.response(id).await? {
-                Content::Ready(response) => Ok(Some(replay(response, method, &*self.store).await?)),
+                Content::Ready(response) => match report.and_then(|behind| Problem::redirect(&response.head, behind)) {
+                    Some(report) => Ok(Some(report.into_response())),
+                    None => Ok(Some(replay(response, method, &*self.store).await?)),
+                },
                 Content::Unknown | Content::NotReady | Content::Failed { .. } => Ok(None),
             }
         };

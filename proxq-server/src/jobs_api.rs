@@ -14,9 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::request::{JobsCall, Resource};
 use crate::config::Config;
+use crate::deployment::KnownDeployment;
 use crate::ended::Waits;
 use crate::failure::chain;
-use crate::job::{Job, JobId};
+use crate::job::{Job, JobId, ResponseHead};
+use crate::redirects::{KnownRedirects, id_behind};
 use crate::replay::replay;
 use crate::reply::{self, Problem};
 use crate::store::{Content, JobStore, Requeued, StoreError};
@@ -27,6 +29,7 @@ pub(crate) struct JobsApi {
     config: Arc<Config>,
     store: Arc<dyn JobStore>,
     waits: Arc<Waits>,
+    deployment: Arc<KnownDeployment>,
     /// Cancelled when the server stops: events end, and probes are told.
     draining: CancellationToken,
 }
@@ -36,9 +39,10 @@ impl JobsApi {
         config: Arc<Config>,
         store: Arc<dyn JobStore>,
         waits: Arc<Waits>,
+        deployment: Arc<KnownDeployment>,
         draining: CancellationToken,
     ) -> Self {
-        Self { config, store, waits, draining }
+        Self { config, store, waits, deployment, draining }
     }
 
     /// Answers a request whose path is `jobsPath` or below it.
@@ -61,7 +65,7 @@ impl JobsApi {
             Resource::Job(id) => self.status(id?, call.wait).await,
             Resource::Events(id) => self.events(id?, method).await,
             Resource::Retry(id) => self.retry(id?, call.confirmed).await,
-            Resource::Content(id) => self.content(id?, call.wait, method).await,
+            Resource::Content(id) => self.content(id?, call.wait, call.redirects.as_ref(), method).await,
         }
     }
 
@@ -81,7 +85,13 @@ impl JobsApi {
         Ok(reply::status(&view::job_info(&job, self.config.upstream(&job.request.upstream))))
     }
 
-    async fn content(&self, id: JobId, wait: Duration, method: &Method) -> Result<Response<Body>, Problem> {
+    async fn content(
+        &self,
+        id: JobId,
+        wait: Duration,
+        redirects: Option<&KnownRedirects>,
+        method: &Method,
+    ) -> Result<Response<Body>, Problem> {
         if !wait.is_zero() {
             self.job_when_ended(id, wait).await?;
         }
@@ -89,12 +99,30 @@ impl JobsApi {
             Content::Unknown => Err(unknown_job(id)),
             Content::NotReady => Err(Problem::not_ready()),
             Content::Failed { error } => Err(Problem::job_failed(&error)),
-            Content::Ready(response) => match replay(response, method, &*self.store).await {
-                // A blob goes with its job: one that was cancelled or dropped since the look is gone, not damaged.
-                Err(StoreError::CorruptBlob { .. }) if self.is_gone(id).await? => Err(unknown_job(id)),
-                replayed => replayed.map_err(|error| store_problem(id, &error)),
-            },
+            Content::Ready(response) => {
+                if let Some(report) = self.report(id, &response.head, redirects)? {
+                    return Err(report);
+                }
+                match replay(response, method, &*self.store).await {
+                    // A blob goes with its job: one that was cancelled or dropped since the look is gone, not damaged.
+                    Err(StoreError::CorruptBlob { .. }) if self.is_gone(id).await? => Err(unknown_job(id)),
+                    replayed => replayed.map_err(|error| store_problem(id, &error)),
+                }
+            }
         }
+    }
+
+    /// The report of a redirect that the client wants and has not had.
+    fn report(
+        &self,
+        id: JobId,
+        head: &ResponseHead,
+        redirects: Option<&KnownRedirects>,
+    ) -> Result<Option<Problem>, Problem> {
+        let Some(known) = redirects else { return Ok(None) };
+        let key = self.deployment.credential_key().ok_or_else(Problem::store_not_ready)?;
+        let behind = id_behind(key, id);
+        Ok(if known.lead_to(behind) { None } else { Problem::redirect(head, behind) })
     }
 
     async fn is_gone(&self, id: JobId) -> Result<bool, Problem> {

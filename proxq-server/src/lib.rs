@@ -48,6 +48,7 @@ mod jobs_api;
 mod listen;
 mod path;
 pub mod process;
+mod redirects;
 pub mod reload;
 mod replay;
 mod reply;

@@ -10,6 +10,7 @@ use proxq_protocol::header as proxq;
 use proxq_protocol::{Accepted, Cancelled, ErrorBody, ErrorCode, JobId, JobInfo};
 use serde_json::json;
 
+use crate::job::ResponseHead;
 use crate::path::BadPath;
 use crate::store::StoreError;
 
@@ -86,11 +87,13 @@ pub(crate) struct Problem {
     retry_after: Option<Duration>,
     allow: Option<&'static str>,
     job: Option<JobId>,
+    /// Where a redirect leads, and the job behind it.
+    redirect: Option<Box<(HeaderValue, JobId)>>,
 }
 
 impl Problem {
     fn new(status: StatusCode, code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), retry_after: None, allow: None, job: None }
+        Self { status, code, detail: detail.into(), retry_after: None, allow: None, job: None, redirect: None }
     }
 
     pub(crate) fn bad_path(reason: BadPath) -> Self {
@@ -164,6 +167,28 @@ impl Problem {
     pub(crate) fn job_id_taken(id: JobId) -> Self {
         let detail =
             format!("{} {id} belongs to a job that other credentials submitted; propose another", "X-Proxq-Job-Id");
+        Self::new(StatusCode::CONFLICT, ErrorCode::JobIdTaken, detail)
+    }
+
+    /// The report of a redirect, for a client that wants one; `behind` is the id of the job behind it. `None` for another response.
+    pub(crate) fn redirect(head: &ResponseHead, behind: JobId) -> Option<Self> {
+        let location = head.headers.get(header::LOCATION).filter(|_| head.is_redirect())?;
+        let detail = format!(
+            "the response is a redirect, {}; to follow it, send the request again under the same X-Proxq-Job-Id, \
+             with this answer's X-Proxq-Redirects",
+            head.status.as_u16()
+        );
+        let redirect = Some(Box::new((location.clone(), behind)));
+        Some(Self { redirect, ..Self::new(StatusCode::CONFLICT, ErrorCode::Redirect, detail) })
+    }
+
+    /// The job of a redirect that was reported is not there any more.
+    pub(crate) fn redirect_gone(id: JobId) -> Self {
+        Self::not_found(format!("the redirect of job {id} is gone: it was cancelled, or its retention is over"))
+    }
+
+    pub(crate) fn too_many_followed(limit: usize) -> Self {
+        let detail = format!("{limit} redirects were followed under one X-Proxq-Job-Id; propose another");
         Self::new(StatusCode::CONFLICT, ErrorCode::JobIdTaken, detail)
     }
 
@@ -284,6 +309,11 @@ impl Problem {
         }
         if let Some(id) = self.job {
             headers.insert(proxq::JOB_ID, job_id_value(id));
+        }
+        if let Some(redirect) = self.redirect {
+            let (location, behind) = *redirect;
+            headers.insert(header::LOCATION, location);
+            headers.insert(proxq::REDIRECTS, job_id_value(behind));
         }
         response
     }

@@ -65,6 +65,8 @@ mod process;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
+mod redirects;
+#[cfg(test)]
 mod redis;
 #[cfg(test)]
 mod redis_access;

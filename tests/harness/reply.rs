@@ -5,7 +5,7 @@ use proxq_protocol::{ErrorBody, header};
 use crate::message::Reply;
 
 /// The only headers that proxq puts on its own replies. Lower case.
-pub const OWN_HEADERS: [&str; 13] = [
+pub const OWN_HEADERS: [&str; 14] = [
     "allow",
     "cache-control",
     "connection",
@@ -17,6 +17,7 @@ pub const OWN_HEADERS: [&str; 13] = [
     "retry-after",
     "transfer-encoding",
     header::JOB_ID,
+    header::REDIRECTS,
     header::REQUEST_ID,
     header::SOURCE,
 ];

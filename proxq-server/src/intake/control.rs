@@ -10,11 +10,12 @@ use super::prefer;
 use crate::admit::Mode;
 use crate::config::{ClientMode, Config, Upstream};
 use crate::ended::wait_span;
+use crate::redirects::KnownRedirects;
 use crate::reply::Problem;
 use crate::spelling::canonical;
 
 /// What a submission asks of proxq.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Controls {
     /// The limit for each attempt; `None` for the upstream's own.
     pub(crate) timeout: Option<Duration>,
@@ -24,6 +25,8 @@ pub(crate) struct Controls {
     pub(crate) delay: Option<Duration>,
     /// The answer is to wait for the job's end.
     pub(crate) wait: Option<Wait>,
+    /// Redirects are to be reported, but for those that the client knows.
+    pub(crate) redirects: Option<KnownRedirects>,
 }
 
 /// How long an answer may wait for the job's end.
@@ -47,6 +50,7 @@ impl Controls {
                 proxq::JOB_ID => controls.job_id = Some(read_job_id(only_value(headers, name)?)?),
                 proxq::DELAY => controls.delay = read_delay(only_value(headers, name)?, config.max_delay)?,
                 proxq::WAIT => wait = Some(read_wait(only_value(headers, name)?)?),
+                proxq::REDIRECTS => controls.redirects = KnownRedirects::read(headers)?,
                 // How a request travels is decided before; the others are what another proxq in front sends along.
                 proxq::MODE | proxq::ATTEMPT | proxq::SOURCE => {}
                 _ => return Err(Problem::unsupported_header(&canonical(name))),
@@ -57,6 +61,11 @@ impl Controls {
         let wait = wait.filter(|span| !span.is_zero());
         controls.wait = wait.map(|span| Wait { span: span.min(config.max_wait), preferred });
         Ok(controls)
+    }
+
+    /// Whether the client knows of the redirect behind which this job is.
+    pub(crate) fn knows_redirect_to(&self, behind: JobId) -> bool {
+        self.redirects.as_ref().is_some_and(|known| known.lead_to(behind))
     }
 }
 

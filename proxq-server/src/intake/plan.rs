@@ -138,7 +138,7 @@ impl Intake {
                 }
                 let passage = Passage::of(head, length, peer);
                 let store_known = self.deployment.credential_key().is_some(); // before the key is used
-                let request = self.job_request(head, peer, upstream, target, controls, request_id);
+                let request = self.job_request(head, peer, upstream, target, &controls, request_id);
                 let submission =
                     Submission { request, controls, store_known, length: bytes, limit, peek, look, passage };
                 Ok(Plan::Queue(Box::new(submission)))
@@ -197,7 +197,7 @@ impl Intake {
         peer: SocketAddr,
         upstream: &Upstream,
         target: Uri,
-        controls: Controls,
+        controls: &Controls,
         request_id: &HeaderValue,
     ) -> JobRequest {
         // Without the key, the request may still turn out to go direct; as a job it will be refused.

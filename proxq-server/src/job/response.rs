@@ -1,5 +1,6 @@
 //! What the upstream answered.
 
+use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
 use hyper::ext::ReasonPhrase;
 
@@ -14,6 +15,20 @@ pub struct ResponseHead {
     pub reason: Option<ReasonPhrase>,
     /// The header fields, repetitions included, in order within a name.
     pub headers: HeaderMap,
+}
+
+impl ResponseHead {
+    /// Whether clients follow it to elsewhere (RFC 9110 §15.4).
+    pub(crate) fn is_redirect(&self) -> bool {
+        let follow = [
+            StatusCode::MOVED_PERMANENTLY,
+            StatusCode::FOUND,
+            StatusCode::SEE_OTHER,
+            StatusCode::TEMPORARY_REDIRECT,
+            StatusCode::PERMANENT_REDIRECT,
+        ];
+        follow.contains(&self.status) && self.headers.contains_key(LOCATION)
+    }
 }
 
 /// A complete response of an upstream.

@@ -6,6 +6,7 @@ use crate::config::Prefix;
 use crate::ended::wait_span;
 use crate::job::JobId;
 use crate::path;
+use crate::redirects::KnownRedirects;
 use crate::reply::Problem;
 use http::Method;
 use http::request::Parts;
@@ -24,6 +25,8 @@ pub(crate) struct JobsCall {
     pub(crate) wait: Duration,
     /// Whether a job may run again though it may have reached its upstream.
     pub(crate) confirmed: bool,
+    /// Where there, a redirect is to be reported unless it is among these.
+    pub(crate) redirects: Option<KnownRedirects>,
 }
 
 /// What there is to ask about. An id that is none is kept as the answer to it: unknown.
@@ -64,7 +67,9 @@ impl JobsCall {
         let query = head.uri.query().unwrap_or_default();
         let wait = if waits { read_wait(query)? } else { Duration::ZERO };
         let confirmed = matches!(resource, Resource::Retry(_)) && read_confirmation(query)?;
-        Ok(Self { resource, wait, confirmed })
+        let is_content = matches!(resource, Resource::Content(_));
+        let redirects = if is_content { KnownRedirects::read(&head.headers)? } else { None };
+        Ok(Self { resource, wait, confirmed, redirects })
     }
 }
 

@@ -44,7 +44,13 @@ impl Lasting {
         let stall_limit = config.limits.idle_timeout;
         let direct = Direct::new(means.forwarder.clone(), connections.clone(), cut, stall_limit);
         Stages {
-            jobs_api: JobsApi::new(Arc::clone(config), Arc::clone(&store), Arc::clone(&waits), draining),
+            jobs_api: JobsApi::new(
+                Arc::clone(config),
+                Arc::clone(&store),
+                Arc::clone(&waits),
+                Arc::clone(&deployment),
+                draining,
+            ),
             intake: Intake::new(Arc::clone(config), store, waits, direct, clock, deployment, connections),
             config: Arc::clone(config),
         }

@@ -70,6 +70,7 @@ async fn upstream() -> Upstream {
     upstream.plan(|head| match head.word(1) {
         "/broken" => Answer::nothing().close(),
         "/slow" => Answer::nothing().hang(),
+        "/moved" => Answer::status(307).header("Location", "/reports"),
         _ => Answer::status(200)
             .header("Content-Type", "application/json")
             .body("{\"report\":\"2026 was a good year\"}\n"),

@@ -27,6 +27,8 @@ pub(super) async fn all(store: Store) -> Vec<Reply> {
         proxq.raw("POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: 9000000\r\n\r\n").await,
         proxq.send(delete(&first.location)).await,
     ];
+    upstream.once(Answer::status(307).header("Location", "/x"));
+    replies.push(proxq.send(post("/x").header(header::WAIT, "30s").header(header::REDIRECTS, "report")).await);
     // And the one at its end: a job and a connection outlast the order to stop.
     let gate = Gate::new();
     upstream.always(Answer::status(200).wait(&gate));
@@ -41,7 +43,7 @@ pub(super) async fn all(store: Store) -> Vec<Reply> {
     gate.open();
     assert_eq!(proxq.exit_code().await, Some(0));
     let statuses: Vec<_> = replies.iter().map(|reply| reply.status).collect();
-    assert_eq!(statuses, [202, 202, 200, 200, 405, 200, 404, 400, 307, 413, 200, 200, 503]);
+    assert_eq!(statuses, [202, 202, 200, 200, 405, 200, 404, 400, 307, 413, 200, 409, 200, 503]);
     assert!(replies.iter().all(|reply| reply.head.has(header::SOURCE)), "all are proxq's own");
     replies
 }

@@ -86,6 +86,7 @@ pub(super) fn sample(row: &Row) -> Sample {
         "x-proxq-mode" => values(["queue"]),
         "x-proxq-delay" => values(["1ms"]),
         "x-proxq-wait" => values(["30s"]),
+        "x-proxq-redirects" => values(["report"]),
         "x-proxq-callback" | "x-proxq-token" | "x-proxq-*" => values(["https://callback.example"]),
         "x-proxq-attempt" => values(["7"]),
         "x-proxq-source" => values(["proxq"]),
@@ -168,7 +169,7 @@ pub(super) fn probe(row: &Row, known: JobId) -> Probe {
         "via" => ("POST", vec![], values(["1.1 edge, 1.0 EDGE"]), ""),
         "prefer" => ("POST", vec![], values(["foo, wait=30"]), ""),
         "idempotency-key" => ("POST", vec![], values([""]), ""),
-        "x-proxq-timeout" | "x-proxq-delay" => ("POST", vec![], values(["soon"]), ""),
+        "x-proxq-timeout" | "x-proxq-delay" | "x-proxq-redirects" => ("POST", vec![], values(["soon"]), ""),
         "x-proxq-mode" => ("POST", vec![], values(["direct"]), ""),
         "authorization"
         | "cookie"

@@ -1,0 +1,87 @@
+//! Submits a job under the id that its client proposed, or, where the request follows a redirect that is the response of that
+//! id's job, under the id behind it.
+
+use super::Intake;
+use super::asking::{Outcome, ask};
+use super::control::Controls;
+use crate::failure::chain;
+use crate::job::{JobId, JobRequest, State};
+use crate::redirects::{id_behind, is_repetition};
+use crate::reply::Problem;
+use crate::store::{Content, NewJob, StoreError, Submitted};
+
+/// How many redirects a request may follow under one proposed id. Each costs the store a look; clients follow 10 to 20.
+const FOLLOWED_MAX: usize = 64;
+
+/// What a request finds under its id.
+enum Found {
+    /// No job.
+    Nothing,
+    /// A job whose response, if it has one, is no redirect.
+    Job,
+    /// The redirect to which this very request has led.
+    OwnRedirect,
+    /// The redirect that this request follows.
+    FollowedRedirect,
+}
+
+impl Intake {
+    /// Submits a job under its proposed id or one behind it; gives the id and what came of it.
+    pub(super) async fn place(&self, mut job: NewJob, controls: &Controls) -> Result<(JobId, Outcome), Problem> {
+        for _ in 0..FOLLOWED_MAX {
+            let id = job.request.id;
+            let behind = self.id_behind(id);
+            // A client that knows of this redirect wants nothing but to be led on: there must not be a second job.
+            let outcome = if controls.knows_redirect_to(behind) {
+                None
+            } else {
+                match ask(|| self.store.submit(job.clone())).await {
+                    outcome @ (Outcome::Answered(Submitted::New) | Outcome::NotStored(_) | Outcome::Unknown) => {
+                        return Ok((id, outcome));
+                    }
+                    outcome @ Outcome::Answered(_) => Some(outcome),
+                }
+            };
+            let found = self.look(&job.request).await.map_err(|error| {
+                tracing::error!(error = chain(&error), "look for the job of a proposed id");
+                Problem::store(&error)
+            })?;
+            match (found, outcome) {
+                (Found::OwnRedirect, Some(outcome @ Outcome::Answered(Submitted::Replayed(_)))) => {
+                    return Ok((id, outcome));
+                }
+                (Found::OwnRedirect, _) => return Ok((id, Outcome::Answered(Submitted::Existing(id)))),
+                // The first job has its idempotency key, and had its delay.
+                (Found::FollowedRedirect, _) => {
+                    job.request.id = behind;
+                    job.claim = None;
+                    job.delay = None;
+                }
+                (Found::Nothing | Found::Job, Some(outcome)) => return Ok((id, outcome)),
+                (Found::Nothing, None) => return Err(Problem::redirect_gone(id)),
+                (Found::Job, None) => return Ok((id, Outcome::Answered(Submitted::Taken))),
+            }
+        }
+        Err(Problem::too_many_followed(FOLLOWED_MAX))
+    }
+
+    async fn look(&self, request: &JobRequest) -> Result<Found, StoreError> {
+        let Some(job) = self.store.get(request.id).await? else { return Ok(Found::Nothing) };
+        if job.state != State::Completed {
+            return Ok(Found::Job);
+        }
+        Ok(match self.store.response(request.id).await? {
+            Content::Ready(response) if response.head.is_redirect() => {
+                let again = is_repetition(&job.request, request, &self.config.secret_headers);
+                if again { Found::OwnRedirect } else { Found::FollowedRedirect }
+            }
+            Content::Ready(_) | Content::Unknown | Content::NotReady | Content::Failed { .. } => Found::Job,
+        })
+    }
+
+    /// The id of the job behind a redirect of the job `id`.
+    pub(super) fn id_behind(&self, id: JobId) -> JobId {
+        let key = self.deployment.credential_key();
+        id_behind(key.expect("nothing is submitted before the deployment is known"), id)
+    }
+}
