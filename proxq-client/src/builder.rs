@@ -6,6 +6,7 @@ use reqwest::Url;
 use reqwest::header::HeaderValue;
 
 use crate::address::JobsAt;
+use crate::cancel::Cancellations;
 use crate::event::{Event, Listener};
 use crate::options::Settings;
 use crate::origins::Origins;
@@ -80,8 +81,8 @@ impl Builder {
 
     /// Whether a job is cancelled when the future of its call is dropped, as a direct call would be: yes by default.
     ///
-    /// A task does it on the runtime of whoever drops the future; where there is none, nothing is cancelled. It uses the
-    /// client of [`client`](Self::client).
+    /// A task does it on the runtime of whoever drops the future; where there is none, nothing is cancelled. The task ends with
+    /// the runtime: [`Proxq::flush`] waits for it. It uses the client of [`client`](Self::client).
     pub fn cancel_on_drop(mut self, cancel: bool) -> Self {
         self.settings.cancel_on_drop = cancel;
         self
@@ -187,6 +188,7 @@ impl Builder {
             jobs_at,
             token,
             client: Cancelling::by(self.client),
+            cancellations: Cancellations::default(),
         }))
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use crate::address::JobAddress;
 use crate::proxq::Setup;
@@ -53,7 +54,43 @@ impl Drop for Guard {
         // Without a runtime nobody could send it.
         let Ok(runtime) = Handle::try_current() else { return };
         let setup = Arc::clone(&self.setup);
-        runtime.spawn(async move { cancel(&setup, &address, submission).await });
+        let under_way = self.setup.cancellations.begin();
+        runtime.spawn(async move {
+            cancel(&setup, &address, submission).await;
+            drop(under_way);
+        });
+    }
+}
+
+/// The cancellations under way.
+#[derive(Debug)]
+pub(crate) struct Cancellations(watch::Sender<usize>);
+
+impl Default for Cancellations {
+    fn default() -> Self {
+        Self(watch::Sender::new(0))
+    }
+}
+
+/// One that is under way until this is dropped.
+struct UnderWay(watch::Sender<usize>);
+
+impl Cancellations {
+    fn begin(&self) -> UnderWay {
+        self.0.send_modify(|count| *count += 1);
+        UnderWay(self.0.clone())
+    }
+
+    /// Returns when none is under way.
+    pub(crate) async fn ended(&self) {
+        let none = |count: &usize| *count == 0;
+        self.0.subscribe().wait_for(none).await.expect("the sender is here");
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
     }
 }
 

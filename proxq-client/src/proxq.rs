@@ -13,6 +13,7 @@ use reqwest_middleware::{Middleware, Next};
 use crate::address::{Credentials, JobAddress, JobsAt};
 use crate::builder::Builder;
 use crate::call::{self, submission_hold};
+use crate::cancel::Cancellations;
 use crate::options::{ProxqOptions, Settings};
 use crate::origins::Origins;
 use crate::route::{Route, rewritten};
@@ -47,6 +48,7 @@ pub(crate) struct Setup {
     pub(crate) server: Option<Url>,
     pub(crate) token: Option<HeaderValue>,
     pub(crate) client: Cancelling,
+    pub(crate) cancellations: Cancellations,
 }
 
 /// The client that cancels jobs.
@@ -75,6 +77,29 @@ impl Proxq {
     /// With settings of your own.
     pub fn builder() -> Builder {
         Builder::default()
+    }
+
+    /// Waits until the jobs of dropped calls are cancelled: those of this `Proxq` and its clones.
+    ///
+    /// A call that is dropped leaves a task behind, which cancels its job. The task ends with its runtime: before `main`
+    /// returns, and wherever a runtime is dropped, wait for it. That takes 21 s at most, of a server that does not answer.
+    ///
+    /// ```
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// let proxq = proxq_client::Proxq::new();
+    /// let http = reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(proxq.clone()).build();
+    /// let call = http.get("https://proxq.example.com/api/reports").send();
+    /// if tokio::time::timeout(Duration::from_secs(3), call).await.is_err() {
+    ///     println!("too slow"); // the call is dropped
+    /// }
+    /// proxq.flush().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn flush(&self) {
+        self.setup.cancellations.ended().await;
     }
 }
 

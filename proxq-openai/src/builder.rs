@@ -72,15 +72,24 @@ impl Builder {
     /// # Errors
     /// For URLs that are none, options that do not fit, and where TLS cannot be set up.
     pub fn build<C: Config>(self, config: C) -> Result<Client<C>, BuildError> {
+        self.build_with_proxq(config).map(|(client, _proxq)| client)
+    }
+
+    /// Makes the SDK's client, and gives the [`Proxq`] through which its calls go: to wait with [`Proxq::flush`] until the jobs
+    /// of dropped calls are cancelled, before `main` returns.
+    ///
+    /// # Errors
+    /// Those of [`build`](Self::build).
+    pub fn build_with_proxq<C: Config>(self, config: C) -> Result<(Client<C>, Proxq), BuildError> {
         let http = match self.http {
             Some(client) => client,
             None => reqwest::Client::builder().build().map_err(BuildError::HttpClient)?,
         };
         let proxq = self.proxq.client(http.clone()).route(origin(&config.url("/"))?, self.base_url).build()?;
-        let through_proxq = ClientBuilder::new(http.clone()).with(proxq).build();
+        let through_proxq = ClientBuilder::new(http.clone()).with(proxq.clone()).build();
         let calls = Calls::new(through_proxq, self.max_retries);
         let service = tower::service_fn(move |request: HttpRequestFactory| calls.clone().make(request));
-        Ok(Client::build(http, config).with_http_service(service))
+        Ok((Client::build(http, config).with_http_service(service), proxq))
     }
 }
 

@@ -1,10 +1,14 @@
 //! A call that is dropped takes its job along, as a direct one closes its connection.
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
 use harness::{Answer, Cable, Gate, Proxq, Upstream, eventually, get, on_every_store, pass, within};
 use proxq_client::{Builder, Event, Proxq as Middleware};
 use proxq_protocol::{JobId, header};
+use reqwest_middleware::ClientBuilder;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -139,6 +143,39 @@ fn while_its_result_is_fetched() {
         server.arrivals(2).await; // the submission, the content
         drop(call);
         cancelled(&server, id).await;
+    });
+}
+
+/// Whether a future has not ended yet.
+async fn is_pending(mut future: Pin<&mut impl Future<Output = ()>>) -> bool {
+    poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_pending())).await
+}
+
+#[test]
+fn until_then_a_program_can_wait() {
+    harness::run(async {
+        let (id, gate) = (JobId::new(), Gate::new());
+        let server = Upstream::start().await;
+        let plan = gate.clone();
+        server.plan(move |head| match head.word(0) {
+            "DELETE" => Answer::status(200).header(header::SOURCE, header::SOURCE_VALUE).wait(&plan),
+            "POST" => accepted(id),
+            _ => Answer::nothing().hang(),
+        });
+        let proxq = Middleware::new();
+        within("there is nothing to wait for", proxq.flush()).await;
+        let http = ClientBuilder::new(super::plain()).with(proxq.clone()).build();
+        let mut call = JoinSet::new();
+        let request = http.post(format!("{}/x", server.url()));
+        call.spawn(async move { request.send().await });
+        server.arrivals(2).await;
+        call.shutdown().await;
+        let mut flush = pin!(proxq.flush());
+        assert!(is_pending(flush.as_mut()).await, "a cancellation is under way");
+        cancelled(&server, id).await;
+        assert!(is_pending(flush.as_mut()).await, "it has no answer yet");
+        gate.open();
+        within("it has ended", flush).await;
     });
 }
 
