@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::address::{JobAddress, hold};
 use crate::error::Error;
+use crate::redirect::Redirect;
 use crate::response::{is_accepted, is_own, read_own};
 use crate::transport::Transport;
 
@@ -29,6 +30,8 @@ pub(crate) enum Content {
     SeeStatus,
     /// There is no such job.
     Gone,
+    /// The upstream's response is a redirect.
+    Redirect(Redirect),
     /// The client followed the upstream's redirect to proxq, which made another job of it.
     AnotherJob(Response),
 }
@@ -61,15 +64,15 @@ struct Silence {
     limit: Duration,
 }
 
-/// Asks for the response of a job. The answer is held for `wait` at most; `limit` is the time for all of it, the body included.
+/// Asks for the response of a job by `request`. The answer is held for `wait` at most; `limit` is the time for all of it, the
+/// body included.
 pub(crate) async fn content(
     transport: &mut Transport<'_>,
     address: &JobAddress,
-    method: Method,
+    mut request: Request,
     wait: Option<Duration>,
     limit: Option<Duration>,
 ) -> Result<Content, Trouble> {
-    let mut request = address.request_below(method, "content");
     hold(&mut request, wait);
     *request.timeout_mut() = limit;
     let asked = request.url().clone();
@@ -86,6 +89,9 @@ pub(crate) async fn content(
     if redirected {
         // What the upstream's redirect leads to is the result, proxq's own refusals included.
         return Ok(if is_accepted(&response) { Content::AnotherJob(response) } else { Content::Ready(response) });
+    }
+    if let Some(redirect) = Redirect::reported_by(&response) {
+        return Ok(Content::Redirect(redirect));
     }
     let refusal = refusal(response, address).await?;
     match (refusal.status, refusal.code.as_str()) {

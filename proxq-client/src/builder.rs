@@ -130,10 +130,10 @@ impl Builder {
     /// The access token of a server with `auth`, sent as `X-Proxq-Token` to the origins that [`proxq_url`](Self::proxq_url),
     /// [`route`](Self::route) and [`jobs_url`](Self::jobs_url) name, and to no others.
     ///
-    /// **Redirects are not ours to stop:** the result of a job may be an upstream's redirect, and a `reqwest::Client` that
-    /// follows it to another origin takes this header along, since it drops the well-known credentials only and a middleware
-    /// sees nothing of it. Where an upstream is not trusted with the token, give the client below the middleware a policy that
-    /// follows none, or none to elsewhere; the caller then gets the redirect as the response:
+    /// A `reqwest::Client` that follows a redirect to another origin drops the well-known credentials only. A job's redirect is
+    /// therefore followed without the token where it leads to another origin. **The redirect of a request that bypasses the
+    /// queue** is not seen by a middleware, and takes the token along. Where an upstream is not trusted with it, give the client
+    /// below the middleware a policy that follows none, or none to elsewhere; the caller then gets the redirect as the response:
     ///
     /// ```
     /// use reqwest::redirect::Policy;

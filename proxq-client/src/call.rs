@@ -13,12 +13,14 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::options::Settings;
 use crate::proxq::Setup;
+use crate::redirect::{Redirect, Trail};
 use crate::response::{deliver, is_accepted, is_own, named_job, pass_on, read_own};
-use crate::submission;
+use crate::submission::{self, Controls};
 use crate::transport::Transport;
-use crate::waiting::{Clock, Ended, Manner, Waiting};
+use crate::waiting::{Clock, Ended, Manner, Redirects, Waiting};
 
-/// How many jobs a call may lead through, each the redirect of the one before; as many as reqwest follows redirects.
+/// How many jobs of servers of the original API a call may lead through, each the redirect of the one before; as many as
+/// reqwest follows redirects.
 const JOBS_MAX: usize = 10;
 
 /// A call under way.
@@ -30,6 +32,10 @@ pub(crate) struct Call<'c, 't> {
     credentials: Credentials,
     method: Method,
     guard: Guard,
+    trail: Trail,
+    /// The URL that the caller asked for, and that to which the request went instead.
+    asked: Url,
+    target: Url,
 }
 
 /// A job that a submission became.
@@ -41,6 +47,14 @@ pub(crate) struct Submitted {
     replayed: bool,
 }
 
+/// What an answer to the request leads to.
+enum Next {
+    /// The caller's response.
+    Done(Response),
+    /// The request is sent again, to be led on by this redirect of the job at this URL.
+    Follow(Redirect, Url),
+}
+
 /// Sends a request, and waits for its response if it becomes a job.
 pub(crate) async fn run(
     setup: &Arc<Setup>,
@@ -48,50 +62,48 @@ pub(crate) async fn run(
     mut request: Request,
     transport: Transport<'_>,
 ) -> reqwest_middleware::Result<Response> {
+    request.url_mut().set_fragment(None); // which is never sent, and not in the URL of a response
     let asked = request.url().clone();
-    let routed = setup.reroute(&mut request);
+    setup.reroute(&mut request);
     let clock = Clock::start(request.timeout().copied(), settings.max_wait);
-    let controls = setup.put_controls(&mut request, &settings, clock);
+    let trail = Trail::from(&request);
+    let mut controls = setup.put_controls(&mut request, &settings, clock);
     let mut call = Call {
         credentials: Credentials::of(&request),
         method: request.method().clone(),
         guard: Guard::new(Arc::clone(setup)),
+        target: request.url().clone(),
         setup,
         settings,
         transport,
         clock,
+        trail,
+        asked,
     };
-    let target = request.url().clone();
     if let Some(id) = controls.proposed {
-        call.arm(call.setup.address(id, &target, None, &call.credentials), Submission::Unanswered);
+        call.arm(call.setup.address(id, &call.target, None, &call.credentials), Submission::Unanswered);
     }
-    let sent = submission::send(&mut call.transport, request, controls, clock).await;
-    let response = match (sent, controls.proposed) {
-        (Ok(response), _) => response,
-        (Err(error), Some(id)) if error.is_redirect() => return call.result_behind(error, id, &asked, &target).await,
-        (Err(error), _) => {
-            if error.is_connect() {
-                call.guard.disarm();
+    loop {
+        let response = match submission::send(&mut call.transport, request, controls, clock).await {
+            Ok(response) => response,
+            Err(error) => {
+                // Nothing was sent, or the job whose redirect is not followed has ended.
+                if error.is_connect() || error.is_redirect() {
+                    call.guard.disarm();
+                }
+                return Err(error);
             }
-            return Err(error);
-        }
-    };
-    let passed_on = routed && *response.url() == target;
-    if is_own(&response) {
-        setup.origins.learn(response.url());
-        if is_accepted(&response) {
-            return call.result(response, controls.proposed, &asked).await.map_err(Error::into_middleware);
-        }
-    } else if let Some(id) = named_job(&response) {
-        call.guard.disarm();
-        call.settings.tell(&Event::Done { id, waited: clock.elapsed() });
-        return Ok(deliver(response, passed_on.then_some(asked), id));
+        };
+        let next = match call.answered(response, controls.proposed).await {
+            Ok(Next::Follow(redirect, from)) => call.follow(&redirect, &from),
+            Ok(Next::Done(response)) => return Ok(response),
+            Err(error) => Err(error),
+        };
+        (request, controls) = match next {
+            Ok(next) => next,
+            Err(error) => return Err(error.into_middleware()),
+        };
     }
-    // A proxq that cannot say whether it has stored the job names it; its caller is told that the call has failed.
-    if !(is_own(&response) && response.status() == StatusCode::SERVICE_UNAVAILABLE && named_job(&response).is_some()) {
-        call.guard.disarm();
-    }
-    Ok(pass_on(response, passed_on.then_some(asked)))
 }
 
 impl Call<'_, '_> {
@@ -101,17 +113,35 @@ impl Call<'_, '_> {
         }
     }
 
-    /// Waits for the job that a submission has become, and for those to which its redirects lead.
-    async fn result(mut self, accepted: Response, proposed: Option<JobId>, asked: &Url) -> Result<Response, Error> {
-        let mut answer = accepted;
-        let (mut proposed, mut asked) = (proposed, asked.clone());
+    /// Finds out what an answer to the request is. Waits for the job that it has become, if it has.
+    async fn answered(&mut self, mut answer: Response, mut proposed: Option<JobId>) -> Result<Next, Error> {
+        let mut redirects = Redirects::Report;
         for _ in 0..JOBS_MAX {
+            let asked = self.url_for_caller(&answer);
+            let own = is_own(&answer);
+            if own {
+                self.setup.origins.learn(answer.url());
+            }
+            if let Some(redirect) = Redirect::reported_by(&answer) {
+                self.guard.disarm();
+                self.note_first(named_job(&answer).or(proposed));
+                return Ok(Next::Follow(redirect, answer.url().clone()));
+            }
+            if !is_accepted(&answer) {
+                return self.passed_on(answer, own, asked).map(Next::Done);
+            }
+            let from = answer.url().clone();
             let submitted = submitted(self.setup, answer, proposed.take(), &self.credentials).await;
             let submitted = submitted.inspect_err(|_| self.guard.disarm())?;
-            match self.wait_for(&submitted).await? {
-                Ended::Response(response) => return Ok(self.delivered(response, &submitted.address, asked)),
+            self.note_first(Some(submitted.address.id()));
+            match self.wait_for(&submitted, redirects).await? {
+                Ended::Response(response) => {
+                    return Ok(Next::Done(self.delivered(response, &submitted.address, asked)));
+                }
+                Ended::Redirect(redirect) => return Ok(Next::Follow(redirect, from)),
+                // A server of the original API reports nothing, and what the client did on its own cannot be done again.
                 Ended::AnotherJob(next) => {
-                    asked = next.url().clone();
+                    redirects = Redirects::Follow;
                     answer = next;
                 }
             }
@@ -119,32 +149,55 @@ impl Call<'_, '_> {
         Err(Error::Protocol { id: None, detail: format!("{JOBS_MAX} jobs, each the redirect of the one before") })
     }
 
-    /// reqwest follows a redirect with the controls of the first request, which therefore is answered with the same result
-    /// again. Its content has none, and is followed to where the redirect leads.
-    async fn result_behind(
-        mut self,
-        error: reqwest_middleware::Error,
-        id: JobId,
-        asked: &Url,
-        target: &Url,
-    ) -> reqwest_middleware::Result<Response> {
-        let address = self.setup.address(id, target, None, &self.credentials);
-        let submitted = Submitted { address, manner: Manner::Held, replayed: false };
-        let ended = match self.wait_for(&submitted).await {
-            Ok(Ended::Response(response)) => Ok(self.delivered(response, &submitted.address, asked.clone())),
-            Ok(Ended::AnotherJob(next)) => {
-                let asked = next.url().clone();
-                self.result(next, None, &asked).await
-            }
-            // There never was a job: a request that went direct led in circles.
-            Err(Error::JobLost { .. }) => return Err(error),
-            Err(error) => Err(error),
-        };
-        ended.map_err(Error::into_middleware)
+    fn note_first(&mut self, id: Option<JobId>) {
+        if let Some(id) = id {
+            self.trail.began_with(id);
+        }
+    }
+
+    /// The URL that a caller is told for an answer: its own where the request was not redirected.
+    fn url_for_caller(&self, answer: &Response) -> Url {
+        if *answer.url() == self.target { self.asked.clone() } else { answer.url().clone() }
+    }
+
+    /// The answer is the caller's response, or the job's that has ended in time.
+    fn passed_on(&mut self, answer: Response, own: bool, asked: Url) -> Result<Response, Error> {
+        let url = (asked != *answer.url()).then_some(asked);
+        if !own && let Some(id) = named_job(&answer) {
+            self.guard.disarm();
+            self.settings.tell(&Event::Done { id, waited: self.clock.elapsed() });
+            return Ok(deliver(answer, url, id));
+        }
+        if own && answer.status() == StatusCode::NOT_FOUND && self.trail.is_followed() {
+            self.guard.disarm();
+            return Err(self.trail.lost());
+        }
+        // A proxq that cannot say whether it has stored the job names it; its caller is told that the call has failed.
+        if !(own && answer.status() == StatusCode::SERVICE_UNAVAILABLE && named_job(&answer).is_some()) {
+            self.guard.disarm();
+        }
+        Ok(pass_on(answer, url))
+    }
+
+    /// The request again, for the caller's client to follow a redirect of the job at `from`.
+    fn follow(&mut self, redirect: &Redirect, from: &Url) -> Result<(Request, Controls), Error> {
+        let leads_to = redirect.target(from);
+        let stays = leads_to.as_ref().is_some_and(|target| target.origin() == from.origin());
+        let may_show_token = leads_to.as_ref().is_none_or(|target| stays || self.setup.origins.is_configured(target));
+        self.trail.lead_on(redirect, may_show_token)?;
+        let mut request = self.trail.request();
+        *request.timeout_mut() = self.clock.timeout_left();
+        let controls = self.setup.put_controls(&mut request, &self.settings, self.clock);
+        self.trail.hide_token(request.headers_mut());
+        if stays {
+            let address = self.setup.address(redirect.behind(), from, None, &self.credentials);
+            self.arm(address, Submission::Unanswered);
+        }
+        Ok((request, controls))
     }
 
     /// Waits for one job. Once this has ended, by itself and in whatever way, the job is left alone.
-    async fn wait_for(&mut self, submitted: &Submitted) -> Result<Ended, Error> {
+    async fn wait_for(&mut self, submitted: &Submitted, redirects: Redirects) -> Result<Ended, Error> {
         let Submitted { address, manner, replayed } = submitted;
         if *replayed {
             self.guard.disarm();
@@ -158,6 +211,7 @@ impl Call<'_, '_> {
             settings: &self.settings,
             clock: self.clock,
             manner: *manner,
+            redirects,
             method: &self.method,
         };
         let ended = waiting.response().await;

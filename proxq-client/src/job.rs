@@ -10,7 +10,7 @@ use crate::client::ProxqClient;
 use crate::error::Error;
 use crate::job_events::JobEvents;
 use crate::response::{deliver, is_own};
-use crate::waiting::{Clock, Ended, Manner, Waiting};
+use crate::waiting::{Clock, Ended, Manner, Redirects, Waiting};
 
 /// A job of a [`ProxqClient`]. Cloning and dropping it changes nothing at the server.
 #[derive(Clone, Debug)]
@@ -60,6 +60,10 @@ impl Job {
     pub async fn content(&self) -> Result<Response, Error> {
         match self.waiting(&mut self.client.transport()).response().await? {
             Ended::Response(response) => Ok(deliver(response, None, self.id())),
+            Ended::Redirect(_) => {
+                let detail = "the server reports a redirect, though nobody has asked it to".to_owned();
+                Err(Error::Protocol { id: Some(self.id()), detail })
+            }
             Ended::AnotherJob(response) => {
                 let detail = format!("the result is a redirect to {}, which is a job of its own", response.url());
                 Err(Error::Protocol { id: Some(self.id()), detail })
@@ -107,7 +111,15 @@ impl Job {
     fn waiting<'w, 't>(&'w self, transport: &'w mut crate::transport::Transport<'t>) -> Waiting<'w, 't> {
         let settings = self.client.settings();
         let clock = Clock::start(None, settings.max_wait);
-        Waiting { transport, address: &self.address, settings, clock, manner: self.manner, method: &self.method }
+        Waiting {
+            transport,
+            address: &self.address,
+            settings,
+            clock,
+            manner: self.manner,
+            redirects: Redirects::Follow,
+            method: &self.method,
+        }
     }
 
     /// Sends a request about the job, to which proxq itself answers.

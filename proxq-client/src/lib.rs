@@ -15,6 +15,7 @@ mod options;
 mod origins;
 mod pace;
 mod proxq;
+mod redirect;
 mod response;
 mod route;
 mod submission;

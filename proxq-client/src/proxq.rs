@@ -116,11 +116,11 @@ impl From<Setup> for Proxq {
 }
 
 impl Setup {
-    /// Sends a request elsewhere if a route says so; tells whether it did.
-    pub(crate) fn reroute(&self, request: &mut Request) -> bool {
-        let Some(target) = rewritten(&self.routes, request.url()) else { return false };
-        *request.url_mut() = target;
-        true
+    /// Sends a request elsewhere if a route says so.
+    pub(crate) fn reroute(&self, request: &mut Request) {
+        if let Some(target) = rewritten(&self.routes, request.url()) {
+            *request.url_mut() = target;
+        }
     }
 
     /// Puts the controls on a request for which there is to be a job, so that its server has to be a proxq.

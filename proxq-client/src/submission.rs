@@ -8,6 +8,7 @@ use reqwest::{Request, Response};
 
 use crate::options::{Settings, Travel, span_text};
 use crate::pace::Pace;
+use crate::redirect::ask_for_reports;
 use crate::transport::Transport;
 use crate::waiting::Clock;
 
@@ -43,6 +44,7 @@ impl Controls {
             set(headers, proxq::WAIT, &span_text(hold));
         }
         set(headers, proxq::JOB_ID, &JobId::new().to_string());
+        ask_for_reports(headers);
         // A caller's own id that is none is refused by the server.
         let proposed = headers.get(proxq::JOB_ID).and_then(|id| id.to_str().ok()?.parse().ok());
         Self { proposed }
@@ -116,7 +118,7 @@ mod tests {
         }
         let settings = Settings::default().with(&ProxqOptions::new().upstream_timeout(Duration::from_secs(9)));
         let controls = Controls::put(&mut request, true, &settings, HOLD);
-        assert_eq!((controls.proposed, request.headers().len()), (Some(id), 3));
+        assert_eq!((controls.proposed, request.headers().len()), (Some(id), 4));
         assert_eq!(request.headers()[proxq::TIMEOUT], "1s");
     }
 

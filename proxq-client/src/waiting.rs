@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::options::Settings;
 use crate::pace::Pace;
+use crate::redirect::{Redirect, ask_for_reports};
 use crate::transport::Transport;
 
 /// The most that a server's `Retry-After` is heeded, so that a call notices soon that its server is back.
@@ -62,6 +63,15 @@ pub(crate) enum Manner {
     Looked,
 }
 
+/// What becomes of a response that is a redirect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Redirects {
+    /// The server reports it.
+    Report,
+    /// The client follows it from the job's content.
+    Follow,
+}
+
 /// Waits for one job.
 pub(crate) struct Waiting<'w, 't> {
     pub(crate) transport: &'w mut Transport<'t>,
@@ -69,6 +79,7 @@ pub(crate) struct Waiting<'w, 't> {
     pub(crate) settings: &'w Settings,
     pub(crate) clock: Clock,
     pub(crate) manner: Manner,
+    pub(crate) redirects: Redirects,
     /// The method of the request that became the job.
     pub(crate) method: &'w Method,
 }
@@ -78,6 +89,8 @@ pub(crate) struct Waiting<'w, 't> {
 pub(crate) enum Ended {
     /// The upstream's response.
     Response(Response),
+    /// It is a redirect, which the server has reported.
+    Redirect(Redirect),
     /// The response was a redirect, which led to a job that has to be waited for in turn.
     AnotherJob(Response),
 }
@@ -169,6 +182,7 @@ impl Waiting<'_, '_> {
         let hold = self.hold();
         match self.ask_for_content(Method::GET, hold).await? {
             Content::Ready(response) => Ok(Look::Ended(Ended::Response(response))),
+            Content::Redirect(redirect) => Ok(Look::Ended(Ended::Redirect(redirect))),
             Content::AnotherJob(response) => Ok(Look::Ended(Ended::AnotherJob(response))),
             Content::NotReady => Ok(Look::Pending(None)),
             Content::Gone => Err(self.lost()),
@@ -182,6 +196,7 @@ impl Waiting<'_, '_> {
         match self.ask_for_content(method, None).await? {
             // Asked for twice, with a status from proxq itself between: it is the upstream's.
             Content::Ready(response) | Content::Doubtful(response) => Ok(Look::Ended(Ended::Response(response))),
+            Content::Redirect(redirect) => Ok(Look::Ended(Ended::Redirect(redirect))),
             Content::AnotherJob(response) => Ok(Look::Ended(Ended::AnotherJob(response))),
             Content::NotReady | Content::SeeStatus => match self.look_at_status_now(None).await? {
                 // Completed and without content: it has gone in this moment, or the server does not know how to tell.
@@ -193,7 +208,11 @@ impl Waiting<'_, '_> {
     }
 
     async fn ask_for_content(&mut self, method: Method, hold: Option<Duration>) -> Result<Content, Trouble> {
-        asking::content(self.transport, self.address, method, hold, self.clock.timeout_left()).await
+        let mut request = self.address.request_below(method, "content");
+        if self.redirects == Redirects::Report && self.manner == Manner::Held {
+            ask_for_reports(request.headers_mut());
+        }
+        asking::content(self.transport, self.address, request, hold, self.clock.timeout_left()).await
     }
 
     async fn look_at_status(&mut self) -> Result<Look, Trouble> {

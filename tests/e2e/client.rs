@@ -6,6 +6,7 @@ mod layers;
 mod original;
 mod outage;
 mod redirect;
+mod redirect_matrix;
 mod through;
 mod waiting;
 

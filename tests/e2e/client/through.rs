@@ -122,7 +122,7 @@ on_the_store! { Embedded:
 
 /// Controls on a request as an upstream received it.
 fn controls(received: &harness::Received) -> Vec<String> {
-    let names = [header::JOB_ID, header::WAIT, header::TIMEOUT, header::TOKEN];
+    let names = [header::JOB_ID, header::WAIT, header::REDIRECTS, header::TIMEOUT, header::TOKEN];
     names.into_iter().filter(|name| received.header(name).is_some()).map(str::to_owned).collect()
 }
 
@@ -149,12 +149,13 @@ fn controls_and_the_token_go_to_a_proxq_from_the_first_request_on_where_it_was_n
         let server = Upstream::start().await;
         let http = with(Middleware::builder().proxq_url(server.url()).token("secret"));
         http.get(server.url()).send().await.unwrap();
-        assert_eq!(controls(&server.request().await), [header::JOB_ID, header::WAIT, header::TOKEN]);
+        assert_eq!(controls(&server.request().await), [header::JOB_ID, header::WAIT, header::REDIRECTS, header::TOKEN]);
         let other = Upstream::start().await;
         other.always(Answer::status(404).header(header::SOURCE, header::SOURCE_VALUE));
         http.get(other.url()).send().await.unwrap();
         assert_eq!(controls(&other.request().await), [""; 0]);
         http.get(other.url()).send().await.unwrap();
-        assert_eq!(controls(&other.request().await), [header::JOB_ID, header::WAIT], "it only says that it is a proxq");
+        let own = [header::JOB_ID, header::WAIT, header::REDIRECTS];
+        assert_eq!(controls(&other.request().await), own, "it only says that it is a proxq");
     });
 }
