@@ -54,7 +54,8 @@ impl Builder {
     /// [`Error::WaitTimeout`](crate::Error::WaitTimeout). By default there is no such limit.
     ///
     /// A [`timeout`](reqwest_middleware::RequestBuilder::timeout) of the request does the same for one call, and bounds the
-    /// result's body, too.
+    /// result's body, too. Its end is an error for which `is_timeout` holds, in which [`Error::find`](crate::Error::find) finds
+    /// the job.
     pub fn max_wait(mut self, limit: Duration) -> Self {
         self.settings.max_wait = Some(limit);
         self
@@ -151,6 +152,9 @@ impl Builder {
     }
 
     /// Tells of what happens to calls that become jobs. Runs in the call, which waits for it: it should not block.
+    ///
+    /// Submissions are not held then, so that [`Event::Submitted`] and the first [`Event::Waiting`] come at once: a job that ends
+    /// quickly costs more round trips than without a listener.
     pub fn on_event(mut self, listener: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.settings.listener = Some(Listener::new(listener));
         self

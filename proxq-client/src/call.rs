@@ -101,6 +101,9 @@ pub(crate) async fn run(
         };
         (request, controls) = match next {
             Ok(next) => next,
+            Err(error @ Error::WaitTimeout { .. }) if clock.is_timed_out() => {
+                return Err(error.into_timeout(call.asked).await);
+            }
             Err(error) => return Err(error.into_middleware()),
         };
     }
@@ -254,11 +257,12 @@ fn manner(location: Option<&HeaderValue>, named: Option<JobId>) -> Manner {
     if location.is_some() || named.is_some() { Manner::Held } else { Manner::Looked }
 }
 
-/// How long the server is to hold the answer to a submission, so that it comes before the caller's time is up.
+/// How long the server is to hold the answer to a submission, so that it comes before the caller's time is up. Not at all for
+/// a caller that listens, which hears at once that there is a job.
 pub(crate) fn submission_hold(settings: &Settings, clock: Clock) -> Option<Duration> {
     /// Of the caller's time; the rest is left for the answer to come and for naming the job in an error.
     const SHARE: (u32, u32) = (3, 4);
-    let wait = settings.wait?;
+    let wait = settings.wait.filter(|_| settings.listener.is_none())?;
     let timeout = clock.timeout_left().map(|left| left * SHARE.0 / SHARE.1);
     timeout.into_iter().chain(settings.max_wait).chain([wait]).min().filter(|wait| !wait.is_zero())
 }

@@ -1,10 +1,14 @@
 //! What can go wrong between a call and its result.
 
 use std::error::Error as StdError;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
+use std::{fmt, io};
 
+use bytes::Bytes;
 use proxq_protocol::{JobId, Outcome};
-use reqwest::StatusCode;
+use reqwest::{Body, Response, StatusCode, Url};
 
 use crate::response::OwnAnswerError;
 
@@ -93,14 +97,30 @@ impl Error {
     /// The error of this crate inside one of the middleware chain; also where `reqwest-retry` has wrapped it.
     #[must_use]
     pub fn find(error: &reqwest_middleware::Error) -> Option<&Self> {
+        let mut causes: Box<dyn Iterator<Item = &(dyn StdError + 'static)>> = match error {
+            reqwest_middleware::Error::Middleware(inner) => Box::new(inner.chain()),
+            reqwest_middleware::Error::Reqwest(error) => {
+                Box::new(std::iter::successors(error.source(), |&cause| cause.source()))
+            }
+        };
+        causes.find_map(|cause| {
+            let carried = cause.downcast_ref().map(|Carried(error)| error);
+            let carried = carried.or_else(|| cause.downcast_ref().map(|TimedOut { error, .. }| error));
+            carried.or_else(|| cause.downcast_ref()).or_else(|| Self::find(cause.downcast_ref()?))
+        })
+    }
+
+    /// Takes the error of this crate out of one of the middleware chain.
+    ///
+    /// # Errors
+    /// Gives the other one back if this crate did not make it, if another layer has wrapped it, or if it is that of a request's
+    /// timeout: [`find`](Self::find) looks into those.
+    pub fn take_from(error: reqwest_middleware::Error) -> Result<Self, reqwest_middleware::Error> {
         match error {
-            reqwest_middleware::Error::Middleware(inner) => inner.downcast_ref().or_else(|| {
-                // A transparent wrapper shows its content's source only, which is why there is a `Passing` around it.
-                inner.chain().find_map(|cause| {
-                    cause.downcast_ref().or_else(|| Self::find(cause.downcast_ref::<reqwest_middleware::Error>()?))
-                })
-            }),
-            reqwest_middleware::Error::Reqwest(_) => None,
+            reqwest_middleware::Error::Middleware(inner) => {
+                inner.downcast().map(|Carried(error)| error).or_else(anyhow::Error::downcast).map_err(Into::into)
+            }
+            reqwest_middleware::Error::Reqwest(_) => Err(error),
         }
     }
 
@@ -129,7 +149,56 @@ impl Error {
             return source;
         }
         let shown = self.to_string();
-        reqwest_middleware::Error::Middleware(anyhow::Error::new(self).context(shown))
+        reqwest_middleware::Error::Middleware(anyhow::Error::new(Carried(self)).context(shown))
+    }
+
+    /// As the chain carries it where a request's own timeout is over: as reqwest tells that, whose errors only reqwest makes.
+    pub(crate) async fn into_timeout(self, url: Url) -> reqwest_middleware::Error {
+        let broken = BrokenBody(Some(TimedOut { error: self, kind: io::ErrorKind::TimedOut.into() }));
+        let mut response = Response::from(http::Response::new(Body::wrap(broken)));
+        let error = response.chunk().await.expect_err("the body breaks off before its first byte");
+        error.with_url(url).into()
+    }
+}
+
+/// An error below the text that says it. A wrapper that is transparent shows only what is below its content, so the error has
+/// to be there; it is not to be read twice.
+#[derive(Debug)]
+struct Carried(Error);
+
+impl fmt::Display for Carried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("in a call through proxq")
+    }
+}
+
+impl StdError for Carried {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
+    }
+}
+
+/// The end of a request's own timeout: what reqwest looks for is below.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+struct TimedOut {
+    error: Error,
+    #[source]
+    kind: io::Error,
+}
+
+/// A body that ends with an error.
+struct BrokenBody(Option<TimedOut>);
+
+impl http_body::Body for BrokenBody {
+    type Data = Bytes;
+    type Error = TimedOut;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, TimedOut>>> {
+        Poll::Ready(self.0.take().map(Err))
     }
 }
 
@@ -170,9 +239,39 @@ mod tests {
         assert!(Error::find(&reqwest_middleware::Error::Middleware(anyhow::anyhow!("another"))).is_none());
     }
 
+    fn failed() -> Error {
+        Error::JobFailed { id: JobId::new(), error: "connection refused".to_owned(), outcome: None }
+    }
+
     #[test]
-    fn it_says_what_happened_at_once() {
-        let error = Error::JobFailed { id: JobId::new(), error: "connection refused".to_owned(), outcome: None };
-        assert!(error.into_middleware().to_string().ends_with("failed: connection refused"));
+    fn it_says_what_happened_at_once_and_only_once() {
+        let error = failed().into_middleware();
+        assert!(error.to_string().ends_with("failed: connection refused"), "{error}");
+        let source = Error::Poll { id: JobId::new(), source: "connection reset".into() }.into_middleware();
+        for (error, text) in [(error, "connection refused"), (source, "connection reset")] {
+            for shown in [format!("{error:#}"), format!("{:?}", anyhow::Error::new(error))] {
+                assert_eq!(shown.matches(text).count(), 1, "{shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn it_can_be_taken_out() {
+        assert!(matches!(Error::take_from(failed().into_middleware()), Ok(Error::JobFailed { .. })));
+        let direct = reqwest_middleware::Error::middleware(failed());
+        assert!(matches!(Error::take_from(direct), Ok(Error::JobFailed { .. })));
+        assert!(Error::take_from(reqwest_middleware::Error::Middleware(anyhow::anyhow!("another"))).is_err());
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_requests_timeout_is_one_of_reqwests_and_has_the_job() {
+        let id = JobId::new();
+        let lost = Error::WaitTimeout { id, waited: Duration::from_secs(3) };
+        let error = lost.into_timeout("http://proxq.example/x".parse().unwrap()).await;
+        assert!(error.is_timeout() && !error.is_connect() && !error.is_middleware(), "{error:?}");
+        assert_eq!(error.url().map(Url::as_str), Some("http://proxq.example/x"));
+        assert_eq!(format!("{error:#}").matches(&id.to_string()).count(), 0, "reqwest shows no causes");
+        let wrapped = reqwest_middleware::Error::middleware(Transparent(error));
+        assert_eq!(Error::find(&wrapped).and_then(Error::job_id), Some(id), "{wrapped:?}");
     }
 }

@@ -8,7 +8,7 @@ use proxq_protocol::{JobId, JobStatus};
 
 /// A step in the life of a call that became a job. Given to the callback of [`Builder::on_event`](crate::Builder::on_event).
 ///
-/// A job that ends while its submission is still held has only a [`Event::Done`].
+/// [`Event::Submitted`] and the first [`Event::Waiting`] come as soon as there is a job.
 ///
 /// ```
 /// use proxq_client::{Event, Proxq};
@@ -31,11 +31,12 @@ pub enum Event {
         /// The job.
         id: JobId,
     },
-    /// The job was asked for, and has not ended.
+    /// The job has not ended. Comes at once, and then whenever an answer was held for as long as
+    /// [`wait`](crate::Builder::wait) says.
     Waiting {
         /// The job.
         id: JobId,
-        /// Where it stands, if the answer told.
+        /// Where it stands.
         status: Option<JobStatus>,
         /// Since the call began.
         waited: Duration,

@@ -118,7 +118,7 @@ impl ProxqOptions {
         self
     }
 
-    /// See [`Builder::on_event`](crate::Builder::on_event).
+    /// See [`Builder::on_event`](crate::Builder::on_event); in place of the listener that is set there.
     #[must_use]
     pub fn on_event(mut self, listener: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.listener = Some(Listener::new(listener));

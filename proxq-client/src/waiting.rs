@@ -48,6 +48,11 @@ impl Clock {
         self.begun.checked_add(limit)
     }
 
+    /// Whether the caller's own limit is over.
+    pub(crate) fn is_timed_out(&self) -> bool {
+        self.timeout_left().is_some_and(|left| left.is_zero())
+    }
+
     /// `wait`, or what is left of the time for the call.
     fn cap(&self, wait: Duration) -> Duration {
         self.deadline().map_or(wait, |deadline| wait.min(deadline.saturating_duration_since(Instant::now())))
@@ -131,16 +136,17 @@ impl Waiting<'_, '_> {
     }
 
     async fn until_response(&mut self) -> Result<Ended, Error> {
-        // What answers a HEAD has no body in which it could say why it is not the result.
-        let by_content = self.hold().is_some() && self.method != Method::HEAD;
-        let mut completed = false;
+        // What answers a HEAD has no body in which it could say why it is not the result; and who listens wants the status.
+        let listens = self.settings.listener.is_some();
+        let by_content = self.hold().is_some() && self.method != Method::HEAD && !listens;
+        let (mut completed, mut told) = (false, !listens);
         let mut rests = Rests::new(self.settings);
         loop {
             let asked = Instant::now();
             let look = match (completed, by_content) {
                 (true, _) => self.fetch().await,
                 (false, true) => self.look_at_content().await,
-                (false, false) => self.look_at_status().await,
+                (false, false) => self.look_at_status(&mut told).await,
             };
             match look {
                 Ok(Look::Ended(ended)) => return Ok(ended),
@@ -160,9 +166,10 @@ impl Waiting<'_, '_> {
 
     async fn until_completed(&mut self) -> Result<JobInfo, Error> {
         let mut rests = Rests::new(self.settings);
+        let mut told = self.settings.listener.is_none();
         loop {
             let asked = Instant::now();
-            match self.look_at_status().await {
+            match self.look_at_status(&mut told).await {
                 Ok(Look::Over(info)) => return Ok(info),
                 Ok(Look::Pending(status)) => self.rest_after_look(&mut rests, status, asked).await,
                 Ok(Look::Ended(_)) => {}
@@ -215,8 +222,10 @@ impl Waiting<'_, '_> {
         asking::content(self.transport, self.address, request, hold, self.clock.timeout_left()).await
     }
 
-    async fn look_at_status(&mut self) -> Result<Look, Trouble> {
-        let hold = self.hold();
+    /// Asks for the end of the job, or, where nobody was `told` its status yet, for its status.
+    async fn look_at_status(&mut self, told: &mut bool) -> Result<Look, Trouble> {
+        let hold = self.hold().filter(|_| *told);
+        *told = true;
         self.look_at_status_now(hold).await
     }
 

@@ -75,7 +75,7 @@ impl Call {
                 *self.same_job() = Some(id);
                 return Err(OpenAIError::Reqwest(error));
             }
-            Err(reqwest_middleware::Error::Middleware(error)) => match error.downcast() {
+            Err(error) => match Error::take_from(error) {
                 Ok(failure) => failure,
                 Err(other) => return Err(OpenAIError::Boxed(other.into())),
             },

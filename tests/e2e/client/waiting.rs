@@ -27,6 +27,7 @@ on_every_store! {
             assert!(error.contains("refused"), "{error}");
             assert_eq!(*outcome, Some(Outcome::NotSent));
             assert!(failed.to_string().contains(error), "{failed}");
+            assert_eq!(format!("{failed:?}").matches(error.as_str()).count(), 1, "with all its causes: {failed:?}");
         }
     }
 
@@ -48,17 +49,20 @@ on_every_store! {
         let limit = Duration::from_millis(300);
         let http = client();
         let limited = [
-            http.post(url(&proxq, "/x")).with_extension(ProxqOptions::new().max_wait(limit)),
-            http.post(url(&proxq, "/x")).timeout(limit),
-            http.post(url(&proxq, "/x")).with_extension(ProxqOptions::new().max_wait(limit).wait(None)),
+            (false, http.post(url(&proxq, "/x")).with_extension(ProxqOptions::new().max_wait(limit))),
+            (true, http.post(url(&proxq, "/x")).timeout(limit)),
+            (true, http.post(url(&proxq, "/x")).timeout(limit).with_extension(ProxqOptions::new().wait(None))),
+            (false, http.post(url(&proxq, "/x")).with_extension(ProxqOptions::new().max_wait(limit).wait(None))),
         ];
         let named = Middleware::builder().proxq_url(url(&proxq, "")).build().unwrap();
         let jobs = ProxqClient::new(named, plain());
-        for request in limited {
+        // A request's own timeout ends as it does without proxq.
+        for (is_own, request) in limited {
             let begun = Instant::now();
             let failed = request.send().await.unwrap_err();
             assert!(begun.elapsed() < limit + Duration::from_secs(1), "{:?}", begun.elapsed());
             let Error::WaitTimeout { id, waited } = error(&failed) else { panic!("{failed:?}") };
+            assert_eq!(failed.is_timeout(), is_own, "{failed:?}");
             assert!(*waited >= limit, "{waited:?}");
             gate.let_through(1);
             let content = jobs.attach(*id).unwrap().content().await.unwrap();
@@ -80,12 +84,15 @@ on_every_store! {
         let gate = Gate::new();
         upstream.always(Answer::status(200).wait(&gate));
         let (told, mut events) = mpsc::unbounded_channel();
-        let builder = Middleware::builder().wait(None).on_event(move |event| told.send(event.clone()).unwrap_or_default());
-        let http = with(builder);
+        // Held answers, a proxq that is known: what makes a call quick does not keep its listener waiting.
+        let builder = Middleware::builder().proxq_url(url(&proxq, ""));
+        let http = with(builder.on_event(move |event| told.send(event.clone()).unwrap_or_default()));
+        let begun = Instant::now();
         let heard = async {
             let Some(Event::Submitted { id }) = within("an event", events.recv()).await else { panic!("not submitted") };
             let waiting = within("an event", events.recv()).await;
             assert!(matches!(&waiting, Some(Event::Waiting { id: same, status: Some(_), .. }) if *same == id), "{waiting:?}");
+            assert!(begun.elapsed() < Duration::from_secs(10), "at once, not after an answer was held: {:?}", begun.elapsed());
             gate.open();
             loop {
                 match within("an event", events.recv()).await {
@@ -98,6 +105,12 @@ on_every_store! {
         let (response, ()) = tokio::join!(http.get(url(&proxq, "/x")).send(), heard);
         assert_eq!(response.unwrap().status(), 200);
     }
+}
+
+/// The status of a job that has its response.
+fn completed(id: JobId) -> Answer {
+    let status = format!(r#"{{"id":"{id}","status":"completed"}}"#);
+    Answer::status(200).header("X-Proxq-Source", "proxq").body(status)
 }
 
 on_the_store! { Embedded:
@@ -181,7 +194,13 @@ fn any_flavour_of_runtime_will_do() {
         let heard = Arc::new(Mutex::new(0));
         let count = Arc::clone(&heard);
         flavour.enable_all().build().unwrap().block_on(async {
-            let server = scripted(JobId::new(), Answer::status(200).body("done")).await;
+            let id = JobId::new();
+            let server = Upstream::start().await;
+            server.plan(move |head| match head.word(1) {
+                path if path.ends_with("/content") => Answer::status(200).body("done"),
+                path if path.starts_with("/__jobs/") => completed(id),
+                _ => super::accepted(id),
+            });
             let http = with(Middleware::builder().on_event(move |_| *count.lock().unwrap() += 1));
             assert_eq!(http.get(server.url()).send().await.unwrap().text().await.unwrap(), "done");
         });
