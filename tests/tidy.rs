@@ -158,3 +158,27 @@ fn the_page_of_the_configuration_has_every_key_with_its_default() {
         assert!(expected.iter().any(|(known, _)| known == key), "docs/configuration.md has a key that is none: {key}");
     }
 }
+
+/// The version that a line of a `[dependencies]` table asks for, and of what.
+fn dependency(line: &str) -> Option<(&str, &str)> {
+    let (name, wanted) = line.split_once(" = ")?;
+    let version = wanted.split_once("version = ").map_or(wanted, |(_, version)| version);
+    Some((name, version.split('"').nth(1)?))
+}
+
+#[test]
+fn the_readmes_of_crates_name_the_versions_that_are_used() {
+    let manifest = read(&checkout().join("Cargo.toml"));
+    let used: Vec<_> = manifest.lines().filter_map(dependency).collect();
+    for (package, least) in [("proxq-client", 4), ("proxq-openai", 3)] {
+        let readme = read(&checkout().join(package).join("README.md"));
+        let block = readme.split("```toml\n[dependencies]\n").nth(1).and_then(|rest| rest.split("```").next());
+        let named: Vec<_> = block.unwrap_or_default().lines().filter_map(dependency).collect();
+        assert!(named.len() >= least, "{package}: {named:?}");
+        for (name, version) in named {
+            let is_used =
+                |(other, used): &(&str, &str)| *other == name && format!("{used}.").starts_with(&format!("{version}."));
+            assert!(used.iter().any(is_used), "{package}: {name} {version} is not what is used");
+        }
+    }
+}

@@ -23,6 +23,7 @@ mod transport;
 mod waiting;
 
 pub use proxq_protocol::{JobId, JobInfo, JobStatus, Outcome};
+pub use {reqwest, reqwest_middleware};
 
 pub use crate::asking::error_for_refusal;
 pub use crate::builder::{BuildError, Builder};
