@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod credential;
 mod duration;
 pub mod header;
 mod job_id;

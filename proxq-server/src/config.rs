@@ -16,6 +16,7 @@ mod raw;
 mod redis;
 mod report;
 mod schema;
+mod secret_headers;
 mod section;
 mod size;
 mod substitute;
@@ -24,8 +25,6 @@ mod upstream;
 
 use std::path::PathBuf;
 use std::time::Duration;
-
-use http::{HeaderMap, HeaderName};
 
 pub use self::advice::warnings;
 pub use self::cache::{CacheConfig, CacheMode, KeyExclusions};
@@ -37,6 +36,7 @@ pub use self::pattern::{PatternError, Patterns};
 pub use self::redis::{Password, RedisAddress, RedisConfig, RedisTls, Secret};
 pub use self::report::{differences_report, report};
 pub use self::schema::schema;
+pub use self::secret_headers::SecretHeaders;
 pub(crate) use self::section::shown_url;
 pub use self::upstream::{
     ClientIdentity, ClientMode, DirectMode, HostHeader, Prefix, StreamDetection, TlsVerification, Upstream,
@@ -210,49 +210,5 @@ impl Default for Limits {
             idle_timeout: Duration::from_mins(2),
             max_connections: 16_384,
         }
-    }
-}
-
-/// The names of headers whose values are secrets: the usual ones and the configured ones.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretHeaders {
-    names: Vec<HeaderName>,
-}
-
-/// Headers that carry credentials whatever the configuration says.
-const ALWAYS_SECRET: [&str; 7] =
-    ["authorization", "cookie", "api-key", "x-api-key", "x-goog-api-key", "x-auth-token", "x-amz-security-token"];
-
-impl SecretHeaders {
-    /// The built-in names and these.
-    #[must_use]
-    pub fn with(configured: Vec<HeaderName>) -> Self {
-        let mut names: Vec<_> = ALWAYS_SECRET.into_iter().map(HeaderName::from_static).chain(configured).collect();
-        names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
-        names.dedup();
-        Self { names }
-    }
-
-    /// All names, in alphabetical order.
-    #[must_use]
-    pub fn names(&self) -> &[HeaderName] {
-        &self.names
-    }
-
-    /// Takes the secret headers out of a map, every value in order.
-    pub fn split_off(&self, headers: &mut HeaderMap) -> HeaderMap {
-        let mut secrets = HeaderMap::new();
-        for name in &self.names {
-            if let http::header::Entry::Occupied(entry) = headers.entry(name) {
-                secrets.extend(entry.remove_entry_mult().1.map(|value| (name.clone(), value)));
-            }
-        }
-        secrets
-    }
-}
-
-impl Default for SecretHeaders {
-    fn default() -> Self {
-        Self::with(Vec::new())
     }
 }

@@ -1,20 +1,34 @@
-//! Who submitted a job, as a keyed hash over everything secret in the submission.
+//! Who submitted a job, as keyed hashes over what is secret in the submission. The key is the deployment's, so that they are
+//! of no use elsewhere.
 
 use hmac::{Hmac, KeyInit, Mac};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
+use proxq_protocol::credential::OWNER_HEADERS;
 use sha2::Sha256;
 
 use crate::config::SecretHeaders;
 use crate::job::CredentialHash;
 
-/// Hashes a submission's secrets: the access token and every secret header, each with its length, so that no two sets
-/// of secrets give the same bytes. The key is the deployment's, so that the hash is of no use elsewhere.
+/// Hashes all secrets of a submission: the access token and every secret header.
 pub(crate) fn credential_hash(
     key: &[u8; 32],
     token: Option<&[u8]>,
     headers: &HeaderMap,
     secret: &SecretHeaders,
 ) -> CredentialHash {
+    let mut names: Vec<_> = headers.keys().filter(|name| secret.contains(name)).map(HeaderName::as_str).collect();
+    names.sort_unstable();
+    hash(key, token, headers, &names)
+}
+
+/// Hashes what a client shows with each of its requests: the access token alone where there is one, else [`OWNER_HEADERS`].
+pub(crate) fn owner_hash(key: &[u8; 32], token: Option<&[u8]>, headers: &HeaderMap) -> CredentialHash {
+    let names = if token.is_some() { &[][..] } else { &OWNER_HEADERS };
+    hash(key, token, headers, names)
+}
+
+/// Each part goes in with its length, so that no two sets of secrets give the same bytes.
+fn hash(key: &[u8; 32], token: Option<&[u8]>, headers: &HeaderMap, names: &[&str]) -> CredentialHash {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     let mut add = |name: &str, value: &[u8]| {
         for part in [name.as_bytes(), value] {
@@ -25,9 +39,9 @@ pub(crate) fn credential_hash(
     if let Some(token) = token {
         add("", token);
     }
-    for name in secret.names() {
-        for value in headers.get_all(name) {
-            add(name.as_str(), value.as_bytes());
+    for name in names {
+        for value in headers.get_all(*name) {
+            add(name, value.as_bytes());
         }
     }
     CredentialHash(mac.finalize().into_bytes().into())
@@ -35,16 +49,20 @@ pub(crate) fn credential_hash(
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderValue;
 
     use super::*;
 
-    fn hash(key: u8, fields: &[(&'static str, &'static str)]) -> CredentialHash {
+    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        credential_hash(&[key; 32], None, &headers, &SecretHeaders::default())
+        headers
+    }
+
+    fn hash(key: u8, fields: &[(&'static str, &'static str)]) -> CredentialHash {
+        credential_hash(&[key; 32], None, &map(fields), &SecretHeaders::default())
     }
 
     #[test]
@@ -55,5 +73,23 @@ mod tests {
         assert_ne!(one, hash(2, &[("authorization", "a")]));
         assert_ne!(hash(1, &[("cookie", "ab")]), hash(1, &[("cookie", "a"), ("cookie", "b")]));
         assert_ne!(hash(1, &[("cookie", "a")]), hash(1, &[("api-key", "a")]));
+        assert_ne!(hash(1, &[("x-api-token", "a")]), hash(1, &[("x-api-token", "b")]));
+        assert_eq!(hash(1, &[("cookie", "a"), ("x-token", "b")]), hash(1, &[("x-token", "b"), ("cookie", "a")]));
+    }
+
+    #[test]
+    fn a_job_belongs_to_who_shows_the_same_api_keys_whatever_else_changes() {
+        fn owner(token: Option<&[u8]>, fields: &[(&'static str, &'static str)]) -> CredentialHash {
+            owner_hash(&[1; 32], token, &map(fields))
+        }
+        let one = owner(None, &[("authorization", "a"), ("cookie", "b"), ("x-session-id", "c"), ("x-api-token", "d")]);
+        assert_eq!(one, owner(None, &[("authorization", "a")]));
+        for name in OWNER_HEADERS {
+            assert!(SecretHeaders::default().names().iter().any(|secret| secret == name), "{name}");
+            assert_ne!(owner(None, &[(name, "a")]), owner(None, &[(name, "b")]), "{name}");
+            assert_eq!(owner(Some(b"t"), &[(name, "a")]), owner(Some(b"t"), &[]), "the token alone counts");
+        }
+        assert_ne!(owner(Some(b"t"), &[]), owner(Some(b"u"), &[]));
+        assert!(OWNER_HEADERS.is_sorted());
     }
 }

@@ -5,22 +5,24 @@ use std::time::Duration;
 use http::header;
 use sha2::{Digest, Sha256};
 
-use crate::job::JobRequest;
+use crate::job::{CredentialHash, JobRequest};
+use crate::multipart::without_boundary;
 use crate::store::Claim;
 
-/// The claim of a request with an idempotency key, for so long. `body` is the SHA-256 of the request's body.
+/// The claim of a request with an idempotency key, for so long. `credential` is the hash of all its secrets, `body` the digest
+/// of its body.
 ///
 /// The same key of another credential or for another upstream claims something else. The same request is the same method,
-/// target, body and description of the body; further headers may differ between two tries of one client.
-pub(crate) fn claim(request: &JobRequest, body: [u8; 32], ttl: Duration) -> Option<Claim> {
+/// target, body and description of the body; further headers, and the boundary of a multipart body, may differ between two
+/// tries of one client.
+pub(crate) fn claim(request: &JobRequest, credential: CredentialHash, body: [u8; 32], ttl: Duration) -> Option<Claim> {
     let key = request.idempotency_key.as_deref()?;
-    let scope = hash([request.upstream.as_bytes(), &request.credential.0, key]);
+    let scope = hash([request.upstream.as_bytes(), &credential.0, key]);
     let method_and_target =
         [request.method.as_str().as_bytes(), request.target.to_string().as_bytes()].map(<[u8]>::to_vec);
-    let described = [header::CONTENT_TYPE, header::CONTENT_ENCODING].map(|name| {
-        let values = request.headers.get_all(name).iter();
-        hash(values.map(http::HeaderValue::as_bytes))
-    });
+    let values = |name| request.headers.get_all(name).iter().map(http::HeaderValue::as_bytes);
+    let types: Vec<_> = values(header::CONTENT_TYPE).map(without_boundary).collect();
+    let described = [hash(types.iter().map(AsRef::as_ref)), hash(values(header::CONTENT_ENCODING))];
     let parts = method_and_target.iter().map(Vec::as_slice).chain(described.iter().map(<[u8; 32]>::as_slice));
     let fingerprint = hash(parts.chain([body.as_slice()]));
     Some(Claim { scope, fingerprint, ttl })
@@ -40,7 +42,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::job::CredentialHash;
 
     /// What of a submission its client varies.
     #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,12 +68,12 @@ mod tests {
             }
             request.idempotency_key = Some(self.key.clone().into_bytes());
             request.upstream.clone_from(&self.upstream);
-            request.credential = CredentialHash(self.credential);
             request
         }
 
         fn claim(&self) -> Claim {
-            claim(&self.request(), self.body, Duration::from_secs(1)).expect("it has a key")
+            claim(&self.request(), CredentialHash(self.credential), self.body, Duration::from_secs(1))
+                .expect("it has a key")
         }
 
         fn same_scope(&self, other: &Self) -> bool {
@@ -127,12 +128,25 @@ mod tests {
             request.headers.append(http::HeaderName::try_from(name).unwrap(), HeaderValue::from_str(&value).unwrap());
             request.id = proxq_protocol::JobId::new();
             request.request_id = value;
-            prop_assert_eq!(claim(&request, one.body, Duration::from_secs(1)).unwrap(), one.claim());
+            prop_assert_eq!(claim(&request, CredentialHash(one.credential), one.body, Duration::from_secs(1)).unwrap(), one.claim());
         }
     }
 
     #[test]
+    fn the_boundary_of_a_multipart_body_does_not_matter() {
+        let fingerprint = |content_type: &str| {
+            let mut request = JobRequest::sample();
+            request.idempotency_key = Some(b"key".to_vec());
+            request.headers.insert("content-type", HeaderValue::from_str(content_type).unwrap());
+            claim(&request, CredentialHash([0; 32]), [0; 32], Duration::from_secs(1)).unwrap().fingerprint
+        };
+        let one = fingerprint("multipart/form-data; boundary=a");
+        assert_eq!(one, fingerprint("multipart/form-data; boundary=b"));
+        assert_ne!(one, fingerprint("multipart/mixed; boundary=a"));
+    }
+
+    #[test]
     fn without_a_key_nothing_is_claimed() {
-        assert_eq!(claim(&JobRequest::sample(), [0; 32], Duration::from_secs(1)), None);
+        assert_eq!(claim(&JobRequest::sample(), CredentialHash([0; 32]), [0; 32], Duration::from_secs(1)), None);
     }
 }

@@ -20,7 +20,7 @@ use http::{HeaderValue, Method, Response, Version};
 use hyper::body::{Body as _, Incoming};
 
 use self::asking::{Outcome, ask};
-use self::body::{Digested, Looked, ReceiveError, ReceivedBody, look, receive};
+use self::body::{Looked, ReceiveError, ReceivedBody, look, receive};
 use self::control::{Controls, Wait};
 use self::plan::{Plan, Submission, record_bypass};
 use crate::admit::Bypass;
@@ -32,7 +32,8 @@ use crate::discard::{DISCARD_LIMIT_BYTES, discard};
 use crate::ended::Waits;
 use crate::failure::chain;
 use crate::idempotency::claim;
-use crate::job::{JobId, JobRequest, State};
+use crate::job::{CredentialHash, JobId, JobRequest, State};
+use crate::multipart::BodyDigest;
 use crate::replay::replay;
 use crate::reply::{self, Problem};
 use crate::store::{Content, JobStore, NewJob, StoreError, Submitted};
@@ -116,7 +117,8 @@ impl Intake {
         version: Version,
         waits: bool,
     ) -> Option<Response<ReplyBody>> {
-        let Submission { request, controls, store_known, length, limit, peek, look: looked_for, passage } = submission;
+        let Submission { request, controls, credential, store_known, length, limit, peek, look: looked_for, passage } =
+            submission;
         // Looking at a body asks for it.
         let waits = waits && peek.is_none();
         let looked = match peek {
@@ -139,7 +141,7 @@ impl Intake {
             }
             Ok(Looked { begun, .. }) => {
                 let wanted = request.idempotency_key.is_some() || self.config.cache.mode != CacheMode::None;
-                let digest = if wanted { Digested::Yes } else { Digested::No };
+                let digest = wanted.then(|| BodyDigest::new(&request.headers));
                 receive(begun, body, length, digest, &self.config, &*self.store).await
             }
             Err(error) => Err(error),
@@ -147,7 +149,7 @@ impl Intake {
         match received {
             Ok(received) => {
                 let method = request.method.clone();
-                Some(match self.submit(request, &controls, received).await {
+                Some(match self.submit(request, &controls, credential, received).await {
                     Ok(taken) => self.answer(taken, &controls, &method).await,
                     Err(problem) => problem.into_response(),
                 })
@@ -168,10 +170,11 @@ impl Intake {
         &self,
         request: JobRequest,
         controls: &Controls,
+        credential: CredentialHash,
         received: ReceivedBody,
     ) -> Result<TakenIn, Problem> {
-        let claimed = request.idempotency_key.as_ref().map(|_key| received.digest());
-        let claim = claimed.and_then(|digest| claim(&request, digest, self.config.idempotency_ttl));
+        let claimed = request.idempotency_key.as_ref().map(|_key| received.digest(&request.headers));
+        let claim = claimed.and_then(|digest| claim(&request, credential, digest, self.config.idempotency_ttl));
         let (body, blob, body_sha256) = received.into_parts();
         let request = JobRequest { body_sha256, ..request };
         let job = NewJob { queue: self.config.queue.clone(), request, body, delay: controls.delay, claim };

@@ -46,6 +46,7 @@ mod intake;
 pub mod job;
 mod jobs_api;
 mod listen;
+mod multipart;
 mod path;
 pub mod process;
 mod redirects;

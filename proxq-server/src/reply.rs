@@ -165,8 +165,10 @@ impl Problem {
     }
 
     pub(crate) fn job_id_taken(id: JobId) -> Self {
-        let detail =
-            format!("{} {id} belongs to a job that other credentials submitted; propose another", "X-Proxq-Job-Id");
+        let detail = format!(
+            "X-Proxq-Job-Id {id} belongs to a job that other credentials submitted, or with another method, path, query or \
+                 length of its body; propose another"
+        );
         Self::new(StatusCode::CONFLICT, ErrorCode::JobIdTaken, detail)
     }
 

@@ -75,11 +75,12 @@ pub struct Claim {
 pub enum Submitted {
     /// It is a new job.
     New,
-    /// The same credential submitted this job before.
+    /// The same credential submitted this job before. So it is taken to be where the job's record cannot be read.
     Existing(JobId),
     /// This job has the idempotency key, and its request was the same.
     Replayed(JobId),
-    /// The id belongs to a job of another credential.
+    /// The id belongs to a job of another credential, or to another request of this one: one with another method, path,
+    /// query or length of its body.
     Taken,
     /// The idempotency key was used for another request.
     Mismatch,

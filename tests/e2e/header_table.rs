@@ -110,8 +110,12 @@ async fn try_arrival(bench: &Bench, row: &Row) {
     match row.arrival {
         Arrival::Read => assert_ne!(without, with, "{row:?} makes no difference"),
         Arrival::Nothing => assert_eq!(without, with, "{row:?} makes a difference"),
-        Arrival::Secret => {
+        Arrival::Owner => {
             assert!(with.starts_with("409 JOB_ID_TAKEN") && without.starts_with("202"), "{row:?}: {with}");
+        }
+        Arrival::Secret => {
+            let [with, without] = [&with, &without].map(|way| way.contains("replayed: true"));
+            assert!(without && !with, "{row:?}: an idempotency key is another one with it");
         }
     }
 }
@@ -148,7 +152,7 @@ on_every_store! {
         let doubting = Bench::start(store, &[], "none").await;
         let caching = Bench::start(store, &["loopback"], "memory").await;
         for row in rows() {
-            let of_state = [(State::OtherPeer, &doubting), (State::Cached, &caching)];
+            let of_state = [(State::OtherPeer, &doubting), (State::Cached, &caching), (State::Hit, &caching)];
             let bench = of_state.into_iter().find(|(state, _)| *state == row.state).map_or(&trusting, |(_, bench)| bench);
             try_row(bench, &row).await;
         }
@@ -172,7 +176,8 @@ on_every_store! {
         let gate = Gate::new();
         upstream.always(Answer::status(200).wait(&gate));
         let mut proxq = Proxq::start(store.config_for(&upstream).set("secretHeaders", vec!["X-Listed"])).await;
-        let secret: Vec<_> = rows().iter().filter(|row| row.arrival == Arrival::Secret).map(header_name).collect();
+        let is_secret = |row: &&Row| matches!(row.arrival, Arrival::Secret | Arrival::Owner);
+        let secret: Vec<_> = rows().iter().filter(is_secret).map(header_name).collect();
         assert!(secret.len() > 1, "{secret:?}");
         let value = |name: &str| format!("SECRET-OF-{name}!");
         let request = secret.iter().fold(post("/x"), |request, name| request.header(name, value(name)));

@@ -78,6 +78,51 @@ on_every_store! {
         fresh(&proxq, keyed("another key")).await;
     }
 
+    async fn an_upload_is_the_same_whatever_its_boundary(store: Store) {
+        let upstream = Upstream::start().await;
+        let proxq = Proxq::start(store.config_for(&upstream).set("inlineBodyLimit", 1000)).await;
+        let form = |key: &str, boundary: &str, name: &str, content: &str| {
+            let head = format!("Content-Disposition: form-data; name={name}; filename=f");
+            let body = format!("--{boundary}\r\n{head}\r\n\r\n{content}\r\n--{boundary}--\r\n");
+            let content_type = format!("multipart/form-data; boundary={boundary}");
+            post("/x").header("Idempotency-Key", key).header("Content-Type", content_type).body(body)
+        };
+        for (key, content) in [("small", "audio\r\n--two".to_owned()), ("large", "audio\r\n".repeat(50_000))] {
+            let first = fresh(&proxq, form(key, "one", "file", &content)).await;
+            replayed(&proxq, form(key, "two-and-longer", "file", &content), &first).await;
+            for other in [
+                form(key, "one", "file", &format!("{content}!")),
+                form(key, "one", "other", &content),
+                form(key, "one", "file", &content).header("Content-Encoding", "identity"),
+                post("/x").header("Idempotency-Key", key).header("Content-Type", "text/plain").body(content.clone()),
+            ] {
+                proxq.send(other).await.refused(422, "IDEMPOTENCY_MISMATCH");
+            }
+        }
+        let broken = |boundary: &str| {
+            let content_type = format!("multipart/form-data; boundary={boundary}");
+            let body = format!("--{boundary}\r\n\r\nno end");
+            post("/x").header("Idempotency-Key", "broken").header("Content-Type", content_type).body(body)
+        };
+        let first = fresh(&proxq, broken("one")).await;
+        replayed(&proxq, broken("one"), &first).await;
+        proxq.send(broken("two")).await.refused(422, "IDEMPOTENCY_MISMATCH");
+    }
+
+    async fn a_key_belongs_to_every_header_that_names_a_credential(proxq: Proxq, _upstream: Upstream) {
+        for name in ["X-Api-Token", "X_Api_Key", "X-Client-Secret", "X-Session-Id", "Cookie", "X-User-Password"] {
+            let keyed = |value: &str| keyed(name).header(name, value);
+            let first = fresh(&proxq, keyed("a")).await;
+            let other = fresh(&proxq, keyed("b")).await;
+            assert_ne!(first, other, "{name}");
+            replayed(&proxq, keyed("a"), &first).await;
+        }
+        for name in ["X-Author", "X-Max-Tokens"] {
+            let first = fresh(&proxq, keyed(name).header(name, "a")).await;
+            replayed(&proxq, keyed(name).header(name, "b"), &first).await;
+        }
+    }
+
     async fn a_large_body_is_told_from_another_of_its_length(store: Store) {
         let upstream = Upstream::start().await;
         let proxq = Proxq::start(store.config_for(&upstream).set("inlineBodyLimit", 1000)).await;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use harness::{Answer, Gate, Pattern, Proxq, Store, Upstream, get, head, on_every_store, pass, post, put, request};
+use harness::{
+    Answer, Gate, Pattern, Proxq, Request, Store, Upstream, get, head, on_every_store, pass, post, put, request,
+};
 use proxq_protocol::{JobId, JobStatus, header};
 
 on_every_store! {
@@ -111,7 +113,7 @@ on_every_store! {
         let submission =
             |name: &str, value: &str| post("/x").header(header::JOB_ID, id.to_string()).header(name, value);
         let job = proxq.submit(submission("Authorization", "Bearer a")).await;
-        for (name, value) in [("Authorization", "Bearer b"), ("Cookie", "a=b"), ("X-Api-Key", "k"), ("X-Other", "1")] {
+        for (name, value) in [("Authorization", "Bearer b"), ("X-Api-Key", "k"), ("X-Other", "1")] {
             proxq.send(submission(name, value)).await.refused(409, "JOB_ID_TAKEN");
         }
         proxq.response(&job).await;
@@ -119,14 +121,31 @@ on_every_store! {
         assert_eq!(upstream.deliveries(id), 1);
     }
 
-    async fn a_configured_secret_header_is_part_of_the_credential(store: Store) {
+    async fn a_proposed_id_belongs_to_who_shows_the_same_api_keys_whatever_else_changes(store: Store) {
         let upstream = Upstream::start().await;
-        let proxq = Proxq::start(store.config_for(&upstream).set("secretHeaders", vec!["X-Session"])).await;
+        let proxq = Proxq::start(store.config_for(&upstream).set("secretHeaders", vec!["X-Listed"])).await;
         let id = JobId::new();
-        let submission = |session: &str| post("/x").header(header::JOB_ID, id.to_string()).header("X-Session", session);
-        let job = proxq.submit(submission("a")).await;
-        proxq.send(submission("b")).await.refused(409, "JOB_ID_TAKEN");
-        assert_eq!(proxq.submit(submission("a")).await, job);
+        let submission = || post("/x").header(header::JOB_ID, id.to_string()).header("Authorization", "Bearer a");
+        let job = proxq.submit(submission().header("Cookie", "a=b")).await;
+        for name in ["Cookie", "X-Session-Id", "X-Api-Token", "X-Listed"] {
+            assert_eq!(proxq.submit(submission().header(name, "other")).await, job, "{name}");
+        }
+        proxq.send(submission().header("X-Api-Key", "k")).await.refused(409, "JOB_ID_TAKEN");
+    }
+
+    async fn a_proposed_id_of_another_request_is_taken(proxq: Proxq, upstream: Upstream) {
+        let id = JobId::new();
+        let proposed = |request: Request| request.header(header::JOB_ID, id.to_string());
+        let job = proxq.submit(proposed(post("/x?a=1")).body("four")).await;
+        for other in [put("/x?a=1").body("four"), post("/y?a=1").body("four"), post("/x?a=2").body("four"), post("/x?a=1").body("three")] {
+            let reply = proxq.send(proposed(other)).await;
+            reply.refused(409, "JOB_ID_TAKEN");
+            assert!(reply.detail().contains("method"), "{}", reply.detail());
+        }
+        proxq.response(&job).await;
+        proxq.send(proposed(put("/x?a=1")).body("four")).await.refused(409, "JOB_ID_TAKEN");
+        assert_eq!(proxq.submit(proposed(post("/x?a=1")).body("four").header("X-Other", "1")).await, job);
+        assert_eq!(upstream.deliveries(id), 1);
     }
 
     async fn a_client_is_known_by_its_credential_after_a_restart(store: Store) {

@@ -13,7 +13,6 @@ use crate::forward::headers::list_items;
 
 mod json;
 mod multipart;
-mod parameter;
 
 #[cfg(test)]
 mod tests;

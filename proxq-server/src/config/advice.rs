@@ -84,7 +84,7 @@ fn upstream_warnings(upstream: &Upstream, config: &Config) -> Vec<String> {
     if upstream.stream_detection == StreamDetection::HeadersOnly && !upstream.stream_paths.is_empty() {
         warnings.push("streamPaths: has no effect while streamDetection is false".to_owned());
     }
-    let shares = |name: &&HeaderName| config.secret_headers.names().contains(name);
+    let shares = |name: &&HeaderName| config.secret_headers.contains(name);
     for name in upstream.cache_key_exclusions.names().iter().filter(shares) {
         warnings.push(format!(
             "cacheKeyExcludeHeaders: {name} tells callers apart: without it, what one of them was answered is given to others"

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
+use http::HeaderMap;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use sha2::{Digest, Sha256};
 
 use super::spool::Spool;
 use crate::admit::peek::{BodyPeek, Wanted};
 use crate::config::Config;
 use crate::job::Body;
+use crate::multipart::{BodyDigest, digest};
 use crate::store::{BlobWriter, JobStore, StoreError};
 
 /// Room for a small body at first; the rest is made as it arrives, so that a promise of bytes costs nothing.
@@ -24,30 +25,23 @@ const FIRST_CAPACITY: u64 = 16 * 1024;
 pub(crate) struct ReceivedBody {
     body: Body,
     blob: Option<Box<dyn BlobWriter>>,
-    /// SHA-256 of a body that is not in memory, where it is wanted.
+    /// The digest of a body that is not in memory, where it is wanted.
     digest: Option<[u8; 32]>,
 }
 
 impl ReceivedBody {
-    /// SHA-256 of the body, which must have been wanted.
-    pub(crate) fn digest(&self) -> [u8; 32] {
+    /// The digest of the body, which came with these fields and must have been wanted.
+    pub(crate) fn digest(&self, headers: &HeaderMap) -> [u8; 32] {
         match (&self.body, self.digest) {
-            (Body::Inline(bytes), _) => Sha256::digest(bytes).into(),
+            (Body::Inline(bytes), _) => digest(headers, bytes),
             (Body::Blob(_), digest) => digest.expect("it was wanted when the body was received"),
         }
     }
 
-    /// The body, the blob's writer, which takes the blob away with it unless it is told to keep it, and the SHA-256.
+    /// The body, the blob's writer, which takes the blob away with it unless it is told to keep it, and the digest.
     pub(crate) fn into_parts(self) -> (Body, Option<Box<dyn BlobWriter>>, Option<[u8; 32]>) {
         (self.body, self.blob, self.digest)
     }
-}
-
-/// Whether a large body is hashed while it is received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Digested {
-    Yes,
-    No,
 }
 
 /// Why a body was not received.
@@ -95,12 +89,13 @@ pub(super) async fn look(body: &mut Incoming, mut peek: BodyPeek, config: &Confi
     Ok(Looked { wanted: peek.finish(), begun })
 }
 
-/// Receives a body of this length, which has `begun` to come. Nothing is left of one that is not received whole.
+/// Receives a body of this length, which has `begun` to come. Nothing is left of one that is not received whole. A large
+/// one is digested meanwhile, where that is wanted.
 pub(super) async fn receive(
     begun: Spool,
     mut body: Incoming,
     length: u64,
-    digest: Digested,
+    mut digest: Option<BodyDigest>,
     config: &Config,
     store: &dyn JobStore,
 ) -> Result<ReceivedBody, ReceiveError> {
@@ -119,7 +114,6 @@ pub(super) async fn receive(
         Err(error) => return Err(ReceiveError::Store { error, unread: body, asked: false }),
     };
     let mut begun = begun.into_stream();
-    let mut hash = (digest == Digested::Yes).then(Sha256::new);
     loop {
         let chunk = match begun.try_next().await {
             Ok(Some(chunk)) => chunk,
@@ -131,8 +125,8 @@ pub(super) async fn receive(
                 return Err(ReceiveError::Store { error: StoreError::from_io(error), unread: body, asked: true });
             }
         };
-        if let Some(hash) = &mut hash {
-            hash.update(&chunk);
+        if let Some(digest) = &mut digest {
+            digest.update(&chunk);
         }
         if let Err(error) = blob.write(chunk).await {
             return Err(ReceiveError::Store { error, unread: body, asked: true });
@@ -141,7 +135,7 @@ pub(super) async fn receive(
     match blob.finish().await {
         Ok(reference) => {
             check_length(reference.length, length)?;
-            let digest = hash.map(|hash| hash.finalize().into());
+            let digest = digest.map(BodyDigest::finish);
             Ok(ReceivedBody { body: Body::Blob(reference), blob: Some(blob), digest })
         }
         Err(error) => Err(ReceiveError::Store { error, unread: body, asked: true }),

@@ -13,12 +13,12 @@ use super::control::{self, Controls};
 use crate::admit::peek::{BodyPeek, Wanted};
 use crate::admit::{Admission, Bypass, Look, Mode, admit, body_length, may_redirect};
 use crate::config::{DirectMode, HostHeader, Upstream};
-use crate::credential::credential_hash;
+use crate::credential::{credential_hash, owner_hash};
 use crate::direct::{DirectClient, DirectRequest};
 use crate::forward::forwarded::{self, Hop, Outgoing};
 use crate::forward::headers::{self, BodyLength};
 use crate::forward::target::target;
-use crate::job::{JobId, JobRequest};
+use crate::job::{CredentialHash, JobId, JobRequest};
 use crate::reply::Problem;
 use crate::route::route;
 
@@ -42,6 +42,8 @@ pub(super) struct Submission {
     pub(super) request: JobRequest,
     /// What its client asks of proxq.
     pub(super) controls: Controls,
+    /// All secrets that the client sent: whose idempotency key it is.
+    pub(super) credential: CredentialHash,
     /// Whether the store has said what it takes to make it a job.
     pub(super) store_known: bool,
     /// The length of its body, and the longest that is queued, in bytes.
@@ -113,7 +115,7 @@ impl Intake {
         let target = target(&upstream.url, route.stripped_path, head.uri.query()).ok_or_else(Problem::internal)?;
         let mode = control::read_mode(&head.headers, upstream)?;
         let length = body_length(head, ended);
-        let (admission, peek) = self.admit(head, length, mode, upstream);
+        let (admission, body_peek) = self.admit(head, length, mode, upstream);
         match admission {
             Admission::Direct(bypass) => {
                 record_bypass(bypass);
@@ -133,14 +135,25 @@ impl Intake {
             Admission::Enqueue { length: bytes, look } => {
                 let controls = Controls::read(&head.headers, upstream, &self.config)?;
                 let limit = upstream.max_body_size;
-                if bytes > limit && peek.is_none() {
+                if bytes > limit && body_peek.is_none() {
                     return Err(Problem::body_too_large(bytes, limit));
                 }
                 let passage = Passage::of(head, length, peer);
                 let store_known = self.deployment.credential_key().is_some(); // before the key is used
+                let credential =
+                    credential_hash(&self.credential_key(), None, &head.headers, &self.config.secret_headers);
                 let request = self.job_request(head, peer, upstream, target, &controls, request_id);
-                let submission =
-                    Submission { request, controls, store_known, length: bytes, limit, peek, look, passage };
+                let submission = Submission {
+                    request,
+                    controls,
+                    credential,
+                    store_known,
+                    length: bytes,
+                    limit,
+                    peek: body_peek,
+                    look,
+                    passage,
+                };
                 Ok(Plan::Queue(Box::new(submission)))
             }
         }
@@ -157,7 +170,7 @@ impl Intake {
         let admission = admit(head, length, mode, upstream);
         let Admission::Enqueue { length: bytes, look } = admission else { return (admission, None) };
         let can_tell = look != Look::Never && bytes > 0;
-        let peek = BodyPeek::new(&head.headers, self.config.stream_peek_limit).filter(|_| can_tell);
+        let peek = if can_tell { BodyPeek::new(&head.headers, self.config.stream_peek_limit) } else { None };
         match peek {
             None if look.goes_direct(Wanted::Unsaid) => (Admission::Direct(Bypass::Streaming), None),
             peek => (admission, peek),
@@ -191,6 +204,11 @@ impl Intake {
         self.config.via_name.as_deref().unwrap_or_else(|| self.deployment.via_name())
     }
 
+    /// Without the key, a request may still turn out to go direct; as a job it will be refused.
+    fn credential_key(&self) -> [u8; 32] {
+        self.deployment.credential_key().copied().unwrap_or_default()
+    }
+
     fn job_request(
         &self,
         head: &mut Parts,
@@ -200,9 +218,7 @@ impl Intake {
         controls: &Controls,
         request_id: &HeaderValue,
     ) -> JobRequest {
-        // Without the key, the request may still turn out to go direct; as a job it will be refused.
-        let key = self.deployment.credential_key().unwrap_or(&[0; 32]);
-        let credential = credential_hash(key, None, &head.headers, &self.config.secret_headers);
+        let credential = owner_hash(&self.credential_key(), None, &head.headers);
         let outgoing = self.outgoing(head, peer, request_id, upstream);
         let Outgoing { from_client: headers, added: added_headers, client, .. } = outgoing;
         JobRequest {

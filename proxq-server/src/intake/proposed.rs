@@ -73,7 +73,11 @@ impl Intake {
         Ok(match self.store.response(request.id).await? {
             Content::Ready(response) if response.head.is_redirect() => {
                 let again = is_repetition(&job.request, request, &self.config.secret_headers);
-                if again { Found::OwnRedirect } else { Found::FollowedRedirect }
+                match (again, job.request.credential == request.credential) {
+                    (false, _) => Found::FollowedRedirect, // a client drops its credentials on the way to another origin
+                    (true, true) => Found::OwnRedirect,
+                    (true, false) => Found::Job,
+                }
             }
             Content::Ready(_) | Content::Unknown | Content::NotReady | Content::Failed { .. } => Found::Job,
         })

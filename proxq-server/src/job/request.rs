@@ -9,7 +9,7 @@ use proxq_protocol::JobId;
 use super::Delivery;
 use crate::clock::Timestamp;
 
-/// A keyed hash over everything secret in a submission: who holds the same secrets has the same one.
+/// A keyed hash over secrets of a submission: who holds the same ones has the same hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CredentialHash(pub [u8; 32]);
 
@@ -40,7 +40,7 @@ pub struct JobRequest {
     pub idempotent: bool,
     /// The access token's name, where the server asks for one.
     pub owner: Option<String>,
-    /// Who submitted it.
+    /// Whose it is: by what its client shows with each request.
     pub credential: CredentialHash,
     /// The `Idempotency-Key` header.
     pub idempotency_key: Option<Vec<u8>>,
@@ -50,7 +50,8 @@ pub struct JobRequest {
     pub request_id: String,
     /// How long the job and its response stay readable after its end.
     pub retention: Duration,
-    /// SHA-256 of a body that lies in a blob, where responses are cached: taken while it came in.
+    /// Digest of a body that lies in a blob, where responses are cached: taken while it came in. It is the body's SHA-256, of
+    /// a multipart body one for which the boundary does not count.
     pub body_sha256: Option<[u8; 32]>,
 }
 

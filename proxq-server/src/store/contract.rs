@@ -61,6 +61,7 @@ macro_rules! keeps_the_contract {
             a_delayed_job_is_scheduled
             the_same_submission_again_is_the_same_job
             a_job_id_of_another_credential_is_taken
+            a_job_id_of_another_request_is_taken
             of_many_submissions_of_one_id_one_is_new
             a_cancelled_jobs_id_is_free_again
             a_submission_survives_a_restart

@@ -5,8 +5,8 @@ use std::cell::Cell;
 use harness::{Answer, Head, Proxq, Reply, Route, Store, Upstream, get, post};
 use proxq_protocol::{JobId, header};
 
-use super::page::{Row, State};
-use super::sample::{Probe, Sample, Values, header_name};
+use super::page::{Arrival, Row, State};
+use super::sample::{KNOWN_KEY, Probe, Sample, Values, header_name};
 
 /// A header field: its name and its value.
 type Field = (String, Vec<u8>);
@@ -20,7 +20,7 @@ pub(super) struct Bench {
     pub(super) proxq: Proxq,
     pub(super) upstream: Upstream,
     probed: Upstream,
-    /// A job that was submitted without any secret.
+    /// A job that was submitted without any secret, under [`KNOWN_KEY`].
     pub(super) known: JobId,
     count: Cell<u32>,
 }
@@ -55,7 +55,7 @@ impl Bench {
             .route(Route::new("/preserved", &upstream.url()).set("preserveHost", true))
             .route(Route::new("/probed", &probed.url()).set("directProxyThreshold", THRESHOLD_BYTES));
         let proxq = Proxq::start(config).await;
-        let known = proxq.submit(post("/probed")).await.id;
+        let known = proxq.submit(post("/probed").header("Idempotency-Key", KNOWN_KEY)).await.id;
         Self { proxq, upstream, probed, known, count: Cell::new(0) }
     }
 
@@ -96,7 +96,7 @@ impl Bench {
             return Err(held);
         }
         let received = self.upstream.request().await.head;
-        if row.state == State::Repeated {
+        if matches!(row.state, State::Repeated | State::Hit) {
             held = self.answer_to(&request).await;
         }
         let Some(id) = held.header(header::JOB_ID) else { return Err(held) };
@@ -122,7 +122,9 @@ impl Bench {
         let beside = probe.beside.iter().map(|(name, value)| field(name, value));
         let mut fields: Vec<Field> = beside.collect();
         fields.extend(values.iter().map(|value| (header_name(row), value.clone())));
-        let path = format!("/probed/{}", self.next());
+        // A secret shows where it is asked for a job that is known.
+        let is_secret = matches!(row.arrival, Arrival::Secret | Arrival::Owner);
+        let path = if is_secret { "/probed".to_owned() } else { format!("/probed/{}", self.next()) };
         let mut bytes = request(probe.method, &path, &fields);
         if !probe.body.is_empty() {
             bytes.truncate(bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head ends") + 4);
@@ -142,10 +144,11 @@ impl Bench {
         // What a job brings to the upstream comes when it comes.
         let address = reached.filter(|_| reply.status == 200).and_then(|received| received.header("x-real-ip"));
         format!(
-            "{} {}, own: {}, trailers: {}, job id: {}, request id: {}, address: {address:?}",
+            "{} {}, own: {}, replayed: {}, trailers: {}, job id: {}, request id: {}, address: {address:?}",
             reply.status,
             reply.code(),
             reply.head.has(header::SOURCE),
+            reply.head.has(header::IDEMPOTENCY_REPLAYED),
             reply.head.has("trailer"),
             told(header::JOB_ID),
             told(header::REQUEST_ID),
@@ -181,7 +184,9 @@ fn request_fields(row: &Row, sample: &Sample, values: &Values, carried: Carried)
         | State::OtherPeer
         | State::Repeated
         | State::ListedAsSecret
-        | State::Cached => &[],
+        | State::NamedAsSecret
+        | State::Cached
+        | State::Hit => &[],
     };
     for (name, value) in of_state {
         if !has(&fields, name) {

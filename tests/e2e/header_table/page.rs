@@ -9,6 +9,7 @@ const COLUMNS: &str = "| header | arrival | queued | direct | content | held | d
 pub(super) enum Arrival {
     Read,
     Secret,
+    Owner,
     Nothing,
 }
 
@@ -47,7 +48,9 @@ pub(super) enum State {
     Preferred,
     Repeated,
     ListedAsSecret,
+    NamedAsSecret,
     Cached,
+    Hit,
 }
 
 /// One row.
@@ -96,6 +99,7 @@ fn row(line: &str) -> Row {
         arrival: match arrival {
             "read" => Arrival::Read,
             "secret" => Arrival::Secret,
+            "owner" => Arrival::Owner,
             "–" => Arrival::Nothing,
             word => panic!("{word:?} is no word for arrivals: {line}"),
         },
@@ -125,8 +129,10 @@ fn state_of(words: &str, line: &str) -> State {
         "after `Prefer: wait`" => State::Preferred,
         "repeated submission" => State::Repeated,
         "listed in `secretHeaders`" => State::ListedAsSecret,
+        "named like a credential" => State::NamedAsSecret,
         "cache off" => State::Any,
         "cache on" => State::Cached,
+        "answered from the cache" => State::Hit,
         _ => panic!("{words:?} is no state that can be brought about: {line}"),
     }
 }

@@ -3,7 +3,10 @@
 use harness::Head;
 use proxq_protocol::JobId;
 
-use super::page::{Row, State};
+use super::page::{Arrival, Row, State};
+
+/// The idempotency key of a job that was submitted without any secret.
+pub(super) const KNOWN_KEY: &str = "known";
 
 /// Values of one header, in order.
 pub(super) type Values = Vec<Vec<u8>>;
@@ -48,9 +51,11 @@ pub(super) fn header_name(row: &Row) -> String {
     match row.name.as_str() {
         "*" if row.state == State::ListedAsSecret => "x-listed".to_owned(),
         "*" if row.state == State::Disguised => "x_forwarded-for".to_owned(),
+        "*" if row.state == State::NamedAsSecret => "x-api-token".to_owned(),
         "*" => "x-anything".to_owned(),
         "x-forwarded-*" => "x-forwarded-port".to_owned(),
         "x-proxq-*" => "x-proxq-anything".to_owned(),
+        family if family.ends_with("ratelimit-*") => family.replace('*', "remaining"),
         name => name.to_owned(),
     }
 }
@@ -119,6 +124,12 @@ pub(super) fn sample(row: &Row) -> Sample {
         | "x-auth-token"
         | "x-amz-security-token"
         | "x-cache-status"
+        | "cache-status"
+        | "age"
+        | "ratelimit"
+        | "ratelimit-*"
+        | "x-ratelimit-*"
+        | "anthropic-ratelimit-*"
         | "location"
         | "retry-after"
         | "allow"
@@ -145,7 +156,7 @@ pub(super) fn sample(row: &Row) -> Sample {
     }
 }
 
-/// `known` is a job that was submitted without any secret.
+/// `known` is a job that was submitted without any secret, under the idempotency key [`KNOWN_KEY`].
 pub(super) fn probe(row: &Row, known: JobId) -> Probe {
     let stream = r#"{"stream":true}"#;
     let json = vec![("Content-Type", "application/json".to_owned())];
@@ -171,15 +182,9 @@ pub(super) fn probe(row: &Row, known: JobId) -> Probe {
         "idempotency-key" => ("POST", vec![], values([""]), ""),
         "x-proxq-timeout" | "x-proxq-delay" | "x-proxq-redirects" => ("POST", vec![], values(["soon"]), ""),
         "x-proxq-mode" => ("POST", vec![], values(["direct"]), ""),
-        "authorization"
-        | "cookie"
-        | "api-key"
-        | "x-api-key"
-        | "x-goog-api-key"
-        | "x-auth-token"
-        | "x-amz-security-token" => ("POST", vec![("X-Proxq-Job-Id", known.to_string())], anything(), ""),
-        "*" if row.state == State::ListedAsSecret => {
-            ("POST", vec![("X-Proxq-Job-Id", known.to_string())], anything(), "")
+        _ if row.arrival == Arrival::Owner => ("POST", vec![("X-Proxq-Job-Id", known.to_string())], anything(), ""),
+        _ if row.arrival == Arrival::Secret => {
+            ("POST", vec![("Idempotency-Key", KNOWN_KEY.to_owned())], anything(), "")
         }
         _ => ("POST", vec![], sample(row).queued, ""),
     };
@@ -190,6 +195,7 @@ pub(super) fn probe(row: &Row, known: JobId) -> Probe {
 #[derive(Debug)]
 pub(super) enum OwnValue {
     Is(String),
+    Seconds,
     Uuid,
     Date,
 }
@@ -214,6 +220,8 @@ impl OwnValue {
             "x-proxq-job-id" => request.value("x-proxq-job-id").expect("a job's attempt names it"),
             "x-proxq-attempt" => "1".to_owned(),
             "x-cache-status" => "MISS".to_owned(),
+            "cache-status" => "proxq; fwd=uri-miss; stored".to_owned(),
+            "age" => return Self::Seconds,
             "x-request-id" => return Self::Uuid,
             "date" => return Self::Date,
             name => panic!("docs/headers.md says that proxq sets {name}, and nobody knows to what"),
@@ -224,6 +232,7 @@ impl OwnValue {
         let text = String::from_utf8_lossy(value);
         match self {
             Self::Is(expected) => *expected == text,
+            Self::Seconds => text.parse::<u32>().is_ok(),
             Self::Uuid => text.parse::<JobId>().is_ok(),
             Self::Date => text.len() == "Thu, 01 Jan 2026 00:00:00 GMT".len() && text.ends_with(" GMT"),
         }

@@ -4,60 +4,22 @@
 //! the end. A line that merely begins like a delimiter is content.
 
 use super::Wanted;
-use super::parameter::Parametrized;
+use crate::multipart::{Delimiters, Parametrized, Piece, boundary};
 
 mod head;
 
 use head::PartHead;
 
-/// RFC 2046 §5.1.1.
-const BOUNDARY_BYTES_MAX: usize = 70;
-const CRLF: &[u8] = b"\r\n";
-const DASHES: &[u8] = b"--";
 const VALUE: &[u8] = b"true";
 
 /// Reads a form.
 #[derive(Debug)]
 pub(super) struct FormScanner {
-    /// `CRLF "--" boundary`: the line break before a delimiter belongs to it.
-    delimiter: Box<[u8]>,
-    place: Place,
+    delimiters: Delimiters,
     /// What the content must still be followed by to be [`VALUE`]; `None` if it cannot be, or its part is another field.
     missing: Option<&'static [u8]>,
     head: PartHead,
-}
-
-/// What comes next.
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    /// Content of a part, or the preamble.
-    Content {
-        /// How much of a delimiter the bytes before look like.
-        matched: usize,
-        /// How much of that is the line break before the content, and not content if this turns out to be no delimiter.
-        outside: usize,
-    },
-    /// What follows a boundary and makes it a delimiter.
-    Boundary(Tail),
-    /// A part's head.
-    Head,
-}
-
-/// What has followed a boundary.
-#[derive(Clone, Copy, Debug)]
-enum Tail {
-    Nothing,
-    Dash,
-    Padding,
-    Cr,
-}
-
-/// What a byte behind a boundary means.
-enum Meaning {
-    Undecided(Tail),
-    Delimiter,
-    LastDelimiter,
-    Content,
+    in_head: bool,
 }
 
 impl FormScanner {
@@ -67,100 +29,37 @@ impl FormScanner {
         if !content_type.word.eq_ignore_ascii_case(b"multipart/form-data") {
             return None;
         }
-        let boundary = content_type.get("boundary").filter(|boundary| is_boundary(boundary))?;
-        let delimiter = [CRLF, DASHES, boundary].concat().into_boxed_slice();
-        Some(Self { delimiter, place: Place::content(), missing: None, head: PartHead::default() })
+        let delimiters = Delimiters::new(boundary(&content_type)?);
+        Some(Self { delimiters, missing: None, head: PartHead::default(), in_head: false })
     }
 
     /// Reads on. `None` as long as the field may still come.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Option<Wanted> {
-        while let Some((byte, after)) = bytes.split_first() {
-            bytes = match self.place {
-                Place::Content { matched, outside } => self.read_content(matched, outside, bytes),
-                Place::Head => self.read_head(bytes),
-                Place::Boundary(tail) => match tail.meaning(*byte) {
-                    Meaning::Undecided(tail) => {
-                        self.place = Place::Boundary(tail);
-                        after
-                    }
-                    Meaning::Content => {
-                        // Longer than `true`; the byte itself may begin the true delimiter.
-                        self.missing = None;
-                        self.place = Place::Content { matched: 0, outside: 0 };
-                        bytes
-                    }
-                    Meaning::Delimiter | Meaning::LastDelimiter if self.missing.is_some_and(<[u8]>::is_empty) => {
-                        return Some(Wanted::Stream);
-                    }
-                    Meaning::LastDelimiter => return Some(Wanted::Unsaid),
-                    Meaning::Delimiter => {
-                        self.head.begin();
-                        self.place = Place::Head;
-                        after
-                    }
-                },
-            };
-        }
-        None
-    }
-
-    /// Takes content, or what looks like a delimiter so far. What it leaves is to be read next.
-    fn read_content<'a>(&mut self, matched: usize, outside: usize, bytes: &'a [u8]) -> &'a [u8] {
-        if matched == 0 {
-            let (content, rest) = bytes.split_at(memchr::memchr(b'\r', bytes).unwrap_or(bytes.len()));
-            self.missing = self.missing.and_then(|missing| missing.strip_prefix(content));
-            self.place = Place::Content { matched: usize::from(!rest.is_empty()), outside: 0 };
-            return rest.get(1..).unwrap_or_default();
-        }
-        let same = self.delimiter[matched..].iter().zip(bytes).take_while(|(wanted, byte)| wanted == byte).count();
-        let (matched, rest) = (matched + same, &bytes[same..]);
-        self.place = if matched == self.delimiter.len() {
-            Place::Boundary(Tail::Nothing)
-        } else if rest.is_empty() {
-            Place::Content { matched, outside }
-        } else {
-            // A delimiter's only CR is its first byte: no other can have begun within what looked like one.
-            let content = &self.delimiter[outside..matched];
-            self.missing = self.missing.and_then(|missing| missing.strip_prefix(content));
-            Place::Content { matched: 0, outside: 0 }
-        };
-        rest
-    }
-
-    /// Takes a piece of a part's head.
-    fn read_head<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let Some(rest) = self.head.read(bytes) else { return &[] };
-        self.missing = self.head.is_stream_field().then_some(VALUE);
-        self.place = Place::content();
-        rest
-    }
-}
-
-impl Place {
-    /// The beginning of the body or of a part's content, where a delimiter may follow without a line break of its own.
-    fn content() -> Self {
-        Self::Content { matched: CRLF.len(), outside: CRLF.len() }
-    }
-}
-
-impl Tail {
-    /// A delimiter ends with a line break, maybe after white space, the last one with two dashes.
-    fn meaning(self, byte: u8) -> Meaning {
-        match (self, byte) {
-            (Self::Nothing, b'-') => Meaning::Undecided(Self::Dash),
-            (Self::Dash, b'-') => Meaning::LastDelimiter,
-            (Self::Nothing | Self::Padding, b' ' | b'\t') => Meaning::Undecided(Self::Padding),
-            (Self::Nothing | Self::Padding, b'\r') => Meaning::Undecided(Self::Cr),
-            (Self::Cr, b'\n') => Meaning::Delimiter,
-            _ => Meaning::Content,
+        loop {
+            if self.in_head {
+                bytes = self.head.read(bytes)?;
+                self.in_head = false;
+                self.missing = self.head.is_stream_field().then_some(VALUE);
+            }
+            let (piece, rest) = self.delimiters.read(bytes)?;
+            bytes = rest;
+            match piece {
+                Piece::Content(content) => {
+                    self.missing = self.missing.and_then(|missing| missing.strip_prefix(content));
+                }
+                Piece::Boundary(_) | Piece::Tail(_) => {}
+                Piece::NoDelimiter => self.missing = None, // longer than `true`
+                Piece::Delimiter(_) | Piece::LastDelimiter(_) if self.missing.is_some_and(<[u8]>::is_empty) => {
+                    return Some(Wanted::Stream);
+                }
+                Piece::LastDelimiter(_) => return Some(Wanted::Unsaid),
+                Piece::Delimiter(_) => {
+                    self.head.begin();
+                    self.in_head = true;
+                }
+            }
         }
     }
-}
-
-/// `boundary` of RFC 2046 §5.1.1.
-fn is_boundary(text: &[u8]) -> bool {
-    let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(byte);
-    (1..=BOUNDARY_BYTES_MAX).contains(&text.len()) && text.iter().all(is_allowed) && !text.ends_with(b" ")
 }
 
 #[cfg(test)]
@@ -256,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_boundary_is_what_rfc_2046_allows() {
-        let longest = "b".repeat(BOUNDARY_BYTES_MAX);
+        let longest = "b".repeat(70);
         for good in ["x", "\"x\"", "----WebKitFormBoundary7MA4YWxkTrZu0gW", "\"a b'()+_,-./:=?\"", "a=b", &longest] {
             assert!(FormScanner::new(format!("Multipart/Form-Data; boundary={good}").as_bytes()).is_some(), "{good}");
         }

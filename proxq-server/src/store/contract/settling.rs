@@ -137,23 +137,23 @@ pub(in super::super) async fn other_secret_headers_count_for_new_jobs(backend: &
     let store = backend.store();
     let with_session = || {
         let mut job = job_with_secret();
-        job.request.headers.insert("x-session", HeaderValue::from_static("s"));
+        job.request.headers.insert("x-listed", HeaderValue::from_static("s"));
         job
     };
     let (old, new) = (with_session(), with_session());
     let ids = [old.request.id, new.request.id];
     store.submit(old).await.unwrap();
-    let secret_headers = SecretHeaders::with(vec![http::HeaderName::from_static("x-session")]);
+    let secret_headers = SecretHeaders::with(vec![http::HeaderName::from_static("x-listed")]);
     store.reconfigure(StoreSettings { secret_headers, ..settings() });
     store.submit(new).await.unwrap();
     for job in store.lease(&queue(), 2).await.unwrap() {
-        assert_eq!(job.request.headers["x-session"], "s");
+        assert_eq!(job.request.headers["x-listed"], "s");
         store.reconfigure(settings());
         store.settle(&job.lease, Verdict::Complete(response(200, "ok"))).await.unwrap();
     }
     let shown = [found(store, ids[0]).await, found(store, ids[1]).await].map(|job| {
         let headers = job.request.headers;
-        ["authorization", "x-session"].map(|name| headers.contains_key(name))
+        ["authorization", "x-listed"].map(|name| headers.contains_key(name))
     });
     assert_eq!(shown, [[false, true], [false, false]]);
 }

@@ -1,6 +1,7 @@
 //! `submit`.
 
 use super::*;
+use crate::store::Claim;
 
 pub(in super::super) async fn a_submitted_job_is_pending(backend: &mut impl Backend) {
     let store = backend.store();
@@ -38,6 +39,35 @@ pub(in super::super) async fn a_job_id_of_another_credential_is_taken(backend: &
     let id = job.request.id;
     assert_eq!(store.submit(job).await.unwrap(), Submitted::Taken);
     assert_eq!(found(store, id).await.request.path, "/api/reports");
+}
+
+pub(in super::super) async fn a_job_id_of_another_request_is_taken(backend: &mut impl Backend) {
+    let store = backend.store();
+    let first = job();
+    let id = first.request.id;
+    store.submit(first.clone()).await.unwrap();
+    let other = |change: &dyn Fn(&mut NewJob)| {
+        let mut other = first.clone();
+        change(&mut other);
+        other
+    };
+    let claim = Claim { scope: [1; 32], fingerprint: [2; 32], ttl: Duration::from_mins(1) };
+    for other in [
+        other(&|job| job.request.method = Method::PUT),
+        other(&|job| job.request.path = "/api/other".to_owned()),
+        other(&|job| job.request.target = "http://api:3000/reports?year=2027".parse().unwrap()),
+        other(&|job| job.body = Body::Inline(Bytes::from_static(b"of another length than that"))),
+        other(&|job| (job.request.method, job.claim) = (Method::PUT, Some(claim))),
+    ] {
+        assert_eq!(store.submit(other).await.unwrap(), Submitted::Taken);
+    }
+    let moved = other(&|job| {
+        job.request.target = job.request.target.to_string().replacen("api", "elsewhere", 1).parse().unwrap();
+        job.request.headers.insert("x-sent-at", HeaderValue::from_static("later"));
+    });
+    assert_eq!(store.submit(moved).await.unwrap(), Submitted::Existing(id), "the upstream's URL is not the client's");
+    store.cancel(id).await.unwrap();
+    assert_eq!(store.submit(other(&|job| job.request.method = Method::PUT)).await.unwrap(), Submitted::New);
 }
 
 pub(in super::super) async fn of_many_submissions_of_one_id_one_is_new(backend: &mut impl Backend) {

@@ -25,6 +25,26 @@ impl Facts {
     pub(crate) fn new(request: JobRequest, body: &Body) -> Self {
         Self { request, body: BodyFields::of(body) }
     }
+
+    /// What was asked for.
+    pub(crate) fn asked(&self) -> Asked {
+        Asked {
+            method: self.request.method.clone(),
+            path: self.request.path.clone(),
+            query: self.request.target.query().map(ToOwned::to_owned),
+            body_bytes: self.body.length(),
+        }
+    }
+}
+
+/// What the client of a submission asked for, as far as two of them under one id are compared: a client that sends its
+/// request again sends all of it again. The upstream is not a part of it: its URL may have been changed meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    method: Method,
+    path: String,
+    query: Option<String>,
+    body_bytes: u64,
 }
 
 /// The job is an HTTP request.

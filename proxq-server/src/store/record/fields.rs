@@ -68,6 +68,11 @@ impl BodyFields {
         }
     }
 
+    /// How long it is, in bytes.
+    pub(super) fn length(self) -> u64 {
+        self.length
+    }
+
     /// The blob, if the body is one.
     pub(crate) fn blob(self) -> Option<BlobRef> {
         let id = Uuid::from_u64_pair(self.blob_high?, self.blob_low?);

@@ -22,11 +22,12 @@ pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, St
     let (id, credential) = (request.id, request.credential);
     let message = message(&request, &body, &queue, shared.max_retries(&request.upstream).unwrap_or_default());
     let secrets = Secrets::take(&mut request, &shared.settings.get().secret_headers);
+    let facts = Facts::new(request, &body);
     let delay_ms = delay.map_or(0, |delay| delay.as_nanos().div_ceil(1_000_000));
     let arguments = Arguments::new()
         .with(id.to_string())
         .with(message.encode_to_vec())
-        .with(Facts::new(request, &body).encode(id))
+        .with(facts.encode(id))
         .with(credential.0)
         .number(delay_ms)
         .with(secrets.map(|secrets| secrets.encode(id)).unwrap_or_default())
@@ -35,8 +36,14 @@ pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, St
         .with(claim.map(|claim| claim.fingerprint.to_vec()).unwrap_or_default())
         .number(claim.map_or(0, |claim| claim.ttl.as_millis()));
     let answer = shared.commands.script(&shared.scripts.submit, &queue.keys, arguments).await?;
-    let [taken, due, now, there] = answer.array()?;
+    let [taken, due, now, there, facts_there] = answer.array()?;
     let (due, now) = (due.number()?, now.number()?);
+    // The facts of a job never change: they may as well be compared now.
+    let facts_there = facts_there.bytes()?.filter(|record| !record.is_empty());
+    let facts_there = facts_there.and_then(|record| Facts::decode(id, record).ok());
+    if facts_there.is_some_and(|there| there.asked() != facts.asked()) {
+        return Ok(Submitted::Taken);
+    }
     match taken.number()? {
         0 => {
             let signal = shared.signals.queue(&queue.name);

@@ -3,8 +3,7 @@
 use http::HeaderName;
 use http::header::CONTENT_DISPOSITION;
 
-use super::super::parameter::Parametrized;
-use super::CRLF;
+use crate::multipart::{CRLF, Parametrized};
 
 /// How much of a head is kept. As much as Node.js allows a whole request head; a field's name, a file's name and a media
 /// type are far shorter.
@@ -63,7 +62,7 @@ impl PartHead {
             && disposition.and_then(Parametrized::parse).is_some_and(|disposition| {
                 disposition.word.eq_ignore_ascii_case(b"form-data")
                     && disposition.get("name") == Some(b"stream")
-                    && !disposition.names().any(is_file_name)
+                    && !disposition.parameters().any(|(name, _)| is_file_name(name))
             })
     }
 

@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use super::super::writer::{Step, StepError, Tx};
 use super::claim;
-use super::row::{millis, number, refer_to_blob};
+use super::row::{JobRow, millis, number, refer_to_blob};
 use crate::config::SecretHeaders;
 use crate::job::{Body, JobId, Progress, State};
-use crate::store::record::{Facts, Record, Secrets, beside};
+use crate::store::record::{Asked, Facts, Record, Secrets, beside};
 use crate::store::signals::Effect;
 use crate::store::{Claim, NewJob, Submitted};
 
@@ -25,6 +25,7 @@ pub(in super::super) struct Submit {
     retention_ms: i64,
     secrets: Option<Vec<u8>>,
     facts: Vec<u8>,
+    asked: Asked,
     body: Bytes,
     blob: Option<Uuid>,
     claim: Option<Claim>,
@@ -34,7 +35,9 @@ impl Submit {
     pub(in super::super) fn new(job: NewJob, secret_headers: &SecretHeaders) -> Self {
         let NewJob { queue, mut request, body, delay, claim } = job;
         let secrets = Secrets::take(&mut request, secret_headers);
-        let id = request.id;
+        let (id, credential) = (request.id, request.credential.0);
+        let retention_ms = millis(u64::try_from(request.retention.as_millis()).unwrap_or(u64::MAX));
+        let facts = Facts::new(request, &body);
         let blob = match &body {
             Body::Inline(_) => None,
             Body::Blob(blob) => Some(blob.id),
@@ -43,13 +46,26 @@ impl Submit {
             id,
             queue: queue.as_str().to_owned(),
             delay: delay.filter(|delay| !delay.is_zero()),
-            credential: request.credential.0,
-            retention_ms: millis(u64::try_from(request.retention.as_millis()).unwrap_or(u64::MAX)),
+            credential,
+            retention_ms,
             secrets: secrets.map(|secrets| secrets.encode(id)),
-            facts: Facts::new(request, &body).encode(id),
+            asked: facts.asked(),
+            facts: facts.encode(id),
             body: beside(&body),
             blob,
             claim,
+        }
+    }
+}
+
+impl Submit {
+    /// Whether the job with this id is another request.
+    fn differs(&self, tx: &Tx<'_>) -> Result<bool, StepError> {
+        let Some(row) = JobRow::of_job(tx, self.id)? else { return Ok(false) };
+        match row.facts(tx) {
+            Ok(facts) => Ok(facts.asked() != self.asked),
+            Err(StepError::Refused(_unreadable)) => Ok(false),
+            Err(error @ StepError::Database(_)) => Err(error),
         }
     }
 }
@@ -60,7 +76,7 @@ impl Step for Submit {
     fn run(&self, tx: &mut Tx<'_>) -> Result<Submitted, StepError> {
         let mut select = tx.connection.prepare_cached("SELECT credential FROM jobs WHERE id = ?1")?;
         let holder: Option<[u8; 32]> = select.query_row((self.id.as_bytes(),), |row| row.get(0)).optional()?;
-        if holder.is_some_and(|credential| credential != self.credential) {
+        if holder.is_some_and(|credential| credential != self.credential) || holder.is_some() && self.differs(tx)? {
             return Ok(Submitted::Taken);
         }
         let claimed = match &self.claim {

@@ -3,26 +3,27 @@
 -- ARGV: id · asynq's message · facts · credential · delay in ms (0 for none) · secret headers ('' for none) · body's blob
 -- ('' for none) · scope of its claim ('' for none) · fingerprint · how long the claim holds in ms
 -- Returns {0 taken in | 1 there already, of this credential | 2 of another one | 3 its blob is gone | 4 a job with the same
--- claim and fingerprint is there | 5 one with another fingerprint, when due or -1, now, id of the job that is there or ''}
+-- claim and fingerprint is there | 5 one with another fingerprint, when due or -1, now, id of the job that is there or '',
+-- facts of the job with this id if it is of this credential, or ''}
 local id, message, facts, credential, delay, secrets, blob =
   ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7]
 local scope, fingerprint, ttl = ARGV[8], ARGV[9], tonumber(ARGV[10])
-local there = read(id, 'msg', 'x_cred')
+local there = read(id, 'msg', 'x_cred', 'x_facts')
 if there.foreign or there.msg and there.x_cred ~= credential then
-  return { 2, -1, now, id }
+  return { 2, -1, now, id, '' }
 end
 if scope ~= '' then
   local holder, of = claimant(scope)
   -- A job that is there is told of itself, also where its claim has passed to another one meanwhile.
   if holder and (holder == id or not there.msg) then
-    return { of == fingerprint and 4 or 5, -1, now, holder }
+    return { of == fingerprint and 4 or 5, -1, now, holder, there.x_facts or '' }
   end
 end
 if there.msg then
-  return { 1, -1, now, id }
+  return { 1, -1, now, id, there.x_facts or '' }
 end
 if blob ~= '' and redis.call('EXISTS', P .. 'blob:' .. blob) == 0 then
-  return { 3, -1, now, '' }
+  return { 3, -1, now, '', '' }
 end
 local fields = { 'msg', message, 'x_facts', facts, 'x_cred', credential }
 if secrets ~= '' then
@@ -51,4 +52,4 @@ if scope ~= '' then
   redis.call('HSET', claim, 'id', id, 'fingerprint', fingerprint, 'until', whole(now + ttl))
   redis.call('PEXPIRE', claim, whole(ttl))
 end
-return { 0, due, now, '' }
+return { 0, due, now, '', '' }

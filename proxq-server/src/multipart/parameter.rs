@@ -4,15 +4,15 @@ use std::borrow::Cow;
 
 /// A field value of the shape `word; name=value; name="value"` (RFC 9110 §5.6.6).
 #[derive(Debug)]
-pub(super) struct Parametrized<'a> {
+pub(crate) struct Parametrized<'a> {
     /// What stands before the first parameter: a media type, a disposition.
-    pub(super) word: &'a [u8],
+    pub(crate) word: &'a [u8],
     parameters: Vec<(&'a [u8], Cow<'a, [u8]>)>,
 }
 
 impl<'a> Parametrized<'a> {
     /// `None` if it is malformed. A value without quotes may hold all but `;` and `"`: clients forget to quote.
-    pub(super) fn parse(field: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(field: &'a [u8]) -> Option<Self> {
         let end = field.iter().position(|byte| *byte == b';').unwrap_or(field.len());
         let (word, mut rest) = field.split_at(end);
         let mut parameters = Vec::new();
@@ -35,15 +35,15 @@ impl<'a> Parametrized<'a> {
     }
 
     /// The value of the parameter with this name. `None` as well if there are several.
-    pub(super) fn get(&self, name: &str) -> Option<&[u8]> {
+    pub(crate) fn get(&self, name: &str) -> Option<&[u8]> {
         let mut found = self.parameters.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name.as_bytes()));
         let (_, value) = found.next()?;
         found.next().is_none().then_some(value)
     }
 
-    /// The names of all parameters.
-    pub(super) fn names(&self) -> impl Iterator<Item = &[u8]> {
-        self.parameters.iter().map(|(name, _)| *name)
+    /// The names and values of all parameters.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.parameters.iter().map(|(name, value)| (*name, &**value))
     }
 }
 
