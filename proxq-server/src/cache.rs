@@ -20,18 +20,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
 pub(crate) use self::flight::Waiting;
 use self::flight::{Flights, Lead, Seat};
 use self::key::{Key, key};
 use self::memory::MemoryCache;
-use self::record::{Unreadable, Writing};
+use self::policy::Freshness;
+use self::record::{Kept, Unreadable, Writing};
 use self::shared::SharedCache;
+use crate::clock::Clock;
 use crate::config::{CacheConfig, CacheMode, KeyExclusions};
 use crate::failure::chain;
 use crate::job::{Body, JobRequest, ResponseHead, StoredResponse};
+use crate::multipart::digest;
 use crate::store::{JobStore, SharedValues, StoreError};
 
 /// How long a job waits at most for the answer to whether there is a response: far longer than it takes, and little
@@ -44,6 +46,9 @@ const KEEP_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct ResponseCache {
     place: Place,
+    /// How long a response is kept at most.
+    ttl: Duration,
+    clock: Clock,
     flights: Flights,
     /// Large responses are read back from the store one at a time, so that what is in memory meanwhile is one of them.
     reading_back: Semaphore,
@@ -80,6 +85,10 @@ pub(crate) enum Found {
 pub(crate) struct Cached {
     pub(crate) head: ResponseHead,
     pub(crate) body: Bytes,
+    /// How long ago the upstream made it.
+    pub(crate) age: Duration,
+    /// How long it may be given yet.
+    pub(crate) left: Duration,
 }
 
 /// Nothing was found for a request. Dropped, it lets those who wait for the same go on by themselves.
@@ -106,20 +115,19 @@ enum CacheError {
 
 impl ResponseCache {
     /// The cache of this configuration, if there is one. `shared` is the place that all instances have in common.
-    pub(crate) fn open(config: &CacheConfig, shared: Option<Arc<dyn SharedValues>>) -> Option<Arc<Self>> {
+    pub(crate) fn open(config: &CacheConfig, shared: Option<Arc<dyn SharedValues>>, clock: Clock) -> Option<Arc<Self>> {
         let place = match (config.mode, shared) {
             (CacheMode::None, _) => return None,
             (CacheMode::Memory, _) => Place::Memory(MemoryCache::new(config.max_entries, config.max_bytes, config.ttl)),
-            (CacheMode::Redis, Some(values)) => {
-                Place::Shared(SharedCache::new(values, &config.redis_key_prefix, config.ttl))
-            }
+            (CacheMode::Redis, Some(values)) => Place::Shared(SharedCache::new(values, &config.redis_key_prefix)),
             (CacheMode::Redis, None) => {
                 tracing::warn!("cache.mode is redis, and the jobs are not in Redis; nothing is cached");
                 return None;
             }
         };
         let (flights, reading_back) = (Flights::default(), Semaphore::new(1));
-        Some(Arc::new(Self { place, flights, reading_back, failures: AtomicU64::new(0) }))
+        let failures = AtomicU64::new(0);
+        Some(Arc::new(Self { place, ttl: config.ttl, clock, flights, reading_back, failures }))
     }
 
     /// Looks for the response to a request, for no longer than [`FIND_LIMIT`]. Cancel safe.
@@ -147,25 +155,37 @@ impl ResponseCache {
         }
     }
 
-    /// Keeps the upstream's response to a request for which there was none, if it may be kept.
-    pub(crate) async fn keep(&self, miss: Miss, response: &StoredResponse, store: &dyn JobStore) {
+    /// Keeps the upstream's response to a request for which there was none, if it may be kept. `exclusions` are those with
+    /// which it was asked for. Gives whether it is kept.
+    pub(crate) async fn keep(
+        &self,
+        miss: Miss,
+        response: &StoredResponse,
+        exclusions: &KeyExclusions,
+        store: &dyn JobStore,
+    ) -> bool {
         let (key, lead) = match miss {
-            Miss::PassesBy => return,
+            Miss::PassesBy => return false,
             Miss::Leads(lead) => (lead.key(), Some(lead)),
             Miss::Alone(key) => (key, None),
         };
-        if !policy::may_be_kept(&response.head) || response.body.length() > self.entry_bytes_max() {
-            return;
-        }
-        let kept = tokio::time::timeout(KEEP_LIMIT, self.write(&key, response, store)).await;
+        let freshness = policy::freshness(&response.head, |name| key::holds(name, exclusions), self.ttl);
+        let Some(freshness) = freshness.filter(|_| response.body.length() <= self.entry_bytes_max()) else {
+            return false;
+        };
+        let kept = tokio::time::timeout(KEEP_LIMIT, self.write(&key, response, freshness, store)).await;
         match kept.unwrap_or(Err(CacheError::Slow(KEEP_LIMIT))) {
             Ok(Some(record)) => {
                 if let Some(lead) = lead {
                     lead.land(record);
                 }
+                true
             }
-            Ok(None) => {}
-            Err(error) => self.failed("keep a response", &error),
+            Ok(None) => false,
+            Err(error) => {
+                self.failed("keep a response", &error);
+                false
+            }
         }
     }
 
@@ -193,9 +213,14 @@ impl ResponseCache {
         Some((record, response))
     }
 
+    /// The response in a record, unless its time is over.
     fn opened(&self, key: &Key, record: Bytes) -> Option<Cached> {
         match record::open(key, record) {
-            Ok(response) => Some(response),
+            Ok(Kept { at, freshness, head, body }) => {
+                let since = self.clock.wall().since(at);
+                let left = freshness.lifetime.checked_sub(since).filter(|left| !left.is_zero())?;
+                Some(Cached { head, body, age: freshness.age.saturating_add(since), left })
+            }
             Err(Unreadable::Newer(version)) => {
                 tracing::debug!(version, "a cached response was written by a later version of proxq");
                 None
@@ -212,9 +237,14 @@ impl ResponseCache {
         &self,
         key: &Key,
         response: &StoredResponse,
+        freshness: Freshness,
         store: &dyn JobStore,
     ) -> Result<Option<Bytes>, CacheError> {
-        let begin = || Writing::begin(&response.head, response.body.length());
+        let mut head = response.head.clone();
+        for name in response.head.headers.keys().filter(|name| policy::is_for_one_answer(name)) {
+            head.headers.remove(name);
+        }
+        let begin = || Writing::begin(self.clock.wall(), freshness, &head, response.body.length());
         let (record, _reading) = match &response.body {
             Body::Inline(bytes) => {
                 let mut record = begin();
@@ -237,7 +267,7 @@ impl ResponseCache {
         }
         match &self.place {
             Place::Memory(memory) => memory.put(*key, record.clone()),
-            Place::Shared(shared) => shared.put(key, record.clone()).await?,
+            Place::Shared(shared) => shared.put(key, record.clone(), freshness.lifetime).await?,
         }
         Ok(Some(record))
     }
@@ -254,7 +284,7 @@ fn key_of(request: &JobRequest, body: &Body, exclusions: &KeyExclusions) -> Opti
         return None;
     }
     let digest = match body {
-        Body::Inline(bytes) => Sha256::digest(bytes).into(),
+        Body::Inline(bytes) => digest(&request.headers, bytes),
         Body::Blob(_) => request.body_sha256?, // there is none where an instance without a cache took it in
     };
     Some(key(request, &digest, exclusions))

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::advice::warnings;
-pub use self::cache::{CacheConfig, CacheMode, KeyExclusions};
+pub use self::cache::{CacheConfig, CacheMode, HeaderPattern, KeyExclusions};
 pub(crate) use self::changes::{Changes, FixedSetting, changes};
 pub use self::error::{ConfigErrors, Mistake};
 pub use self::load::{Loaded, load};

@@ -125,7 +125,7 @@ impl Server {
             }
             Err(error) => return Err(error.into()),
         }
-        let cache = ResponseCache::open(&config.cache, store.shared_values());
+        let cache = ResponseCache::open(&config.cache, store.shared_values(), clock);
         let means = Arc::new(Means { config, forwarder, cache, former: Vec::new() });
         let tasks = phases.attempts.clone();
         let worker = Arc::new(Worker::new(Arc::clone(&means), Arc::clone(&store), clock, tasks, phases.stop.clone()));

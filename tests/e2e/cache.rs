@@ -47,7 +47,8 @@ on_every_store! {
             assert_eq!((second.status, second.text().as_str()), (201, "made"));
             let others = |reply: &Reply| {
                 let mut fields = reply.head.fields().to_vec();
-                fields.retain(|(name, _)| !name.eq_ignore_ascii_case("x-cache-status"));
+                let own = ["x-cache-status", "cache-status", "age"];
+                fields.retain(|(name, _)| !own.iter().any(|own| name.eq_ignore_ascii_case(own)));
                 fields.sort_by_key(|(name, _)| name.to_ascii_lowercase());
                 fields
             };
@@ -76,6 +77,10 @@ on_every_store! {
                 "/no-store" => ("Cache-Control", "max-age=9, No-Store"),
                 "/private" => ("Cache-Control", "private"),
                 "/cookie" => ("Set-Cookie", "a=b"),
+                "/no-cache" => ("Cache-Control", "no-cache"),
+                "/stale" => ("Cache-Control", "max-age=0"),
+                "/stale-shared" => ("Cache-Control", "s-maxage=0, max-age=60"),
+                "/expired" => ("Expires", "Thu, 01 Jan 1970 00:00:00 GMT"),
                 _ => ("Cache-Control", "public"),
             };
             let status = head.word(1).trim_start_matches('/').parse().unwrap_or(200);
@@ -83,12 +88,15 @@ on_every_store! {
         });
         for config in cached(store, &upstream) {
             let proxq = Proxq::start(config).await;
-            for path in ["/302", "/404", "/429", "/500", "/no-store", "/private", "/cookie"] {
+            for path in [
+                "/206", "/302", "/404", "/429", "/500", "/no-store", "/private", "/cookie", "/no-cache", "/stale",
+                "/stale-shared", "/expired",
+            ] {
                 for _ in 0..2 {
                     assert!(!hits(&proxq, get(path)).await, "{path}");
                 }
             }
-            for path in ["/200", "/203", "/206"] {
+            for path in ["/200", "/203"] {
                 assert!(!hits(&proxq, get(path)).await, "{path}");
                 assert!(hits(&proxq, get(path)).await, "{path}");
             }
@@ -104,6 +112,110 @@ on_every_store! {
                     assert!(!hits(&proxq, get("/x").header("Cache-Control", directive)).await, "{directive}");
                 }
             }
+        }
+    }
+
+    async fn a_request_for_a_part_or_with_a_condition_neither_asks_nor_fills(store: Store) {
+        let upstream = Upstream::start().await;
+        for config in cached(store, &upstream) {
+            let proxq = Proxq::start(config).await;
+            assert!(!hits(&proxq, get("/x")).await);
+            for name in ["Range", "If-None-Match", "If-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range"] {
+                for _ in 0..2 {
+                    let reply = proxq.through_queue(get("/x").header(name, "bytes=0-1")).await;
+                    assert_eq!((verdict(&reply).as_str(), reply.header("cache-status").as_deref()), ("MISS", Some("proxq; fwd=bypass")));
+                }
+            }
+            assert!(hits(&proxq, get("/x")).await);
+        }
+    }
+
+    async fn what_varies_with_a_header_outside_the_key_is_not_given_to_others(store: Store) {
+        let upstream = Upstream::start().await;
+        upstream.plan(|head| {
+            let zipped = head.value("accept-encoding").is_some_and(|value| value.contains("gzip"));
+            let vary = if head.word(1) == "/scheme" { "X-Forwarded-Proto" } else { "Accept-Encoding" };
+            Answer::status(200).header("Vary", vary).body(if zipped { "zipped" } else { "plain" })
+        });
+        for config in cached(store, &upstream) {
+            let excluding = vec!["accept-encoding", "x-request-id"];
+            let mut proxq = Proxq::start(config.clone().upstream("cacheKeyExcludeHeaders", excluding)).await;
+            assert_eq!(proxq.through_queue(get("/x").header("Accept-Encoding", "gzip")).await.text(), "zipped");
+            assert_eq!(proxq.through_queue(get("/x")).await.text(), "plain");
+            proxq.stop().await; // it would take jobs from the same queue
+            let proxq = Proxq::start(config).await;
+            let gzip = || get("/y").header("Accept-Encoding", "gzip");
+            assert!(!hits(&proxq, gzip()).await && hits(&proxq, gzip()).await && !hits(&proxq, get("/y")).await);
+            for scheme in ["http", "https", "https"] {
+                assert!(!hits(&proxq, get("/scheme").header("X-Forwarded-Proto", scheme)).await);
+            }
+        }
+    }
+
+    async fn a_response_is_kept_no_longer_than_its_upstream_says(store: Store) {
+        let upstream = Upstream::start().await;
+        upstream.always(Answer::status(200).header("Cache-Control", "max-age=3600, s-maxage=21, must-revalidate").header("Age", "20"));
+        for config in cached(store, &upstream) {
+            let proxq = Proxq::start(config).await;
+            assert!(!hits(&proxq, get("/x")).await);
+            pass(Duration::from_millis(1100)).await;
+            assert!(!hits(&proxq, get("/x")).await);
+        }
+    }
+
+    async fn content_says_what_the_cache_did_and_how_old_it_is(store: Store) {
+        let upstream = Upstream::start().await;
+        let limits = ["RateLimit", "RateLimit-Policy", "X-RateLimit-Remaining-Tokens", "anthropic-ratelimit-tokens-reset"];
+        let answer = || limits.iter().fold(Answer::status(200), |answer, name| answer.header(name, "1"));
+        for config in cached(store, &upstream) {
+            upstream.always(answer().header("Age", "10").header("Cache-Status", "edge; hit").header("Cache-Control", "max-age=40"));
+            let proxq = Proxq::start(config).await;
+            let first = proxq.through_queue(get("/x")).await;
+            assert_eq!(first.head.values("cache-status"), ["edge; hit", "proxq; fwd=uri-miss; stored"]);
+            assert_eq!(first.head.values("age"), ["10"]);
+            assert!(limits.iter().all(|name| first.head.has(name)), "the first answer is as it came: {first}");
+            let second = proxq.through_queue(get("/x")).await;
+            let statuses = second.head.values("cache-status");
+            let [edge, own] = &statuses[..] else { panic!("{second}") };
+            let ttl: u64 = own.strip_prefix("proxq; hit; ttl=").and_then(|ttl| ttl.parse().ok()).unwrap_or_else(|| panic!("{own}"));
+            let age: u64 = second.header("age").and_then(|age| age.parse().ok()).expect("an age in seconds");
+            assert_eq!(edge, "edge; hit");
+            assert!((1..=30).contains(&ttl) && (10..=39).contains(&age), "{second}");
+            assert!(!limits.iter().any(|name| second.head.has(name)), "limits are of no meaning later: {second}");
+            upstream.always(answer().header("Cache-Control", "no-store"));
+            let unkept = proxq.through_queue(get("/y")).await;
+            assert_eq!(unkept.head.values("cache-status"), ["proxq; fwd=uri-miss"]);
+        }
+    }
+
+    async fn an_upload_hits_whatever_its_boundary(store: Store) {
+        let upstream = Upstream::start().await;
+        for config in cached(store, &upstream) {
+            let proxq = Proxq::start(config.set("inlineBodyLimit", 1000)).await;
+            for content in ["small".to_owned(), "large".repeat(10_000)] {
+                let form = |boundary: &str, content: &str| {
+                    let body = format!("--{boundary}\r\nContent-Disposition: form-data; name=a\r\n\r\n{content}\r\n--{boundary}--\r\n");
+                    post("/x").header("Content-Type", format!("multipart/form-data; boundary={boundary}")).body(body)
+                };
+                assert!(!hits(&proxq, form("one", &content)).await);
+                assert!(hits(&proxq, form("another", &content)).await);
+                assert!(!hits(&proxq, form("one", &format!("{content}!"))).await);
+            }
+        }
+    }
+
+    async fn the_retry_of_an_sdk_hits_and_so_does_another_version_of_it(store: Store) {
+        let upstream = Upstream::start().await;
+        for config in cached(store, &upstream) {
+            let proxq = Proxq::start(config.upstream("cacheKeyExcludeHeaders", vec!["user-agent", "x-datadog-*"])).await;
+            let ask = |version: &str, retry: &str| {
+                let ask = post("/v1/embeddings").header("Authorization", "Bearer k").header("User-Agent", format!("OpenAI/Python {version}"));
+                let ask = ask.header("X-Stainless-Package-Version", version).header("x-stainless-retry-count", retry);
+                ask.header("x-datadog-trace-id", format!("{version}{retry}")).body("{}")
+            };
+            assert!(!hits(&proxq, ask("3.3", "0")).await);
+            assert!(hits(&proxq, ask("3.3", "1")).await);
+            assert!(hits(&proxq, ask("2.0", "0").header("baggage", "a=b")).await);
         }
     }
 

@@ -50,7 +50,9 @@ on_every_store! {
         assert_eq!(verdict(&proxq, &leader).await, "MISS");
         for job in &waiting {
             assert_eq!(verdict(&proxq, job).await, "HIT");
-            assert_eq!(proxq.content(job).await.text(), "once");
+            let content = proxq.content(job).await;
+            assert_eq!(content.text(), "once");
+            assert!(content.header("cache-status").is_some_and(|status| status.ends_with("; collapsed")), "{content}");
         }
         assert_eq!(upstream.received().len(), 1);
     }

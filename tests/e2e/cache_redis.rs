@@ -16,7 +16,7 @@ async fn verdict(proxq: &Proxq, request: Request) -> String {
 
 /// The only key of the cache.
 fn key(proxq: &Proxq) -> String {
-    let keys = proxq.redis().keys("*cache:v1:*");
+    let keys = proxq.redis().keys("*cache:v2:*");
     assert_eq!(keys.len(), 1, "{keys:?}");
     keys[0].clone()
 }
@@ -37,7 +37,7 @@ on_the_store! {
         let ask = || post("/x").header("Host", "public").body(Pattern::new(2, 100_000).bytes());
         assert_eq!(verdict(&one, ask()).await, "MISS");
         let key = key(&one);
-        let digest = key.strip_prefix("proxq:mine:cache:v1:").unwrap_or_default();
+        let digest = key.strip_prefix("proxq:mine:cache:v2:").unwrap_or_default();
         assert!(digest.len() == 64 && digest.bytes().all(|byte| b"0123456789abcdef".contains(&byte)), "{key}");
         let ttl_ms = one.redis().run(&["PTTL", &key]).number();
         assert!((60_000..=90_000).contains(&ttl_ms), "{ttl_ms} ms");

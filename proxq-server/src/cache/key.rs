@@ -1,16 +1,18 @@
 //! When two requests are the same: when their keys are. Pure.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use http::header::{HOST, HeaderMap};
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, VIA};
 use sha2::{Digest, Sha256};
 
 use crate::config::KeyExclusions;
 use crate::forward::forwarded::told_by_client;
 use crate::forward::target;
 use crate::job::JobRequest;
+use crate::multipart::without_boundary;
 use crate::spelling::hex;
 
 /// What stands for a request in the cache. Shown as lower-case hex.
@@ -35,50 +37,74 @@ impl fmt::Debug for Key {
     }
 }
 
-/// They tell one sending of a request from another, or the way here, never what is asked for.
-const NEVER_COUNT: [HeaderName; 4] = [
+/// They tell one sending of a request from another, or the way here, never what is asked for. The length of a body is in the
+/// body, but for that of a boundary.
+const NEVER_COUNT: [HeaderName; 6] = [
+    CONTENT_LENGTH,
     HeaderName::from_static("traceparent"),
     HeaderName::from_static("tracestate"),
+    HeaderName::from_static("baggage"),
     HeaderName::from_static("idempotency-key"),
     HeaderName::from_static("x-forwarded-prefix"),
 ];
+/// In headers with names that begin so, the SDKs of OpenAI and Anthropic describe themselves and count their retries.
+const SDK_PREFIX: &str = "x-stainless-";
+/// Of these the upstream is told more than the client said, and no more than that counts: the address and the scheme of a
+/// connection, a number that was made for the request.
+const TOLD_BY_PROXQ: [HeaderName; 3] =
+    [HeaderName::from_static("x-request-id"), HeaderName::from_static("x-real-ip"), VIA];
 
-/// The key of a request with this SHA-256 of its body: the SHA-256 of its [`encoding`].
-pub(super) fn key(request: &JobRequest, body_sha256: &[u8; 32], exclusions: &KeyExclusions) -> Key {
-    Key(Sha256::digest(encoding(request, body_sha256, exclusions)).into())
+/// The key of a request with this digest of its body: the SHA-256 of its [`encoding`].
+pub(super) fn key(request: &JobRequest, body_digest: &[u8; 32], exclusions: &KeyExclusions) -> Key {
+    Key(Sha256::digest(encoding(request, body_digest, exclusions)).into())
+}
+
+/// Whether two requests with the same key have the same values of a header, as their upstream gets them.
+pub(super) fn holds(name: &HeaderName, exclusions: &KeyExclusions) -> bool {
+    let text = name.as_str();
+    let told_by_proxq = TOLD_BY_PROXQ.contains(name)
+        || text.starts_with("x-forwarded-") && text != "x-forwarded-host"
+        || text.starts_with(proxq_protocol::header::PREFIX);
+    counts(name, exclusions) && !told_by_proxq
+}
+
+fn counts(name: &HeaderName, exclusions: &KeyExclusions) -> bool {
+    !NEVER_COUNT.contains(name) && !name.as_str().starts_with(SDK_PREFIX) && !exclusions.contains(name)
 }
 
 /// Everything that counts, each part with its length in front, so that no two different requests have the same bytes.
 ///
 /// An instance of another version looks under the same keys: who changes this changes the version in their names, too.
 /// The excluded names are a part of it: what was kept while `Authorization` did not count is not found once it does.
-fn encoding(request: &JobRequest, body_sha256: &[u8; 32], exclusions: &KeyExclusions) -> Vec<u8> {
+fn encoding(request: &JobRequest, body_digest: &[u8; 32], exclusions: &KeyExclusions) -> Vec<u8> {
     let told = told_by_client(&request.added_headers);
     let own_host = target::own_host(&request.target).filter(|_| !request.headers.contains_key(HOST));
     let own_host = own_host.map(|host| HeaderMap::from_iter([(HOST, host)])).unwrap_or_default();
     // Names in one order, whichever they came in; values of a name in their own.
-    let mut fields: BTreeMap<&str, Vec<&HeaderValue>> = BTreeMap::new();
+    let mut fields: BTreeMap<&str, Vec<Cow<'_, [u8]>>> = BTreeMap::new();
     for (name, value) in request.headers.iter().chain(&told).chain(&own_host) {
-        if !NEVER_COUNT.contains(name) && !exclusions.contains(name) {
+        if counts(name, exclusions) {
+            let is_type = name == CONTENT_TYPE;
+            let value = if is_type { without_boundary(value.as_bytes()) } else { value.as_bytes().into() };
             fields.entry(name.as_str()).or_default().push(value);
         }
     }
     let mut bytes = Vec::new();
     append(&mut bytes, request.method.as_str().as_bytes());
     append(&mut bytes, request.target.to_string().as_bytes());
-    append_count(&mut bytes, exclusions.names().len());
-    for name in exclusions.names() {
-        append(&mut bytes, name.as_str().as_bytes());
+    append_count(&mut bytes, exclusions.patterns().len());
+    for pattern in exclusions.patterns() {
+        append(&mut bytes, pattern.to_string().as_bytes());
     }
     append_count(&mut bytes, fields.len());
     for (name, values) in fields {
         append(&mut bytes, name.as_bytes());
         append_count(&mut bytes, values.len());
         for value in values {
-            append(&mut bytes, value.as_bytes());
+            append(&mut bytes, &value);
         }
     }
-    bytes.extend_from_slice(body_sha256);
+    bytes.extend_from_slice(body_digest);
     bytes
 }
 

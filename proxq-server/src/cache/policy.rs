@@ -1,75 +1,89 @@
-//! What the cache may answer, and what it may keep. Pure.
+//! What the cache may answer, what it may keep and for how long (RFC 9111, as a shared cache). Pure.
 
-use http::header::{CACHE_CONTROL, HeaderMap, SET_COOKIE, VARY};
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::{AGE, CACHE_CONTROL, DATE, EXPIRES, HeaderMap, HeaderName, RANGE, SET_COOKIE, VARY};
 
 use crate::forward::headers::list_items;
 use crate::job::ResponseHead;
 
 /// Whether a request may be answered from the cache, and its response be kept there: not if it asks for the upstream's own
-/// word (RFC 9111 §5.2.1).
+/// word (RFC 9111 §5.2.1), and not if it asks for a part of a response or has a condition, the answer to which depends on
+/// what the client has already.
 pub(super) fn may_be_answered(request: &HeaderMap) -> bool {
-    !says(request, &["no-store", "no-cache"])
+    let is_condition = |name: &HeaderName| name.as_str().starts_with("if-");
+    !says(request, &["no-store", "no-cache"]) && !request.contains_key(RANGE) && !request.keys().any(is_condition)
 }
 
-/// Whether a complete response may be given to others: one of success that is nobody's own (RFC 9111 §5.2.2), and that
-/// depends on nothing but the request: with `Vary: *` it is an answer to no other (§4.1).
-pub(super) fn may_be_kept(head: &ResponseHead) -> bool {
+/// How old a response is when it comes, and how long it may be given to others from then on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Freshness {
+    pub(super) age: Duration,
+    pub(super) lifetime: Duration,
+}
+
+/// For how long a complete response may be kept, `ttl` at most. `None` for not at all.
+///
+/// It has to be one of success, whole, nobody's own, and not to be asked for anew each time (RFC 9111 §5.2.2). What it
+/// depends on has to be in its key: `holds` says whether a request header is (§4.1). The upstream says how long it stays
+/// fresh (§4.2.1); where it does not, `ttl` does.
+pub(super) fn freshness(head: &ResponseHead, holds: impl Fn(&HeaderName) -> bool, ttl: Duration) -> Option<Freshness> {
     let ResponseHead { status, headers, .. } = head;
-    let depends_on_more = list_items(headers, &VARY).any(|item| item == b"*");
-    let is_anyones = !headers.contains_key(SET_COOKIE) && !says(headers, &["no-store", "private"]);
-    status.is_success() && is_anyones && !depends_on_more
+    let is_whole = status.is_success() && *status != StatusCode::PARTIAL_CONTENT;
+    let is_anyones = !headers.contains_key(SET_COOKIE) && !says(headers, &["no-store", "private", "no-cache"]);
+    let depends_on = |item| HeaderName::from_bytes(item).is_ok_and(|name| item != b"*" && holds(&name));
+    if !is_whole || !is_anyones || !list_items(headers, &VARY).all(depends_on) {
+        return None;
+    }
+    let age = headers.get(AGE).and_then(|age| seconds(age.as_bytes())).unwrap_or_default();
+    let lifetime = said_lifetime(headers).map_or(ttl, |said| said.saturating_sub(age).min(ttl));
+    (!lifetime.is_zero()).then_some(Freshness { age, lifetime })
+}
+
+/// How long a response stays fresh from when it was made, if it says so. What cannot be read is stale.
+fn said_lifetime(headers: &HeaderMap) -> Option<Duration> {
+    let shortest = |name| {
+        directives(headers)
+            .filter(|(own, _)| own.eq_ignore_ascii_case(name))
+            .map(|(_, argument)| seconds(argument).unwrap_or_default())
+            .min()
+    };
+    shortest(b"s-maxage").or_else(|| shortest(b"max-age")).or_else(|| {
+        let date = |name| headers.get(name).map(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+        let (expires, made) = (date(EXPIRES)?, date(DATE).flatten());
+        Some(expires.zip(made).and_then(|(expires, made)| expires.duration_since(made).ok()).unwrap_or_default())
+    })
+}
+
+/// What limits of a caller's use say when they are told is of no meaning later, and limiters in SDKs act on it.
+pub(super) fn is_for_one_answer(name: &HeaderName) -> bool {
+    ["ratelimit-", "x-ratelimit-", "anthropic-ratelimit-"].iter().any(|start| name.as_str().starts_with(start))
+        || name == "ratelimit"
+}
+
+/// A number of seconds (RFC 9111 §1.2.2), also in quotes; one that is too large to be one is the largest.
+fn seconds(text: &[u8]) -> Option<Duration> {
+    let digits = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(text);
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number = std::str::from_utf8(digits).ok()?.parse().unwrap_or(u32::MAX);
+    Some(Duration::from_secs(number.into()))
 }
 
 /// Whether `Cache-Control` has one of these directives, whatever its argument: `private="x-name"` is private.
-fn says(headers: &HeaderMap, directives: &[&str]) -> bool {
-    let name = |item: &[u8]| item.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii().to_owned();
-    list_items(headers, &CACHE_CONTROL)
-        .map(name)
-        .any(|said| directives.iter().any(|directive| said.eq_ignore_ascii_case(directive.as_bytes())))
+fn says(headers: &HeaderMap, names: &[&str]) -> bool {
+    directives(headers).any(|(said, _)| names.iter().any(|name| said.eq_ignore_ascii_case(name.as_bytes())))
+}
+
+/// The directives of `Cache-Control`, each with its argument, which may be empty.
+fn directives(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
+    list_items(headers, &CACHE_CONTROL).map(|item| {
+        let (name, argument) = item.split_at(item.iter().position(|byte| *byte == b'=').unwrap_or(item.len()));
+        (name.trim_ascii(), argument.get(1..).unwrap_or_default().trim_ascii())
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use http::{HeaderValue, StatusCode};
-
-    use super::*;
-
-    fn cache_control(lines: &[&'static str]) -> HeaderMap {
-        lines.iter().map(|line| (CACHE_CONTROL, HeaderValue::from_static(line))).collect()
-    }
-
-    #[test]
-    fn a_request_may_ask_for_the_upstreams_own_word() {
-        for lines in [&["no-store"][..], &["max-age=0, No-Cache"], &["max-age=0", "no-cache"], &["no-cache = \"x\" ,"]]
-        {
-            assert!(!may_be_answered(&cache_control(lines)), "{lines:?}");
-        }
-        for lines in [&[][..], &[""], &["max-age=0"], &["no-storey, x=no-store"], &["private"]] {
-            assert!(may_be_answered(&cache_control(lines)), "{lines:?}");
-        }
-    }
-
-    #[test]
-    fn only_successes_that_are_nobodys_own_are_kept() {
-        let kept = |status, headers| may_be_kept(&ResponseHead { status, reason: None, headers });
-        assert!(kept(StatusCode::OK, HeaderMap::new()) && kept(StatusCode::NO_CONTENT, HeaderMap::new()));
-        assert!(kept(StatusCode::OK, cache_control(&["public, max-age=60"])));
-        for status in [StatusCode::FOUND, StatusCode::NOT_MODIFIED, StatusCode::NOT_FOUND, StatusCode::BAD_GATEWAY] {
-            assert!(!kept(status, HeaderMap::new()), "{status}");
-        }
-        for lines in [&["no-store"][..], &["max-age=60", "Private"], &["private=\"x-name, y\""]] {
-            assert!(!kept(StatusCode::OK, cache_control(lines)), "{lines:?}");
-        }
-        assert!(!kept(StatusCode::OK, HeaderMap::from_iter([(SET_COOKIE, HeaderValue::from_static("a=b"))])));
-    }
-
-    #[test]
-    fn what_depends_on_more_than_the_request_is_not_kept() {
-        let kept = |vary| {
-            let headers = HeaderMap::from_iter([(VARY, HeaderValue::from_static(vary))]);
-            may_be_kept(&ResponseHead { status: StatusCode::OK, reason: None, headers })
-        };
-        assert!(kept("Accept, Origin") && kept("x*"));
-        assert!(!kept("*") && !kept("Accept, *"));
-    }
-}
+mod tests;

@@ -17,13 +17,12 @@ pub(super) const ENTRY_BYTES_MAX: u64 = 8 * 1024 * 1024;
 pub(super) struct SharedCache {
     values: Arc<dyn SharedValues>,
     prefix: String,
-    ttl: Duration,
 }
 
 impl SharedCache {
-    /// A cache whose keys begin with a prefix of the operator's, each for this long.
-    pub(super) fn new(values: Arc<dyn SharedValues>, prefix: &str, ttl: Duration) -> Self {
-        Self { values, prefix: format!("{prefix}cache:v1:"), ttl }
+    /// A cache whose keys begin with a prefix of the operator's.
+    pub(super) fn new(values: Arc<dyn SharedValues>, prefix: &str) -> Self {
+        Self { values, prefix: format!("{prefix}cache:v2:") }
     }
 
     /// The record under a key.
@@ -31,9 +30,9 @@ impl SharedCache {
         self.values.get(&self.name(key)).await
     }
 
-    /// Keeps a record.
-    pub(super) async fn put(&self, key: &Key, record: Bytes) -> Result<(), StoreError> {
-        self.values.put(&self.name(key), record, self.ttl).await
+    /// Keeps a record for this long.
+    pub(super) async fn put(&self, key: &Key, record: Bytes, lifetime: Duration) -> Result<(), StoreError> {
+        self.values.put(&self.name(key), record, lifetime).await
     }
 
     fn name(&self, key: &Key) -> String {

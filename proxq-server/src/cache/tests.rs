@@ -1,8 +1,8 @@
 use async_trait::async_trait;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::*;
-use crate::clock::Clock;
+use crate::clock::{ChosenTime, Clock, Timestamp};
 use crate::config::{Config, SyncMode, UpstreamUrl};
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
 
@@ -12,6 +12,7 @@ struct Values {
     hangs: bool,
     fails: bool,
     kept: std::sync::Mutex<std::collections::HashMap<String, Bytes>>,
+    put_for: std::sync::Mutex<Vec<Duration>>,
 }
 
 #[async_trait]
@@ -23,7 +24,7 @@ impl SharedValues for Values {
         if self.fails { Err(StoreError::Closed) } else { Ok(self.kept.lock().unwrap().get(key).cloned()) }
     }
 
-    async fn put(&self, key: &str, value: Bytes, _ttl: Duration) -> Result<(), StoreError> {
+    async fn put(&self, key: &str, value: Bytes, ttl: Duration) -> Result<(), StoreError> {
         if self.hangs {
             std::future::pending::<()>().await;
         }
@@ -31,13 +32,14 @@ impl SharedValues for Values {
             return Err(StoreError::Closed);
         }
         self.kept.lock().unwrap().insert(key.to_owned(), value);
+        self.put_for.lock().unwrap().push(ttl);
         Ok(())
     }
 }
 
 fn cache_on(values: &Arc<Values>) -> Arc<ResponseCache> {
     let config = CacheConfig { mode: CacheMode::Redis, ..CacheConfig::default() };
-    ResponseCache::open(&config, Some(Arc::<Values>::clone(values))).unwrap()
+    ResponseCache::open(&config, Some(Arc::<Values>::clone(values)), Clock::new()).unwrap()
 }
 
 async fn find(cache: &ResponseCache) -> Found {
@@ -68,11 +70,32 @@ async fn what_one_instance_kept_is_found_by_another_under_a_key_of_ours() {
     let (one, other) = (cache_on(&values), cache_on(&values));
     let (response, _folder, store) = response(b"kept");
     let Found::Miss(miss) = find(&one).await else { panic!("there is none yet") };
-    one.keep(miss, &response, &store).await;
+    assert!(one.keep(miss, &response, &KeyExclusions::default(), &store).await);
     let Found::Hit(cached) = find(&other).await else { panic!("it was kept") };
-    assert_eq!(cached, Cached { head: response.head, body: "kept".into() });
+    assert_eq!((cached.head, cached.body), (response.head, "kept".into()));
     let names: Vec<_> = values.kept.lock().unwrap().keys().cloned().collect();
-    assert!(names.len() == 1 && names[0].starts_with("proxq:cache:v1:"), "{names:?}");
+    assert!(names.len() == 1 && names[0].starts_with("proxq:cache:v2:"), "{names:?}");
+}
+
+#[tokio::test]
+async fn a_response_ages_and_is_not_given_when_it_is_stale() {
+    let time = ChosenTime::at(Timestamp::from_millis(1_767_225_600_000));
+    let values: Arc<Values> = Arc::default();
+    let config = CacheConfig { mode: CacheMode::Redis, ..CacheConfig::default() };
+    let cache = ResponseCache::open(&config, Some(Arc::<Values>::clone(&values)), time.clock()).unwrap();
+    let (mut response, _folder, store) = response(b"kept");
+    response.head.headers.insert("age", HeaderValue::from_static("20"));
+    response.head.headers.insert("cache-control", HeaderValue::from_static("max-age=60"));
+    response.head.headers.insert("x-ratelimit-remaining", HeaderValue::from_static("1"));
+    let Found::Miss(miss) = find(&cache).await else { panic!("there is none yet") };
+    assert!(cache.keep(miss, &response, &KeyExclusions::default(), &store).await);
+    assert_eq!(*values.put_for.lock().unwrap(), [Duration::from_secs(40)], "no longer than it stays fresh");
+    time.set_wall(Timestamp::from_millis(1_767_225_639_000));
+    let Found::Hit(cached) = find(&cache).await else { panic!("it is fresh") };
+    assert_eq!((cached.age, cached.left), (Duration::from_secs(59), Duration::from_secs(1)));
+    assert!(!cached.head.headers.contains_key("x-ratelimit-remaining"), "it is of no meaning any more");
+    time.set_wall(Timestamp::from_millis(1_767_225_640_000));
+    assert!(matches!(find(&cache).await, Found::Miss(_)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,7 +105,7 @@ async fn a_place_that_fails_or_hangs_costs_a_bounded_time_and_is_counted() {
         let cache = cache_on(&Arc::new(values));
         let began = tokio::time::Instant::now();
         let Found::Miss(miss) = find(&cache).await else { panic!("there is nothing to be found") };
-        cache.keep(miss, &response, &store).await;
+        cache.keep(miss, &response, &KeyExclusions::default(), &store).await;
         assert!(began.elapsed() <= FIND_LIMIT + KEEP_LIMIT);
         assert_eq!(cache.failures.load(Ordering::Relaxed), 2);
     }
@@ -96,7 +119,7 @@ async fn of_equal_requests_one_leads_and_the_others_take_what_it_brings() {
     let others = async { tokio::join!(find(&cache), find(&cache)) };
     let lands = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        cache.keep(miss, &response, &store).await;
+        cache.keep(miss, &response, &KeyExclusions::default(), &store).await;
     };
     let ((one, other), ()) = tokio::join!(others, lands);
     assert!(matches!((one, other), (Found::Hit(_), Found::Hit(_))));

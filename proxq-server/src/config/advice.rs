@@ -2,14 +2,13 @@
 
 use std::cmp::Ordering;
 
-use http::HeaderName;
 use proxq_protocol::GoDuration;
 
 use super::listen_address::is_loopback;
 use super::load::Loaded;
 use super::{
-    Config, FilterMode, HostHeader, RedisAddress, RedisTls, StoreConfig, StreamDetection, SyncMode, TlsVerification,
-    Upstream, UpstreamTls, size,
+    Config, FilterMode, HeaderPattern, HostHeader, RedisAddress, RedisTls, StoreConfig, StreamDetection, SyncMode,
+    TlsVerification, Upstream, UpstreamTls, size,
 };
 use crate::job::{Backoff, Delivery};
 
@@ -84,10 +83,10 @@ fn upstream_warnings(upstream: &Upstream, config: &Config) -> Vec<String> {
     if upstream.stream_detection == StreamDetection::HeadersOnly && !upstream.stream_paths.is_empty() {
         warnings.push("streamPaths: has no effect while streamDetection is false".to_owned());
     }
-    let shares = |name: &&HeaderName| config.secret_headers.contains(name);
-    for name in upstream.cache_key_exclusions.names().iter().filter(shares) {
+    let shares = |pattern: &&HeaderPattern| config.secret_headers.may_match(pattern);
+    for pattern in upstream.cache_key_exclusions.patterns().iter().filter(shares) {
         warnings.push(format!(
-            "cacheKeyExcludeHeaders: {name} tells callers apart: without it, what one of them was answered is given to others"
+            "cacheKeyExcludeHeaders: {pattern} tells callers apart: without it, what one of them was answered is given to others"
         ));
     }
     if upstream.tls.verification == TlsVerification::None {
@@ -198,6 +197,8 @@ mod tests {
             ("timeout: 2h", "upstreams[0].timeout"),
             ("maxTimeout: 1s", "upstreams[0].maxTimeout"),
             ("cacheKeyExcludeHeaders: [X-Request-ID, authorization]", "upstreams[0].cacheKeyExcludeHeaders"),
+            ("cacheKeyExcludeHeaders: ['x-api-*']", "upstreams[0].cacheKeyExcludeHeaders"),
+            ("cacheKeyExcludeHeaders: [X-Session-Id, x-datadog-*]", "upstreams[0].cacheKeyExcludeHeaders"),
             ("retryDelay: 1s", "upstreams[0].retryDelay"),
             ("maxBodySize: 1GiB", "upstreams[0].maxBodySize"),
             ("maxBodySize: 1MiB", "upstreams[0].maxBodySize"),

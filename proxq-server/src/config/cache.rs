@@ -1,5 +1,6 @@
 //! Whether and where upstreams' responses are kept for equal requests, and what makes requests equal.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -57,7 +58,7 @@ impl Default for CacheConfig {
 /// The headers of a request that do not count when it is compared with others, beside those that never do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyExclusions {
-    names: Vec<HeaderName>,
+    patterns: Vec<HeaderPattern>,
 }
 
 /// What differs from one request to the next whatever is asked for.
@@ -66,30 +67,83 @@ const USUAL: [&str; 4] = ["x-request-id", "x-forwarded-for", "x-real-ip", "x-for
 impl KeyExclusions {
     /// These and no others; the usual ones where there are none.
     #[must_use]
-    pub fn of(mut names: Vec<HeaderName>) -> Self {
-        if names.is_empty() {
+    pub fn of(mut patterns: Vec<HeaderPattern>) -> Self {
+        if patterns.is_empty() {
             return Self::default();
         }
-        names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
-        names.dedup();
-        Self { names }
+        patterns.sort();
+        patterns.dedup();
+        Self { patterns }
     }
 
-    /// All names, in alphabetical order.
+    /// All of them, in alphabetical order.
     #[must_use]
-    pub fn names(&self) -> &[HeaderName] {
-        &self.names
+    pub fn patterns(&self) -> &[HeaderPattern] {
+        &self.patterns
     }
 
     /// Whether a header is one of them.
     #[must_use]
     pub fn contains(&self, name: &HeaderName) -> bool {
-        self.names.contains(name)
+        self.patterns.iter().any(|pattern| pattern.matches(name))
     }
 }
 
 impl Default for KeyExclusions {
     fn default() -> Self {
-        Self::of(USUAL.map(HeaderName::from_static).to_vec())
+        Self::of(USUAL.map(|name| HeaderPattern { start: name.to_owned(), is_prefix: false }).to_vec())
+    }
+}
+
+/// The name of a header, or with a `*` at its end the beginning of names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HeaderPattern {
+    /// In lower case.
+    start: String,
+    is_prefix: bool,
+}
+
+impl HeaderPattern {
+    /// Reads `x-name` or `x-beginning-*`.
+    ///
+    /// # Errors
+    /// What is wrong with the text, as a fragment.
+    pub fn new(text: &str) -> Result<Self, &'static str> {
+        let (start, is_prefix) = text.strip_suffix('*').map_or((text, false), |start| (start, true));
+        if start.is_empty() && is_prefix {
+            return Err("would be every header; write the beginning of their names before the *");
+        }
+        let start = HeaderName::from_bytes(start.as_bytes()).map_err(|_| "is not the name of a header")?;
+        Ok(Self { start: start.as_str().to_owned(), is_prefix })
+    }
+
+    /// Whether a header has this name, or a name that begins so.
+    #[must_use]
+    pub fn matches(&self, name: &HeaderName) -> bool {
+        if self.is_prefix { name.as_str().starts_with(&self.start) } else { name.as_str() == self.start }
+    }
+}
+
+impl fmt::Display for HeaderPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.start, if self.is_prefix { "*" } else { "" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_a_name_or_the_beginning_of_names() {
+        let matches = |pattern: &str, name: &'static str| {
+            HeaderPattern::new(pattern).unwrap().matches(&HeaderName::from_static(name))
+        };
+        assert!(matches("X-A", "x-a") && !matches("x-a", "x-ab") && !matches("x-a", "x"));
+        assert!(matches("X-Datadog-*", "x-datadog-trace-id") && !matches("x-datadog-*", "x-datadog"));
+        for bad in ["", "*", "x a", "ä*", "x:*"] {
+            assert!(HeaderPattern::new(bad).is_err(), "{bad}");
+        }
+        assert_eq!(HeaderPattern::new("X-A*").unwrap().to_string(), "x-a*");
     }
 }

@@ -150,7 +150,7 @@ fn write_upstream(yaml: &mut Yaml, upstream: &Upstream) {
     yaml.list("streamPaths", upstream.stream_paths.written().map(ToOwned::to_owned));
     yaml.key("clientMode", upstream.client_mode == ClientMode::Heeded);
     yaml.section("pathFilter", |yaml| write_path_filter(yaml, &upstream.path_filter));
-    yaml.list("cacheKeyExcludeHeaders", upstream.cache_key_exclusions.names().iter().map(ToString::to_string));
+    yaml.list("cacheKeyExcludeHeaders", upstream.cache_key_exclusions.patterns().iter().map(ToString::to_string));
     yaml.key("preserveHost", upstream.host_header == HostHeader::Client);
     yaml.section("tls", |yaml| write_tls(yaml, &upstream.tls));
 }

@@ -3,6 +3,8 @@
 use http::{HeaderMap, HeaderName};
 use proxq_protocol::credential::OWNER_HEADERS;
 
+use super::HeaderPattern;
+
 /// The headers whose values are secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretHeaders {
@@ -38,6 +40,12 @@ impl SecretHeaders {
     #[must_use]
     pub fn contains(&self, name: &HeaderName) -> bool {
         self.names.contains(name) || names_a_credential(name.as_str())
+    }
+
+    /// Whether one of the headers that a pattern stands for is secret, as far as names are known.
+    #[must_use]
+    pub(super) fn may_match(&self, pattern: &HeaderPattern) -> bool {
+        self.names.iter().any(|name| pattern.matches(name)) || names_a_credential(&pattern.to_string())
     }
 
     /// Takes the secret headers out of a map, every value in order.

@@ -118,7 +118,7 @@ impl Live {
         let cache = if config.cache == self.means.config.cache {
             self.means.cache.clone()
         } else {
-            ResponseCache::open(&config.cache, self.lasting.store.shared_values())
+            ResponseCache::open(&config.cache, self.lasting.store.shared_values(), self.lasting.clock)
         };
         // Reads files.
         let renewed = tokio::task::spawn_blocking(move || {

@@ -1,15 +1,19 @@
 //! An attempt by way of the response cache: answered from there, or by the upstream.
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::header::AGE;
+use http::{HeaderName, HeaderValue};
 use proxq_protocol::header::CACHE_STATUS;
 
 use super::attempt::{Attempted, Patience, finish, write};
 use super::{Means, Worker};
-use crate::cache::{Asked, Cached, Found, ResponseCache};
+use crate::cache::{Asked, Cached, Found, Miss, ResponseCache};
 use crate::config::KeyExclusions;
 use crate::job::{AttemptEnd, Body, JobRequest, Reach, StoredResponse};
 use crate::store::BlobWriter;
+
+/// What caches on the way did, in the order from the upstream to the client (RFC 9211).
+const STANDARD_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// In pieces of how many bytes a large response is taken from the cache to a blob.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -33,43 +37,56 @@ impl Worker {
         attempt: u32,
         mut patience: Patience<'_>,
     ) -> Attempted {
-        let (mut attempted, status) = match self.look_up(means, cache, request, &body, &mut patience).await {
-            Ok(Found::Hit(response)) => (self.replay(means, response).await, "HIT"),
-            Ok(Found::Miss(miss)) => {
+        let usual = KeyExclusions::default();
+        let exclusions = means.upstream(&request.upstream).map_or(&usual, |own| &own.cache_key_exclusions);
+        let looked = self.look_up(cache, request, &body, exclusions, &mut patience).await;
+        let (mut attempted, verdict, status) = match looked {
+            Ok((Found::Hit(response), waited)) => {
+                let (age, status) = (response.age.as_secs(), hit_status(&response, waited));
+                let mut attempted = self.replay(means, response).await;
+                if let AttemptEnd::Responded(response) = &mut attempted.end {
+                    response.head.headers.insert(AGE, HeaderValue::from(age));
+                }
+                (attempted, "HIT", status)
+            }
+            Ok((Found::Miss(miss), _)) => {
+                let passes_by = matches!(miss, Miss::PassesBy);
                 let attempted = self.call(means, request, body, attempt, &mut patience).await;
                 // Without a response the miss ends here, and whoever waits for it goes on.
-                if let AttemptEnd::Responded(response) = &attempted.end {
-                    cache.keep(miss, response, &*self.store).await;
-                }
-                (attempted, "MISS")
+                let kept = if let AttemptEnd::Responded(response) = &attempted.end {
+                    cache.keep(miss, response, exclusions, &*self.store).await
+                } else {
+                    false
+                };
+                (attempted, "MISS", miss_status(passes_by, kept).to_owned())
             }
             Err(end) => return end.into(),
         };
         if let AttemptEnd::Responded(response) = &mut attempted.end {
-            response.head.headers.insert(CACHE_STATUS, HeaderValue::from_static(status));
+            let headers = &mut response.head.headers;
+            headers.insert(CACHE_STATUS, HeaderValue::from_static(verdict));
+            headers.append(STANDARD_STATUS, HeaderValue::try_from(status).expect("words and a number"));
         }
         attempted
     }
 
-    /// Asks the cache, and waits in the attempt's time for an equal request that is on its way. The upstream sees nothing
-    /// of it.
+    /// Asks the cache, and waits in the attempt's time for an equal request that is on its way: whether it has is given,
+    /// too. The upstream sees nothing of it.
     async fn look_up(
         &self,
-        means: &Means,
         cache: &ResponseCache,
         request: &JobRequest,
         body: &Body,
+        exclusions: &KeyExclusions,
         patience: &mut Patience<'_>,
-    ) -> Result<Found, AttemptEnd> {
-        let usual = KeyExclusions::default();
-        let exclusions = means.upstream(&request.upstream).map_or(&usual, |own| &own.cache_key_exclusions);
+    ) -> Result<(Found, bool), AttemptEnd> {
         let waiting = match cache.ask(request, body, exclusions).await {
-            Asked::Found(found) => return Ok(found),
+            Asked::Found(found) => return Ok((found, false)),
             Asked::UnderWay(waiting) => waiting,
         };
         tokio::select! {
             biased;
-            found = patience.wait(cache.landed(waiting)) => found.map_err(|_timeout| AttemptEnd::Broke {
+            found = patience.wait(cache.landed(waiting)) => found.map(|found| (found, true)).map_err(|_timeout| AttemptEnd::Broke {
                 reach: Reach::NotSent,
                 error: format!("wait for the response to an equal request: none came within {:?}", request.timeout),
             }),
@@ -78,7 +95,7 @@ impl Worker {
     }
 
     /// Puts a response of the cache where one of an upstream would be.
-    async fn replay(&self, means: &Means, Cached { head, body }: Cached) -> Attempted {
+    async fn replay(&self, means: &Means, Cached { head, body, .. }: Cached) -> Attempted {
         if body.len() as u64 <= means.config.inline_body_limit {
             return AttemptEnd::Responded(StoredResponse { head, body: Body::Inline(body) }).into();
         }
@@ -98,5 +115,20 @@ impl Worker {
             write(&mut *blob, piece).await;
         }
         (Body::Blob(finish(&mut *blob).await), blob)
+    }
+}
+
+/// `Cache-Status` of a response that was kept, maybe by an equal request that was waited for.
+fn hit_status(response: &Cached, waited: bool) -> String {
+    let collapsed = if waited { "; collapsed" } else { "" };
+    format!("proxq; hit; ttl={}{collapsed}", response.left.as_secs())
+}
+
+/// `Cache-Status` of a response of the upstream.
+fn miss_status(passes_by: bool, kept: bool) -> &'static str {
+    match (passes_by, kept) {
+        (true, _) => "proxq; fwd=bypass",
+        (false, true) => "proxq; fwd=uri-miss; stored",
+        (false, false) => "proxq; fwd=uri-miss",
     }
 }

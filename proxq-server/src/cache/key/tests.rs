@@ -1,8 +1,9 @@
-use http::Method;
+use http::{HeaderValue, Method};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::HeaderPattern;
 
 type Fields = Vec<(&'static str, &'static str)>;
 
@@ -47,7 +48,7 @@ fn request(asked: &Asked) -> JobRequest {
 }
 
 fn excluding(names: &[&'static str]) -> KeyExclusions {
-    KeyExclusions::of(names.iter().copied().map(HeaderName::from_static).collect())
+    KeyExclusions::of(names.iter().map(|name| HeaderPattern::new(name).unwrap()).collect())
 }
 
 fn key_of(asked: &Asked, exclusions: &KeyExclusions) -> Key {
@@ -159,6 +160,63 @@ fn what_proxq_generates_never_counts_and_what_the_client_told_does() {
     same(&one, &told_way, &KeyExclusions::default(), true);
     same(&with_headers(&[("x-request-id", "1")], &[via]), &with_headers(&[], &[via]), &every_name_counts, false);
     same(&with_headers(&[("x-request-id", "1")], &[]), &with_headers(&[], &[]), &KeyExclusions::default(), true);
+}
+
+#[test]
+fn what_sdks_say_of_themselves_never_counts() {
+    let usual = excluding(&["user-agent", "x-client-request-id"]);
+    let plain = with_headers(&[("accept", "application/json"), ("authorization", "Bearer k")], &[]);
+    for own in [
+        &[("x-stainless-lang", "python"), ("x-stainless-async", "false"), ("x-stainless-retry-count", "1")][..],
+        &[("x-stainless-timeout", "600"), ("user-agent", "OpenAI/JS 7.5"), ("x-stainless-runtime-version", "v24")],
+        &[("x-stainless-read-timeout", "600"), ("baggage", "a=b"), ("x-client-request-id", "1")],
+        &[("user-agent", "async-openai")],
+    ] {
+        let all: Vec<_> =
+            own.iter().copied().chain([("accept", "application/json"), ("authorization", "Bearer k")]).collect();
+        same(&plain, &with_headers(&all, &[]), &usual, true);
+    }
+    same(&plain, &with_headers(&[("accept", "application/json"), ("authorization", "Bearer j")], &[]), &usual, false);
+}
+
+#[test]
+fn a_prefix_excludes_every_header_that_begins_so() {
+    let traced = with_headers(&[("x-datadog-trace-id", "1"), ("x-datadog", "1")], &[]);
+    same(&traced, &with_headers(&[("x-datadog", "1")], &[]), &excluding(&["X-Datadog-*"]), true);
+    same(&traced, &with_headers(&[], &[]), &excluding(&["x-datadog-*"]), false);
+    same(&traced, &with_headers(&[("x-datadog", "1")], &[]), &excluding(&["x-datadog-"]), false);
+}
+
+#[test]
+fn the_boundary_of_a_multipart_body_does_not_count() {
+    let usual = KeyExclusions::default();
+    let one = with_headers(&[("content-type", "multipart/form-data; boundary=a"), ("content-length", "5")], &[]);
+    let other = with_headers(&[("content-type", "multipart/form-data; boundary=bb"), ("content-length", "7")], &[]);
+    same(&one, &other, &usual, true);
+    same(&one, &with_headers(&[("content-type", "multipart/mixed; boundary=a")], &[]), &usual, false);
+}
+
+#[test]
+fn a_key_holds_what_counts_and_is_not_told_by_proxq() {
+    let exclusions = excluding(&["x-noise", "x-b3-*"]);
+    for name in ["accept-encoding", "authorization", "host", "x-forwarded-host", "forwarded", "x-user"] {
+        assert!(holds(&HeaderName::from_static(name), &exclusions), "{name}");
+    }
+    for name in [
+        "x-noise",
+        "x-b3-traceid",
+        "traceparent",
+        "x-stainless-lang",
+        "x-request-id",
+        "via",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-prefix",
+        "x-real-ip",
+        "x-proxq-job-id",
+    ] {
+        assert!(!holds(&HeaderName::from_static(name), &exclusions), "{name}");
+    }
 }
 
 #[test]

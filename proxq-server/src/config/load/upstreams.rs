@@ -69,7 +69,7 @@ fn read_one(mut section: Section<'_>, reading: &Reading<'_>) -> ReadUpstream {
             StreamDetection::HeadersOnly
         },
         stream_paths: read_patterns(&mut section, "streamPaths", reading),
-        cache_key_exclusions: KeyExclusions::of(section.header_names("cacheKeyExcludeHeaders")),
+        cache_key_exclusions: KeyExclusions::of(section.header_patterns("cacheKeyExcludeHeaders")),
         host_header: if section.boolean("preserveHost", false) { HostHeader::Client } else { HostHeader::Upstream },
         tls: read_tls(section.section("tls"), reading),
         ..default

@@ -9,7 +9,7 @@ use proxq_protocol::GoDuration;
 use super::{At, Section, Written, shown, shown_at};
 use crate::config::form::Form;
 use crate::config::raw::{Kind, Node};
-use crate::config::{size, suggest};
+use crate::config::{HeaderPattern, size, suggest};
 
 impl Section<'_> {
     /// A text; `None` if there is none, or an empty one.
@@ -57,6 +57,12 @@ impl Section<'_> {
             }
         }
         names
+    }
+
+    /// The header names in a list, and beginnings of such (`x-name-*`); none where there is no list.
+    pub(in crate::config) fn header_patterns(&mut self, key: &'static str) -> Vec<HeaderPattern> {
+        let texts = self.texts(key).unwrap_or_default();
+        texts.into_iter().filter_map(|text| Some(self.check(text, HeaderPattern::new)?.value)).collect()
     }
 
     /// A text that `check` turns into a value; `None` if there is none or it is wrong.

@@ -167,6 +167,11 @@ fn bad_words_are_refused_with_the_known_ones() {
         &upstream("cacheKeyExcludeHeaders: ['X Y']"),
         "upstreams[0].cacheKeyExcludeHeaders[0]: \"X Y\" is not the name of a header",
     );
+    refused(
+        &upstream("cacheKeyExcludeHeaders: ['*']"),
+        "upstreams[0].cacheKeyExcludeHeaders[0]: \"*\" would be every header; write the beginning of their names before the *",
+    );
+    refused(&upstream("streamPaths: ['(']"), "upstreams[0].streamPaths[0]: \"(\" is not a pattern: unclosed group");
     refused(&top("cache: {mode: disk}"), "cache.mode: \"disk\" is none of none, memory, redis");
 }
 
