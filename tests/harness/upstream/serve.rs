@@ -142,7 +142,8 @@ async fn perform(
 }
 
 async fn respond(framed: &mut Framed<impl Transport>, response: Response, method: &str) -> io::Result<()> {
-    let mut bytes = format!("HTTP/1.1 {} Scripted\r\n", response.status).into_bytes();
+    let reason = http::StatusCode::from_u16(response.status).ok().and_then(|status| status.canonical_reason());
+    let mut bytes = format!("HTTP/1.1 {} {}\r\n", response.status, reason.unwrap_or_default()).into_bytes();
     for (name, value) in response.fields() {
         bytes.extend_from_slice(&[name.as_bytes(), b": ", &value, b"\r\n"].concat());
     }
