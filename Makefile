@@ -31,7 +31,7 @@ test: dep ## unit, property, contract, end-to-end, documentation and example tes
 	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --workspace --locked
 
 test-faults: ## the long form of the trials by kill -9, large bodies, closing connections and generated requests; needs some 10 GiB of disk
-	PROXQ_TEST_KILLS=25 PROXQ_TEST_BODIES=20 PROXQ_TEST_BODY_MIB=100 PROXQ_TEST_DIRECT_MIB=1024 PROXQ_TEST_CASES=5000 PROXQ_TEST_REUSES=3000 \
+	PROXQ_TEST_KILLS=25 PROXQ_TEST_BODIES=20 PROXQ_TEST_BODY_MIB=100 PROXQ_TEST_DIRECT_MIB=1024 PROXQ_TEST_CASES=5000 PROXQ_TEST_REUSES=1000 \
 		$(CARGO) test --locked -p proxq-tests --test e2e -- --nocapture recovery memory direct::large differential kept_connections
 
 measure: dep ## submissions beside synced appends, pick-up and SDK calls beside direct requests, the direct path beside nginx
