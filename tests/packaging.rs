@@ -62,6 +62,14 @@ fn systemd_understands_every_line_of_the_unit() {
 }
 
 #[test]
+fn the_unit_waits_for_the_clock_and_sees_the_boot_id() {
+    let unit = read("packaging/proxq.service");
+    let value = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    assert!(value("After").is_some_and(|units| units.split(' ').any(|unit| unit == "time-sync.target")), "{unit}");
+    assert_eq!(value("ProcSubset"), None, "it hides the boot id");
+}
+
+#[test]
 fn workflows_may_only_read_unless_a_job_says_so() {
     for path in [".github/workflows/ci.yml", ".github/workflows/release.yml"] {
         let workflow = yaml(path);

@@ -1,13 +1,16 @@
 //! Time. The only reader of the wall clock.
 //!
-//! Two clocks, for two purposes: [`Clock::wall`] is what people read (when a job was created), [`Clock::steady`] is
-//! what decides (whether a lease has expired). The second is anchored to the wall clock once, at start, and then
-//! follows the monotonic clock, so that stepping the wall clock fires, loses and expires nothing.
+//! Three clocks: [`Clock::wall`] is what people read (when a job was created). [`Clock::steady`] is for spans within this
+//! process (whether a lease has expired): it begins at the wall clock's time and then follows the monotonic clock, so
+//! that setting the wall clock fires, loses and expires nothing; it stands still while the machine sleeps.
+//! [`Clock::since_boot`] is for spans that may be longer than the process: it counts sleep, too.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 /// An instant in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,6 +51,18 @@ impl Timestamp {
         Self { millis: self.millis.saturating_sub(millis) }
     }
 
+    /// This instant plus so many milliseconds, or minus them where there are fewer than none.
+    #[must_use]
+    pub fn shifted(self, millis: i64) -> Self {
+        Self { millis: self.millis.saturating_add(millis) }
+    }
+
+    /// How many milliseconds this instant lies after another, fewer than none where it lies before it.
+    #[must_use]
+    pub fn millis_since(self, other: Self) -> i64 {
+        self.millis.saturating_sub(other.millis)
+    }
+
     /// The span from `earlier` to this instant; zero if it lies after it.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
@@ -72,7 +87,7 @@ pub struct Clock {
 #[derive(Clone, Copy, Debug)]
 enum Source {
     /// The machine's clocks.
-    Machine { anchor: Instant, anchor_wall: Timestamp },
+    Machine { anchor: Instant, anchor_wall: Timestamp, boot: Uuid },
     /// Whatever a test says.
     #[cfg(test)]
     Chosen(&'static ChosenTime),
@@ -83,7 +98,8 @@ impl Clock {
     #[must_use]
     #[expect(clippy::new_without_default, reason = "a default that differs at every call would surprise")]
     pub fn new() -> Self {
-        Self { source: Source::Machine { anchor: Instant::now(), anchor_wall: read_wall_clock() } }
+        let (anchor, anchor_wall) = (Instant::now(), read_wall_clock());
+        Self { source: Source::Machine { anchor, anchor_wall, boot: read_boot() } }
     }
 
     /// The time of day, for people. May jump.
@@ -96,16 +112,36 @@ impl Clock {
         }
     }
 
-    /// The time that decides. Never jumps while the process lives.
+    /// The time that decides within this process. Never jumps while it lives, and stands still while the machine sleeps.
     #[must_use]
     pub fn steady(&self) -> Timestamp {
         match self.source {
-            Source::Machine { anchor, anchor_wall } => {
+            Source::Machine { anchor, anchor_wall, .. } => {
                 let elapsed = i64::try_from(anchor.elapsed().as_millis()).unwrap_or(i64::MAX);
                 Timestamp { millis: anchor_wall.millis.saturating_add(elapsed) }
             }
             #[cfg(test)]
             Source::Chosen(chosen) => chosen.steady(),
+        }
+    }
+
+    /// Names the start of the machine that [`Clock::since_boot`] counts from.
+    #[must_use]
+    pub fn boot(&self) -> Uuid {
+        match self.source {
+            Source::Machine { boot, .. } => boot,
+            #[cfg(test)]
+            Source::Chosen(chosen) => chosen.boot(),
+        }
+    }
+
+    /// The time since the machine was started, sleep included. Never jumps.
+    #[must_use]
+    pub fn since_boot(&self) -> Timestamp {
+        match self.source {
+            Source::Machine { .. } => read_boot_clock(),
+            #[cfg(test)]
+            Source::Chosen(chosen) => chosen.since_boot(),
         }
     }
 
@@ -132,13 +168,15 @@ mod chosen {
 
     use tokio::sync::Notify;
 
-    use super::{Clock, Duration, Source, Timestamp};
+    use super::{Clock, Duration, Source, Timestamp, Uuid};
 
     /// Time that stands still until a test moves it.
     #[derive(Debug)]
     pub(crate) struct ChosenTime {
         steady_millis: AtomicI64,
         wall_millis: AtomicI64,
+        since_boot_millis: AtomicI64,
+        boots: AtomicI64,
         moved: Notify,
     }
 
@@ -146,8 +184,9 @@ mod chosen {
         /// Stops both clocks at this instant. Lives until the process ends, so that clocks stay copies.
         pub(crate) fn at(start: Timestamp) -> &'static Self {
             let millis = start.as_millis();
-            let (steady_millis, wall_millis) = (AtomicI64::new(millis), AtomicI64::new(millis));
-            Box::leak(Box::new(Self { steady_millis, wall_millis, moved: Notify::new() }))
+            let [steady_millis, wall_millis] = [(); 2].map(|()| AtomicI64::new(millis));
+            let (since_boot_millis, boots) = (AtomicI64::new(0), AtomicI64::new(0));
+            Box::leak(Box::new(Self { steady_millis, wall_millis, since_boot_millis, boots, moved: Notify::new() }))
         }
 
         pub(crate) fn clock(&'static self) -> Clock {
@@ -156,9 +195,21 @@ mod chosen {
 
         /// Lets time pass.
         pub(crate) fn advance(&self, span: Duration) {
-            self.wall_millis.store(self.wall().after(span).as_millis(), Ordering::SeqCst);
+            self.sleep(span);
             self.steady_millis.store(self.steady().after(span).as_millis(), Ordering::SeqCst);
             self.moved.notify_waiters();
+        }
+
+        /// Lets time pass while the machine sleeps.
+        pub(crate) fn sleep(&self, span: Duration) {
+            self.wall_millis.store(self.wall().after(span).as_millis(), Ordering::SeqCst);
+            self.since_boot_millis.store(self.since_boot().after(span).as_millis(), Ordering::SeqCst);
+        }
+
+        /// Starts the machine again, in no time.
+        pub(crate) fn reboot(&self) {
+            self.boots.fetch_add(1, Ordering::SeqCst);
+            self.since_boot_millis.store(0, Ordering::SeqCst);
         }
 
         /// Sets the wall clock, as an operator does. The steady clock does not notice.
@@ -168,6 +219,14 @@ mod chosen {
 
         pub(super) fn wall(&self) -> Timestamp {
             Timestamp::from_millis(self.wall_millis.load(Ordering::SeqCst))
+        }
+
+        pub(super) fn since_boot(&self) -> Timestamp {
+            Timestamp::from_millis(self.since_boot_millis.load(Ordering::SeqCst))
+        }
+
+        pub(super) fn boot(&self) -> Uuid {
+            Uuid::from_u128(self.boots.load(Ordering::SeqCst).unsigned_abs().into())
         }
 
         pub(super) fn steady(&self) -> Timestamp {
@@ -190,6 +249,20 @@ mod chosen {
 fn read_wall_clock() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp { millis: i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX) }
+}
+
+/// What the machine calls its present run. One that does not say counts as started again with every process.
+fn read_boot() -> Uuid {
+    let told = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    told.ok().and_then(|boot| Uuid::try_parse(boot.trim()).ok()).unwrap_or_else(Uuid::new_v4)
+}
+
+/// The clock that counts sleep.
+const BOOT_CLOCK: ClockId = if cfg!(target_os = "linux") { ClockId::Boottime } else { ClockId::Monotonic };
+
+fn read_boot_clock() -> Timestamp {
+    let now = clock_gettime(BOOT_CLOCK);
+    Timestamp { millis: now.tv_sec.saturating_mul(1_000).saturating_add(now.tv_nsec / 1_000_000) }
 }
 
 #[cfg(test)]
@@ -217,6 +290,18 @@ mod tests {
         let start = clock.steady();
         tokio::time::advance(Duration::from_hours(1)).await;
         assert_eq!(clock.steady().since(start), Duration::from_hours(1));
+    }
+
+    #[tokio::test]
+    async fn the_boot_clock_runs_and_its_boot_stays_the_same() {
+        let clock = Clock::new();
+        let start = clock.since_boot();
+        assert!(start.as_millis() > 0);
+        while clock.since_boot() == start {
+            std::thread::yield_now();
+        }
+        assert!(clock.since_boot() > start);
+        assert_eq!(clock.boot(), Clock::new().boot());
     }
 
     #[tokio::test]

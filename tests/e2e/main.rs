@@ -15,6 +15,8 @@ mod cancel;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod clock;
+#[cfg(test)]
 mod content;
 #[cfg(test)]
 mod curl;

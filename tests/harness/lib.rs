@@ -7,6 +7,7 @@
 //! - [`Curl`] is the client that everybody has, [`Nginx`] a real proxy or web server beside it.
 //! - [`websocket`] is a client and a server of a library of its own.
 //! - [`Redis`] is a server of a test's own: on a socket, on TCP, behind TLS.
+//! - [`SetClock`] is a wall clock that can be set.
 //! - [`SmallDisk`] is a file system that can be filled.
 //! - [`Document`] is a page of the project's own, with the blocks that tests try.
 //! - [`Cable`] lies between proxq and such a server, to be cut.
@@ -46,6 +47,7 @@ mod raw_upstream;
 mod redis;
 pub mod reply;
 mod runner;
+mod set_clock;
 mod small_disk;
 mod upstream;
 pub mod websocket;
@@ -68,6 +70,7 @@ pub use proxq::{Job, Proxq};
 pub use raw_upstream::RawUpstream;
 pub use redis::{Redis, Value, Visitors};
 pub use runner::{Store, eventually, pass, run, within};
+pub use set_clock::SetClock;
 pub use small_disk::SmallDisk;
 pub use upstream::{Answer, Received, Refusing, Upstream};
 pub use wire::Wire;

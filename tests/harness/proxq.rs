@@ -16,6 +16,7 @@ use crate::log::{Log, Record};
 use crate::process::{Exit, Launch, Process};
 use crate::redis::Redis;
 use crate::runner::within;
+use crate::set_clock::SetClock;
 use crate::small_disk::SmallDisk;
 
 /// A job that proxq has accepted.
@@ -303,6 +304,14 @@ impl Builder {
     pub fn through(mut self, starter: &[impl AsRef<str>]) -> Self {
         self.starter = starter.iter().map(|word| word.as_ref().to_owned()).collect();
         self
+    }
+
+    /// Gives it this wall clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: &SetClock) -> Self {
+        let (starter, environment) = clock.means();
+        self.env.extend(environment);
+        self.through(&starter)
     }
 
     /// Keeps its data on this disk.

@@ -11,6 +11,7 @@ mod schema;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod time;
 mod vault;
 mod verify;
 mod writer;
@@ -26,6 +27,7 @@ use self::blobs::{Blobs, FileWriter};
 use self::folder::Folder;
 use self::reader::Readers;
 use self::steps::{Cancel, Expire, LeaseJobs, Probe, Renew, RetryFailed, Settle, Submit, Unreferred, Upkeep};
+use self::time::StoreTime;
 pub use self::verify::{Finding, verify};
 use self::writer::{Health, Writer};
 use super::signals::{Signals, lock};
@@ -131,6 +133,7 @@ pub struct EmbeddedStore {
 #[derive(Debug)]
 struct Shared {
     clock: Clock,
+    time: StoreTime,
     settings: Current<StoreSettings>,
     instance: String,
     signals: Signals,
@@ -157,8 +160,11 @@ impl EmbeddedStore {
         if sync == SyncMode::Durable {
             folder.sync().map_err(|source| OpenError::Folder { folder: data_dir, source })?;
         }
+        let last = schema::kept_moment(&connection).map_err(fails)?;
+        let passed = schema::latest_pending(&connection).map_err(fails)?;
         let shared = Arc::new(Shared {
             clock,
+            time: StoreTime::resume(clock, last, passed),
             settings: Current::new(settings),
             instance,
             signals: Signals::default(),
@@ -201,7 +207,8 @@ impl JobStore for EmbeddedStore {
     }
 
     async fn submit(&self, job: NewJob) -> Result<Submitted, StoreError> {
-        self.writer.outbox.run(Submit::new(job, &self.shared.settings.get().secret_headers)).await
+        let settings = self.shared.settings.get();
+        self.writer.outbox.run(Submit::new(job, &settings.secret_headers, &self.shared.time)).await
     }
 
     async fn lease(&self, queue: &QueueName, max: usize) -> Result<Vec<LeasedJob>, StoreError> {
@@ -223,7 +230,8 @@ impl JobStore for EmbeddedStore {
     }
 
     async fn get(&self, id: JobId) -> Result<Option<Job>, StoreError> {
-        self.readers.read(move |connection| reader::job(connection, id)).await
+        let job = self.readers.read(move |connection| reader::job(connection, id)).await?;
+        Ok(job.map(|job| self.shared.time.job_shown(job)))
     }
 
     async fn response(&self, id: JobId) -> Result<Content, StoreError> {
@@ -289,7 +297,8 @@ impl JobStore for EmbeddedStore {
         max: usize,
     ) -> Result<JobPage, StoreError> {
         let queue = queue.clone();
-        self.readers.read(move |connection| reader::page(connection, &queue, state, cursor, max)).await
+        let page = self.readers.read(move |connection| reader::page(connection, &queue, state, cursor, max)).await?;
+        Ok(JobPage { jobs: page.jobs.into_iter().map(|job| self.shared.time.job_shown(job)).collect(), ..page })
     }
 
     async fn new_blob(&self) -> Result<Box<dyn BlobWriter>, StoreError> {

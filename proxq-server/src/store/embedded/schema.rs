@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use super::OpenError;
+use super::time::Moment;
+use crate::clock::Timestamp;
 use crate::config::SyncMode;
 use crate::store::Deployment;
 
@@ -21,7 +23,8 @@ const APPLICATION_ID: i32 = 0x7072_7871;
 
 /// `jobs` is small and changes at every step; bodies and facts lie apart, so that a step does not copy them.
 ///
-/// Instants are milliseconds of the store's clock. The numbers of states are in `steps/row.rs`. `due` is since when, or
+/// Instants are milliseconds of the store's time (`time.rs`), except that a lease lasts until `lease_until` by the time of
+/// the process that gave it. The numbers of states are in `steps/row.rs`. `due` is since when, or
 /// from when on, a worker may take the job. A lease's `token` is never given twice. `secrets` names a row of `vault`.
 ///
 /// Rows of `vault` are never deleted, only overwritten by as many bytes: they never move, so that an erased secret
@@ -215,6 +218,19 @@ pub(super) fn open_error(path: &Path, source: rusqlite::Error) -> OpenError {
         Some(ErrorCode::DatabaseCorrupt) => OpenError::Corrupt { path, what: source.to_string() },
         _ => OpenError::Database { path, source },
     }
+}
+
+/// The moment that the last run kept, if there is one.
+pub(super) fn kept_moment(connection: &Connection) -> rusqlite::Result<Option<Moment>> {
+    let mut select = connection.prepare("SELECT value FROM meta WHERE key = 'moment'")?;
+    let kept: Option<Vec<u8>> = select.query_row((), |row| row.get(0)).optional()?;
+    Ok(kept.and_then(|kept| String::from_utf8(kept).ok()?.parse().ok()))
+}
+
+/// Since when the latest of the pending jobs waits: an instant that has passed.
+pub(super) fn latest_pending(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    let due: Option<i64> = connection.query_row("SELECT max(due) FROM jobs WHERE state = 0", (), |row| row.get(0))?;
+    Ok(due.map(Timestamp::from_millis))
 }
 
 /// The deployment's secrets, made at first start.

@@ -4,6 +4,7 @@ mod blobs;
 mod claim;
 mod end;
 mod lease;
+mod moment;
 mod order;
 mod recover;
 mod row;
@@ -13,6 +14,7 @@ mod upkeep;
 
 pub(super) use self::blobs::{Probe, Unreferred};
 pub(super) use self::lease::{LeaseJobs, Renew};
+pub(super) use self::moment::KeepMoment;
 pub(super) use self::order::{Cancel, RetryFailed};
 pub(super) use self::recover::{Recover, TakeOver};
 pub(super) use self::row::{job_id, number, state};

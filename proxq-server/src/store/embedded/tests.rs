@@ -1,5 +1,6 @@
 //! The contract on this store, and what is only this store's.
 
+mod clocks;
 mod crash;
 mod damage;
 mod full;

@@ -17,6 +17,7 @@ use self::desk::Desk;
 pub(super) use self::outbox::Outbox;
 use super::Shared;
 use super::folder::Folder;
+use super::time::Moment;
 use super::vault::Vault;
 use crate::clock::Timestamp;
 use crate::store::StoreError;
@@ -65,10 +66,10 @@ pub(super) struct Tx<'a> {
     pub(super) connection: &'a Connection,
     pub(super) shared: &'a Shared,
     pub(super) books: &'a mut Books,
-    /// The time that decides.
+    /// The store's time, of which all instants in the database are, except those at which leases expire.
     pub(super) now: Timestamp,
-    /// The time of day.
-    pub(super) wall: Timestamp,
+    /// The time of this process, by which leases expire: they end with it, and a worker that slept is not lost.
+    pub(super) steady: Timestamp,
     /// Whether leases may be taken away.
     pub(super) may_reclaim: bool,
     /// The disk is full.
@@ -79,6 +80,11 @@ impl Tx<'_> {
     /// Tells somebody something, if the transaction is committed.
     pub(super) fn tell(&mut self, effect: Effect) {
         self.books.effects.push(effect);
+    }
+
+    /// The instant of this process's time at which the store's time will be `due`.
+    pub(super) fn steady_at(&self, due: Timestamp) -> Timestamp {
+        self.steady.shifted(due.millis_since(self.now))
     }
 
     /// Refuses on a full disk what would take room from those that make some.
@@ -98,6 +104,8 @@ pub(super) struct Books {
     last_token: u64,
     /// Rows that a later version of proxq wrote: left alone, and named in the log once.
     pub(super) newer: HashSet<i64>,
+    /// The moment that was kept last; `None` where it is to be kept again.
+    pub(super) kept_moment: Option<Moment>,
     /// What the last run was working on.
     pub(super) leftovers: Leftovers,
     /// The log should be emptied after this transaction.
@@ -112,6 +120,7 @@ impl Books {
             vault: Vault::load(connection)?,
             last_token: last_token.unsigned_abs(),
             newer: HashSet::new(),
+            kept_moment: None,
             leftovers: Leftovers { up_to_token: Some(last_token), taken_now: false },
             empty_log: false,
         })

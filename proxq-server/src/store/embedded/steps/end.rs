@@ -33,7 +33,7 @@ pub(super) fn go_on(tx: &mut Tx<'_>, row: &JobRow, progress: &Progress, onward: 
     let queue = row.queue.clone();
     tx.tell(match onward {
         Onward::Pending => Effect::Ready(queue),
-        Onward::Resting(due) => Effect::DueAt(queue, due),
+        Onward::Resting(due) => Effect::DueAt(queue, tx.steady_at(due)),
     });
     Ok(())
 }
@@ -57,9 +57,9 @@ pub(super) fn archive_damaged(tx: &mut Tx<'_>, row: &JobRow, error: &StoreError)
     tracing::error!(job.id = %row.id, error = chain(error), "job is damaged and given up");
     if let Ok(mut progress) = row.progress() {
         if row.state == Some(State::Active) {
-            progress.end_attempt(tx.wall, Reach::Unknown, None);
+            progress.end_attempt(tx.now, Reach::Unknown, None);
         }
-        progress.ended_at = Some(tx.wall);
+        progress.ended_at = Some(tx.now);
         progress.last_error = Some(error.to_string());
         progress.outcome = Some(match progress.reach {
             None | Some(Reach::NotSent) => Outcome::NotSent,

@@ -70,10 +70,9 @@ pub(in super::super) const OLDEST_WAITING: &str =
 fn due_rows(tx: &Tx<'_>, queue: &str, max: usize) -> rusqlite::Result<Vec<i64>> {
     let limit = i64::try_from(max + tx.books.newer.len()).unwrap_or(i64::MAX);
     let mut rows: Vec<(i64, i64)> = Vec::new();
-    // A pending job is due whatever the clock says, which a restart may have set back.
-    for (sql, until) in [(OLDEST_PENDING, i64::MAX), (OLDEST_WAITING, tx.now.as_millis())] {
+    for sql in [OLDEST_PENDING, OLDEST_WAITING] {
         let mut select = tx.connection.prepare_cached(sql)?;
-        for row in select.query_map((queue, until, limit), |row| Ok((row.get(0)?, row.get(1)?)))? {
+        for row in select.query_map((queue, tx.now.as_millis(), limit), |row| Ok((row.get(0)?, row.get(1)?)))? {
             rows.push(row?);
         }
     }
@@ -86,30 +85,32 @@ fn due_rows(tx: &Tx<'_>, queue: &str, max: usize) -> rusqlite::Result<Vec<i64>> 
 pub(in super::super) const NEXT_DUE: &str =
     "SELECT due FROM jobs WHERE state IN (1, 3) AND queue = ?1 ORDER BY due LIMIT 1";
 
-/// When the first of a queue's waiting jobs is due.
+/// When the first of a queue's waiting jobs is due, by the time of this process.
 pub(super) fn next_due(tx: &Tx<'_>, queue: &QueueSignal) -> rusqlite::Result<Option<Timestamp>> {
     let mut select = tx.connection.prepare_cached(NEXT_DUE)?;
-    Ok(select.query_row((&queue.name,), |row| row.get(0)).optional()?.map(Timestamp::from_millis))
+    let due: Option<i64> = select.query_row((&queue.name,), |row| row.get(0)).optional()?;
+    Ok(due.map(|due| tx.steady_at(Timestamp::from_millis(due))))
 }
 
 fn hand_out(tx: &mut Tx<'_>, row: &JobRow) -> Result<LeasedJob, StepError> {
     let mut progress = row.progress()?;
     let (facts, body) = row.request(tx)?;
-    progress.begin_attempt(tx.wall, &tx.shared.instance);
+    progress.begin_attempt(tx.now, &tx.shared.instance);
     let token = tx.books.next_token();
     tx.connection
         .prepare_cached("UPDATE jobs SET state = ?2, lease_until = ?3, token = ?4, progress = ?5 WHERE seq = ?1")?
         .execute((
             row.seq,
             number(State::Active),
-            tx.now.after(LEASE_TERM).as_millis(),
+            tx.steady.after(LEASE_TERM).as_millis(),
             token.cast_signed(),
             progress.encode(row.id),
         ))?;
     let revoked = CancellationToken::new();
     tx.tell(Effect::Leased(row.id, revoked.clone()));
     tx.tell(Effect::Changed(row.id));
-    Ok(LeasedJob { lease: Lease { id: row.id, token }, request: facts.request, body, progress, revoked })
+    let (request, progress) = (tx.shared.time.request_shown(facts.request), tx.shared.time.progress_shown(progress));
+    Ok(LeasedJob { lease: Lease { id: row.id, token }, request, body, progress, revoked })
 }
 
 /// Takes a job that cannot be read out of the way of the others.
@@ -164,7 +165,7 @@ impl Step for Renew {
     type Output = Vec<Lease>;
 
     fn run(&self, tx: &mut Tx<'_>) -> Result<Vec<Lease>, StepError> {
-        let until = tx.now.after(LEASE_TERM).as_millis();
+        let until = tx.steady.after(LEASE_TERM).as_millis();
         let mut update = tx
             .connection
             .prepare_cached("UPDATE jobs SET lease_until = ?3 WHERE id = ?1 AND token = ?2 AND state = 2")?;

@@ -1,12 +1,14 @@
 //! What there is to do after a restart, before anybody else is served.
 
+use std::sync::Arc;
+
 use super::super::writer::{Step, StepError, Tx};
 use super::lease::next_due;
 use super::upkeep::reclaim_leftovers;
 use crate::store::BATCH_LIMIT;
 use crate::store::signals::Effect;
 
-/// Puts the queues in order and lets those who will wait know.
+/// Lets those who will wait know what waits. Writes nothing.
 #[derive(Debug)]
 pub(in super::super) struct Recover;
 
@@ -14,12 +16,6 @@ impl Step for Recover {
     type Output = ();
 
     fn run(&self, tx: &mut Tx<'_>) -> Result<(), StepError> {
-        // Where the clock was set back since the last run, new jobs must not overtake those that wait already.
-        tx.connection.execute(
-            "UPDATE jobs SET due = due - (SELECT max(due) - ?1 FROM jobs WHERE state = 0)
-             WHERE state = 0 AND (SELECT max(due) FROM jobs WHERE state = 0) > ?1",
-            (tx.now.as_millis(),),
-        )?;
         let mut select = tx.connection.prepare(
             "SELECT DISTINCT queue FROM jobs WHERE state = 0
              UNION SELECT DISTINCT queue FROM jobs WHERE state IN (1, 3)",
@@ -27,7 +23,7 @@ impl Step for Recover {
         for name in select.query_map((), |row| row.get::<_, String>(0))? {
             let queue = tx.shared.signals.queue(&name?);
             let next = next_due(tx, &queue)?;
-            tx.tell(Effect::NextDue(queue.clone(), next));
+            tx.tell(Effect::NextDue(Arc::clone(&queue), next));
             tx.tell(Effect::Ready(queue));
         }
         Ok(())

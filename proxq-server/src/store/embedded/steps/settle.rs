@@ -56,20 +56,20 @@ impl Step for Settle {
         let mut progress = progress_or_new(&row)?;
         match &self.verdict {
             Verdict::Complete(response) => {
-                progress.end_attempt(tx.wall, Reach::Responded, Some(response.head.status.as_u16()));
+                progress.end_attempt(tx.now, Reach::Responded, Some(response.head.status.as_u16()));
                 progress.last_error = None;
                 progress.outcome = Some(Outcome::Responded);
-                progress.ended_at = Some(tx.wall);
+                progress.ended_at = Some(tx.now);
                 end(tx, &row, &progress, State::Completed)?;
             }
             Verdict::RetryAfter { pause, error, reach, charged } => {
-                progress.end_attempt(tx.wall, *reach, None);
+                progress.end_attempt(tx.now, *reach, None);
                 progress.last_error = Some(error.clone());
                 progress.retried = progress.retried.saturating_add(u32::from(*charged));
                 go_on(tx, &row, &progress, Onward::Resting(tx.now.after(*pause)))?;
             }
             Verdict::Fail { error, reach, outcome } => {
-                progress.end_attempt(tx.wall, *reach, None);
+                progress.end_attempt(tx.now, *reach, None);
                 fail(tx, &row, progress, error, *outcome)?;
             }
             Verdict::Release => {
@@ -106,7 +106,7 @@ pub(super) fn fail(
 ) -> rusqlite::Result<()> {
     progress.last_error = Some(error.to_owned());
     progress.outcome = Some(outcome);
-    progress.ended_at = Some(tx.wall);
+    progress.ended_at = Some(tx.now);
     end(tx, row, &progress, State::Archived)
 }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use rusqlite::OptionalExtension;
 use uuid::Uuid;
 
+use super::super::time::StoreTime;
 use super::super::writer::{Step, StepError, Tx};
 use super::claim;
 use super::row::{JobRow, millis, number, refer_to_blob};
@@ -32,9 +33,10 @@ pub(in super::super) struct Submit {
 }
 
 impl Submit {
-    pub(in super::super) fn new(job: NewJob, secret_headers: &SecretHeaders) -> Self {
+    pub(in super::super) fn new(job: NewJob, secret_headers: &SecretHeaders, time: &StoreTime) -> Self {
         let NewJob { queue, mut request, body, delay, claim } = job;
         let secrets = Secrets::take(&mut request, secret_headers);
+        request.created_at = time.of_wall(request.created_at);
         let (id, credential) = (request.id, request.credential.0);
         let retention_ms = millis(u64::try_from(request.retention.as_millis()).unwrap_or(u64::MAX));
         let facts = Facts::new(request, &body);
@@ -130,7 +132,7 @@ impl Step for Submit {
         let queue = tx.shared.signals.queue(&self.queue);
         tx.tell(match self.delay {
             None => Effect::Ready(queue),
-            Some(_) => Effect::DueAt(queue, due),
+            Some(_) => Effect::DueAt(queue, tx.steady_at(due)),
         });
         tx.tell(Effect::Changed(self.id));
         Ok(Submitted::New)

@@ -7,6 +7,7 @@ use super::blobs::Probe;
 use super::claim;
 use super::end::{Onward, go_on};
 use super::lease::{next_due, set_aside};
+use super::moment::keep_moment;
 use super::order::newer_version;
 use super::recover::take_over;
 use super::row::{JobRow, number};
@@ -59,6 +60,7 @@ impl Step for Upkeep {
         if tx.shared.health.is_failing() {
             Probe.run(tx)?; // ends the outage, or proves that it goes on
         }
+        keep_moment(tx)?;
         let left_over = take_over(tx)?;
         let woken = wake(tx)?;
         let lost = if tx.may_reclaim { reclaim(tx)? } else { 0 };
@@ -104,7 +106,7 @@ fn tell_next_due(tx: &mut Tx<'_>, queue: std::sync::Arc<QueueSignal>) -> rusqlit
 
 /// Takes away leases that expired a while ago.
 fn reclaim(tx: &mut Tx<'_>) -> Result<usize, StepError> {
-    let expired_before = tx.now.before(RECLAIM_GRACE);
+    let expired_before = tx.steady.before(RECLAIM_GRACE);
     let rows = batch(tx, LOST, (expired_before.as_millis(), limit(tx)))?;
     reclaim_rows(tx, rows)
 }
@@ -145,7 +147,7 @@ fn reclaim_one(tx: &mut Tx<'_>, row: &JobRow) -> Result<(), StepError> {
     let mut progress = row.progress()?;
     let request = row.facts(tx)?.request;
     let verdict = judge_lost_lease(&request, &progress, tx.shared.settings.get().max_lease_losses);
-    progress.end_attempt(tx.wall, Reach::Unknown, None);
+    progress.end_attempt(tx.now, Reach::Unknown, None);
     progress.lease_losses = progress.lease_losses.saturating_add(1);
     tracing::warn!(job.id = %row.id, attempt = progress.attempts, "worker lost, its lease is taken away");
     if verdict.frees_claim() {

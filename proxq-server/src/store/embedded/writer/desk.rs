@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::super::Shared;
 use super::super::folder::Folder;
 use super::super::reserve::Reserve;
-use super::super::steps::{Probe, Recover, TakeOver, Unsettled};
+use super::super::steps::{KeepMoment, Probe, Recover, TakeOver, Unsettled};
 use super::outbox::{Envelope, Failure, Message, Waiting};
 use super::{Books, Step, Tx};
 use crate::clock::Timestamp;
@@ -93,6 +93,7 @@ impl Desk {
 
     fn take_over(&mut self) -> Result<usize, StoreError> {
         self.run_now(Probe)?; // also where there is nothing to take over
+        self.run_now(KeepMoment)?;
         let mut taken = 0;
         while self.books.leftovers.up_to_token().is_some() {
             taken += self.run_now(TakeOver)?;
@@ -130,6 +131,9 @@ impl Desk {
                 self.process(&mut batch);
                 self.tend_log();
             }
+        }
+        if let Err(error) = self.run_now(KeepMoment) {
+            tracing::debug!(error = chain(&error), "the time of the store's end was not kept");
         }
         self.empty_log();
     }
@@ -212,12 +216,12 @@ impl Desk {
 
     /// Does the steps in one transaction and tells what there is to tell.
     fn transact(&mut self, batch: &mut [Box<dyn Waiting>]) -> Result<(), Failure> {
-        let now = self.shared.clock.steady();
+        let steady = self.shared.clock.steady();
         let changes_before = self.connection.total_changes();
-        match self.write(batch, now) {
+        match self.write(batch, steady) {
             Ok(()) => {
                 let wrote = self.connection.total_changes() != changes_before;
-                self.committed(now, wrote, batch.len());
+                self.committed(steady, wrote, batch.len());
                 Ok(())
             }
             Err(failure) => {
@@ -227,7 +231,7 @@ impl Desk {
         }
     }
 
-    fn write(&mut self, batch: &mut [Box<dyn Waiting>], now: Timestamp) -> Result<(), Failure> {
+    fn write(&mut self, batch: &mut [Box<dyn Waiting>], steady: Timestamp) -> Result<(), Failure> {
         let failure = |source, may_be_done| Failure {
             source: Arc::new(source),
             may_be_done,
@@ -241,9 +245,9 @@ impl Desk {
             connection: &self.connection,
             shared: &self.shared,
             books: &mut self.books,
-            now,
-            wall: self.shared.clock.wall(),
-            may_reclaim: !health.is_failing() && now >= self.answering_since.after(RECLAIM_AFTER_OUTAGE),
+            now: self.shared.time.now(),
+            steady,
+            may_reclaim: !health.is_failing() && steady >= self.answering_since.after(RECLAIM_AFTER_OUTAGE),
             is_full: self.is_full,
         };
         for step in batch {
@@ -282,6 +286,7 @@ impl Desk {
         }
         self.books.vault.roll_back();
         self.books.leftovers.roll_back();
+        self.books.kept_moment = None;
         self.books.effects.clear();
         self.books.empty_log = false;
         self.is_full |= failure.is_for_want_of_room();
