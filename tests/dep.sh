@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what the tests need beside Rust: curl, nginx, redis-server, Python 3 with venv (all by apt where they are
-# missing), and in tests/.venv httpbin and gunicorn from PyPI. Does nothing where everything is there.
+# Installs what the tests need beside Rust: curl, nginx, redis-server, Node.js, Python 3 with venv (all by apt where they
+# are missing), and in tests/.venv httpbin, gunicorn and Python's HTTP clients from PyPI. Does nothing where everything is
+# there.
 set -eu
 cd "$(dirname "$0")"
 # Where Debian has nginx, and users who are not root do not look.
@@ -9,6 +10,7 @@ PATH="$PATH:/usr/sbin:/sbin"
 missing=""
 command -v curl >/dev/null || missing="$missing curl"
 command -v nginx >/dev/null || missing="$missing nginx-light"
+command -v node >/dev/null || missing="$missing nodejs"
 command -v redis-server >/dev/null || missing="$missing redis-server"
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3 python3-venv"
 if [ -n "$missing" ]; then
@@ -29,7 +31,7 @@ if [ -n "$missing" ]; then
 	done
 fi
 
-packages="httpbin==0.10.2 gunicorn==23.0.0"
+packages="httpbin==0.10.2 gunicorn==23.0.0 requests==2.34.2 httpx==0.28.1"
 [ "$(cat .venv/packages 2>/dev/null || true)" = "$packages" ] && exit 0
 rm -rf .venv
 python3 -m venv .venv

@@ -49,7 +49,7 @@ pub(crate) struct DirectClient {
 #[derive(Debug)]
 pub(crate) struct Direct {
     forwarder: Forwarder,
-    /// What goes on after the answer: tunnels, and reading what nobody wanted.
+    /// What goes on after the answer: tunnels.
     tasks: Tasks,
     /// Tunnels are cut.
     cut: CancellationToken,

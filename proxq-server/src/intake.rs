@@ -14,10 +14,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::body::Body as ReplyBody;
-use http::header::{self, HeaderMap};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, Version};
-use hyper::body::{Body as _, Incoming};
+use http_body::Body as _;
 
 use self::asking::{Outcome, ask};
 use self::body::{Looked, ReceiveError, ReceivedBody, look, receive};
@@ -28,7 +27,6 @@ use crate::clock::Clock;
 use crate::config::{CacheMode, Config};
 use crate::deployment::KnownDeployment;
 use crate::direct::{BegunBody, ClientBody, Direct, DirectRequest};
-use crate::discard::{DISCARD_LIMIT_BYTES, discard};
 use crate::ended::Waits;
 use crate::failure::chain;
 use crate::idempotency::claim;
@@ -37,13 +35,13 @@ use crate::multipart::BodyDigest;
 use crate::replay::replay;
 use crate::reply::{self, Problem};
 use crate::store::{Content, JobStore, NewJob, StoreError, Submitted};
-use crate::tasks::Tasks;
+use crate::upload::Upload;
 
 /// A request on arrival.
 #[derive(Debug)]
 pub(crate) struct Arrival {
     pub(crate) head: Parts,
-    pub(crate) body: Incoming,
+    pub(crate) body: Upload,
     pub(crate) peer: SocketAddr,
     pub(crate) request_id: HeaderValue,
 }
@@ -57,7 +55,6 @@ pub(crate) struct Intake {
     direct: Direct,
     clock: Clock,
     deployment: Arc<KnownDeployment>,
-    tasks: Tasks,
     warned_of_untrusted_peer: AtomicBool,
 }
 
@@ -69,31 +66,22 @@ impl Intake {
         direct: Direct,
         clock: Clock,
         deployment: Arc<KnownDeployment>,
-        tasks: Tasks,
     ) -> Self {
-        Self {
-            config,
-            store,
-            waits,
-            direct,
-            clock,
-            deployment,
-            tasks,
-            warned_of_untrusted_peer: AtomicBool::new(false),
-        }
+        let warned_of_untrusted_peer = AtomicBool::new(false);
+        Self { config, store, waits, direct, clock, deployment, warned_of_untrusted_peer }
     }
 
     /// Answers a request that is for an upstream. `None` where the client broke off: there is nobody to answer.
     pub(crate) async fn handle(&self, arrival: Arrival) -> Option<Response<ReplyBody>> {
         let Arrival { mut head, body, peer, request_id } = arrival;
-        let (version, waits) = (head.version, waits_to_be_asked(&head.headers));
+        let version = head.version;
         self.deployment.ask_quickly(&*self.store).await;
         match self.plan(&mut head, body.is_end_stream(), peer, &request_id) {
-            Ok(Plan::Redirect(target)) => Some(self.answer_unread(waits, body, reply::redirect(&target))),
-            Ok(Plan::Direct(request)) => self.pass_through(*request, None, body, version, waits).await,
+            Ok(Plan::Redirect(target)) => Some(body.left_by(reply::redirect(&target))),
+            Ok(Plan::Direct(request)) => self.pass_through(*request, None, body, version).await,
             // Apart, so that a request that goes direct does not carry the room that this one needs.
-            Ok(Plan::Queue(submission)) => Box::pin(self.take_in(*submission, body, version, waits)).await,
-            Err(problem) => Some(self.answer_unread(waits, body, problem.into_response())),
+            Ok(Plan::Queue(submission)) => Box::pin(self.take_in(*submission, body, version)).await,
+            Err(problem) => Some(body.left_by(problem.into_response())),
         }
     }
 
@@ -101,26 +89,17 @@ impl Intake {
         &self,
         request: DirectRequest,
         begun: Option<BegunBody>,
-        rest: Incoming,
+        rest: Upload,
         version: Version,
-        waits: bool,
     ) -> Option<Response<ReplyBody>> {
-        let body = ClientBody::new(begun, rest, version, self.config.limits.idle_timeout, self.tasks.clone());
-        self.direct.handle(request, if waits { body.waiting_to_be_asked() } else { body }).await
+        let body = ClientBody::new(begun, rest, version, self.config.limits.idle_timeout);
+        self.direct.handle(request, body).await
     }
 
     /// Queues a request, unless its body tells that it has to go direct.
-    async fn take_in(
-        &self,
-        submission: Submission,
-        mut body: Incoming,
-        version: Version,
-        waits: bool,
-    ) -> Option<Response<ReplyBody>> {
+    async fn take_in(&self, submission: Submission, mut body: Upload, version: Version) -> Option<Response<ReplyBody>> {
         let Submission { request, controls, credential, store_known, length, limit, peek, look: looked_for, passage } =
             submission;
-        // Looking at a body asks for it.
-        let waits = waits && peek.is_none();
         let looked = match peek {
             Some(peek) => look(&mut body, peek, &self.config).await,
             None => Ok(Looked::not(&self.config)),
@@ -128,16 +107,14 @@ impl Intake {
         let received = match looked {
             Ok(Looked { wanted, begun }) if looked_for.goes_direct(wanted) => {
                 record_bypass(Bypass::Streaming);
-                return self
-                    .pass_through(passage.of_job(request), Some(begun.into_stream()), body, version, waits)
-                    .await;
+                return self.pass_through(passage.of_job(request), Some(begun.into_stream()), body, version).await;
             }
             Ok(Looked { .. }) if length > limit => {
                 let problem = Problem::body_too_large(length, limit);
-                return Some(self.answer_unread(waits, body, problem.into_response()));
+                return Some(body.left_by(problem.into_response()));
             }
             Ok(Looked { .. }) if !store_known => {
-                return Some(self.answer_unread(waits, body, Problem::store_not_ready().into_response()));
+                return Some(body.left_by(Problem::store_not_ready().into_response()));
             }
             Ok(Looked { begun, .. }) => {
                 let wanted = request.idempotency_key.is_some() || self.config.cache.mode != CacheMode::None;
@@ -158,9 +135,9 @@ impl Intake {
                 tracing::info!(%error, "client broke off before its body was complete");
                 None
             }
-            Err(ReceiveError::Store { error, unread, asked }) => {
+            Err(ReceiveError::Store { error, unread }) => {
                 tracing::error!(error = chain(&error), "store a request's body");
-                Some(self.answer_unread(waits && !asked, unread, Problem::store(&error).into_response()))
+                Some(unread.left_by(Problem::store(&error).into_response()))
             }
         }
     }
@@ -251,28 +228,6 @@ impl Intake {
         reply::mark_held(&mut answer, id, wait.preferred);
         Some(answer)
     }
-
-    /// Lets a client that is still sending see the answer, within bounds (RFC 9112 §9.6).
-    ///
-    /// Not one that `waits` for a `100 Continue`: reading would send it. Where the rest of the body will not be read, the
-    /// connection cannot be used again, and the answer says so.
-    pub(crate) fn answer_unread(
-        &self,
-        waits: bool,
-        body: Incoming,
-        mut answer: Response<ReplyBody>,
-    ) -> Response<ReplyBody> {
-        if body.is_end_stream() {
-            return answer;
-        }
-        if waits || body.size_hint().lower() > DISCARD_LIMIT_BYTES {
-            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        if !waits {
-            self.tasks.spawn(discard(body));
-        }
-        answer
-    }
 }
 
 /// A submission that was taken in.
@@ -281,9 +236,4 @@ struct TakenIn {
     id: JobId,
     /// Whether an earlier submission with the same idempotency key made the job.
     replayed: bool,
-}
-
-/// Whether a client sends its body only after a `100 Continue`.
-pub(crate) fn waits_to_be_asked(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::EXPECT)
 }

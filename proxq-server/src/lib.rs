@@ -36,7 +36,6 @@ mod credential;
 mod current;
 mod deployment;
 mod direct;
-mod discard;
 mod ended;
 mod failure;
 mod forward;
@@ -62,6 +61,7 @@ pub mod store;
 mod tasks;
 pub mod telemetry;
 pub mod trust;
+mod upload;
 mod worker;
 
 pub use failure::chain;

@@ -4,6 +4,7 @@ mod answer;
 mod connection;
 mod host;
 mod http2;
+mod linger;
 mod watchdog;
 mod watched;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use futures_util::FutureExt;
+use http::header::EXPECT;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -25,15 +27,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
+use self::watchdog::OpenBody;
 use crate::config::Config;
 use crate::current::Current;
 use crate::forward::headers::list_items;
-use crate::intake::{Arrival, Intake, waits_to_be_asked};
+use crate::intake::{Arrival, Intake};
 use crate::jobs_api::JobsApi;
 use crate::path;
 use crate::reply::{self, Problem};
 use crate::slots::Slots;
 use crate::tasks::Tasks;
+use crate::upload::{DiscardBounds, Remainder, Upload};
 
 /// The pause after a failed `accept`: it fails for want of descriptors or memory, which connections that end give back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -47,7 +51,7 @@ pub(crate) struct Surface {
     stages: Current<Stages>,
     /// Those of connections.
     places: Slots,
-    /// What handles the requests of HTTP/2 connections.
+    /// What handles the requests of HTTP/2 connections, and reads uploads that were answered.
     requests: Tasks,
     /// No new connections; open ones end with their present request.
     draining: CancellationToken,
@@ -111,8 +115,13 @@ impl Surface {
         }
     }
 
-    /// Answers one request.
-    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Result<Response<Body>, BrokenOff> {
+    /// Answers one request. `open` makes what is kept for as long as its body is.
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        open: impl FnOnce() -> OpenBody,
+    ) -> Result<Response<Body>, BrokenOff> {
         let began = Instant::now();
         let (mut head, body) = request.into_parts();
         http2::normalize(&mut head);
@@ -128,6 +137,13 @@ impl Surface {
         );
         let unanswered = Unanswered { span: &span, began };
         let stages = self.stages.get();
+        let waits_to_be_asked = head.headers.contains_key(EXPECT);
+        let body = Upload::new(body, waits_to_be_asked, || Remainder {
+            bounds: DiscardBounds::of(&stages.config),
+            tasks: self.requests.clone(),
+            draining: self.draining.clone(),
+            _open: Box::new(open()),
+        });
         let arrival = Arrival { head, body, peer, request_id: request_id.clone() };
         // In a box of its own, it is not copied by each of these.
         let answered =
@@ -168,14 +184,12 @@ impl Stages {
         let checked = host::settle(&mut arrival.head).and_then(|()| check_head(&arrival.head));
         let path = arrival.head.uri.path();
         if let Err(problem) = checked.and_then(|()| path::check(path).map_err(Problem::bad_path)) {
-            let waits = waits_to_be_asked(&arrival.head.headers);
-            return Some(self.intake.answer_unread(waits, arrival.body, problem.into_response()));
+            return Some(arrival.body.left_by(problem.into_response()));
         }
         if self.config.jobs_path.matches(path) {
             let Arrival { head, body, .. } = arrival;
-            let waits = waits_to_be_asked(&head.headers);
             let response = Box::pin(self.jobs_api.handle(head)).await;
-            return Some(self.intake.answer_unread(waits, body, response));
+            return Some(body.left_by(response));
         }
         Box::pin(self.intake.handle(arrival)).await
     }

@@ -33,6 +33,8 @@ mod documents;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]
+mod early;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod full_disk;

@@ -40,6 +40,7 @@ impl Http2Client {
     /// Opens a connection with settings of the test's own.
     pub async fn connect_with(address: SocketAddr, settings: &h2::client::Builder) -> Self {
         let stream = within("a connection", TcpStream::connect(address)).await.expect("the server listens");
+        stream.set_nodelay(true).expect("a fresh socket takes options");
         let (requests, connection) =
             within("HTTP/2 is spoken", settings.handshake(stream)).await.expect("the server speaks HTTP/2");
         Self { requests, connection: JoinSet::from_iter([connection]) }

@@ -10,14 +10,12 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use crate::discard::discard;
 use crate::failure::causes;
 use crate::forward::forwarded::strip_request_trailers;
 use crate::forward::{BodyError, body_end};
-use crate::tasks::Tasks;
+use crate::upload::Upload;
 
 /// What was received of a body before it was clear that it goes direct.
 pub(crate) type BegunBody = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
@@ -26,36 +24,19 @@ pub(crate) type BegunBody = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>
 pub(crate) struct ClientBody {
     begun: Option<BegunBody>,
     /// `None` once it has ended or broken.
-    rest: Option<Incoming>,
+    rest: Option<Upload>,
     /// The version that the client speaks.
     version: Version,
     /// How long the client may send nothing while the upstream would take more.
     silence_limit: Duration,
     silence: Option<Pin<Box<Sleep>>>,
-    /// Whether the client sends its body only when asked to (`Expect: 100-continue`); reading asks.
-    waits_to_be_asked: bool,
     progress: Progress,
-    tasks: Tasks,
 }
 
 impl ClientBody {
     /// A body of which nothing has been read, or what was read is in `begun`.
-    pub(crate) fn new(
-        begun: Option<BegunBody>,
-        rest: Incoming,
-        version: Version,
-        silence_limit: Duration,
-        tasks: Tasks,
-    ) -> Self {
-        let (rest, progress) = (Some(rest), Progress::default());
-        Self { begun, rest, version, silence_limit, silence: None, waits_to_be_asked: false, progress, tasks }
-    }
-
-    /// The client waits for a `100 Continue` before it sends the body.
-    #[must_use]
-    pub(crate) fn waiting_to_be_asked(mut self) -> Self {
-        self.waits_to_be_asked = self.begun.is_none();
-        self
+    pub(crate) fn new(begun: Option<BegunBody>, rest: Upload, version: Version, silence_limit: Duration) -> Self {
+        Self { begun, rest: Some(rest), version, silence_limit, silence: None, progress: Progress::default() }
     }
 
     /// How the body gets on; outlives it.
@@ -85,7 +66,6 @@ impl Body for ClientBody {
                 Poll::Pending => return Poll::Pending,
             }
         }
-        self.waits_to_be_asked = false;
         let version = self.version;
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
         match Pin::new(&mut *rest).poll_frame(cx) {
@@ -99,7 +79,7 @@ impl Body for ClientBody {
                 self.progress.enter(if last { Phase::Complete { since } } else { Phase::Upstream { since } });
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(None) => match body_end::check(rest, version) {
+            Poll::Ready(None) => match body_end::check(&*rest, version) {
                 Ok(()) => {
                     self.ends(Phase::Complete { since: Instant::now() });
                     Poll::Ready(None)
@@ -146,15 +126,6 @@ impl Body for ClientBody {
 fn says_malformed(cause: &(dyn std::error::Error + 'static)) -> bool {
     let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
     matches!(kind, Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData))
-}
-
-/// An upstream that answers before it has taken the whole body leaves a client that is still sending.
-impl Drop for ClientBody {
-    fn drop(&mut self) {
-        if let Some(rest) = self.rest.take().filter(|rest| !self.waits_to_be_asked && !rest.is_end_stream()) {
-            self.tasks.try_spawn(discard(rest));
-        }
-    }
 }
 
 /// How a body gets on, and who is being waited for.

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use http::HeaderMap;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 
 use super::spool::Spool;
 use crate::admit::peek::{BodyPeek, Wanted};
@@ -16,6 +15,7 @@ use crate::config::Config;
 use crate::job::Body;
 use crate::multipart::{BodyDigest, digest};
 use crate::store::{BlobWriter, JobStore, StoreError};
+use crate::upload::Upload;
 
 /// Room for a small body at first; the rest is made as it arrives, so that a promise of bytes costs nothing.
 const FIRST_CAPACITY: u64 = 16 * 1024;
@@ -50,12 +50,7 @@ pub(crate) enum ReceiveError {
     /// The client went away, fell silent, or sent less than it promised.
     Client(io::Error),
     /// There was no place to put it.
-    Store {
-        error: StoreError,
-        unread: Incoming,
-        /// Whether some of it was read, so that a client that waits to be asked for it has been.
-        asked: bool,
-    },
+    Store { error: StoreError, unread: Upload },
 }
 
 /// What a look at a body has brought: which answer it asks for, and what has come of it meanwhile.
@@ -72,7 +67,7 @@ impl Looked {
 }
 
 /// Looks at a body while it arrives, until it is clear which answer it asks for.
-pub(super) async fn look(body: &mut Incoming, mut peek: BodyPeek, config: &Config) -> Result<Looked, ReceiveError> {
+pub(super) async fn look(body: &mut Upload, mut peek: BodyPeek, config: &Config) -> Result<Looked, ReceiveError> {
     let mut begun = Spool::new(config.inline_body_limit);
     while let Some(chunk) = next_chunk(body, config.limits.idle_timeout).await? {
         let wanted = peek.feed(&chunk);
@@ -93,7 +88,7 @@ pub(super) async fn look(body: &mut Incoming, mut peek: BodyPeek, config: &Confi
 /// one is digested meanwhile, where that is wanted.
 pub(super) async fn receive(
     begun: Spool,
-    mut body: Incoming,
+    mut body: Upload,
     length: u64,
     mut digest: Option<BodyDigest>,
     config: &Config,
@@ -111,7 +106,7 @@ pub(super) async fn receive(
     }
     let mut blob = match store.new_blob().await {
         Ok(blob) => blob,
-        Err(error) => return Err(ReceiveError::Store { error, unread: body, asked: false }),
+        Err(error) => return Err(ReceiveError::Store { error, unread: body }),
     };
     let mut begun = begun.into_stream();
     loop {
@@ -122,14 +117,14 @@ pub(super) async fn receive(
                 None => break,
             },
             Err(error) => {
-                return Err(ReceiveError::Store { error: StoreError::from_io(error), unread: body, asked: true });
+                return Err(ReceiveError::Store { error: StoreError::from_io(error), unread: body });
             }
         };
         if let Some(digest) = &mut digest {
             digest.update(&chunk);
         }
         if let Err(error) = blob.write(chunk).await {
-            return Err(ReceiveError::Store { error, unread: body, asked: true });
+            return Err(ReceiveError::Store { error, unread: body });
         }
     }
     match blob.finish().await {
@@ -138,7 +133,7 @@ pub(super) async fn receive(
             let digest = digest.map(BodyDigest::finish);
             Ok(ReceivedBody { body: Body::Blob(reference), blob: Some(blob), digest })
         }
-        Err(error) => Err(ReceiveError::Store { error, unread: body, asked: true }),
+        Err(error) => Err(ReceiveError::Store { error, unread: body }),
     }
 }
 
@@ -154,7 +149,7 @@ fn check_length(received: u64, promised: u64) -> Result<(), ReceiveError> {
 }
 
 /// The next piece of a body; `None` at its end.
-async fn next_chunk(body: &mut Incoming, silence_limit: Duration) -> Result<Option<Bytes>, ReceiveError> {
+async fn next_chunk(body: &mut Upload, silence_limit: Duration) -> Result<Option<Bytes>, ReceiveError> {
     loop {
         let frame = tokio::time::timeout(silence_limit, body.frame()).await.map_err(|_elapsed| {
             ReceiveError::Client(io::Error::new(io::ErrorKind::TimedOut, "no byte of the body came for too long"))

@@ -1,7 +1,7 @@
 //! One client connection, from its first byte to its last.
 
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +11,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::answer::AnswerBody;
+use super::linger;
 use super::watchdog::Watchdog;
 use super::watched::{Protocol, Watched};
 use super::{BrokenOff, Surface};
@@ -44,14 +46,16 @@ pub(super) async fn run(surface: Arc<Surface>, stream: TcpStream, peer: SocketAd
     let Some(protocol) = detect(&surface, &mut socket, &watchdog, peer).await else { return };
     let service = service_fn(|request: Request<Incoming>| {
         let (surface, busy, version) = (Arc::clone(&surface), watchdog.busy(), request.version());
+        let watchdog = watchdog.clone();
         async move {
-            let response = surface.answer(request, peer).await?;
+            let response = surface.answer(request, peer, || watchdog.open_body()).await?;
             Ok::<_, BrokenOff>(response.map(|body| AnswerBody::<Body>::new(body, busy, version)))
         }
     });
     match protocol {
         Protocol::Http1 => {
             let connection = http1_settings(limits).serve_connection(TokioIo::new(socket), service).with_upgrades();
+            let mut connection = Box::pin(connection);
             let wind_down = http1::UpgradeableConnection::graceful_shutdown;
             // The answer to a request that is under way says by itself that it is the last one. The library would say so
             // in a `101`, too, where nothing ends.
@@ -59,16 +63,20 @@ pub(super) async fn run(surface: Arc<Surface>, stream: TcpStream, peer: SocketAd
                 lingered(&surface, DRAIN_LINGER).await;
                 watchdog.free().await;
             };
-            drive(&surface, (&watchdog, peer), Box::pin(connection), when, wind_down).await;
+            let ended = drive(&surface, (&watchdog, peer), connection.as_mut(), when, wind_down).await;
+            let socket = Pin::into_inner(connection).into_parts().map(|parts| parts.io.into_inner());
+            if let (Ended::Answered, Some(socket)) = (ended, socket) {
+                linger(&surface, socket).await;
+            }
         }
         Protocol::Http2 => {
             watchdog.multiplexed();
             let settings = http2_settings(limits, surface.requests.clone());
-            let connection = settings.serve_connection(TokioIo::new(socket), service);
+            let mut connection = Box::pin(settings.serve_connection(TokioIo::new(socket), service));
             // Its client is told which requests are still served, so that there is nothing to wait for.
             let wind_down = http2::Connection::graceful_shutdown;
             let when = lingered(&surface, Duration::ZERO);
-            drive(&surface, (&watchdog, peer), Box::pin(connection), when, wind_down).await;
+            drive(&surface, (&watchdog, peer), connection.as_mut(), when, wind_down).await;
         }
     }
 }
@@ -87,30 +95,58 @@ async fn detect(surface: &Surface, socket: &mut Watched, watchdog: &Watchdog, pe
 
 /// Lets a connection run until it ends by itself or has to.
 ///
-/// `wind_down` asks it to end with the requests that are under way; it is asked `when` that is due. In a box of its own
-/// the connection is not copied about, and costs a waiting client that much less.
+/// `wind_down` asks it to end with the requests that are under way; it is asked `when` that is due.
 async fn drive<C: Future<Output = hyper::Result<()>>>(
     surface: &Surface,
     (watchdog, peer): (&Watchdog, SocketAddr),
-    mut connection: Pin<Box<C>>,
+    mut connection: Pin<&mut C>,
     when: impl Future<Output = ()>,
     wind_down: impl FnOnce(Pin<&mut C>),
-) {
-    let end = |ended: hyper::Result<()>| {
-        if let Err(error) = ended {
-            log_end(peer, &error);
+) -> Ended {
+    let mut wind_down = Some(wind_down);
+    let mut when = pin!(when);
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => return match ended {
+                Ok(()) => Ended::Answered,
+                Err(error) => {
+                    log_end(peer, &error);
+                    // Of the client's mistakes it was told, if it could be.
+                    if error.is_user() { Ended::BrokenOff } else { Ended::Answered }
+                }
+            },
+            () = watchdog.overdue() => tracing::debug!(%peer, "closed a connection that was silent for too long"),
+            () = surface.cut.cancelled() => tracing::debug!(%peer, "cut a connection at the end of the drain"),
+            () = when.as_mut(), if wind_down.is_some() => {
+                if let Some(wind_down) = wind_down.take() {
+                    wind_down(connection.as_mut());
+                }
+                continue;
+            }
+        }
+        return Ended::BrokenOff;
+    }
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug)]
+enum Ended {
+    /// By itself, with all answers sent.
+    Answered,
+    /// In the middle of something.
+    BrokenOff,
+}
+
+/// Lets a client see its last answer, before the socket is closed.
+async fn linger(surface: &Surface, mut socket: Watched) {
+    let seen = async {
+        if socket.shutdown().await.is_ok() {
+            linger::until_closed(socket.stream()).await;
         }
     };
     tokio::select! {
-        ended = connection.as_mut() => return end(ended),
-        () = watchdog.overdue() => return tracing::debug!(%peer, "closed a connection that was silent for too long"),
-        () = surface.cut.cancelled() => return tracing::debug!(%peer, "cut a connection at the end of the drain"),
-        () = when => wind_down(connection.as_mut()),
-    }
-    tokio::select! {
-        ended = connection => end(ended),
-        () = watchdog.overdue() => tracing::debug!(%peer, "closed a connection that was silent for too long"),
-        () = surface.cut.cancelled() => tracing::debug!(%peer, "cut a connection at the end of the drain"),
+        () = seen => {}
+        () = lingered(surface, DRAIN_LINGER) => {}
     }
 }
 

@@ -41,6 +41,8 @@ struct State {
     requests: u64,
     /// Requests begun so far; numbers them.
     begun: u64,
+    /// Bodies that are still coming, those of requests included that were answered.
+    open_bodies: u64,
     /// Whether an answer broke off whose end is the connection's: it must not end in good order.
     answer_broke: bool,
     /// Requests broken off, less those that were answered.
@@ -86,6 +88,7 @@ impl Watchdog {
             multiplexed: false,
             requests: 0,
             begun: 0,
+            open_bodies: 0,
             answer_broke: false,
             broken_off: 0,
             stalled: BTreeSet::new(),
@@ -153,6 +156,12 @@ impl Watchdog {
         Busy { shared: Arc::clone(&self.shared), number, answered: false }
     }
 
+    /// A request's body is coming until the guard is dropped.
+    pub(super) fn open_body(&self) -> OpenBody {
+        self.shared.lock().open_bodies += 1;
+        OpenBody { shared: Arc::clone(&self.shared) }
+    }
+
     /// Notes whether the client takes what is sent.
     pub(super) fn sent<T>(&self, write: &Poll<T>) {
         let mut state = self.shared.lock();
@@ -177,7 +186,12 @@ impl Watchdog {
 
     pub(super) fn bytes_came(&self) {
         let mut state = self.shared.lock();
-        if matches!(state.phase, Phase::Silent { .. }) && !state.multiplexed {
+        if !matches!(state.phase, Phase::Silent { .. }) {
+            return;
+        }
+        if state.open_bodies > 0 {
+            state.phase = Phase::Silent { deadline: Instant::now() + self.shared.idle_limit };
+        } else if !state.multiplexed {
             state.phase = Phase::Head { deadline: Instant::now() + self.shared.head_limit };
         }
     }
@@ -258,6 +272,18 @@ impl Drop for Busy {
                 self.shared.freed.notify_waiters();
             }
         });
+    }
+}
+
+/// A request's body is coming: what arrives is no new head, whether or not the request was answered.
+#[derive(Debug)]
+pub(super) struct OpenBody {
+    shared: Arc<Shared>,
+}
+
+impl Drop for OpenBody {
+    fn drop(&mut self) {
+        self.shared.lock().open_bodies -= 1;
     }
 }
 
@@ -344,6 +370,20 @@ mod tests {
         };
         let (after, freed, ()) = tokio::join!(overdue_after(&watchdog), free_after(&watchdog), end_later);
         assert_eq!((after, freed), (HEAD + IDLE, HEAD));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_goes_on_after_its_answer_is_no_head() {
+        let watchdog = Watchdog::new(HEAD, IDLE);
+        let (busy, body) = (watchdog.busy(), watchdog.open_body());
+        drop(busy);
+        for _ in 0..10 {
+            assert!(tokio::time::timeout(HEAD * 2, watchdog.overdue()).await.is_err());
+            watchdog.bytes_came();
+        }
+        drop(body);
+        watchdog.bytes_came();
+        assert_eq!(overdue_after(&watchdog).await, HEAD);
     }
 
     #[tokio::test(start_paused = true)]

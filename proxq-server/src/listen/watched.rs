@@ -55,6 +55,11 @@ impl Watched {
         Self { stream, watchdog, first: [0; HTTP2_PREFACE.len()], filled: 0, given: 0, _place: place }
     }
 
+    /// The socket itself.
+    pub(super) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
     /// Reads as much as it takes to know the protocol; what was read is read again afterwards.
     pub(super) async fn protocol(&mut self) -> io::Result<Protocol> {
         while HTTP2_PREFACE.starts_with(&self.first[..self.filled]) {

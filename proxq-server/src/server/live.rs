@@ -42,7 +42,7 @@ impl Lasting {
         let Self { store, waits, clock, deployment, connections, draining, cut } = self.clone();
         let config = &means.config;
         let stall_limit = config.limits.idle_timeout;
-        let direct = Direct::new(means.forwarder.clone(), connections.clone(), cut, stall_limit);
+        let direct = Direct::new(means.forwarder.clone(), connections, cut, stall_limit);
         Stages {
             jobs_api: JobsApi::new(
                 Arc::clone(config),
@@ -51,7 +51,7 @@ impl Lasting {
                 Arc::clone(&deployment),
                 draining,
             ),
-            intake: Intake::new(Arc::clone(config), store, waits, direct, clock, deployment, connections),
+            intake: Intake::new(Arc::clone(config), store, waits, direct, clock, deployment),
             config: Arc::clone(config),
         }
     }

@@ -1,0 +1,225 @@
+//! A client's request body. Comes in: the body as the HTTP library reads it. Goes out: its pieces, for whoever reads it.
+//!
+//! The rest of an upload that is dropped before its end is read and forgotten within bounds: a client that writes its
+//! whole request before it reads sees an early answer only if somebody reads on (RFC 9112 §9.6). Over HTTP/2 the
+//! client is told to stop when the bounds are reached (RFC 9113 §8.1).
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONNECTION;
+use http::{HeaderValue, Response};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::tasks::Tasks;
+
+/// The longest rest of an upload after which a connection is used again. Reading more costs more than a new connection,
+/// so the answer says that the connection ends, and many clients then stop sending.
+const KEEP_LIMIT_BYTES: u64 = 1024 * 1024;
+/// How long a client may send nothing of an upload that was answered: the time that nginx gives it
+/// (`lingering_timeout`).
+const SILENCE_LIMIT: Duration = Duration::from_secs(5);
+/// The least that is read of an upload that was answered. The time is limited, too, so this ends only uploads that are
+/// sent faster than 70 Mbit/s; reading and forgetting costs less than any other use of a connection.
+const DISCARD_MIN_BYTES: u64 = 1024 * 1024 * 1024;
+/// How long uploads that were answered are still read when the server drains: enough for what is on its way.
+const DRAIN_LIMIT: Duration = Duration::from_secs(1);
+
+/// How much of an upload that was answered is read, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DiscardBounds {
+    pub(crate) bytes: u64,
+    pub(crate) time: Duration,
+}
+
+impl DiscardBounds {
+    /// Room for a body that is twice as large as the largest that is accepted. The time is what an idle connection has.
+    pub(crate) fn of(config: &Config) -> Self {
+        let accepted = config.upstreams.iter().map(|upstream| upstream.max_body_size).max().unwrap_or_default();
+        let bytes = accepted.saturating_mul(2).max(DISCARD_MIN_BYTES);
+        Self { bytes, time: config.limits.idle_timeout }
+    }
+}
+
+/// What an upload needs to be read on after it was dropped.
+pub(crate) struct Remainder {
+    pub(crate) bounds: DiscardBounds,
+    pub(crate) tasks: Tasks,
+    pub(crate) draining: CancellationToken,
+    /// Kept until the upload is over: tells the connection that what arrives is no new request.
+    pub(crate) _open: Box<dyn Send + Sync>,
+}
+
+impl fmt::Debug for Remainder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remainder").field("bounds", &self.bounds).finish_non_exhaustive()
+    }
+}
+
+/// A request's body.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    /// Taken when the upload is dropped.
+    body: Option<Incoming>,
+    /// Whether the client sends it only when asked to (`Expect: 100-continue`); reading asks.
+    waits_to_be_asked: bool,
+    /// `None` once there is nothing left of it.
+    remainder: Option<Remainder>,
+}
+
+impl Upload {
+    /// `remainder` is asked for where there is a body at all.
+    pub(crate) fn new(body: Incoming, waits_to_be_asked: bool, remainder: impl FnOnce() -> Remainder) -> Self {
+        let remainder = (!body.is_end_stream()).then(remainder);
+        Self { body: Some(body), waits_to_be_asked, remainder }
+    }
+
+    fn body(&self) -> &Incoming {
+        self.body.as_ref().expect("it is taken when the upload is dropped")
+    }
+
+    /// Leaves the rest of the body unread. The answer says so where the connection ends with it: after an upload that is
+    /// too large to be read for nothing, and where the client still waits to be asked, which reading would do.
+    pub(crate) fn left_by<B>(self, mut answer: Response<B>) -> Response<B> {
+        let is_large = self.body().size_hint().lower() > KEEP_LIMIT_BYTES;
+        if !self.is_end_stream() && (self.waits_to_be_asked || is_large) {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        self.waits_to_be_asked = false;
+        let body = self.body.as_mut().expect("it is taken when the upload is dropped");
+        let polled = Pin::new(body).poll_frame(cx);
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            self.remainder = None;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body().is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body().size_hint()
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let (Some(body), Some(remainder)) = (self.body.take(), self.remainder.take()) else { return };
+        if !self.waits_to_be_asked && !body.is_end_stream() {
+            let tasks = remainder.tasks.clone();
+            tasks.try_spawn(remainder.discard(body));
+        }
+    }
+}
+
+impl Remainder {
+    async fn discard(self, body: impl Body<Data = Bytes> + Unpin) {
+        tokio::select! {
+            () = self.bounds.read(body) => {}
+            () = drained(&self.draining) => {}
+        }
+    }
+}
+
+impl DiscardBounds {
+    /// Reads and forgets a body to its end, to the bounds, or until nothing has come for a while.
+    async fn read(self, mut body: impl Body<Data = Bytes> + Unpin) {
+        let all = async {
+            let mut left = self.bytes;
+            while let Ok(Some(Ok(frame))) = tokio::time::timeout(SILENCE_LIMIT, body.frame()).await {
+                left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len) as u64);
+                if left == 0 {
+                    return;
+                }
+            }
+        };
+        // Past the time the connection is closed, whether or not the client has seen the answer.
+        let _past_limit = tokio::time::timeout(self.time, all).await;
+    }
+}
+
+/// Returns a moment after the server has begun to drain.
+async fn drained(draining: &CancellationToken) {
+    draining.cancelled().await;
+    tokio::time::sleep(DRAIN_LIMIT).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::{Stream, StreamExt, stream};
+    use http_body_util::StreamBody;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const BOUNDS: DiscardBounds = DiscardBounds { bytes: 1000, time: Duration::from_secs(60) };
+
+    type Piece = Result<Frame<Bytes>, Infallible>;
+
+    /// Pieces of 100 bytes, with this pause before each.
+    fn pieces(pause: Duration) -> impl Stream<Item = Piece> {
+        stream::repeat(()).then(move |()| async move {
+            tokio::time::sleep(pause).await;
+            Ok(Frame::data(Bytes::from_static(&[b'x'; 100])))
+        })
+    }
+
+    /// How long a body of these pieces is read, and how many of them.
+    async fn read(pieces: impl Stream<Item = Piece>) -> (Duration, usize) {
+        let (began, mut count) = (Instant::now(), 0);
+        BOUNDS.read(StreamBody::new(Box::pin(pieces.inspect(|_| count += 1)))).await;
+        (began.elapsed(), count)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rest_is_read_to_its_end() {
+        let (second, more) = (Duration::from_secs(1), Duration::from_millis(4900));
+        assert_eq!(read(pieces(second).take(3)).await, (second * 3, 3));
+        assert_eq!(read(pieces(more).take(9)).await, (more * 9, 9), "however slow it is");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rest_is_read_no_further_than_its_bounds() {
+        let second = Duration::from_secs(1);
+        assert_eq!(read(pieces(second)).await, (second * 10, 10), "1000 bytes");
+        assert_eq!(
+            read(pieces(Duration::from_millis(4900)).map(|_| Ok(Frame::data(Bytes::new())))).await.0,
+            BOUNDS.time
+        );
+        assert_eq!(read(pieces(second).take(2).chain(stream::pending())).await, (second * 7, 2), "5 s of silence");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rest_is_left_when_the_server_drains() {
+        let draining = CancellationToken::new();
+        let remainder =
+            Remainder { bounds: BOUNDS, tasks: Tasks::default(), draining: draining.clone(), _open: Box::new(()) };
+        let began = Instant::now();
+        let drain = async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            draining.cancel();
+        };
+        let body = StreamBody::new(Box::pin(pieces(Duration::from_millis(700))));
+        let ((), ()) = tokio::join!(remainder.discard(body), drain);
+        assert_eq!(began.elapsed(), Duration::from_secs(3) + DRAIN_LIMIT);
+    }
+}
