@@ -205,7 +205,9 @@ on_the_store! {
         assert_eq!(other.cancel(&theirs).await.status, 200);
         assert_eq!(one.status(&running).await.status, JobStatus::Running, "it goes on");
         assert_eq!(one.cancel(&running).await.status, 200);
-        upstream.abandoned(running.id).await;
+        let ended = |record: &Record| record.message() == "job cancelled while it ran";
+        one.log().record("the attempt ends", ended).await;
+        assert!(!other.log().records().iter().any(ended), "and no other");
     }
 
     async fn a_job_whose_state_cannot_be_read_is_told_from_one_that_is_gone(store: Store) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::{Answer, Gate, Job, Proxq, Redis, Store, Upstream, get, on_the_store, pass, post};
+use harness::{Answer, Gate, Job, Proxq, Redis, Store, Upstream, Value, get, on_the_store, pass, post};
 use proxq_protocol::JobStatus;
 use tokio::time::Instant;
 
@@ -117,6 +117,26 @@ on_the_store! {
         };
         let (reply, ()) = tokio::join!(waiting, counting);
         assert_eq!(reply.status, 200);
+    }
+
+    async fn asynqs_tools_show_a_jobs_retries(store: Store) {
+        let upstream = Upstream::start().await;
+        upstream.always(Answer::nothing().reset());
+        let config = store.config_for(&upstream).upstream("maxRetries", 4).upstream("retryDelay", "1h");
+        let proxq = Proxq::start(config).await;
+        let delayed = proxq.submit(post("/x").header("X-Proxq-Delay", "1h")).await;
+        let job = proxq.submit(post("/x")).await;
+        harness::eventually("it waits for its first retry", async || proxq.status(&job).await.error.is_some()).await;
+        assert_eq!(proxq.status(&job).await.max_retries, Some(4));
+        // asynq's fields 5 and 6 as protobuf has them; a number of 0 is left out.
+        let has = |job: &Job, field: &[u8]| {
+            let Value::Bytes(message) = proxq.redis().run(&["HGET", &format!("{KEYS}t:{}", job.id), "msg"]) else {
+                panic!("no message")
+            };
+            message.windows(field.len()).any(|part| part == field)
+        };
+        assert!(has(&job, b"\x28\x04") && has(&job, b"\x30\x01"), "one of four");
+        assert!(has(&delayed, b"\x28\x04") && !has(&delayed, b"\x30\x01"), "none of four");
     }
 
     async fn a_server_that_drains_is_shown_as_closed_until_it_is_gone(store: Store) {

@@ -70,9 +70,9 @@ on_the_store! {
         let job = proxq.submit(post("/x")).await;
         assert_eq!(proxq.settled(&job).await.status, JobStatus::Completed);
         let losing = async {
-            for _ in 0..20 {
+            for _ in 0..LOSSES {
                 lose(proxq.redis(), "normal");
-                tokio::task::yield_now().await;
+                assert_eq!(proxq.send(get("/__jobs/readyz")).await.status, 200);
             }
         };
         let (reply, ()) = tokio::join!(proxq.content(&job), losing);

@@ -169,7 +169,7 @@ fn target(random: &mut Random) -> String {
         "%2F",
         "%2f",
         "%5C",
-        "%00",
+        "%01",
         "%ff",
         "%zz",
         "%",

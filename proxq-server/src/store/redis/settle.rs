@@ -117,7 +117,7 @@ async fn retry(
     charged: bool,
 ) -> Result<bool, StoreError> {
     let retried = held.retried.saturating_add(charged.into());
-    let changed = TaskMessage {
+    let fields = TaskMessage {
         retry: held.max_retries(shared).unwrap_or(held.message.known.retry),
         retried: i32::try_from(retried).unwrap_or(i32::MAX),
         ..TaskMessage::default()
@@ -125,7 +125,7 @@ async fn retry(
     // The script appends the error and its time.
     let numbers = [tag::RETRY, tag::RETRIED, tag::ERROR_MSG, tag::LAST_FAILED_AT];
     let arguments = of(lease)
-        .with(held.message.with(&numbers, &changed))
+        .with(held.message.with(&numbers, &fields))
         .number(pause.as_nanos().div_ceil(1_000_000))
         .with(error)
         .number(reach_number(reach))
@@ -175,8 +175,8 @@ fn without_secrets(message: &StoredTask, secret: &[HeaderName]) -> Vec<u8> {
     {
         let is_secret = |name: &str| secret.iter().any(|secret| name.eq_ignore_ascii_case(secret.as_str()));
         envelope.request.headers.retain(|name, _| !is_secret(name));
-        let changed = TaskMessage { payload: envelope.write().into(), ..TaskMessage::default() };
-        return message.with(&[tag::PAYLOAD, tag::ERROR_MSG], &changed);
+        let fields = TaskMessage { payload: envelope.write().into(), ..TaskMessage::default() };
+        return message.with(&[tag::PAYLOAD, tag::ERROR_MSG], &fields);
     }
     message.with(&[tag::ERROR_MSG], &TaskMessage::default())
 }
