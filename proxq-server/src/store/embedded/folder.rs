@@ -68,7 +68,7 @@ impl Folder {
             match name.to_str() {
                 Some(BLOBS) => {}
                 Some(name) if [LOCK, RESERVE].contains(&name) || name.starts_with(DATABASE) => {
-                    close(&self.path.join(name), FILE_MODE)
+                    close(&self.path.join(name), FILE_MODE);
                 }
                 _ => of_others = true,
             }

@@ -90,12 +90,11 @@ impl Reserve {
             Ok(()) => State::Kept,
             Err(error) => {
                 remove(&self.path);
-                match error.kind() {
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => State::Missing,
-                    _ => {
-                        tracing::debug!(error = chain(&error), "no space is kept back for a full disk");
-                        State::Unsupported
-                    }
+                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+                    State::Missing
+                } else {
+                    tracing::debug!(error = chain(&error), "no space is kept back for a full disk");
+                    State::Unsupported
                 }
             }
         };

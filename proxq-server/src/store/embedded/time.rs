@@ -39,7 +39,7 @@ pub(super) struct Moment {
 
 impl Moment {
     /// What was added to the store's time to get the time of day.
-    pub(super) fn to_wall(&self) -> i64 {
+    pub(super) fn to_wall(self) -> i64 {
         self.wall.millis_since(self.store)
     }
 }
@@ -59,7 +59,7 @@ impl StoreTime {
             Some(last) => last.store.after(wall.since(last.wall)),
         };
         let store = passed.map_or(resumed, |passed| resumed.max(passed));
-        let to_wall = AtomicI64::new(last.map_or(0, |last| last.to_wall()));
+        let to_wall = AtomicI64::new(last.map_or(0, Moment::to_wall));
         let time = Self { clock, began: Moment { boot, since_boot, wall, store }, to_wall };
         time.follow_wall();
         time

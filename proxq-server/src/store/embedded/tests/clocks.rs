@@ -38,7 +38,7 @@ impl Kept {
         let due = queue();
         let woken = store.due(&due);
         time.advance(Duration::from_millis(1));
-        tokio::time::timeout(Duration::from_secs(60), woken).await.expect("a worker is woken");
+        tokio::time::timeout(Duration::from_mins(1), woken).await.expect("a worker is woken");
         let leased = store.lease(&queue(), 10).await.unwrap();
         assert_eq!(leased.len(), 2);
         for job in leased {

@@ -157,12 +157,17 @@ impl Desk {
                 }
             }
             Err(failure) => {
-                let may_help = |step: &Box<dyn Waiting>| failure.is_for_want_of_room() && step.makes_room();
-                let (mut making, refused): (Vec<_>, Vec<_>) = batch.drain(..).partition(may_help);
-                refused.into_iter().for_each(|step| step.answer(Some(&failure)));
+                let full = failure.is_for_want_of_room();
+                let (mut making, refused): (Vec<_>, Vec<_>) =
+                    batch.drain(..).partition(|step| full && step.makes_room());
+                for step in refused {
+                    step.answer(Some(&failure));
+                }
                 if !making.is_empty() {
                     let failure = self.make_room(&mut making).err();
-                    making.into_iter().for_each(|step| step.answer(failure.as_ref()));
+                    for step in making {
+                        step.answer(failure.as_ref());
+                    }
                 }
             }
         }
