@@ -39,5 +39,7 @@ pub const PREFER: &str = "prefer";
 pub const PREFERENCE_APPLIED: &str = "preference-applied";
 /// Whether the response cache answered.
 pub const CACHE_STATUS: &str = "x-cache-status";
+/// `no` on a stream that nginx passes on as it comes, whatever its `proxy_buffering` is.
+pub const ACCEL_BUFFERING: &str = "x-accel-buffering";
 /// The request's identifier, passed on or made.
 pub const REQUEST_ID: &str = "x-request-id";

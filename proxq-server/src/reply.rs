@@ -17,6 +17,11 @@ use crate::store::StoreError;
 /// When to ask again a store that does not answer: its outages are restarts and full disks, neither over in an instant.
 const STORE_RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// The media type of Server-Sent Events (WHATWG HTML §9.2).
+const EVENT_STREAM: &str = "text/event-stream";
+/// Has an nginx in front pass on what comes at once. By default it collects.
+const UNBUFFERED: HeaderValue = HeaderValue::from_static("no");
+
 /// The `202` to a submission.
 pub(crate) fn accepted(jobs_path: &str, id: JobId) -> Response<Body> {
     let mut response = own(StatusCode::ACCEPTED, "application/json", json_bytes(&Accepted { job_id: id }));
@@ -54,11 +59,17 @@ pub(crate) fn mark_held(answer: &mut Response<Body>, id: JobId, preferred: Optio
         let applied = HeaderValue::try_from(format!("wait={seconds}")).expect("digits are visible ASCII");
         headers.append(proxq::PREFERENCE_APPLIED, applied);
     }
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = content_type.and_then(|value| value.split(';').next()).unwrap_or_default();
+    if media_type.trim().eq_ignore_ascii_case(EVENT_STREAM) {
+        headers.entry(proxq::ACCEL_BUFFERING).or_insert(UNBUFFERED);
+    }
 }
 
 /// A job's changes as they happen.
 pub(crate) fn events(body: Body) -> Response<Body> {
-    let mut response = own(StatusCode::OK, "text/event-stream", Vec::new());
+    let mut response = own(StatusCode::OK, EVENT_STREAM, Vec::new());
+    response.headers_mut().insert(proxq::ACCEL_BUFFERING, UNBUFFERED);
     *response.body_mut() = body;
     response
 }

@@ -171,7 +171,7 @@ mod tests {
 
     use super::*;
 
-    const BOUNDS: DiscardBounds = DiscardBounds { bytes: 1000, time: Duration::from_secs(60) };
+    const BOUNDS: DiscardBounds = DiscardBounds { bytes: 1000, time: Duration::from_mins(1) };
 
     type Piece = Result<Frame<Bytes>, Infallible>;
 

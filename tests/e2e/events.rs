@@ -18,6 +18,7 @@ impl Events {
         assert_eq!(head.word(1), "200", "{}", head.line());
         assert_eq!(head.value("content-type").as_deref(), Some("text/event-stream"));
         assert_eq!(head.value("cache-control").as_deref(), Some("no-store"));
+        assert_eq!(head.value("x-accel-buffering").as_deref(), Some("no"));
         assert_eq!(head.value("x-proxq-source").as_deref(), Some("proxq"));
         assert_eq!(head.value("transfer-encoding").as_deref(), Some("chunked"));
         Self { wire, buffer: String::new() }

@@ -112,6 +112,18 @@ on_every_store! {
         assert_eq!(curl.to_end().await, "data: 0\n\ndata: 1\n\ndata: 2\n");
     }
 
+    async fn events_of_a_job_come_at_once_through_an_nginx_that_buffers(proxq: Proxq, upstream: Upstream) {
+        let nginx = Nginx::start(&format!("location / {{ proxy_pass http://{}; }}", proxq.address()));
+        let gate = Gate::new();
+        upstream.always(Answer::status(200).wait(&gate));
+        let job = proxq.submit(get("/x")).await;
+        let curl = Curl::start(&[&format!("{}{}/events", nginx.url(), job.location)]);
+        curl.line(r#""status":"running""#).await;
+        gate.open();
+        let events = curl.to_end().await;
+        assert!(events.contains(r#""status":"completed""#), "{events}");
+    }
+
     async fn files_are_answered_as_nginx_answers(store: Store) {
         // nginx does not zip for a proxy, which it knows by `Via`, unless it is told to.
         let nginx = Nginx::start(

@@ -5,7 +5,7 @@ use proxq_protocol::{ErrorBody, header};
 use crate::message::Reply;
 
 /// The only headers that proxq puts on its own replies. Lower case.
-pub const OWN_HEADERS: [&str; 14] = [
+pub const OWN_HEADERS: [&str; 15] = [
     "allow",
     "cache-control",
     "connection",
@@ -16,6 +16,7 @@ pub const OWN_HEADERS: [&str; 14] = [
     "location",
     "retry-after",
     "transfer-encoding",
+    header::ACCEL_BUFFERING,
     header::JOB_ID,
     header::REDIRECTS,
     header::REQUEST_ID,

@@ -50,7 +50,7 @@ pub(crate) enum ReceiveError {
     /// The client went away, fell silent, or sent less than it promised.
     Client(io::Error),
     /// There was no place to put it.
-    Store { error: StoreError, unread: Upload },
+    Store { error: StoreError, unread: Box<Upload> },
 }
 
 /// What a look at a body has brought: which answer it asks for, and what has come of it meanwhile.
@@ -106,7 +106,7 @@ pub(super) async fn receive(
     }
     let mut blob = match store.new_blob().await {
         Ok(blob) => blob,
-        Err(error) => return Err(ReceiveError::Store { error, unread: body }),
+        Err(error) => return Err(ReceiveError::Store { error, unread: Box::new(body) }),
     };
     let mut begun = begun.into_stream();
     loop {
@@ -117,14 +117,14 @@ pub(super) async fn receive(
                 None => break,
             },
             Err(error) => {
-                return Err(ReceiveError::Store { error: StoreError::from_io(error), unread: body });
+                return Err(ReceiveError::Store { error: StoreError::from_io(error), unread: Box::new(body) });
             }
         };
         if let Some(digest) = &mut digest {
             digest.update(&chunk);
         }
         if let Err(error) = blob.write(chunk).await {
-            return Err(ReceiveError::Store { error, unread: body });
+            return Err(ReceiveError::Store { error, unread: Box::new(body) });
         }
     }
     match blob.finish().await {
@@ -133,7 +133,7 @@ pub(super) async fn receive(
             let digest = digest.map(BodyDigest::finish);
             Ok(ReceivedBody { body: Body::Blob(reference), blob: Some(blob), digest })
         }
-        Err(error) => Err(ReceiveError::Store { error, unread: body }),
+        Err(error) => Err(ReceiveError::Store { error, unread: Box::new(body) }),
     }
 }
 

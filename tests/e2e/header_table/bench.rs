@@ -186,7 +186,8 @@ fn request_fields(row: &Row, sample: &Sample, values: &Values, carried: Carried)
         | State::ListedAsSecret
         | State::NamedAsSecret
         | State::Cached
-        | State::Hit => &[],
+        | State::Hit
+        | State::EventStream => &[],
     };
     for (name, value) in of_state {
         if !has(&fields, name) {
@@ -226,6 +227,9 @@ fn answer(row: &Row, sample: &Sample, carried: Carried) -> Answer {
     }
     if row.state == State::NamedInConnection {
         fields.push(field("Connection", "X-Anything"));
+    }
+    if row.state == State::EventStream {
+        fields.push(field("Content-Type", "Text/Event-Stream; charset=utf-8"));
     }
     if !has(&fields, "content-length") && !has(&fields, "transfer-encoding") {
         let chunked = row.state == State::Chunked || row.name == "content-length";

@@ -51,6 +51,7 @@ pub(super) enum State {
     NamedAsSecret,
     Cached,
     Hit,
+    EventStream,
 }
 
 /// One row.
@@ -133,6 +134,7 @@ fn state_of(words: &str, line: &str) -> State {
         "cache off" => State::Any,
         "cache on" => State::Cached,
         "answered from the cache" => State::Hit,
+        "`text/event-stream`" => State::EventStream,
         _ => panic!("{words:?} is no state that can be brought about: {line}"),
     }
 }

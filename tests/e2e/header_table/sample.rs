@@ -123,6 +123,7 @@ pub(super) fn sample(row: &Row) -> Sample {
         | "x-goog-api-key"
         | "x-auth-token"
         | "x-amz-security-token"
+        | "x-accel-buffering"
         | "x-cache-status"
         | "cache-status"
         | "age"
@@ -219,6 +220,7 @@ impl OwnValue {
             "idempotency-replayed" => "true".to_owned(),
             "x-proxq-job-id" => request.value("x-proxq-job-id").expect("a job's attempt names it"),
             "x-proxq-attempt" => "1".to_owned(),
+            "x-accel-buffering" => "no".to_owned(),
             "x-cache-status" => "MISS".to_owned(),
             "cache-status" => "proxq; fwd=uri-miss; stored".to_owned(),
             "age" => return Self::Seconds,
