@@ -103,8 +103,10 @@ fn compare_requests(queued: &Received, direct: &Received, plain: &Received) {
         let theirs = end_to_end(&received.head, &[&OF_THE_WAY[..], &of_attempt].concat());
         same_fields(&theirs, &end_to_end(&plain.head, &OF_THE_WAY), "what the upstream saw");
     }
-    // Where the first is missing or empty, one is made: another each time.
-    let is_made = plain.headers(header::REQUEST_ID).first().is_none_or(String::is_empty);
+    // Where there is none, or one that cannot be used, one is made: another each time.
+    let is_usable = |id: &String| (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    let ids = plain.headers(header::REQUEST_ID);
+    let is_made = ids.is_empty() || !ids.iter().all(is_usable);
     let made = if is_made { header::REQUEST_ID } else { "" };
     let without = [header::JOB_ID, header::ATTEMPT, made];
     same_fields(&end_to_end(&queued.head, &without), &end_to_end(&direct.head, &without), "queued and direct");
