@@ -71,13 +71,13 @@ pub(crate) struct Upload {
     /// Whether the client sends it only when asked to (`Expect: 100-continue`); reading asks.
     waits_to_be_asked: bool,
     /// `None` once there is nothing left of it.
-    remainder: Option<Remainder>,
+    remainder: Option<Box<Remainder>>,
 }
 
 impl Upload {
     /// `remainder` is asked for where there is a body at all.
     pub(crate) fn new(body: Incoming, waits_to_be_asked: bool, remainder: impl FnOnce() -> Remainder) -> Self {
-        let remainder = (!body.is_end_stream()).then(remainder);
+        let remainder = (!body.is_end_stream()).then(|| Box::new(remainder()));
         Self { body: Some(body), waits_to_be_asked, remainder }
     }
 

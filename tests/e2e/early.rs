@@ -175,9 +175,11 @@ on_every_store! {
 
     async fn an_upload_without_end_is_cut_off(store: Store) {
         let proxq = with_limits(store, &[("idleTimeout", "1s")]).await;
-        for (framing, piece) in
-            [("Content-Length: 1000000000000", "x".repeat(1000)), ("Transfer-Encoding: chunked", "1\r\nx\r\n".repeat(200))]
-        {
+        for (framing, piece) in [
+            ("Content-Length: 1000000000000", "x".repeat(1000)),
+            ("Transfer-Encoding: chunked", "1\r\nx\r\n".repeat(200)),
+            ("No Name: x", "X-Filler: y\r\n".repeat(100)),
+        ] {
             let mut wire = proxq.wire().await;
             let begin = Instant::now();
             wire.send(head_of_upload("/..", &format!("{framing}\r\n"))).await;

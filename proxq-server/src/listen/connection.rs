@@ -23,6 +23,7 @@ use crate::config::Limits;
 use crate::failure::chain;
 use crate::slots::Slot;
 use crate::tasks::Tasks;
+use crate::upload::DiscardBounds;
 
 /// How long an idle connection stays open while the server drains, so that a request that is on its way is still
 /// served, with `Connection: close`, rather than met by a reset.
@@ -139,9 +140,10 @@ enum Ended {
 
 /// Lets a client see its last answer, before the socket is closed.
 async fn linger(surface: &Surface, mut socket: Watched) {
+    let bounds = DiscardBounds::of(&surface.stages.get().config);
     let seen = async {
         if socket.shutdown().await.is_ok() {
-            linger::until_closed(socket.stream()).await;
+            linger::until_closed(socket.stream(), bounds.bytes).await;
         }
     };
     tokio::select! {
