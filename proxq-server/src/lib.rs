@@ -54,6 +54,7 @@ mod replay;
 mod reply;
 mod route;
 mod server;
+mod shortage;
 pub mod shutdown;
 mod slots;
 mod spelling;

@@ -1,7 +1,9 @@
 //! The HTTP surface: accepts connections, reads requests, and hands each to the jobs API or to intake.
 
 mod answer;
+mod capacity;
 mod connection;
+mod crowd;
 mod host;
 mod http2;
 mod linger;
@@ -9,6 +11,7 @@ mod watchdog;
 mod watched;
 
 use std::borrow::Cow;
+use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -27,6 +30,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
+use self::crowd::Crowd;
 use self::watchdog::OpenBody;
 use crate::config::Config;
 use crate::current::Current;
@@ -34,8 +38,10 @@ use crate::forward::headers::list_items;
 use crate::intake::{Arrival, Intake};
 use crate::jobs_api::JobsApi;
 use crate::path;
+use crate::process::file_limit;
 use crate::reply::{self, Problem};
-use crate::slots::Slots;
+use crate::shortage::Shortage;
+use crate::slots::{Slot, Slots};
 use crate::tasks::Tasks;
 use crate::upload::{DiscardBounds, Remainder, Upload};
 
@@ -51,6 +57,8 @@ pub(crate) struct Surface {
     stages: Current<Stages>,
     /// Those of connections.
     places: Slots,
+    /// The connections that may have to make room for others.
+    crowd: Arc<Crowd>,
     /// What handles the requests of HTTP/2 connections, and reads uploads that were answered.
     requests: Tasks,
     /// No new connections; open ones end with their present request.
@@ -77,41 +85,61 @@ pub(crate) struct BrokenOff;
 
 impl Surface {
     pub(crate) fn new(stages: Stages, requests: Tasks, draining: CancellationToken, cut: CancellationToken) -> Self {
-        let places = Slots::new(stages.config.limits.max_connections);
-        Self { stages: Current::new(stages), places, requests, draining, cut }
+        let places = Slots::new(connections_for(&stages.config));
+        Self { stages: Current::new(stages), places, crowd: Arc::default(), requests, draining, cut }
     }
 
     /// Has these stages handle the requests that begin from now on, and allows as many connections as they say.
     pub(crate) fn equip(&self, stages: Stages) {
-        self.places.set_limit(stages.config.limits.max_connections);
+        self.places.set_limit(connections_for(&stages.config));
         self.stages.replace(stages);
     }
 
     /// Accepts connections until the server drains.
     pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, connections: Tasks) {
+        tokio::select! {
+            () = self.draining.cancelled() => {}
+            () = self.accept_all(&listener, &connections) => {}
+        }
+    }
+
+    async fn accept_all(self: &Arc<Self>, listener: &TcpListener, connections: &Tasks) {
         loop {
-            // Whoever finds no place waits in the kernel's backlog.
-            tokio::select! {
-                () = self.draining.cancelled() => return,
-                _ = self.places.free() => {}
-            }
-            let accepted = tokio::select! {
-                () = self.draining.cancelled() => return,
-                () = self.places.full() => continue, // a reload took the last one away
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
+            match listener.accept().await {
                 Ok((stream, peer)) => {
-                    let (surface, place) = (Arc::clone(&self), self.places.take());
+                    // While this one waits for its place, others wait in the kernel's backlog.
+                    let (surface, place) = (Arc::clone(self), self.place().await);
                     connections.spawn(async move {
                         connection::run(surface, stream, peer, place).await;
                     });
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
+                Err(error) => self.cannot_accept(&error).await,
             }
+        }
+    }
+
+    /// Takes a place for a connection as soon as there is one. Where all are taken, idle connections give way.
+    async fn place(&self) -> Slot {
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.places.free() => return self.places.take(),
+                () = self.crowd.one_gives_way() => {}
+            }
+        }
+    }
+
+    /// Waits until it is worth trying again.
+    async fn cannot_accept(&self, error: &io::Error) {
+        let pause = tokio::time::sleep(ACCEPT_PAUSE);
+        let Some(shortage) = Shortage::behind(error) else {
+            tracing::warn!(%error, "accept a connection");
+            return pause.await;
+        };
+        shortage.report("accept a connection", error);
+        tokio::select! {
+            () = pause => {}
+            () = self.crowd.one_gives_way() => {}
         }
     }
 
@@ -175,6 +203,23 @@ impl Surface {
         tracing::info!(status = response.status().as_u16(), elapsed_ms, "request answered");
         Ok(response)
     }
+}
+
+/// How many connections this configuration and the limit on open files allow.
+fn connections_for(config: &Config) -> usize {
+    let (configured, file_limit) = (config.limits.max_connections, file_limit());
+    let allowed = capacity::connections(configured, config.concurrency, file_limit);
+    if allowed < configured {
+        tracing::warn!(
+            configured,
+            allowed,
+            file_limit,
+            concurrency = config.concurrency,
+            "fewer client connections than limits.maxConnections are taken: \
+             the limit on open files has to leave room for upstream connections and the store"
+        );
+    }
+    allowed
 }
 
 impl Stages {

@@ -26,6 +26,11 @@ pub fn survive_file_size_limits() {
     }
 }
 
+/// How many files and sockets the process may have open; `None` where there is no limit.
+pub(crate) fn file_limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
 /// Raises the soft limit on open files to the hard one: each connection is a file.
 pub fn raise_file_limit() {
     let mut limit = getrlimit(Resource::Nofile);

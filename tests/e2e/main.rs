@@ -25,6 +25,8 @@ mod delay;
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
+mod descriptors;
+#[cfg(test)]
 mod differential;
 #[cfg(test)]
 mod direct;

@@ -216,13 +216,17 @@ on_every_store! {
         let config = store.config_for(&upstream);
         let proxq = Proxq::start(config.clone().set("limits.maxConnections", 1)).await;
         let probe = "GET /__jobs/healthz HTTP/1.1\r\nHost: h\r\n\r\n";
+        let gate = Gate::new();
+        upstream.always(Answer::status(200).wait(&gate));
         let (mut first, mut second) = (proxq.wire().await, proxq.wire().await);
-        first.send(probe).await;
-        assert_eq!(first.reply().await.status, 200);
+        first.send("GET /x HTTP/1.1\r\nHost: h\r\nX-Proxq-Mode: direct\r\n\r\n").await;
+        upstream.request().await; // a connection without a request would give way
         second.send(probe).await;
         proxq.reload(config.clone().set("limits.maxConnections", 2)).await;
         assert_eq!(second.reply().await.status, 200, "it waited for a place");
         proxq.reload(config.set("limits.maxConnections", 1)).await;
+        gate.open();
+        first.reply().await.from_upstream(200);
         for wire in [&mut first, &mut second] {
             wire.send(probe).await;
             assert_eq!(wire.reply().await.status, 200, "who is there may stay");

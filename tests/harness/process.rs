@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
 use crate::docs::checkout;
 use crate::log::Log;
@@ -127,6 +127,12 @@ impl Process {
     pub(crate) fn limit_file_size(&self, bytes: Option<u64>) {
         let limit = Rlimit { current: bytes, maximum: None };
         prlimit(Some(self.pid()), Resource::Fsize, limit).expect("the soft limit of a process of ours");
+    }
+
+    /// Limits how many files and sockets it may have open, from now on; those that are open stay.
+    pub(crate) fn limit_open_files(&self, count: u64) {
+        let limit = Rlimit { current: Some(count), ..getrlimit(Resource::Nofile) };
+        prlimit(Some(self.pid()), Resource::Nofile, limit).expect("the soft limit of a process of ours");
     }
 
     /// A figure of `/proc/PID/status`, in bytes.

@@ -231,6 +231,11 @@ impl Proxq {
         self.process().open_files()
     }
 
+    /// Limits how many files and sockets it may have open, from now on; those that are open stay.
+    pub fn limit_open_files(&self, count: u64) {
+        self.process().limit_open_files(count);
+    }
+
     /// Limits the size of the files that it writes, from now on. `None` lifts the limit.
     pub fn limit_file_size(&self, bytes: Option<u64>) {
         self.process().limit_file_size(bytes);

@@ -86,7 +86,13 @@ mod tests {
             ("How long completed and failed jobs, and their responses, can be fetched.", Some("1h".to_owned()))
         );
         assert_eq!(shown("limits"), ("", None));
-        assert_eq!(shown("limits.maxConnections"), ("Client connections at once.", Some("16384".to_owned())));
+        assert_eq!(
+            shown("limits.maxConnections"),
+            (
+                "Client connections at once. Fewer are taken where the limit on open files (`ulimit -n`) leaves no room for more.",
+                Some("16384".to_owned())
+            )
+        );
         assert_eq!(shown("redis.tls.caFile"), ("Authorities to trust instead of the system's.", Some(String::new())));
         assert_eq!(
             shown("upstreams[].url"),

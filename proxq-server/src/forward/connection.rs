@@ -16,6 +16,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
+use crate::shortage::explained;
+
 /// Makes such connections.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
@@ -30,16 +32,21 @@ impl Connector {
 
 impl Service<Uri> for Connector {
     type Response = TokioIo<HearsOut<TcpStream>>;
-    type Error = <HttpConnector as Service<Uri>>::Error;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.tcp.poll_ready(cx)
+        self.tcp.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, upstream: Uri) -> Self::Future {
-        let connecting = self.tcp.call(upstream);
-        Box::pin(async move { Ok(TokioIo::new(HearsOut::new(connecting.await?.into_inner()))) })
+        let connecting = self.tcp.call(upstream.clone());
+        Box::pin(async move {
+            match connecting.await {
+                Ok(stream) => Ok(TokioIo::new(HearsOut::new(stream.into_inner()))),
+                Err(error) => Err(explained(error.into(), &upstream).await),
+            }
+        })
     }
 }
 

@@ -12,6 +12,7 @@ use super::framing::UnknownCoding;
 use super::observed::Usage;
 use crate::failure::causes;
 use crate::job::Reach;
+use crate::shortage::Shortage;
 
 /// An exchange that brought no complete response.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,9 @@ pub(crate) enum ForwardError {
     /// No connection, or none that took the request.
     #[error("connect to {origin}")]
     Connect { origin: String, source: legacy::Error },
+    /// The same, because this process is short of something.
+    #[error("connect to {origin}")]
+    Shortage { origin: String, source: legacy::Error },
     /// The upstream said that it did not process the request.
     #[error("send to {origin}")]
     Unprocessed { origin: String, source: legacy::Error },
@@ -60,7 +64,9 @@ impl ForwardError {
     /// Tells a request that was never handed to a connection, or was not processed, from one that may have been.
     pub(crate) fn from_client(origin: String, source: legacy::Error) -> Self {
         let handed_over = source.connect_info().is_some();
-        if source.is_connect() || !handed_over || came_back_unsent(&source) {
+        if !handed_over && Shortage::behind(&source).is_some() {
+            Self::Shortage { origin, source }
+        } else if source.is_connect() || !handed_over || came_back_unsent(&source) {
             Self::Connect { origin, source }
         } else if causes(&source).any(says_unprocessed) {
             Self::Unprocessed { origin, source }
@@ -85,6 +91,7 @@ impl ForwardError {
                 (usage, ended || came_back_unsent(source))
             }
             Self::NotResent { .. }
+            | Self::Shortage { .. }
             | Self::HeadTooLarge { .. }
             | Self::Body { .. }
             | Self::CutShort { .. }
@@ -99,7 +106,9 @@ impl ForwardError {
     /// How far the attempt got.
     pub(crate) fn reach(&self) -> Reach {
         match self {
-            Self::Connect { .. } | Self::ConnectTimeout { .. } | Self::Unprocessed { .. } => Reach::NotSent,
+            Self::Connect { .. } | Self::Shortage { .. } | Self::ConnectTimeout { .. } | Self::Unprocessed { .. } => {
+                Reach::NotSent
+            }
             Self::Exchange { .. }
             | Self::Lost { .. }
             | Self::NotResent { .. }

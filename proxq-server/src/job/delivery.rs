@@ -73,17 +73,18 @@ pub enum AttemptEnd {
         /// How far it may have got.
         reach: Reach,
     },
-    /// Before it began: the store did not give the request's body, for the time being.
-    NotReadable {
-        /// What the store said.
+    /// Before it began, by something that is not the job's or its upstream's: the store did not give the request's body,
+    /// or the process is short of descriptors, memory or ports.
+    NotPossible {
+        /// What was missing.
         error: String,
     },
     /// Before it began: proxq is shutting down.
     NotBegun,
 }
 
-/// How long a job rests whose body the store did not give: its troubles are not over in an instant.
-const UNREADABLE_PAUSE: Duration = Duration::from_secs(5);
+/// How long a job rests whose attempt was not possible: troubles of the store or the process are not over in an instant.
+const NOT_POSSIBLE_PAUSE: Duration = Duration::from_secs(5);
 
 /// What a worker makes of a job at the end of an attempt.
 #[derive(Clone, Debug)]
@@ -154,8 +155,8 @@ pub fn judge(end: AttemptEnd, request: &JobRequest, progress: &Progress, retries
                 Verdict::Fail { error, reach, outcome: failed_outcome(progress.reach, reach) }
             }
         }
-        AttemptEnd::NotReadable { error } => {
-            Verdict::RetryAfter { pause: UNREADABLE_PAUSE, error, reach: Reach::NotSent, charged: false }
+        AttemptEnd::NotPossible { error } => {
+            Verdict::RetryAfter { pause: NOT_POSSIBLE_PAUSE, error, reach: Reach::NotSent, charged: false }
         }
         AttemptEnd::NotBegun => Verdict::Release,
     }
@@ -293,7 +294,7 @@ mod tests {
 
     #[test]
     fn trouble_with_the_store_costs_no_retry() {
-        let end = AttemptEnd::NotReadable { error: "the store is unavailable".to_owned() };
+        let end = AttemptEnd::NotPossible { error: "the store is unavailable".to_owned() };
         let verdict = judge(end, &request(Delivery::AtMostOnce, false), &Progress::default(), RetryPolicy::NONE);
         assert_eq!(retried(&verdict), Some(false));
     }

@@ -43,6 +43,7 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 pub(super) async fn run(surface: Arc<Surface>, stream: TcpStream, peer: SocketAddr, place: Slot) {
     let limits = surface.stages.get().config.limits;
     let watchdog = Watchdog::new(limits.header_read_timeout, limits.idle_timeout);
+    let _member = surface.crowd.enter(&watchdog);
     let mut socket = Watched::new(stream, peer, watchdog.clone(), place, limits.idle_timeout);
     let Some(protocol) = detect(&surface, &mut socket, &watchdog, peer).await else { return };
     let service = service_fn(|request: Request<Incoming>| {
@@ -67,7 +68,7 @@ pub(super) async fn run(surface: Arc<Surface>, stream: TcpStream, peer: SocketAd
             let ended = drive(&surface, (&watchdog, peer), connection.as_mut(), when, wind_down).await;
             let socket = Pin::into_inner(connection).into_parts().map(|parts| parts.io.into_inner());
             if let (Ended::Answered, Some(socket)) = (ended, socket) {
-                linger(&surface, socket).await;
+                linger(&surface, &watchdog, socket).await;
             }
         }
         Protocol::Http2 => {
@@ -139,7 +140,8 @@ enum Ended {
 }
 
 /// Lets a client see its last answer, before the socket is closed.
-async fn linger(surface: &Surface, mut socket: Watched) {
+async fn linger(surface: &Surface, watchdog: &Watchdog, mut socket: Watched) {
+    watchdog.lingers();
     let bounds = DiscardBounds::of(&surface.stages.get().config);
     let seen = async {
         if socket.shutdown().await.is_ok() {
@@ -148,6 +150,7 @@ async fn linger(surface: &Surface, mut socket: Watched) {
     };
     tokio::select! {
         () = seen => {}
+        () = watchdog.overdue() => {}
         () = lingered(surface, DRAIN_LINGER) => {}
     }
 }

@@ -2,7 +2,8 @@
 //! head, between requests, or while its client takes nothing of an answer. The HTTP library has one limit for the first
 //! three and none for the last.
 //!
-//! Also tells when a client has broken off so many requests that it cannot mean any of them.
+//! Also tells when a client has broken off so many requests that it cannot mean any of them, and ends an idle connection
+//! that has to make room for another one.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,6 +36,14 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     phase: Phase,
+    /// When the phase began, or the client last took something of what is sent in it.
+    since: Instant,
+    /// Whether bytes wait that the client does not take.
+    unsent: bool,
+    /// Whether the connection has to end, and how.
+    ending: Ending,
+    /// Whom to tell that the connection has become idle.
+    idle_listener: Option<Arc<Notify>>,
     /// Whether one connection carries many requests at a time (HTTP/2).
     multiplexed: bool,
     /// Requests being handled or answered.
@@ -43,8 +52,6 @@ struct State {
     begun: u64,
     /// Bodies that are still coming, those of requests included that were answered.
     open_bodies: u64,
-    /// Whether an answer broke off whose end is the connection's: it must not end in good order.
-    answer_broke: bool,
     /// Requests broken off, less those that were answered.
     broken_off: u64,
     /// Answers of a multiplexed connection of which the client has taken nothing since it was given something, by their
@@ -54,6 +61,17 @@ struct State {
     stalled_deadline: Instant,
     /// Whether whoever waits for [`Watchdog::overdue`] looks again by itself.
     timer_runs: bool,
+}
+
+/// How a connection has to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// It goes on, or ends as its client and the protocol want it.
+    Open,
+    /// It makes room for another one.
+    GivesWay,
+    /// An answer broke off whose end is the connection's: it must not end in good order.
+    Reset,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +87,29 @@ enum Phase {
 }
 
 impl State {
+    /// No request is under way any more; the next one may begin within this limit.
+    fn rest(&mut self, limit: Duration) {
+        let now = Instant::now();
+        (self.phase, self.since) = (Phase::Silent { deadline: now + limit }, now);
+    }
+
+    /// Whether the connection ends, whatever its phase.
+    fn must_end(&self) -> bool {
+        self.ending == Ending::GivesWay || self.broken_off > BROKEN_OFF_MAX
+    }
+
+    /// Since when the connection is idle: no request is under way, no body is coming, no answer waits to be taken.
+    fn idle_since(&self) -> Option<Instant> {
+        let no_request = matches!(self.phase, Phase::Silent { .. } | Phase::Head { .. });
+        (no_request && self.open_bodies == 0 && !self.unsent && self.ending == Ending::Open).then_some(self.since)
+    }
+
+    fn tell_if_idle(&self) {
+        if let (Some(listener), Some(_)) = (&self.idle_listener, self.idle_since()) {
+            listener.notify_waiters();
+        }
+    }
+
     fn deadline(&self) -> Option<Instant> {
         let phase = match self.phase {
             Phase::Silent { deadline } | Phase::Head { deadline } | Phase::Stalled { deadline } => Some(deadline),
@@ -83,16 +124,20 @@ impl State {
 impl Watchdog {
     /// Starts to watch a connection that has just been opened.
     pub(super) fn new(head_limit: Duration, idle_limit: Duration) -> Self {
+        let now = Instant::now();
         let state = State {
-            phase: Phase::Silent { deadline: Instant::now() + head_limit },
+            phase: Phase::Silent { deadline: now + head_limit },
+            since: now,
+            unsent: false,
+            ending: Ending::Open,
+            idle_listener: None,
             multiplexed: false,
             requests: 0,
             begun: 0,
             open_bodies: 0,
-            answer_broke: false,
             broken_off: 0,
             stalled: BTreeSet::new(),
-            stalled_deadline: Instant::now() + idle_limit,
+            stalled_deadline: now + idle_limit,
             timer_runs: false,
         };
         let (state, changed, freed) = (Mutex::new(state), Notify::new(), Notify::new());
@@ -101,10 +146,10 @@ impl Watchdog {
 
     /// From now on the connection carries many requests at a time, and bytes between them mean nothing.
     pub(super) fn multiplexed(&self) {
-        let deadline = Instant::now() + self.shared.idle_limit;
+        let idle_limit = self.shared.idle_limit;
         self.shared.change(|state| {
             state.multiplexed = true;
-            state.phase = Phase::Silent { deadline };
+            state.rest(idle_limit);
         });
     }
 
@@ -117,7 +162,7 @@ impl Watchdog {
             let now = Instant::now();
             let next_look = {
                 let mut state = self.shared.lock();
-                if state.broken_off > BROKEN_OFF_MAX || state.deadline().is_some_and(|deadline| deadline <= now) {
+                if state.must_end() || state.deadline().is_some_and(|deadline| deadline <= now) {
                     return;
                 }
                 let next_look = state.deadline().map(|deadline| deadline.min(now + shortest));
@@ -132,6 +177,33 @@ impl Watchdog {
                 None => changed.await,
             }
         }
+    }
+
+    /// Has the listener told whenever the connection becomes idle.
+    pub(super) fn tell_when_idle(&self, listener: Arc<Notify>) {
+        self.shared.lock().idle_listener = Some(listener);
+    }
+
+    /// Since when the connection is idle, if it is.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        self.shared.lock().idle_since()
+    }
+
+    /// Ends the connection if it has been idle since then, and says whether it does.
+    pub(super) fn give_way(&self, since: Instant) -> bool {
+        self.shared.change(|state| {
+            let gives_way = state.idle_since() == Some(since);
+            if gives_way {
+                state.ending = Ending::GivesWay;
+            }
+            gives_way
+        })
+    }
+
+    /// The connection only waits for its client to close it.
+    pub(super) fn lingers(&self) {
+        let idle_limit = self.shared.idle_limit;
+        self.shared.change(|state| state.rest(idle_limit));
     }
 
     /// Returns when no request is being handled or answered.
@@ -165,6 +237,10 @@ impl Watchdog {
     /// Notes whether the client takes what is sent.
     pub(super) fn sent<T>(&self, write: &Poll<T>) {
         let mut state = self.shared.lock();
+        let was_unsent = std::mem::replace(&mut state.unsent, write.is_pending());
+        if was_unsent {
+            state.tell_if_idle();
+        }
         match (state.phase, write.is_pending()) {
             (Phase::Busy, true) => {
                 state.phase = Phase::Stalled { deadline: Instant::now() + self.shared.idle_limit };
@@ -173,7 +249,7 @@ impl Watchdog {
             (Phase::Stalled { .. }, false) => state.phase = Phase::Busy,
             // The end of an answer, handed over at once and taken bit by bit.
             (Phase::Silent { .. }, false) if !state.multiplexed && state.begun > 0 => {
-                state.phase = Phase::Silent { deadline: Instant::now() + self.shared.idle_limit };
+                state.rest(self.shared.idle_limit);
             }
             (Phase::Silent { .. } | Phase::Head { .. } | Phase::Busy | Phase::Stalled { .. }, _) => {}
         }
@@ -181,7 +257,7 @@ impl Watchdog {
 
     /// Whether an answer broke off of which only the connection's end could tell.
     pub(super) fn answer_broke(&self) -> bool {
-        self.shared.lock().answer_broke
+        self.shared.lock().ending == Ending::Reset
     }
 
     pub(super) fn bytes_came(&self) {
@@ -190,9 +266,10 @@ impl Watchdog {
             return;
         }
         if state.open_bodies > 0 {
-            state.phase = Phase::Silent { deadline: Instant::now() + self.shared.idle_limit };
+            state.rest(self.shared.idle_limit);
         } else if !state.multiplexed {
-            state.phase = Phase::Head { deadline: Instant::now() + self.shared.head_limit };
+            let now = Instant::now();
+            (state.phase, state.since) = (Phase::Head { deadline: now + self.shared.head_limit }, now);
         }
     }
 }
@@ -212,7 +289,7 @@ impl Shared {
     /// Wakes whoever waits for [`Watchdog::overdue`], if it does not look in time by itself.
     fn tell(&self, state: &State) {
         let now_limited = !state.timer_runs && state.deadline().is_some();
-        if now_limited || state.broken_off > BROKEN_OFF_MAX {
+        if now_limited || state.must_end() {
             self.changed.notify_one();
         }
     }
@@ -245,7 +322,7 @@ impl Busy {
 
     /// The answer broke off, and only the connection's end can tell.
     pub(super) fn broke(&self) {
-        self.shared.lock().answer_broke = true;
+        self.shared.lock().ending = Ending::Reset;
     }
 
     /// More of the answer is asked for.
@@ -259,17 +336,18 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let deadline = Instant::now() + self.shared.idle_limit;
+        let idle_limit = self.shared.idle_limit;
         self.shared.change(|state| {
             state.requests -= 1;
             // What was the last of it may still have to be sent.
-            state.stalled_deadline = deadline;
+            state.stalled_deadline = Instant::now() + idle_limit;
             state.stalled.remove(&self.number);
             state.broken_off =
                 if self.answered { state.broken_off.saturating_sub(1) } else { state.broken_off.saturating_add(1) };
             if state.requests == 0 {
-                state.phase = Phase::Silent { deadline };
+                state.rest(idle_limit);
                 self.shared.freed.notify_waiters();
+                state.tell_if_idle();
             }
         });
     }
@@ -283,167 +361,14 @@ pub(super) struct OpenBody {
 
 impl Drop for OpenBody {
     fn drop(&mut self) {
-        self.shared.lock().open_bodies -= 1;
+        let mut state = self.shared.lock();
+        state.open_bodies -= 1;
+        if matches!(state.phase, Phase::Silent { .. }) {
+            state.rest(self.shared.idle_limit);
+        }
+        state.tell_if_idle();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HEAD: Duration = Duration::from_secs(10);
-    const IDLE: Duration = Duration::from_mins(2);
-
-    async fn overdue_after(watchdog: &Watchdog) -> Duration {
-        let began = Instant::now();
-        watchdog.overdue().await;
-        began.elapsed()
-    }
-
-    async fn free_after(watchdog: &Watchdog) -> Duration {
-        let began = Instant::now();
-        watchdog.free().await;
-        began.elapsed()
-    }
-
-    async fn never_overdue(watchdog: &Watchdog) {
-        let long = Duration::from_hours(1);
-        assert!(tokio::time::timeout(long, watchdog.overdue()).await.is_err(), "it is overdue");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_new_connection_has_as_long_as_a_head() {
-        assert_eq!(overdue_after(&Watchdog::new(HEAD, IDLE)).await, HEAD);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_head_is_timed_from_its_first_byte_whatever_trickles_in() {
-        let watchdog = Watchdog::new(HEAD, IDLE);
-        let trickle = async {
-            for _ in 0..30 {
-                watchdog.bytes_came();
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-        };
-        tokio::select! {
-            after = overdue_after(&watchdog) => assert_eq!(after, HEAD),
-            () = trickle => panic!("a trickling head was never overdue"),
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_head_on_a_kept_connection_is_timed_although_the_wait_began_before() {
-        let watchdog = Watchdog::new(HEAD, IDLE);
-        drop(watchdog.busy());
-        let begin_late = async {
-            tokio::time::sleep(Duration::from_secs(47)).await;
-            watchdog.bytes_came();
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            after = overdue_after(&watchdog) => assert_eq!(after, Duration::from_secs(57)),
-            () = begin_late => {}
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_nothing_of_its_answer_has_the_idle_limit() {
-        let watchdog = Watchdog::new(HEAD, IDLE);
-        let _busy = watchdog.busy();
-        watchdog.sent::<()>(&Poll::Pending);
-        let almost = IDLE.checked_sub(Duration::from_secs(1)).unwrap();
-        assert!(tokio::time::timeout(almost, watchdog.overdue()).await.is_err());
-        watchdog.sent(&Poll::Ready(()));
-        watchdog.sent::<()>(&Poll::Pending);
-        watchdog.sent::<()>(&Poll::Pending);
-        assert_eq!(overdue_after(&watchdog).await, IDLE, "since it last took something");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_request_takes_its_time_and_a_kept_connection_has_the_idle_limit() {
-        let watchdog = Watchdog::new(HEAD, IDLE);
-        let busy = watchdog.busy();
-        never_overdue(&watchdog).await;
-        let end_later = async {
-            tokio::time::sleep(HEAD).await;
-            drop(busy);
-        };
-        let (after, freed, ()) = tokio::join!(overdue_after(&watchdog), free_after(&watchdog), end_later);
-        assert_eq!((after, freed), (HEAD + IDLE, HEAD));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_body_that_goes_on_after_its_answer_is_no_head() {
-        let watchdog = Watchdog::new(HEAD, IDLE);
-        let (busy, body) = (watchdog.busy(), watchdog.open_body());
-        drop(busy);
-        for _ in 0..10 {
-            assert!(tokio::time::timeout(HEAD * 2, watchdog.overdue()).await.is_err());
-            watchdog.bytes_came();
-        }
-        drop(body);
-        watchdog.bytes_came();
-        assert_eq!(overdue_after(&watchdog).await, HEAD);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn bytes_between_the_requests_of_a_multiplexed_connection_prolong_nothing_and_begin_no_head() {
-        let watchdog = Watchdog::new(HEAD, IDLE);
-        watchdog.multiplexed();
-        let (first, second) = (watchdog.busy(), watchdog.busy());
-        drop(first);
-        never_overdue(&watchdog).await;
-        drop(second);
-        watchdog.bytes_came();
-        assert_eq!(overdue_after(&watchdog).await, IDLE);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_multiplexed_connection_of_which_no_answer_is_taken_is_ended() {
-        let watchdog = Watchdog::new(HEAD, IDLE);
-        watchdog.multiplexed();
-        let (left, other) = (watchdog.busy(), watchdog.busy());
-        left.gave();
-        never_overdue(&watchdog).await;
-        other.gave();
-        other.asked();
-        never_overdue(&watchdog).await;
-        other.gave();
-        let almost = IDLE.checked_sub(Duration::from_secs(1)).unwrap();
-        assert!(tokio::time::timeout(almost, watchdog.overdue()).await.is_err());
-        drop(other);
-        assert_eq!(overdue_after(&watchdog).await, IDLE, "since the last one that was taken");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_end_of_an_answer_may_be_taken_bit_by_bit() {
-        let watchdog = Watchdog::new(HEAD, IDLE);
-        drop(watchdog.busy());
-        for _ in 0..10 {
-            let almost = IDLE.checked_sub(Duration::from_secs(1)).unwrap();
-            assert!(tokio::time::timeout(almost, watchdog.overdue()).await.is_err());
-            watchdog.sent(&Poll::Ready(()));
-        }
-        assert_eq!(overdue_after(&watchdog).await, IDLE);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_that_breaks_off_request_after_request_is_ended() {
-        let watchdog = Watchdog::new(HEAD, IDLE);
-        watchdog.multiplexed();
-        let _open = watchdog.busy();
-        for _ in 0..BROKEN_OFF_MAX * 3 {
-            drop(watchdog.busy());
-            let mut answered = watchdog.busy();
-            answered.answered();
-        }
-        never_overdue(&watchdog).await;
-        let break_off = async {
-            for _ in 0..=BROKEN_OFF_MAX {
-                drop(watchdog.busy());
-            }
-        };
-        let (after, ()) = tokio::join!(overdue_after(&watchdog), break_off);
-        assert_eq!(after, Duration::ZERO);
-    }
-}
+mod tests;

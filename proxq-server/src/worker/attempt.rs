@@ -297,7 +297,12 @@ fn too_large(config: &Config) -> AttemptEnd {
 }
 
 fn broke(error: &ForwardError) -> AttemptEnd {
-    AttemptEnd::Broke { reach: error.reach(), error: described(error) }
+    let (reach, described) = (error.reach(), described(error));
+    if matches!(error, ForwardError::Shortage { .. }) {
+        AttemptEnd::NotPossible { error: described }
+    } else {
+        AttemptEnd::Broke { reach, error: described }
+    }
 }
 
 /// A damaged body stays damaged; a store that does not answer may do so later.
@@ -310,7 +315,7 @@ fn unreadable(error: &StoreError) -> AttemptEnd {
         StoreError::LeaseLost { .. }
         | StoreError::Full { .. }
         | StoreError::Unavailable { .. }
-        | StoreError::Closed => AttemptEnd::NotReadable { error: described },
+        | StoreError::Closed => AttemptEnd::NotPossible { error: described },
     }
 }
 

@@ -1,0 +1,193 @@
+//! What the process itself may be short of: descriptors, memory, local ports. Such a shortage is neither an upstream's
+//! fault nor a job's: whatever met it is tried again, and the log says what is short.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use http::Uri;
+use http::uri::Scheme;
+use rustix::io::Errno;
+use tokio::net::UdpSocket;
+use tokio::time::Instant;
+
+use crate::failure::{causes, chain};
+use crate::process::file_limit;
+
+/// How often the log repeats what goes on and on.
+const REPEAT_EVERY: Duration = Duration::from_mins(1);
+/// What the log has said of shortages, which are the whole process's.
+static REPORTED: Seldom = Seldom::new();
+
+/// What is short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shortage {
+    /// The process may open no more files and sockets.
+    Descriptors,
+    /// The machine may not.
+    SystemDescriptors,
+    Memory,
+    /// Every port that a connection could begin at is in use.
+    Ports,
+}
+
+impl Shortage {
+    /// The shortage that caused an error. That of ports shows only when a connection is made, see [`explained`].
+    pub(crate) fn behind(error: &(dyn StdError + 'static)) -> Option<Self> {
+        causes(error).find_map(|cause| match cause.downcast_ref::<Short>() {
+            Some(short) => Some(short.of),
+            None => cause.downcast_ref::<io::Error>().and_then(Self::of),
+        })
+    }
+
+    fn of(error: &io::Error) -> Option<Self> {
+        match Errno::from_io_error(error)? {
+            Errno::MFILE => Some(Self::Descriptors),
+            Errno::NFILE => Some(Self::SystemDescriptors),
+            Errno::NOBUFS | Errno::NOMEM => Some(Self::Memory),
+            _ => None,
+        }
+    }
+
+    /// Says in the log what is short, unless it was said a moment ago. `step` is what failed for want of it.
+    pub(crate) fn report(self, step: &'static str, error: &(dyn StdError + 'static)) {
+        if REPORTED.is_due() {
+            tracing::error!(step, short_of = %self, error = chain(error), "proxq is short of something, and tries again");
+        }
+    }
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self, file_limit()) {
+            (Self::Descriptors, Some(limit)) => write!(f, "file descriptors of this process (limit: {limit})"),
+            (Self::Descriptors, None) => f.write_str("file descriptors of this process"),
+            (Self::SystemDescriptors, _) => f.write_str("file descriptors of this machine"),
+            (Self::Memory, _) => f.write_str("memory for sockets"),
+            (Self::Ports, _) => f.write_str("local ports"),
+        }
+    }
+}
+
+/// An error that a shortage caused.
+#[derive(Debug, thiserror::Error)]
+#[error("proxq is short of {of}")]
+struct Short {
+    of: Shortage,
+    source: BoxError,
+}
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Says of an upstream that could not be connected to whether a shortage caused that, where the error alone does not
+/// tell, and reports it.
+pub(crate) async fn explained(error: BoxError, upstream: &Uri) -> BoxError {
+    let found = match Shortage::behind(&*error) {
+        None if has_no_address(&*error) => can_be_reached(upstream).await.then_some(Shortage::Ports),
+        None => no_socket(),
+        found => found,
+    };
+    let Some(of) = found else { return error };
+    of.report("connect to an upstream", &*error);
+    Box::new(Short { of, source: error })
+}
+
+/// A connection cannot begin at any port, or at any address: the error is the same.
+fn has_no_address(error: &(dyn StdError + 'static)) -> bool {
+    let no_address = |error: &io::Error| error.kind() == io::ErrorKind::AddrNotAvailable;
+    causes(error).any(|cause| cause.downcast_ref().is_some_and(no_address))
+}
+
+/// Whether this machine has an address from which every address of the upstream can be reached: the connection of a
+/// datagram socket sends nothing and needs no port of its own.
+async fn can_be_reached(upstream: &Uri) -> bool {
+    let host = upstream.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let default_port = if upstream.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+    let Ok(addresses) = tokio::net::lookup_host((host, upstream.port_u16().unwrap_or(default_port))).await else {
+        return false;
+    };
+    for address in addresses {
+        let any = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let Ok(socket) = UdpSocket::bind(SocketAddr::new(any, 0)).await else { return false };
+        if socket.connect(address).await.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+/// The shortage for which no socket can be had: resolving a name needs some, and does not tell why it failed.
+fn no_socket() -> Option<Shortage> {
+    Shortage::of(&std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).err()?)
+}
+
+/// Something that the log says now and then, however often it happens.
+#[derive(Debug, Default)]
+pub(crate) struct Seldom {
+    last: Mutex<Option<Instant>>,
+}
+
+impl Seldom {
+    pub(crate) const fn new() -> Self {
+        Self { last: Mutex::new(None) }
+    }
+
+    /// Whether it is to be said now; then not again for a while.
+    pub(crate) fn is_due(&self) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let due = last.is_none_or(|last| last.elapsed() >= REPEAT_EVERY);
+        if due {
+            *last = Some(Instant::now());
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_goes_on_is_said_once_a_minute() {
+        let seldom = Seldom::new();
+        assert!(seldom.is_due() && !seldom.is_due());
+        tokio::time::advance(REPEAT_EVERY).await;
+        assert!(seldom.is_due() && !seldom.is_due());
+    }
+
+    #[test]
+    fn a_shortage_is_found_behind_an_error() {
+        let caused_by = |code: Errno| Shortage::behind(&hidden(io::Error::from(code)));
+        assert_eq!(caused_by(Errno::MFILE), Some(Shortage::Descriptors));
+        assert_eq!(caused_by(Errno::NFILE), Some(Shortage::SystemDescriptors));
+        assert_eq!(caused_by(Errno::NOBUFS), Some(Shortage::Memory));
+        assert_eq!(caused_by(Errno::NOMEM), Some(Shortage::Memory));
+        for other in [Errno::CONNREFUSED, Errno::CONNRESET, Errno::ADDRNOTAVAIL, Errno::NETUNREACH, Errno::TIMEDOUT] {
+            assert_eq!(caused_by(other), None, "{other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lack_of_ports_differs_from_a_lack_of_addresses() {
+        let explained = |uri: &'static str| async move {
+            let error = Box::new(io::Error::from(Errno::ADDRNOTAVAIL));
+            Shortage::behind(&*explained(error, &Uri::from_static(uri)).await)
+        };
+        assert_eq!(explained("http://127.0.0.1:9/x").await, Some(Shortage::Ports));
+        assert_eq!(explained("http://255.255.255.255/").await, None, "no connection can go there");
+        assert_eq!(explained("http://no-such-host.invalid/").await, None);
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the step")]
+    struct Step {
+        source: io::Error,
+    }
+
+    fn hidden(source: io::Error) -> Step {
+        Step { source }
+    }
+}
