@@ -1,4 +1,4 @@
-//! Multipart bodies (RFC 2046 §5.1) that come in pieces: where their delimiters are, and their [`digest`] without them.
+//! Multipart bodies (RFC 2046 §5.1) that come in pieces: where their delimiters are, and their [`mod@digest`] without them.
 //! Holds the same few bytes however long a body is.
 
 mod digest;
