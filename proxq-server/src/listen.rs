@@ -32,7 +32,7 @@ use tracing::{Instrument, Span};
 
 use self::crowd::Crowd;
 use self::watchdog::OpenBody;
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::current::Current;
 use crate::forward::headers::list_items;
 use crate::intake::{Arrival, Intake};
@@ -205,19 +205,19 @@ impl Surface {
     }
 }
 
-/// How many connections this configuration and the limit on open files allow.
+/// How many connections this configuration and the limit on open files allow. That they are fewer is a warning only to
+/// somebody who asked for a number: the default is what every machine's limit cuts.
 fn connections_for(config: &Config) -> usize {
-    let (configured, file_limit) = (config.limits.max_connections, file_limit());
-    let allowed = capacity::connections(configured, config.concurrency, file_limit);
+    const FEWER: &str = "fewer client connections than limits.maxConnections are taken: \
+                         the limit on open files has to leave room for upstream connections and the store";
+    let (configured, file_limit, concurrency) = (config.limits.max_connections, file_limit(), config.concurrency);
+    let allowed = capacity::connections(configured, concurrency, file_limit);
     if allowed < configured {
-        tracing::warn!(
-            configured,
-            allowed,
-            file_limit,
-            concurrency = config.concurrency,
-            "fewer client connections than limits.maxConnections are taken: \
-             the limit on open files has to leave room for upstream connections and the store"
-        );
+        if configured == Limits::default().max_connections {
+            tracing::info!(configured, allowed, file_limit, concurrency, "{FEWER}");
+        } else {
+            tracing::warn!(configured, allowed, file_limit, concurrency, "{FEWER}");
+        }
     }
     allowed
 }
