@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row};
 use tokio::sync::Semaphore;
 
 use super::schema::{self, LogIndex};
@@ -96,10 +96,22 @@ fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> StoreEr
     StoreError::Unavailable { may_be_done: false, source: Box::new(error) }
 }
 
+fn is_damage(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
+}
+
+/// What a failed read of one job means: a damaged page of the database is damage to the job whose data it holds.
+fn of_job(id: JobId) -> impl Fn(rusqlite::Error) -> ReadError {
+    move |error| match error {
+        error if is_damage(&error) => StoreError::CorruptJob { id, what: "a database page" }.into(),
+        error => error.into(),
+    }
+}
+
 /// A job as it stands, without its bodies.
 pub(super) fn job(connection: &Connection, id: JobId) -> Result<Option<Job>, ReadError> {
     let mut select = connection.prepare_cached(JOB)?;
-    let columns = select.query_row((id.as_bytes(),), JobColumns::read).optional()?;
+    let columns = select.query_row((id.as_bytes(),), JobColumns::read).optional().map_err(of_job(id))?;
     Ok(columns.map(JobColumns::job).transpose()?)
 }
 
@@ -143,7 +155,7 @@ impl JobColumns {
 pub(super) fn content(connection: &Connection, id: JobId) -> Result<Content, ReadError> {
     let mut select = connection.prepare_cached(CONTENT)?;
     let mut rows = select.query((id.as_bytes(),))?;
-    let Some(row) = rows.next()? else { return Ok(Content::Unknown) };
+    let Some(row) = rows.next().map_err(of_job(id))? else { return Ok(Content::Unknown) };
     let bytes = |column| row.get::<_, Option<Vec<u8>>>(column).map(Option::unwrap_or_default);
     let Some(state) = state(row.get(0)?) else {
         Progress::decode(id, bytes(1)?.into())?; // a later version may know other states
@@ -211,7 +223,15 @@ pub(super) fn page(
     )?;
     let mut jobs = Vec::with_capacity(rows.len());
     for seq in rows {
-        let Some(columns) = select.query_row((seq,), JobColumns::read).optional()? else { continue };
+        let columns = match select.query_row((seq,), JobColumns::read).optional() {
+            Ok(Some(columns)) => columns,
+            Ok(None) => continue,
+            Err(error) if is_damage(&error) => {
+                tracing::warn!(seq, error = chain(&error), "job left out of a list");
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         let id = columns.id;
         match columns.job() {
             Ok(job) => jobs.push(job),

@@ -1,6 +1,7 @@
 //! Bytes that are not what was written, and records of a later version.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 
 use super::*;
 use crate::job::{BlobRef, Body, JobId, Progress, State, StoredResponse, Verdict};
@@ -240,4 +241,27 @@ async fn damage_to_the_database_itself_is_found() {
     bytes[end - 3_000..end - 100].fill(0x77);
     fs::write(&path, bytes).unwrap();
     assert!(!verify(embedded.folder.path()).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_damaged_page_is_damage_to_its_job_only() {
+    let mut embedded = embedded().await;
+    let whole = job_in(&embedded.store, State::Completed).await;
+    let id = submitted(&embedded.store).await;
+    let body = "x".repeat(20_000); // fills several pages, each of which names the next
+    embedded.store.settle(&leased(&embedded.store).await.lease, Verdict::Complete(response(200, body))).await.unwrap();
+    embedded.reopen().await; // now all is in the database's file, and no reader has read it
+    let path = embedded.folder.path().join("jobs.sqlite3");
+    let bytes = fs::read(&path).unwrap();
+    let page_bytes = usize::from(u16::from_be_bytes([bytes[16], bytes[17]]));
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    for (number, page) in bytes.chunks(page_bytes).enumerate() {
+        if page[4..].iter().all(|byte| *byte == b'x') {
+            file.write_all_at(&[0xff; 4], (number * page_bytes) as u64).unwrap(); // the next page is none of the file
+        }
+    }
+    let read = embedded.store.response(id).await;
+    assert!(is_corrupt(&read, id, "a database page"), "{read:?}");
+    assert!(matches!(embedded.store.response(whole).await, Ok(Content::Ready(_))));
+    assert!(matches!(embedded.store.get(id).await, Ok(Some(job)) if job.state == State::Completed));
 }
