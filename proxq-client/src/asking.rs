@@ -42,7 +42,7 @@ pub(crate) enum Trouble {
     /// It may have one later.
     Passing { error: Box<dyn StdError + Send + Sync>, after: Option<Duration> },
     /// It never will.
-    Lasting(Error),
+    Permanent(Error),
 }
 
 impl Trouble {
@@ -121,7 +121,7 @@ pub(crate) async fn status(
     let body = read_own(&mut response).await.map_err(Trouble::passing)?;
     let info = serde_json::from_slice(&body).map_err(|error| {
         let detail = format!("the status of a job cannot be read: {error}");
-        Trouble::Lasting(Error::Protocol { id: Some(address.id()), detail })
+        Trouble::Permanent(Error::Protocol { id: Some(address.id()), detail })
     })?;
     Ok(Some(info))
 }
@@ -174,7 +174,7 @@ struct Problem {
 async fn refusal(response: Response, address: &JobAddress) -> Result<Refusal, Trouble> {
     if is_accepted(&response) {
         let detail = format!("{} is no place for jobs: the question itself became one", address.url().path());
-        return Err(Trouble::Lasting(Error::Protocol { id: Some(address.id()), detail }));
+        return Err(Trouble::Permanent(Error::Protocol { id: Some(address.id()), detail }));
     }
     Refusal::read(response).await.map_err(Trouble::passing)
 }
@@ -199,6 +199,6 @@ impl Refusal {
             || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(&self.status);
         let after = self.after;
         let error = self.into_error();
-        if passes { Trouble::Passing { error: error.into(), after } } else { Trouble::Lasting(error) }
+        if passes { Trouble::Passing { error: error.into(), after } } else { Trouble::Permanent(error) }
     }
 }

@@ -10,7 +10,7 @@ use crate::cancel::Cancellations;
 use crate::event::{Event, Listener};
 use crate::options::Settings;
 use crate::origins::Origins;
-use crate::proxq::{Cancelling, Proxq, Setup};
+use crate::proxq::{CancelClient, Proxq, Setup};
 use crate::route::Route;
 
 /// The server's default for `jobsPath`.
@@ -191,7 +191,7 @@ impl Builder {
             routes,
             jobs_at,
             token,
-            client: Cancelling::by(self.client),
+            client: CancelClient::by(self.client),
             cancellations: Cancellations::default(),
         }))
     }

@@ -17,7 +17,7 @@ use crate::redirect::{Redirect, Trail};
 use crate::response::{deliver, is_accepted, is_own, named_job, pass_on, read_own};
 use crate::submission::{self, Controls};
 use crate::transport::Transport;
-use crate::waiting::{Clock, Ended, Manner, Redirects, Waiting};
+use crate::waiting::{Deadline, Ended, Manner, Redirects, Waiting};
 
 /// How many jobs of servers of the original API a call may lead through, each the redirect of the one before; as many as
 /// reqwest follows redirects.
@@ -28,7 +28,7 @@ pub(crate) struct Call<'c, 't> {
     setup: &'c Arc<Setup>,
     settings: Settings,
     transport: Transport<'t>,
-    clock: Clock,
+    deadline: Deadline,
     credentials: Credentials,
     method: Method,
     guard: Guard,
@@ -65,9 +65,9 @@ pub(crate) async fn run(
     request.url_mut().set_fragment(None); // which is never sent, and not in the URL of a response
     let asked = request.url().clone();
     setup.reroute(&mut request);
-    let clock = Clock::start(request.timeout().copied(), settings.max_wait);
+    let deadline = Deadline::start(request.timeout().copied(), settings.max_wait);
     let trail = Trail::from(&request);
-    let mut controls = setup.put_controls(&mut request, &settings, clock);
+    let mut controls = setup.put_controls(&mut request, &settings, deadline);
     let mut call = Call {
         credentials: Credentials::of(&request),
         method: request.method().clone(),
@@ -76,7 +76,7 @@ pub(crate) async fn run(
         setup,
         settings,
         transport,
-        clock,
+        deadline,
         trail,
         asked,
     };
@@ -84,7 +84,7 @@ pub(crate) async fn run(
         call.arm(call.setup.address(id, &call.target, None, &call.credentials), Submission::Unanswered);
     }
     loop {
-        let response = match submission::send(&mut call.transport, request, controls, clock).await {
+        let response = match submission::send(&mut call.transport, request, controls, deadline).await {
             Ok(response) => response,
             Err(error) => {
                 // Nothing was sent, or the job whose redirect is not followed has ended.
@@ -101,7 +101,7 @@ pub(crate) async fn run(
         };
         (request, controls) = match next {
             Ok(next) => next,
-            Err(error @ Error::WaitTimeout { .. }) if clock.is_timed_out() => {
+            Err(error @ Error::WaitTimeout { .. }) if deadline.is_timed_out() => {
                 return Err(error.into_timeout(call.asked).await);
             }
             Err(error) => return Err(error.into_middleware()),
@@ -168,7 +168,7 @@ impl Call<'_, '_> {
         let url = (asked != *answer.url()).then_some(asked);
         if !own && let Some(id) = named_job(&answer) {
             self.guard.disarm();
-            self.settings.tell(&Event::Done { id, waited: self.clock.elapsed() });
+            self.settings.tell(&Event::Done { id, waited: self.deadline.elapsed() });
             return Ok(deliver(answer, url, id));
         }
         if own && answer.status() == StatusCode::NOT_FOUND && self.trail.is_followed() {
@@ -189,8 +189,8 @@ impl Call<'_, '_> {
         let may_show_token = leads_to.as_ref().is_none_or(|target| stays || self.setup.origins.is_configured(target));
         self.trail.lead_on(redirect, may_show_token)?;
         let mut request = self.trail.request();
-        *request.timeout_mut() = self.clock.timeout_left();
-        let controls = self.setup.put_controls(&mut request, &self.settings, self.clock);
+        *request.timeout_mut() = self.deadline.timeout_left();
+        let controls = self.setup.put_controls(&mut request, &self.settings, self.deadline);
         self.trail.hide_token(request.headers_mut());
         if stays {
             let address = self.setup.address(redirect.behind(), from, None, &self.credentials);
@@ -212,7 +212,7 @@ impl Call<'_, '_> {
             transport: &mut self.transport,
             address,
             settings: &self.settings,
-            clock: self.clock,
+            deadline: self.deadline,
             manner: *manner,
             redirects,
             method: &self.method,
@@ -224,7 +224,7 @@ impl Call<'_, '_> {
 
     fn delivered(&self, response: Response, address: &JobAddress, asked: Url) -> Response {
         let id = address.id();
-        self.settings.tell(&Event::Done { id, waited: self.clock.elapsed() });
+        self.settings.tell(&Event::Done { id, waited: self.deadline.elapsed() });
         // Beyond a redirect of the upstream's, the URL is that of what it led to, as it would be without proxq.
         let is_content = response.url().path().starts_with(address.url().path());
         deliver(response, is_content.then_some(asked), id)
@@ -259,10 +259,10 @@ fn manner(location: Option<&HeaderValue>, named: Option<JobId>) -> Manner {
 
 /// How long the server is to hold the answer to a submission, so that it comes before the caller's time is up. Not at all for
 /// a caller that listens, which hears at once that there is a job.
-pub(crate) fn submission_hold(settings: &Settings, clock: Clock) -> Option<Duration> {
+pub(crate) fn submission_hold(settings: &Settings, deadline: Deadline) -> Option<Duration> {
     /// Of the caller's time; the rest is left for the answer to come and for naming the job in an error.
     const SHARE: (u32, u32) = (3, 4);
     let wait = settings.wait.filter(|_| settings.listener.is_none())?;
-    let timeout = clock.timeout_left().map(|left| left * SHARE.0 / SHARE.1);
+    let timeout = deadline.timeout_left().map(|left| left * SHARE.0 / SHARE.1);
     timeout.into_iter().chain(settings.max_wait).chain([wait]).min().filter(|wait| !wait.is_zero())
 }

@@ -16,7 +16,7 @@ use crate::proxq::{Proxq, Setup};
 use crate::response::is_accepted;
 use crate::submission;
 use crate::transport::Transport;
-use crate::waiting::{Clock, Manner};
+use crate::waiting::{Deadline, Manner};
 
 /// Submits requests as jobs and asks for them.
 ///
@@ -58,11 +58,11 @@ impl ProxqClient {
     pub async fn submit(&self, mut request: Request) -> Result<Job, Error> {
         self.setup.reroute(&mut request);
         let settings = Settings { wait: None, travel: Some(Travel::Queue), ..self.setup.settings.clone() };
-        let clock = Clock::start(request.timeout().copied(), None);
-        let controls = self.setup.put_controls_for_job(&mut request, &settings, clock);
+        let deadline = Deadline::start(request.timeout().copied(), None);
+        let controls = self.setup.put_controls_for_job(&mut request, &settings, deadline);
         let (credentials, method) = (Credentials::of(&request), request.method().clone());
         let mut transport = Transport::Client(&self.http);
-        let sent = submission::send(&mut transport, request, controls, clock).await;
+        let sent = submission::send(&mut transport, request, controls, deadline).await;
         let answer = sent.map_err(|source| Error::Request { source })?;
         if is_accepted(&answer) {
             let submitted = submitted(&self.setup, answer, controls.proposed, &credentials).await?;

@@ -10,7 +10,7 @@ use crate::client::ProxqClient;
 use crate::error::Error;
 use crate::job_events::JobEvents;
 use crate::response::{deliver, is_own};
-use crate::waiting::{Clock, Ended, Manner, Redirects, Waiting};
+use crate::waiting::{Deadline, Ended, Manner, Redirects, Waiting};
 
 /// A job of a [`ProxqClient`]. Cloning and dropping it changes nothing at the server.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ impl Job {
         match status {
             Ok(info) => info.ok_or(Error::JobLost { id: self.id() }),
             Err(Trouble::Passing { error, .. }) => Err(Error::Poll { id: self.id(), source: error }),
-            Err(Trouble::Lasting(error)) => Err(error),
+            Err(Trouble::Permanent(error)) => Err(error),
         }
     }
 
@@ -110,12 +110,12 @@ impl Job {
 
     fn waiting<'w, 't>(&'w self, transport: &'w mut crate::transport::Transport<'t>) -> Waiting<'w, 't> {
         let settings = self.client.settings();
-        let clock = Clock::start(None, settings.max_wait);
+        let deadline = Deadline::start(None, settings.max_wait);
         Waiting {
             transport,
             address: &self.address,
             settings,
-            clock,
+            deadline,
             manner: self.manner,
             redirects: Redirects::Follow,
             method: &self.method,

@@ -19,7 +19,7 @@ use crate::origins::Origins;
 use crate::route::{Route, rewritten};
 use crate::submission::Controls;
 use crate::transport::Transport;
-use crate::waiting::Clock;
+use crate::waiting::Deadline;
 
 /// A middleware that makes a queued call look like a direct one. Clones share what they know of servers.
 ///
@@ -47,18 +47,18 @@ pub(crate) struct Setup {
     /// The first server that was named.
     pub(crate) server: Option<Url>,
     pub(crate) token: Option<HeaderValue>,
-    pub(crate) client: Cancelling,
+    pub(crate) client: CancelClient,
     pub(crate) cancellations: Cancellations,
 }
 
 /// The client that cancels jobs.
 #[derive(Debug, Default)]
-pub(crate) struct Cancelling {
+pub(crate) struct CancelClient {
     given: Option<reqwest::Client>,
     made: OnceLock<Option<reqwest::Client>>,
 }
 
-impl Cancelling {
+impl CancelClient {
     pub(crate) fn by(given: Option<reqwest::Client>) -> Self {
         Self { given, made: OnceLock::new() }
     }
@@ -124,17 +124,22 @@ impl Setup {
     }
 
     /// Puts the controls on a request for which there is to be a job, so that its server has to be a proxq.
-    pub(crate) fn put_controls_for_job(&self, request: &mut Request, settings: &Settings, clock: Clock) -> Controls {
+    pub(crate) fn put_controls_for_job(
+        &self,
+        request: &mut Request,
+        settings: &Settings,
+        deadline: Deadline,
+    ) -> Controls {
         self.origins.learn(request.url());
-        self.put_controls(request, settings, clock)
+        self.put_controls(request, settings, deadline)
     }
 
-    pub(crate) fn put_controls(&self, request: &mut Request, settings: &Settings, clock: Clock) -> Controls {
+    pub(crate) fn put_controls(&self, request: &mut Request, settings: &Settings, deadline: Deadline) -> Controls {
         if let Some(token) = self.token_for(request.url()) {
             request.headers_mut().entry(proxq::TOKEN).or_insert(token);
         }
         let known = self.origins.is_known(request.url());
-        Controls::put(request, known, settings, submission_hold(settings, clock))
+        Controls::put(request, known, settings, submission_hold(settings, deadline))
     }
 
     pub(crate) fn address(

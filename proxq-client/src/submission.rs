@@ -10,7 +10,7 @@ use crate::options::{Settings, Travel, span_text};
 use crate::pace::Pace;
 use crate::redirect::ask_for_reports;
 use crate::transport::Transport;
-use crate::waiting::Clock;
+use crate::waiting::Deadline;
 
 /// What a request is sent with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub(crate) async fn send(
     transport: &mut Transport<'_>,
     mut request: Request,
     controls: Controls,
-    clock: Clock,
+    deadline: Deadline,
 ) -> reqwest_middleware::Result<Response> {
     let mut pauses = Pace::of_resends();
     let mut may_have_arrived = false;
@@ -79,7 +79,7 @@ pub(crate) async fn send(
         };
         tokio::time::sleep(pause).await;
         request = next;
-        if let Some(left) = clock.timeout_left() {
+        if let Some(left) = deadline.timeout_left() {
             *request.timeout_mut() = Some(left);
         }
     }

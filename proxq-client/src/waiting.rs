@@ -21,7 +21,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(5);
 
 /// When a call began, and until when it may last.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock {
+pub(crate) struct Deadline {
     begun: Instant,
     /// The caller's limit for the whole call, its result's body included.
     timeout: Option<Duration>,
@@ -29,7 +29,7 @@ pub(crate) struct Clock {
     max_wait: Option<Duration>,
 }
 
-impl Clock {
+impl Deadline {
     pub(crate) fn start(timeout: Option<Duration>, max_wait: Option<Duration>) -> Self {
         Self { begun: Instant::now(), timeout, max_wait }
     }
@@ -43,7 +43,7 @@ impl Clock {
         self.timeout.map(|limit| limit.saturating_sub(self.elapsed()))
     }
 
-    fn deadline(&self) -> Option<Instant> {
+    fn instant(&self) -> Option<Instant> {
         let limit = self.timeout.into_iter().chain(self.max_wait).min()?;
         self.begun.checked_add(limit)
     }
@@ -55,7 +55,7 @@ impl Clock {
 
     /// `wait`, or what is left of the time for the call.
     fn cap(&self, wait: Duration) -> Duration {
-        self.deadline().map_or(wait, |deadline| wait.min(deadline.saturating_duration_since(Instant::now())))
+        self.instant().map_or(wait, |instant| wait.min(instant.saturating_duration_since(Instant::now())))
     }
 }
 
@@ -82,7 +82,7 @@ pub(crate) struct Waiting<'w, 't> {
     pub(crate) transport: &'w mut Transport<'t>,
     pub(crate) address: &'w JobAddress,
     pub(crate) settings: &'w Settings,
-    pub(crate) clock: Clock,
+    pub(crate) deadline: Deadline,
     pub(crate) manner: Manner,
     pub(crate) redirects: Redirects,
     /// The method of the request that became the job.
@@ -111,26 +111,26 @@ enum Look {
 impl Waiting<'_, '_> {
     /// Waits for the response.
     pub(crate) async fn response(mut self) -> Result<Ended, Error> {
-        let (clock, id) = (self.clock, self.address.id());
+        let (deadline, id) = (self.deadline, self.address.id());
         let ended = self.until_response();
-        match clock.deadline() {
+        match deadline.instant() {
             None => ended.await,
-            Some(deadline) => {
-                let in_time = timeout_at(deadline, ended).await;
-                in_time.unwrap_or_else(|_| Err(Error::WaitTimeout { id, waited: clock.elapsed() }))
+            Some(instant) => {
+                let in_time = timeout_at(instant, ended).await;
+                in_time.unwrap_or_else(|_| Err(Error::WaitTimeout { id, waited: deadline.elapsed() }))
             }
         }
     }
 
     /// Waits for the end; gives the status, which is final.
     pub(crate) async fn status(mut self) -> Result<JobInfo, Error> {
-        let (clock, id) = (self.clock, self.address.id());
+        let (deadline, id) = (self.deadline, self.address.id());
         let ended = self.until_completed();
-        match clock.deadline() {
+        match deadline.instant() {
             None => ended.await,
-            Some(deadline) => {
-                let in_time = timeout_at(deadline, ended).await;
-                in_time.unwrap_or_else(|_| Err(Error::WaitTimeout { id, waited: clock.elapsed() }))
+            Some(instant) => {
+                let in_time = timeout_at(instant, ended).await;
+                in_time.unwrap_or_else(|_| Err(Error::WaitTimeout { id, waited: deadline.elapsed() }))
             }
         }
     }
@@ -181,7 +181,7 @@ impl Waiting<'_, '_> {
     /// How long the server is to hold its next answer.
     fn hold(&self) -> Option<Duration> {
         let wait = self.settings.wait.filter(|_| self.manner == Manner::Held)?;
-        Some(self.clock.cap(wait))
+        Some(self.deadline.cap(wait))
     }
 
     /// Asks for the content as soon as there is any.
@@ -219,7 +219,7 @@ impl Waiting<'_, '_> {
         if self.redirects == Redirects::Report && self.manner == Manner::Held {
             ask_for_reports(request.headers_mut());
         }
-        asking::content(self.transport, self.address, request, hold, self.clock.timeout_left()).await
+        asking::content(self.transport, self.address, request, hold, self.deadline.timeout_left()).await
     }
 
     /// Asks for the end of the job, or, where nobody was `told` its status yet, for its status.
@@ -238,12 +238,12 @@ impl Waiting<'_, '_> {
     }
 
     fn lost(&self) -> Trouble {
-        Trouble::Lasting(Error::JobLost { id: self.address.id() })
+        Trouble::Permanent(Error::JobLost { id: self.address.id() })
     }
 
     async fn rest_after_look(&self, rests: &mut Rests<'_>, status: Option<JobStatus>, asked: Instant) {
         rests.reached();
-        self.settings.tell(&Event::Waiting { id: self.address.id(), status, waited: self.clock.elapsed() });
+        self.settings.tell(&Event::Waiting { id: self.address.id(), status, waited: self.deadline.elapsed() });
         // A server that held its answer has paced us already; one that says that it does and does not must not be flooded.
         let held = self.hold().is_some_and(|hold| asked.elapsed() >= hold / 2);
         if !held {
@@ -285,10 +285,10 @@ impl<'s> Rests<'s> {
         let id = address.id();
         let (error, after) = match trouble {
             Trouble::Passing { error, after } => (error, after),
-            Trouble::Lasting(refused @ (Error::Refused { .. } | Error::Request { .. })) => {
+            Trouble::Permanent(refused @ (Error::Refused { .. } | Error::Request { .. })) => {
                 return Err(Error::Poll { id, source: refused.into() });
             }
-            Trouble::Lasting(error) => return Err(error),
+            Trouble::Permanent(error) => return Err(error),
         };
         let give_up = |error: Box<dyn StdError + Send + Sync>| Err(Error::Poll { id, source: error });
         let left = self.settings.max_outage.saturating_sub(self.last_reached.elapsed());

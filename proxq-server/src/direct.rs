@@ -3,9 +3,9 @@
 //! in its place is intake's.
 
 mod client_body;
-mod patient;
 mod resendable;
 mod reverse;
+mod stall_timeout;
 mod tunnel;
 mod upstream_body;
 

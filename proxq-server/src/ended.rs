@@ -37,13 +37,13 @@ impl Watchable for dyn JobStore {
 
 /// Everybody who waits for a job's end.
 #[derive(Debug)]
-pub(crate) struct Waits<S: ?Sized = dyn JobStore> {
+pub(crate) struct JobWaiters<S: ?Sized = dyn JobStore> {
     rounds: Arc<Rounds>,
     draining: CancellationToken,
     store: Arc<S>,
 }
 
-impl<S: Watchable + ?Sized> Waits<S> {
+impl<S: Watchable + ?Sized> JobWaiters<S> {
     /// Waits are over when the server is `draining`.
     pub(crate) fn new(store: Arc<S>, draining: CancellationToken) -> Self {
         Self { rounds: Arc::default(), draining, store }

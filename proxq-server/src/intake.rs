@@ -27,7 +27,7 @@ use crate::clock::Clock;
 use crate::config::{CacheMode, Config};
 use crate::deployment::KnownDeployment;
 use crate::direct::{BegunBody, ClientBody, Direct, DirectRequest};
-use crate::ended::Waits;
+use crate::ended::JobWaiters;
 use crate::failure::chain;
 use crate::idempotency::claim;
 use crate::job::{CredentialHash, JobId, JobRequest, State};
@@ -51,7 +51,7 @@ pub(crate) struct Arrival {
 pub(crate) struct Intake {
     config: Arc<Config>,
     store: Arc<dyn JobStore>,
-    waits: Arc<Waits>,
+    waiters: Arc<JobWaiters>,
     direct: Direct,
     clock: Clock,
     deployment: Arc<KnownDeployment>,
@@ -62,13 +62,13 @@ impl Intake {
     pub(crate) fn new(
         config: Arc<Config>,
         store: Arc<dyn JobStore>,
-        waits: Arc<Waits>,
+        waiters: Arc<JobWaiters>,
         direct: Direct,
         clock: Clock,
         deployment: Arc<KnownDeployment>,
     ) -> Self {
         let warned_of_untrusted_peer = AtomicBool::new(false);
-        Self { config, store, waits, direct, clock, deployment, warned_of_untrusted_peer }
+        Self { config, store, waiters, direct, clock, deployment, warned_of_untrusted_peer }
     }
 
     /// Answers a request that is for an upstream. `None` where the client broke off: there is nobody to answer.
@@ -209,7 +209,7 @@ impl Intake {
     /// asked for like any other. A redirect is only reported where `report` names the job behind it.
     async fn hold(&self, id: JobId, wait: Wait, method: &Method, report: Option<JobId>) -> Option<Response<ReplyBody>> {
         let response = async {
-            let job = self.waits.job_when_ended(id, wait.span).await?;
+            let job = self.waiters.job_when_ended(id, wait.span).await?;
             if job.is_none_or(|job| job.state != State::Completed) {
                 return Ok(None);
             }

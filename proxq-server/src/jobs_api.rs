@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use self::request::{JobsCall, Resource};
 use crate::config::Config;
 use crate::deployment::KnownDeployment;
-use crate::ended::Waits;
+use crate::ended::JobWaiters;
 use crate::failure::chain;
 use crate::job::{Job, JobId, ResponseHead};
 use crate::redirects::{KnownRedirects, id_behind};
@@ -28,7 +28,7 @@ use crate::store::{Content, JobStore, Requeued, StoreError};
 pub(crate) struct JobsApi {
     config: Arc<Config>,
     store: Arc<dyn JobStore>,
-    waits: Arc<Waits>,
+    waiters: Arc<JobWaiters>,
     deployment: Arc<KnownDeployment>,
     /// Cancelled when the server stops: events end, and probes are told.
     draining: CancellationToken,
@@ -38,18 +38,18 @@ impl JobsApi {
     pub(crate) fn new(
         config: Arc<Config>,
         store: Arc<dyn JobStore>,
-        waits: Arc<Waits>,
+        waiters: Arc<JobWaiters>,
         deployment: Arc<KnownDeployment>,
         draining: CancellationToken,
     ) -> Self {
-        Self { config, store, waits, deployment, draining }
+        Self { config, store, waiters, deployment, draining }
     }
 
     /// Answers a request whose path is `jobsPath` or below it.
     pub(crate) async fn handle(&self, head: Parts) -> Response<Body> {
         let call = JobsCall::read(&head, &self.config.jobs_path);
         let method = head.method.clone();
-        drop(head); // who waits has no use for it
+        drop(head); // who waiters has no use for it
         let answer = match call {
             Ok(call) => self.answer(call, &method).await,
             Err(problem) => Err(problem),
@@ -165,7 +165,7 @@ impl JobsApi {
     /// The job once it has ended, or as it stands when the time is up or the server stops.
     async fn job_when_ended(&self, id: JobId, wait: Duration) -> Result<Arc<Job>, Problem> {
         let wait = wait.min(self.config.max_wait);
-        let job = self.waits.job_when_ended(id, wait).await;
+        let job = self.waiters.job_when_ended(id, wait).await;
         job.map_err(|error| store_problem(id, &error))?.ok_or_else(|| unknown_job(id))
     }
 }

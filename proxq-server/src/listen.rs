@@ -90,7 +90,7 @@ impl Surface {
     }
 
     /// Has these stages handle the requests that begin from now on, and allows as many connections as they say.
-    pub(crate) fn equip(&self, stages: Stages) {
+    pub(crate) fn replace(&self, stages: Stages) {
         self.places.set_limit(connections_for(&stages.config));
         self.stages.replace(stages);
     }
@@ -165,8 +165,8 @@ impl Surface {
         );
         let unanswered = Unanswered { span: &span, began };
         let stages = self.stages.get();
-        let waits_to_be_asked = head.headers.contains_key(EXPECT);
-        let body = Upload::new(body, waits_to_be_asked, || Remainder {
+        let expects_continue = head.headers.contains_key(EXPECT);
+        let body = Upload::new(body, expects_continue, || Remainder {
             bounds: DiscardBounds::of(&stages.config),
             tasks: self.requests.clone(),
             draining: self.draining.clone(),

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use futures_util::{Stream, stream};
 use tokio::net::TcpListener;
 
-use self::live::{Lasting, Live};
+use self::live::{Live, Services};
 use crate::cache::ResponseCache;
 use crate::clock::Clock;
 use crate::config::{self, Config, StoreConfig, SyncMode};
 use crate::deployment::KnownDeployment;
-use crate::ended::Waits;
+use crate::ended::JobWaiters;
 use crate::failure::chain;
 use crate::forward::{Forwarder, TlsFileError};
 use crate::listen::Surface;
@@ -22,7 +22,7 @@ use crate::shutdown::Phases;
 use crate::store::embedded::{self, EmbeddedOptions, EmbeddedStore};
 use crate::store::redis::{self, RedisOptions, RedisStore};
 use crate::store::{JobStore, StoreError};
-use crate::worker::{Means, Worker};
+use crate::worker::{AttemptContext, Worker};
 
 /// A proxq server that listens and has its store open.
 #[derive(Debug)]
@@ -126,29 +126,29 @@ impl Server {
             Err(error) => return Err(error.into()),
         }
         let cache = ResponseCache::open(&config.cache, store.shared_values(), clock);
-        let means = Arc::new(Means { config, forwarder, cache, former: Vec::new() });
+        let context = Arc::new(AttemptContext { config, forwarder, cache, former: Vec::new() });
         let tasks = phases.attempts.clone();
-        let worker = Arc::new(Worker::new(Arc::clone(&means), Arc::clone(&store), clock, tasks, phases.stop.clone()));
+        let worker = Arc::new(Worker::new(Arc::clone(&context), Arc::clone(&store), clock, tasks, phases.stop.clone()));
         Arc::clone(&worker).start(&phases.upkeep);
-        let lasting = Lasting {
+        let services = Services {
             store: Arc::clone(&store),
-            waits: Arc::new(Waits::new(Arc::clone(&store), phases.stop.draining.clone())),
+            waiters: Arc::new(JobWaiters::new(Arc::clone(&store), phases.stop.draining.clone())),
             clock,
             deployment,
             connections: phases.connections.clone(),
             draining: phases.stop.draining.clone(),
             cut: phases.cut.clone(),
         };
-        let stages = lasting.stages(&means);
+        let stages = services.stages(&context);
         let draining = phases.stop.draining.clone();
         let surface = Arc::new(Surface::new(stages, phases.connections.clone(), draining, phases.cut.clone()));
         phases.connections.spawn(Arc::clone(&surface).serve(listener, phases.connections.clone()));
-        let mut live = Live { lasting, means, worker, surface };
+        let mut live = Live { services, context, worker, surface };
         tokio::select! {
             () = stop => {}
             () = live.follow(configs) => {}
         }
-        phases.drain(live.means.config.shutdown_timeout, &*store).await;
+        phases.drain(live.context.config.shutdown_timeout, &*store).await;
         Ok(())
     }
 }

@@ -69,16 +69,16 @@ pub(crate) struct Upload {
     /// Taken when the upload is dropped.
     body: Option<Incoming>,
     /// Whether the client sends it only when asked to (`Expect: 100-continue`); reading asks.
-    waits_to_be_asked: bool,
+    expects_continue: bool,
     /// `None` once there is nothing left of it.
     remainder: Option<Box<Remainder>>,
 }
 
 impl Upload {
     /// `remainder` is asked for where there is a body at all.
-    pub(crate) fn new(body: Incoming, waits_to_be_asked: bool, remainder: impl FnOnce() -> Remainder) -> Self {
+    pub(crate) fn new(body: Incoming, expects_continue: bool, remainder: impl FnOnce() -> Remainder) -> Self {
         let remainder = (!body.is_end_stream()).then(|| Box::new(remainder()));
-        Self { body: Some(body), waits_to_be_asked, remainder }
+        Self { body: Some(body), expects_continue, remainder }
     }
 
     fn body(&self) -> &Incoming {
@@ -89,7 +89,7 @@ impl Upload {
     /// too large to be read for nothing, and where the client still waits to be asked, which reading would do.
     pub(crate) fn left_by<B>(self, mut answer: Response<B>) -> Response<B> {
         let is_large = self.body().size_hint().lower() > KEEP_LIMIT_BYTES;
-        if !self.is_end_stream() && (self.waits_to_be_asked || is_large) {
+        if !self.is_end_stream() && (self.expects_continue || is_large) {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         answer
@@ -101,7 +101,7 @@ impl Body for Upload {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        self.waits_to_be_asked = false;
+        self.expects_continue = false;
         let body = self.body.as_mut().expect("it is taken when the upload is dropped");
         let polled = Pin::new(body).poll_frame(cx);
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
@@ -122,7 +122,7 @@ impl Body for Upload {
 impl Drop for Upload {
     fn drop(&mut self) {
         let (Some(body), Some(remainder)) = (self.body.take(), self.remainder.take()) else { return };
-        if !self.waits_to_be_asked && !body.is_end_stream() {
+        if !self.expects_continue && !body.is_end_stream() {
             let tasks = remainder.tasks.clone();
             tasks.try_spawn(remainder.discard(body));
         }

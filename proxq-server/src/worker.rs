@@ -38,7 +38,7 @@ const STORE_PAUSE_MIN: Duration = Duration::from_millis(50);
 /// The workers of this instance.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    means: Current<Means>,
+    context: Current<AttemptContext>,
     store: Arc<dyn JobStore>,
     clock: Clock,
     slots: Slots,
@@ -51,7 +51,7 @@ pub(crate) struct Worker {
 
 /// What attempts are made with, and what a reload replaces: a running attempt keeps those that it began with.
 #[derive(Debug)]
-pub(crate) struct Means {
+pub(crate) struct AttemptContext {
     pub(crate) config: Arc<Config>,
     pub(crate) forwarder: Forwarder,
     pub(crate) cache: Option<Arc<ResponseCache>>,
@@ -59,7 +59,7 @@ pub(crate) struct Means {
     pub(crate) former: Vec<Upstream>,
 }
 
-impl Means {
+impl AttemptContext {
     /// The upstream with this prefix, or the one that had it last.
     fn upstream(&self, prefix: &str) -> Option<&Upstream> {
         let former = || self.former.iter().find(|upstream| upstream.prefix.as_str() == prefix);
@@ -84,15 +84,15 @@ pub(crate) struct StopSignals {
 
 impl Worker {
     pub(crate) fn new(
-        means: Arc<Means>,
+        context: Arc<AttemptContext>,
         store: Arc<dyn JobStore>,
         clock: Clock,
         tasks: Tasks,
         stop: StopSignals,
     ) -> Self {
-        let slots = Slots::new(means.config.concurrency);
+        let slots = Slots::new(context.config.concurrency);
         Self {
-            means: Current::new(means),
+            context: Current::new(context),
             store,
             clock,
             slots,
@@ -104,9 +104,9 @@ impl Worker {
     }
 
     /// Makes the attempts that begin from now on with these means, and as many at a time as they say.
-    pub(crate) fn equip(&self, means: Arc<Means>) {
-        self.slots.set_limit(means.config.concurrency);
-        self.means.replace(means);
+    pub(crate) fn replace(&self, context: Arc<AttemptContext>) {
+        self.slots.set_limit(context.config.concurrency);
+        self.context.replace(context);
     }
 
     /// Starts working. `upkeep_tasks` go on until the `finished` signal, all others end with the last attempt.
@@ -119,7 +119,7 @@ impl Worker {
 
     /// Hands out jobs to as many attempts as there are free slots, until the server stops.
     async fn dispatch(self: Arc<Self>) {
-        let queue = self.means.get().config.queue.clone();
+        let queue = self.context.get().config.queue.clone();
         let mut pauses = store_pauses();
         let mut backlog = Backlog::new(self.pace);
         loop {
@@ -128,7 +128,7 @@ impl Worker {
                 () = self.stop.draining.cancelled() => return,
                 // Before a free slot: where jobs are short there always is one.
                 () = backlog.time_to_look() => {
-                    match self.means.get().config.concurrency {
+                    match self.context.get().config.concurrency {
                         0 => backlog.no_need(),
                         concurrency => backlog.look(&*self.store, &queue, concurrency).await,
                     }
@@ -172,19 +172,19 @@ impl Worker {
     /// Makes one attempt at a job and settles it. `slot` is free again afterwards.
     async fn work(self: Arc<Self>, job: LeasedJob, slot: Slot) {
         let LeasedJob { lease, request, body, progress, revoked } = job;
-        let (began, means) = (Instant::now(), self.means.get());
+        let (began, context) = (Instant::now(), self.context.get());
         let _running = self.running.enter(lease, &revoked);
         let attempt = progress.attempts;
         let end = tokio::select! {
             biased;
             () = revoked.cancelled() => None,
-            attempted = self.attempt(&means, &request, body, attempt) => Some(attempted),
+            attempted = self.attempt(&context, &request, body, attempt) => Some(attempted),
         };
         let Some(Attempted { end, blob }) = end else {
             drop(slot);
             return self.log_lost(&lease).await;
         };
-        let verdict = judge(end, &request, &progress, self.means.get().retry_policy(&request.upstream));
+        let verdict = judge(end, &request, &progress, self.context.get().retry_policy(&request.upstream));
         log_verdict(&verdict, &request, attempt, began);
         let stored = self.settle(&lease, verdict, &revoked).await;
         if let (Stored::Yes | Stored::Unknown, Some(blob)) = (stored, blob) {

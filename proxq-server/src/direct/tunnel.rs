@@ -7,7 +7,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional_with_sizes;
 
 use super::Direct;
-use super::patient::Patient;
+use super::stall_timeout::StallTimeout;
 
 /// What waits in memory of a tunnel, each way.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -26,8 +26,8 @@ impl Direct {
         let (cut, stall_limit) = (self.cut.clone(), self.stall_limit);
         let carry = async move {
             let (client, upstream) = tokio::try_join!(client, upstream)?;
-            let mut client = Patient::new(TokioIo::new(client), stall_limit);
-            let mut upstream = Patient::new(TokioIo::new(upstream), stall_limit);
+            let mut client = StallTimeout::new(TokioIo::new(client), stall_limit);
+            let mut upstream = StallTimeout::new(TokioIo::new(upstream), stall_limit);
             let (sent, received) =
                 copy_bidirectional_with_sizes(&mut client, &mut upstream, BUFFER_BYTES, BUFFER_BYTES).await?;
             Ok::<_, Box<dyn std::error::Error + Send + Sync>>((sent, received))

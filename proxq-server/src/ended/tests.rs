@@ -24,7 +24,7 @@ struct OneJob {
 }
 
 impl OneJob {
-    fn waits(may_end: usize) -> (Arc<Self>, Waits<Self>) {
+    fn waiters(may_end: usize) -> (Arc<Self>, JobWaiters<Self>) {
         let store = Arc::new(Self {
             state: Mutex::new(Ok(State::Pending)),
             changed: Arc::default(),
@@ -32,7 +32,7 @@ impl OneJob {
             looks: AtomicUsize::new(0),
             may_end: Semaphore::new(may_end),
         });
-        (Arc::clone(&store), Waits::new(store, CancellationToken::new()))
+        (Arc::clone(&store), JobWaiters::new(store, CancellationToken::new()))
     }
 
     fn becomes(&self, state: Result<State, StoreError>) {
@@ -77,9 +77,9 @@ fn state(outcome: Result<Option<Arc<Job>>, Arc<StoreError>>) -> State {
 
 #[tokio::test]
 async fn all_who_wait_for_a_job_share_a_watch_and_the_look_after_each_change() {
-    let (store, waits) = OneJob::waits(Semaphore::MAX_PERMITS);
+    let (store, waiters) = OneJob::waiters(Semaphore::MAX_PERMITS);
     let id = JobId::new();
-    let mut waiting = join_all((0..MANY).map(|_| waits.job_when_ended(id, HOUR)));
+    let mut waiting = join_all((0..MANY).map(|_| waiters.job_when_ended(id, HOUR)));
     assert!(poll!(&mut waiting).is_pending());
     assert_eq!(store.asked(), (1, MANY), "who comes looks");
     for _ in 0..3 {
@@ -90,14 +90,14 @@ async fn all_who_wait_for_a_job_share_a_watch_and_the_look_after_each_change() {
     store.becomes(Ok(State::Completed));
     assert!(waiting.await.into_iter().all(|outcome| state(outcome) == State::Completed));
     assert_eq!(store.asked(), (1, 1));
-    assert_eq!(waits.rounds.count(), 0, "nothing is left behind");
+    assert_eq!(waiters.rounds.count(), 0, "nothing is left behind");
 }
 
 #[tokio::test]
 async fn jobs_are_waited_for_apart() {
-    let (store, waits) = OneJob::waits(Semaphore::MAX_PERMITS);
+    let (store, waiters) = OneJob::waiters(Semaphore::MAX_PERMITS);
     let ids = [JobId::new(), JobId::new()];
-    let mut waiting = join_all(ids.iter().cycle().take(MANY).map(|id| waits.job_when_ended(*id, HOUR)));
+    let mut waiting = join_all(ids.iter().cycle().take(MANY).map(|id| waiters.job_when_ended(*id, HOUR)));
     assert!(poll!(&mut waiting).is_pending());
     store.asked();
     store.becomes(Ok(State::Archived));
@@ -109,14 +109,14 @@ async fn jobs_are_waited_for_apart() {
 
 #[tokio::test]
 async fn who_comes_after_a_look_began_is_not_told_what_it_found() {
-    let (store, waits) = OneJob::waits(1);
+    let (store, waiters) = OneJob::waiters(1);
     let id = JobId::new();
-    let mut early = Box::pin(waits.job_when_ended(id, HOUR));
+    let mut early = Box::pin(waiters.job_when_ended(id, HOUR));
     assert!(poll!(&mut early).is_pending());
     store.becomes(Ok(State::Archived));
     assert!(poll!(&mut early).is_pending(), "its look has begun, and not ended");
     store.becomes(Ok(State::Pending)); // somebody has it retried
-    let mut late = Box::pin(waits.job_when_ended(id, HOUR));
+    let mut late = Box::pin(waiters.job_when_ended(id, HOUR));
     assert!(poll!(&mut late).is_pending());
     store.may_end.add_permits(2);
     assert_eq!(state(early.await), State::Archived, "what woke it");
@@ -128,8 +128,8 @@ async fn who_comes_after_a_look_began_is_not_told_what_it_found() {
 
 #[tokio::test]
 async fn a_change_during_a_look_is_looked_at_by_all() {
-    let (store, waits) = OneJob::waits(MANY);
-    let mut waiting = join_all(vec![JobId::new(); MANY].into_iter().map(|id| waits.job_when_ended(id, HOUR)));
+    let (store, waiters) = OneJob::waiters(MANY);
+    let mut waiting = join_all(vec![JobId::new(); MANY].into_iter().map(|id| waiters.job_when_ended(id, HOUR)));
     assert!(poll!(&mut waiting).is_pending());
     store.becomes(Ok(State::Active));
     assert!(poll!(&mut waiting).is_pending(), "the look has begun, and not ended");
@@ -140,23 +140,23 @@ async fn a_change_during_a_look_is_looked_at_by_all() {
 
 #[tokio::test]
 async fn a_look_that_fails_fails_for_all_and_for_nobody_later() {
-    let (store, waits) = OneJob::waits(Semaphore::MAX_PERMITS);
+    let (store, waiters) = OneJob::waiters(Semaphore::MAX_PERMITS);
     let id = JobId::new();
-    let mut waiting = join_all((0..MANY).map(|_| waits.job_when_ended(id, HOUR)));
+    let mut waiting = join_all((0..MANY).map(|_| waiters.job_when_ended(id, HOUR)));
     assert!(poll!(&mut waiting).is_pending());
     store.asked();
     store.becomes(Err(StoreError::Closed));
     assert!(waiting.await.into_iter().all(|outcome| matches!(*outcome.unwrap_err(), StoreError::Closed)));
     assert_eq!(store.asked(), (1, 1));
     *store.state.lock().unwrap() = Ok(State::Completed);
-    assert_eq!(state(waits.job_when_ended(id, HOUR).await), State::Completed);
+    assert_eq!(state(waiters.job_when_ended(id, HOUR).await), State::Completed);
 }
 
 #[tokio::test]
 async fn who_goes_away_takes_nothing_from_the_others() {
-    let (store, waits) = OneJob::waits(3);
+    let (store, waiters) = OneJob::waiters(3);
     let id = JobId::new();
-    let [mut looking, mut beside, mut idle] = [(); 3].map(|()| Box::pin(waits.job_when_ended(id, HOUR)));
+    let [mut looking, mut beside, mut idle] = [(); 3].map(|()| Box::pin(waiters.job_when_ended(id, HOUR)));
     for waiting in [&mut looking, &mut beside, &mut idle] {
         assert!(poll!(waiting).is_pending());
     }
@@ -170,14 +170,14 @@ async fn who_goes_away_takes_nothing_from_the_others() {
     store.may_end.add_permits(1);
     assert_eq!(state(beside.await), State::Completed);
     assert_eq!(store.asked().1, 1, "and then the next");
-    assert_eq!(waits.rounds.count(), 0);
+    assert_eq!(waiters.rounds.count(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn when_its_time_is_up_each_is_told_how_the_job_stands() {
-    let (store, waits) = OneJob::waits(Semaphore::MAX_PERMITS);
+    let (store, waiters) = OneJob::waiters(Semaphore::MAX_PERMITS);
     let id = JobId::new();
-    let (short, long) = (waits.job_when_ended(id, HOUR), waits.job_when_ended(id, 2 * HOUR));
+    let (short, long) = (waiters.job_when_ended(id, HOUR), waiters.job_when_ended(id, 2 * HOUR));
     let mut long = Box::pin(long);
     assert!(poll!(&mut long).is_pending());
     assert_eq!(state(short.await), State::Pending);
@@ -187,11 +187,11 @@ async fn when_its_time_is_up_each_is_told_how_the_job_stands() {
 
 #[tokio::test]
 async fn a_drain_ends_all_waits() {
-    let (_store, waits) = OneJob::waits(Semaphore::MAX_PERMITS);
+    let (_store, waiters) = OneJob::waiters(Semaphore::MAX_PERMITS);
     let id = JobId::new();
-    let mut waiting = join_all((0..MANY).map(|_| waits.job_when_ended(id, HOUR)));
+    let mut waiting = join_all((0..MANY).map(|_| waiters.job_when_ended(id, HOUR)));
     assert!(poll!(&mut waiting).is_pending());
-    waits.draining.cancel();
+    waiters.draining.cancel();
     assert!(waiting.await.into_iter().all(|outcome| state(outcome) == State::Pending));
-    assert_eq!(waits.rounds.count(), 0);
+    assert_eq!(waiters.rounds.count(), 0);
 }

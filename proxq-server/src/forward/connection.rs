@@ -31,7 +31,7 @@ impl Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<HearsOut<TcpStream>>;
+    type Response = TokioIo<ReadAfterWriteFailure<TcpStream>>;
     type Error = Box<dyn std::error::Error + Send + Sync>;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
@@ -43,7 +43,7 @@ impl Service<Uri> for Connector {
         let connecting = self.tcp.call(upstream.clone());
         Box::pin(async move {
             match connecting.await {
-                Ok(stream) => Ok(TokioIo::new(HearsOut::new(stream.into_inner()))),
+                Ok(stream) => Ok(TokioIo::new(ReadAfterWriteFailure::new(stream.into_inner()))),
                 Err(error) => Err(explained(error.into(), &upstream).await),
             }
         })
@@ -52,7 +52,7 @@ impl Service<Uri> for Connector {
 
 /// A connection that is read to its end although nothing can be sent on it any more.
 #[derive(Debug)]
-pub(super) struct HearsOut<S> {
+pub(super) struct ReadAfterWriteFailure<S> {
     stream: S,
     /// Why nothing can be sent any more.
     cut: Option<io::ErrorKind>,
@@ -60,7 +60,7 @@ pub(super) struct HearsOut<S> {
     heard: bool,
 }
 
-impl<S> HearsOut<S> {
+impl<S> ReadAfterWriteFailure<S> {
     fn new(stream: S) -> Self {
         Self { stream, cut: None, heard: false }
     }
@@ -85,13 +85,13 @@ fn hung_up(kind: io::ErrorKind) -> bool {
     matches!(kind, io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
-impl Connection for HearsOut<TcpStream> {
+impl Connection for ReadAfterWriteFailure<TcpStream> {
     fn connected(&self) -> Connected {
         self.stream.connected()
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for HearsOut<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ReadAfterWriteFailure<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let (before, room) = (buf.filled().len(), buf.remaining());
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
@@ -104,7 +104,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for HearsOut<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for HearsOut<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ReadAfterWriteFailure<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.send(bytes.len(), |stream| Pin::new(stream).poll_write(cx, bytes))
     }
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     /// A connection whose other end says this, and then closes without having read what it is sent.
-    async fn hung_up_after(words: &[u8]) -> HearsOut<TcpStream> {
+    async fn hung_up_after(words: &[u8]) -> ReadAfterWriteFailure<TcpStream> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (near, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
         let (mut near, (mut far, _)) = (near.unwrap(), accepted.unwrap());
@@ -147,7 +147,7 @@ mod tests {
         far.readable().await.unwrap(); // unread bytes make closing a reset
         far.write_all(words).await.unwrap();
         drop(far);
-        HearsOut::new(near)
+        ReadAfterWriteFailure::new(near)
     }
 
     #[tokio::test]

@@ -14,7 +14,7 @@ use hyper::ext::ReasonPhrase;
 use proxq_protocol::header as proxq;
 use tokio::time::Instant;
 
-use super::{Means, Worker, store_pauses};
+use super::{AttemptContext, Worker, store_pauses};
 use crate::config::Config;
 use crate::failure::chain;
 use crate::forward::headers::strip_response;
@@ -41,7 +41,7 @@ impl Worker {
     /// Calls the upstream in what is left of the attempt's time. Dropped, it breaks the exchange off.
     pub(super) async fn call(
         &self,
-        means: &Means,
+        context: &AttemptContext,
         request: &JobRequest,
         body: Body,
         attempt: u32,
@@ -60,7 +60,7 @@ impl Worker {
         let head = assemble(request, body.length(), attempt);
         tokio::select! {
             biased;
-            attempted = self.exchange(means, request, head, (opened, body), patience) => attempted,
+            attempted = self.exchange(context, request, head, (opened, body), patience) => attempted,
             () = self.stop.abort.cancelled() => AttemptEnd::Aborted { reach: Reach::Unknown }.into(),
         }
     }
@@ -77,7 +77,7 @@ impl Worker {
 
     async fn exchange(
         &self,
-        means: &Means,
+        context: &AttemptContext,
         request: &JobRequest,
         head: Request<()>,
         (opened, body): (RequestBody, Body),
@@ -91,7 +91,7 @@ impl Worker {
                 .ok()
         };
         let handed_over = HandedOver::default();
-        let sending = means.forwarder.send(&request.upstream, head, opened, reuse, again, &handed_over);
+        let sending = context.forwarder.send(&request.upstream, head, opened, reuse, again, &handed_over);
         let response = match patience.wait(sending).await {
             Ok(Ok(response)) => response,
             Err(ForwardError::Timeout { origin, limit }) if !handed_over.already() => {
@@ -107,15 +107,15 @@ impl Worker {
             return broke(&ForwardError::UnexpectedUpgrade { origin: target::origin(&request.target) }).into();
         }
         let promised = promised_length(&head.headers, head.status, &request.method);
-        if promised.is_some_and(|length| length > means.config.max_response_size) {
-            return too_large(&means.config).into();
+        if promised.is_some_and(|length| length > context.config.max_response_size) {
+            return too_large(&context.config).into();
         }
         strip_response(&mut head.headers);
         if !head.headers.contains_key(header::DATE) {
             let now = httpdate::fmt_http_date(std::time::UNIX_EPOCH + self.clock.wall().since_epoch());
             head.headers.insert(header::DATE, HeaderValue::try_from(now).expect("a date is visible ASCII"));
         }
-        match self.collect(&means.config, body, head.version, promised, patience).await {
+        match self.collect(&context.config, body, head.version, promised, patience).await {
             Ok((body, blob)) => {
                 let reason = head.extensions.remove::<ReasonPhrase>();
                 let head = ResponseHead { status: head.status, reason, headers: head.headers };
@@ -125,7 +125,7 @@ impl Worker {
                 handed_over.avoid_after(&error);
                 broke(&error).into()
             }
-            Err(CollectError::TooLarge) => too_large(&means.config).into(),
+            Err(CollectError::TooLarge) => too_large(&context.config).into(),
         }
     }
 

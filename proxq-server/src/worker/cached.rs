@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 use proxq_protocol::header::CACHE_STATUS;
 
 use super::attempt::{Attempted, Patience, finish, write};
-use super::{Means, Worker};
+use super::{AttemptContext, Worker};
 use crate::cache::{Asked, Cached, Found, Miss, ResponseCache};
 use crate::config::KeyExclusions;
 use crate::job::{AttemptEnd, Body, JobRequest, Reach, StoredResponse};
@@ -20,17 +20,23 @@ const PIECE_BYTES: usize = 256 * 1024;
 
 impl Worker {
     /// Makes the attempt with this number. Dropped, it breaks off whatever was begun.
-    pub(super) async fn attempt(&self, means: &Means, request: &JobRequest, body: Body, attempt: u32) -> Attempted {
+    pub(super) async fn attempt(
+        &self,
+        context: &AttemptContext,
+        request: &JobRequest,
+        body: Body,
+        attempt: u32,
+    ) -> Attempted {
         let mut patience = Patience::of(request);
-        match &means.cache {
-            None => self.call(means, request, body, attempt, &mut patience).await,
-            Some(cache) => self.attempt_with(means, cache, request, body, attempt, patience).await,
+        match &context.cache {
+            None => self.call(context, request, body, attempt, &mut patience).await,
+            Some(cache) => self.attempt_with(context, cache, request, body, attempt, patience).await,
         }
     }
 
     async fn attempt_with(
         &self,
-        means: &Means,
+        context: &AttemptContext,
         cache: &ResponseCache,
         request: &JobRequest,
         body: Body,
@@ -38,12 +44,12 @@ impl Worker {
         mut patience: Patience<'_>,
     ) -> Attempted {
         let usual = KeyExclusions::default();
-        let exclusions = means.upstream(&request.upstream).map_or(&usual, |own| &own.cache_key_exclusions);
+        let exclusions = context.upstream(&request.upstream).map_or(&usual, |own| &own.cache_key_exclusions);
         let looked = self.look_up(cache, request, &body, exclusions, &mut patience).await;
         let (mut attempted, verdict, status) = match looked {
             Ok((Found::Hit(response), waited)) => {
                 let (age, status) = (response.age.as_secs(), hit_status(&response, waited));
-                let mut attempted = self.replay(means, response).await;
+                let mut attempted = self.replay(context, response).await;
                 if let AttemptEnd::Responded(response) = &mut attempted.end {
                     response.head.headers.insert(AGE, HeaderValue::from(age));
                 }
@@ -51,7 +57,7 @@ impl Worker {
             }
             Ok((Found::Miss(miss), _)) => {
                 let passes_by = matches!(miss, Miss::PassesBy);
-                let attempted = self.call(means, request, body, attempt, &mut patience).await;
+                let attempted = self.call(context, request, body, attempt, &mut patience).await;
                 // Without a response the miss ends here, and whoever waits for it goes on.
                 let kept = if let AttemptEnd::Responded(response) = &attempted.end {
                     cache.keep(miss, response, exclusions, &*self.store).await
@@ -95,8 +101,8 @@ impl Worker {
     }
 
     /// Puts a response of the cache where one of an upstream would be.
-    async fn replay(&self, means: &Means, Cached { head, body, .. }: Cached) -> Attempted {
-        if body.len() as u64 <= means.config.inline_body_limit {
+    async fn replay(&self, context: &AttemptContext, Cached { head, body, .. }: Cached) -> Attempted {
+        if body.len() as u64 <= context.config.inline_body_limit {
             return AttemptEnd::Responded(StoredResponse { head, body: Body::Inline(body) }).into();
         }
         tokio::select! {

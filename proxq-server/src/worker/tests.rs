@@ -58,8 +58,8 @@ impl Bench {
         let clock = Clock::new();
         let store = Arc::new(EmbeddedStore::open(options, clock).unwrap());
         let forwarder = Forwarder::new(&config.upstreams).unwrap();
-        let means = Arc::new(Means { config: Arc::new(config), forwarder, cache: None, former: Vec::new() });
-        let worker = Worker::new(means, Arc::clone(&store) as _, clock, Tasks::default(), StopSignals::default());
+        let context = Arc::new(AttemptContext { config: Arc::new(config), forwarder, cache: None, former: Vec::new() });
+        let worker = Worker::new(context, Arc::clone(&store) as _, clock, Tasks::default(), StopSignals::default());
         Self { worker: Arc::new(Worker { pace, ..worker }), store, upstream, _folder: folder }
     }
 
@@ -67,7 +67,7 @@ impl Bench {
         let target = format!("http://{}/x", self.upstream.local_addr().unwrap()).parse().unwrap();
         let upstream = Prefix::root().as_str().to_owned();
         let request = JobRequest { id: JobId::new(), upstream, target, ..JobRequest::sample() };
-        let queue = self.worker.means.get().config.queue.clone();
+        let queue = self.worker.context.get().config.queue.clone();
         let job = NewJob { queue, request, body: Body::Inline(Bytes::new()), delay: None, claim: None };
         self.store.submit(job).await.unwrap();
     }
@@ -85,7 +85,7 @@ async fn jobs_that_wait_while_all_workers_are_busy_are_a_warning() {
 
     bench.submit().await;
     let _connection = bench.upstream.accept().await.unwrap();
-    let queue = bench.worker.means.get().config.queue.clone();
+    let queue = bench.worker.context.get().config.queue.clone();
     Backlog::new(pace).look(&*bench.store, &queue, 1).await;
     while let Ok(line) = logged.try_recv() {
         assert!(!line.contains("jobs wait"), "nothing waits: {line}");

@@ -1,8 +1,8 @@
 //! The one thread that writes. It takes whatever steps wait, does them in one transaction with one sync, and answers
 //! everybody after the commit (group commit). Nobody waits for company that is not there yet.
 
-mod desk;
 mod outbox;
+mod thread;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -13,8 +13,8 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
-use self::desk::Desk;
 pub(super) use self::outbox::Outbox;
+use self::thread::WriterThread;
 use super::Shared;
 use super::folder::Folder;
 use super::time::Moment;
@@ -65,7 +65,7 @@ impl From<rusqlite::Error> for StepError {
 pub(super) struct Tx<'a> {
     pub(super) connection: &'a Connection,
     pub(super) shared: &'a Shared,
-    pub(super) books: &'a mut Books,
+    pub(super) state: &'a mut WriterState,
     /// The store's time, of which all instants in the database are, except those at which leases expire.
     pub(super) now: Timestamp,
     /// The time of this process, by which leases expire: they end with it, and a worker that slept is not lost.
@@ -79,7 +79,7 @@ pub(super) struct Tx<'a> {
 impl Tx<'_> {
     /// Tells somebody something, if the transaction is committed.
     pub(super) fn tell(&mut self, effect: Effect) {
-        self.books.effects.push(effect);
+        self.state.effects.push(effect);
     }
 
     /// The instant of this process's time at which the store's time will be `due`.
@@ -98,7 +98,7 @@ impl Tx<'_> {
 
 /// What the writer remembers beside the database.
 #[derive(Debug)]
-pub(super) struct Books {
+pub(super) struct WriterState {
     effects: Vec<Effect>,
     pub(super) vault: Vault,
     last_token: u64,
@@ -112,7 +112,7 @@ pub(super) struct Books {
     pub(super) empty_log: bool,
 }
 
-impl Books {
+impl WriterState {
     fn load(connection: &Connection) -> rusqlite::Result<Self> {
         let last_token: i64 = connection.query_row("SELECT coalesce(max(token), 0) FROM jobs", (), |row| row.get(0))?;
         Ok(Self {
@@ -200,7 +200,7 @@ impl Writer {
     pub(super) fn start(connection: Connection, folder: Folder, shared: Arc<Shared>) -> Result<Self, StoreError> {
         let (outbox, inbox) = Outbox::new();
         let closing = Arc::new(AtomicBool::new(false));
-        let mut desk = Desk::new(connection, folder, shared, Arc::clone(&closing))
+        let mut desk = WriterThread::new(connection, folder, shared, Arc::clone(&closing))
             .map_err(|error| StoreError::Unavailable { may_be_done: false, source: Box::new(error) })?;
         desk.recover()?;
         let thread = std::thread::Builder::new()

@@ -68,7 +68,7 @@ pub(in super::super) const OLDEST_WAITING: &str =
 
 /// The jobs that have been due longest, pending or not yet woken.
 fn due_rows(tx: &Tx<'_>, queue: &str, max: usize) -> rusqlite::Result<Vec<i64>> {
-    let limit = i64::try_from(max + tx.books.newer.len()).unwrap_or(i64::MAX);
+    let limit = i64::try_from(max + tx.state.newer.len()).unwrap_or(i64::MAX);
     let mut rows: Vec<(i64, i64)> = Vec::new();
     for sql in [OLDEST_PENDING, OLDEST_WAITING] {
         let mut select = tx.connection.prepare_cached(sql)?;
@@ -76,7 +76,7 @@ fn due_rows(tx: &Tx<'_>, queue: &str, max: usize) -> rusqlite::Result<Vec<i64>> 
             rows.push(row?);
         }
     }
-    rows.retain(|(_, seq)| !tx.books.newer.contains(seq));
+    rows.retain(|(_, seq)| !tx.state.newer.contains(seq));
     rows.sort_unstable();
     rows.truncate(max);
     Ok(rows.into_iter().map(|(_, seq)| seq).collect())
@@ -96,7 +96,7 @@ fn hand_out(tx: &mut Tx<'_>, row: &JobRow) -> Result<LeasedJob, StepError> {
     let mut progress = row.progress()?;
     let (facts, body) = row.request(tx)?;
     progress.begin_attempt(tx.now, &tx.shared.instance);
-    let token = tx.books.next_token();
+    let token = tx.state.next_token();
     tx.connection
         .prepare_cached("UPDATE jobs SET state = ?2, lease_until = ?3, token = ?4, progress = ?5 WHERE seq = ?1")?
         .execute((
@@ -117,7 +117,7 @@ fn hand_out(tx: &mut Tx<'_>, row: &JobRow) -> Result<LeasedJob, StepError> {
 pub(super) fn set_aside(tx: &mut Tx<'_>, row: &JobRow, error: StoreError) -> Result<(), StepError> {
     match error {
         StoreError::NewerRecord { id, version } => {
-            if tx.books.newer.insert(row.seq) {
+            if tx.state.newer.insert(row.seq) {
                 tracing::warn!(job.id = %id, version, "job was written by a later version of proxq and is left alone");
             }
             Ok(())

@@ -16,7 +16,7 @@ impl Step for KeepMoment {
     type Output = ();
 
     fn run(&self, tx: &mut Tx<'_>) -> Result<(), StepError> {
-        tx.books.kept_moment = None;
+        tx.state.kept_moment = None;
         Ok(keep_moment(tx)?)
     }
 }
@@ -25,14 +25,14 @@ impl Step for KeepMoment {
 pub(super) fn keep_moment(tx: &mut Tx<'_>) -> rusqlite::Result<()> {
     let moment = tx.shared.time.moment();
     let is_kept = tx
-        .books
+        .state
         .kept_moment
         .is_some_and(|kept| kept.to_wall() == moment.to_wall() && moment.store.since(kept.store) < KEPT_EVERY);
     if !is_kept {
         tx.connection
             .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('moment', ?1)")?
             .execute((moment.to_string().as_bytes(),))?;
-        tx.books.kept_moment = Some(moment);
+        tx.state.kept_moment = Some(moment);
     }
     Ok(())
 }

@@ -45,10 +45,10 @@ impl Step for TakeOver {
 
 /// The same within another step.
 pub(super) fn take_over(tx: &mut Tx<'_>) -> Result<usize, StepError> {
-    let Some(last_token) = tx.books.leftovers.up_to_token() else { return Ok(0) };
+    let Some(last_token) = tx.state.leftovers.up_to_token() else { return Ok(0) };
     let taken = reclaim_leftovers(tx, last_token)?;
     if taken < BATCH_LIMIT {
-        tx.books.leftovers.all_taken();
+        tx.state.leftovers.all_taken();
     }
     Ok(taken)
 }

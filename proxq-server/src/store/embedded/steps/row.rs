@@ -116,7 +116,7 @@ impl JobRow {
     /// Erases the job's secrets.
     pub(super) fn erase_secrets(&self, tx: &mut Tx<'_>) -> rusqlite::Result<()> {
         match self.secrets {
-            Some(slot) => tx.books.vault.erase(tx.connection, slot),
+            Some(slot) => tx.state.vault.erase(tx.connection, slot),
             None => Ok(()),
         }
     }

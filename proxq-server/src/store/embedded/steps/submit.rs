@@ -99,7 +99,7 @@ impl Step for Submit {
             Some(delay) => (State::Scheduled, tx.now.after(delay)),
         };
         let secrets = match &self.secrets {
-            Some(record) => Some(tx.books.vault.store(tx.connection, record)?),
+            Some(record) => Some(tx.state.vault.store(tx.connection, record)?),
             None => None,
         };
         tx.connection

@@ -65,7 +65,7 @@ impl Step for Upkeep {
         let woken = wake(tx)?;
         let lost = if tx.may_reclaim { reclaim(tx)? } else { 0 };
         let (expired, blobs) = expire(tx)?;
-        tx.books.empty_log = true;
+        tx.state.empty_log = true;
         Ok(UpkeepRound { upkept: Upkept { woken, reclaimed: left_over + lost, expired }, blobs })
     }
 }
@@ -187,14 +187,14 @@ pub(in super::super) const EXPIRED: &str =
 
 /// A batch, and as many more as are passed over.
 fn limit(tx: &Tx<'_>) -> i64 {
-    i64::try_from(BATCH_LIMIT + tx.books.newer.len()).unwrap_or(i64::MAX)
+    i64::try_from(BATCH_LIMIT + tx.state.newer.len()).unwrap_or(i64::MAX)
 }
 
 /// The numbers of the rows that are next.
 fn batch(tx: &Tx<'_>, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<Vec<i64>> {
     let mut select = tx.connection.prepare_cached(sql)?;
     let mut rows: Vec<i64> = select.query_map(params, |row| row.get(0))?.collect::<Result<_, _>>()?;
-    rows.retain(|seq| !tx.books.newer.contains(seq));
+    rows.retain(|seq| !tx.state.newer.contains(seq));
     rows.truncate(BATCH_LIMIT);
     Ok(rows)
 }

@@ -1,6 +1,6 @@
-//! An end of a tunnel that is borne with for so long and no longer while it takes nothing.
+//! A tunnel end with a stall timeout: its writes fail once it has taken nothing for a while.
 //!
-//! Whoever copies to such an end reads nothing of the other meanwhile, and so would not learn that the other is gone.
+//! A copy that waits for such a write reads nothing from the other end, so it would never learn that the other end is gone.
 
 use std::io;
 use std::pin::Pin;
@@ -12,19 +12,19 @@ use tokio::time::Sleep;
 
 /// An end whose writes fail once it has taken nothing for `limit`.
 #[derive(Debug)]
-pub(super) struct Patient<S> {
+pub(super) struct StallTimeout<S> {
     stream: S,
     limit: Duration,
     /// Runs while it takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Patient<S> {
+impl<S> StallTimeout<S> {
     pub(super) fn new(stream: S, limit: Duration) -> Self {
         Self { stream, limit, stalled: None }
     }
 
-    fn bear<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn or_timed_out<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_ready() {
             self.stalled = None;
             return polled;
@@ -35,26 +35,26 @@ impl<S> Patient<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for StallTimeout<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for StallTimeout<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.bear(cx, polled)
+        self.or_timed_out(cx, polled)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_flush(cx);
-        self.bear(cx, polled)
+        self.or_timed_out(cx, polled)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.bear(cx, polled)
+        self.or_timed_out(cx, polled)
     }
 }
 
@@ -71,14 +71,14 @@ mod tests {
     async fn an_end_that_takes_nothing_is_given_up_after_the_limit() {
         let (near, _far) = duplex(10);
         let began = Instant::now();
-        let error = Patient::new(near, LIMIT).write_all(&[0; 11]).await.unwrap_err();
+        let error = StallTimeout::new(near, LIMIT).write_all(&[0; 11]).await.unwrap_err();
         assert_eq!((error.kind(), began.elapsed()), (io::ErrorKind::TimedOut, LIMIT));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_end_that_takes_something_now_and_then_is_borne_with() {
         let (near, mut far) = duplex(1);
-        let mut near = Patient::new(near, LIMIT);
+        let mut near = StallTimeout::new(near, LIMIT);
         let take = async {
             for _ in 0..10 {
                 tokio::time::sleep(LIMIT / 2).await;

@@ -1,4 +1,4 @@
-//! The thread's work: batches of steps, and the log.
+//! The writer's thread: it runs batches of steps and empties the log.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use super::super::folder::Folder;
 use super::super::reserve::Reserve;
 use super::super::steps::{KeepMoment, Probe, Recover, TakeOver, Unsettled};
 use super::outbox::{Envelope, Failure, Message, Waiting};
-use super::{Books, Step, Tx};
+use super::{Step, Tx, WriterState};
 use crate::clock::Timestamp;
 use crate::failure::chain;
 use crate::store::signals::lock;
@@ -33,11 +33,11 @@ const PAGE_BYTES: u64 = 4096;
 /// How long a statement waits for another program that has the database open.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The thread's own things.
+/// What the writer's thread owns.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct WriterThread {
     connection: Connection,
-    books: Books,
+    state: WriterState,
     shared: Arc<Shared>,
     /// Since when transactions have been written without a failure.
     answering_since: Timestamp,
@@ -51,7 +51,7 @@ pub(super) struct Desk {
     is_full: bool,
 }
 
-impl Desk {
+impl WriterThread {
     pub(super) fn new(
         connection: Connection,
         folder: Folder,
@@ -61,7 +61,7 @@ impl Desk {
         let now = shared.clock.steady();
         connection.busy_timeout(BUSY_TIMEOUT)?;
         Ok(Self {
-            books: Books::load(&connection)?,
+            state: WriterState::load(&connection)?,
             connection,
             shared,
             answering_since: now.before(RECLAIM_AFTER_OUTAGE), // a clean start is not an outage
@@ -95,7 +95,7 @@ impl Desk {
         self.run_now(Probe)?; // also where there is nothing to take over
         self.run_now(KeepMoment)?;
         let mut taken = 0;
-        while self.books.leftovers.up_to_token().is_some() {
+        while self.state.leftovers.up_to_token().is_some() {
             taken += self.run_now(TakeOver)?;
         }
         Ok(taken)
@@ -249,7 +249,7 @@ impl Desk {
         let mut tx = Tx {
             connection: &self.connection,
             shared: &self.shared,
-            books: &mut self.books,
+            state: &mut self.state,
             now: self.shared.time.now(),
             steady,
             may_reclaim: !health.is_failing() && steady >= self.answering_since.after(RECLAIM_AFTER_OUTAGE),
@@ -275,9 +275,9 @@ impl Desk {
                 tracing::info!("store works again");
             }
         }
-        self.books.vault.commit();
-        self.books.leftovers.commit();
-        for effect in self.books.effects.drain(..) {
+        self.state.vault.commit();
+        self.state.leftovers.commit();
+        for effect in self.state.effects.drain(..) {
             self.shared.signals.apply(effect);
         }
     }
@@ -289,11 +289,11 @@ impl Desk {
         {
             tracing::error!(error = chain(&error), "store could not roll back");
         }
-        self.books.vault.roll_back();
-        self.books.leftovers.roll_back();
-        self.books.kept_moment = None;
-        self.books.effects.clear();
-        self.books.empty_log = false;
+        self.state.vault.roll_back();
+        self.state.leftovers.roll_back();
+        self.state.kept_moment = None;
+        self.state.effects.clear();
+        self.state.empty_log = false;
         self.is_full |= failure.is_for_want_of_room();
         if !failure.is_of_one_step() && !self.shared.health.failing.swap(true, Ordering::AcqRel) {
             tracing::error!(error = chain(&failure.to_store_error()), "store cannot write");
@@ -302,7 +302,7 @@ impl Desk {
 
     /// Empties the log when upkeep asked for it and it is time.
     fn tend_log(&mut self) {
-        if !std::mem::take(&mut self.books.empty_log) {
+        if !std::mem::take(&mut self.state.empty_log) {
             return;
         }
         let Some(filled_since) = self.log_filled_since else { return };
