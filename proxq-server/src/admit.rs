@@ -25,20 +25,20 @@ pub(crate) enum Admission {
     Direct(Bypass),
 }
 
-/// What the body of a request is looked at for before it is queued.
+/// What a request's body is searched for before the request is queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// It is not looked at.
+    /// Nothing: the body is not read.
     Never,
     /// Whether its client wants a stream. If the body does not say, the request is queued.
     ForStream,
-    /// Whether its client wants no stream, although the path's responses are streams. If the body does not say, or cannot,
-    /// the request goes direct.
+    /// Whether its client refuses a stream on a path whose responses are streams. If the body does not say so, the
+    /// request goes direct.
     ForWhole,
 }
 
 impl Look {
-    /// Whether a request goes direct whose body asks for this.
+    /// Whether a request whose body asks for this goes direct.
     pub(crate) fn goes_direct(self, wanted: Wanted) -> bool {
         match wanted {
             Wanted::Stream => self != Self::Never,
@@ -55,11 +55,11 @@ pub(crate) enum Bypass {
     WebSocket,
     /// The upstream's `pathFilter` says so.
     PathFilter,
-    /// Its length is not known beforehand.
+    /// Its length is not known in advance.
     UnknownLength,
     /// It is longer than the upstream's `directProxyThreshold`.
     LargeBody,
-    /// A browser asks whether it may ask (CORS).
+    /// It is a browser's preflight request (CORS).
     Preflight,
     /// Its client wants a stream.
     Streaming,
@@ -91,8 +91,8 @@ impl Bypass {
     }
 }
 
-/// Whether a request that bypasses the queue can be sent to its upstream by a redirect. What a browser sends by itself and
-/// what is read as it arrives is better passed on, whatever else keeps it out of the queue.
+/// Whether a request that bypasses the queue can be redirected to its upstream. Preflights and streams are passed on
+/// instead, whatever else keeps them out of the queue.
 pub(crate) fn may_redirect(bypass: Bypass, head: &Parts, mode: Option<Mode>, upstream: &Upstream) -> bool {
     match bypass {
         Bypass::PathFilter | Bypass::UnknownLength | Bypass::LargeBody => {
@@ -132,15 +132,15 @@ pub(crate) fn admit(head: &Parts, length: BodyLength, mode: Option<Mode>, upstre
     Admission::Direct(reason)
 }
 
-/// RFC 6455 §4.1, with `Connection` as the list that it is.
+/// Whether a request opens a WebSocket (RFC 6455 §4.1). `Connection` is read as a list.
 fn is_websocket(headers: &HeaderMap) -> bool {
     let names = |name: HeaderName, token: &[u8]| list_items(headers, &name).any(|i| i.eq_ignore_ascii_case(token));
     names(header::CONNECTION, b"upgrade") && names(header::UPGRADE, b"websocket")
 }
 
-/// How long the body is that comes with a head. `ended` tells that nothing follows it.
+/// The length of the body that follows a request head. `ended` says that nothing follows.
 ///
-/// The end of an HTTP/1 request with neither length nor coding is the end of its head (RFC 9112 §6.3); HTTP/2 says so.
+/// An HTTP/1 request with neither length nor coding ends with its head (RFC 9112 §6.3); HTTP/2 marks the end itself.
 pub(crate) fn body_length(head: &Parts, ended: bool) -> BodyLength {
     let told = head.headers.contains_key(header::CONTENT_LENGTH);
     if head.headers.contains_key(header::TRANSFER_ENCODING) || (!ended && !told) {

@@ -1,10 +1,9 @@
-//! The response cache, which a worker asks before it calls an upstream. Comes in: a job's request; goes out: the response
-//! to an equal request, or a [`Miss`], with which the upstream's response is handed in afterwards.
+//! The response cache, which a worker asks before it calls an upstream. In: a job's request. Out: the response to an
+//! equal request, or a [`Miss`], with which the upstream's response is handed in afterwards.
 //!
-//! Of jobs that ask for the same at the same time, one goes to the upstream ([`flight`]); whether and when they are the
-//! same is [`mod@key`]'s affair, and what may be kept [`policy`]'s. Responses are kept as the bytes of a [`record`], in
-//! [`memory`] or, [`shared`] by all instances, where the jobs are. A cache that fails costs a job some time, and nothing
-//! else.
+//! Of concurrent equal jobs one calls the upstream ([`flight`]). [`mod@key`] decides which jobs are equal, [`policy`] what
+//! may be kept. Responses are kept as the bytes of a [`record`], in [`memory`] or [`shared`] by all instances in the
+//! store. A failing cache costs a job some time and nothing else.
 
 mod flight;
 mod key;
@@ -36,10 +35,10 @@ use crate::job::{Body, JobRequest, ResponseHead, StoredResponse};
 use crate::multipart::digest;
 use crate::store::{JobStore, SharedValues, StoreError};
 
-/// How long a job waits at most for the answer to whether there is a response: far longer than it takes, and little
-/// beside what an upstream takes that is worth a cache.
+/// How long a job waits at most for a lookup: far longer than one takes, and short beside a call of an upstream that is
+/// worth a cache.
 const FIND_LIMIT: Duration = Duration::from_millis(500);
-/// How long the end of a job is held up at most because its response is put away. Enough for the largest ones.
+/// How long keeping a response may delay the end of its job: enough for the largest response.
 const KEEP_LIMIT: Duration = Duration::from_secs(2);
 
 /// Responses for equal requests.
@@ -50,9 +49,9 @@ pub(crate) struct ResponseCache {
     ttl: Duration,
     clock: Clock,
     flights: Flights,
-    /// Large responses are read back from the store one at a time, so that what is in memory meanwhile is one of them.
+    /// Large responses are read back from the store one at a time, so that only one is in memory.
     reading_back: Semaphore,
-    /// How often the cache did not do as it should.
+    /// How often the cache failed.
     failures: AtomicU64,
 }
 
@@ -67,7 +66,7 @@ enum Place {
 pub(crate) enum Asked {
     /// What it has.
     Found(Found),
-    /// An equal request is on its way, and may bring something.
+    /// An equal request is under way; its response may be shared.
     UnderWay(Waiting),
 }
 
@@ -87,22 +86,22 @@ pub(crate) struct Cached {
     pub(crate) body: Bytes,
     /// How long ago the upstream made it.
     pub(crate) age: Duration,
-    /// How long it may be given yet.
+    /// How long it may still be served.
     pub(crate) left: Duration,
 }
 
-/// Nothing was found for a request. Dropped, it lets those who wait for the same go on by themselves.
+/// Nothing was found for a request. Dropped, it lets equal requests that wait go on by themselves.
 #[derive(Debug)]
 pub(crate) enum Miss {
-    /// The request is none of the cache's business.
+    /// The request cannot be answered from the cache.
     PassesBy,
-    /// Others wait for the response.
+    /// Equal requests may wait for the response.
     Leads(Lead),
-    /// Nobody waits for it: an equal request has just brought nothing for the cache.
+    /// Nobody waits for it: an equal request has just ended without a response for the cache.
     Alone(Key),
 }
 
-/// Why the cache did not do as it should.
+/// Why the cache failed.
 #[derive(Debug, thiserror::Error)]
 enum CacheError {
     #[error("the store did not do it")]
@@ -114,7 +113,7 @@ enum CacheError {
 }
 
 impl ResponseCache {
-    /// The cache of this configuration, if there is one. `shared` is the place that all instances have in common.
+    /// The cache of this configuration, if there is one. `shared` is what all instances have in common.
     pub(crate) fn open(config: &CacheConfig, shared: Option<Arc<dyn SharedValues>>, clock: Clock) -> Option<Arc<Self>> {
         let place = match (config.mode, shared) {
             (CacheMode::None, _) => return None,
@@ -146,7 +145,7 @@ impl ResponseCache {
         })
     }
 
-    /// What an equal request brought, as soon as it has ended. Cancel safe.
+    /// The response of an equal request, once that request has ended. Cancel safe.
     pub(crate) async fn landed(&self, waiting: Waiting) -> Found {
         let key = waiting.key();
         match waiting.record().await.and_then(|record| self.opened(&key, record)) {
@@ -155,8 +154,8 @@ impl ResponseCache {
         }
     }
 
-    /// Keeps the upstream's response to a request for which there was none, if it may be kept. `exclusions` are those with
-    /// which it was asked for. Gives whether it is kept.
+    /// Keeps the upstream's response after a miss, if it may be kept. `exclusions` are those of the lookup. Returns whether
+    /// it is kept.
     pub(crate) async fn keep(
         &self,
         miss: Miss,
@@ -213,7 +212,7 @@ impl ResponseCache {
         Some((record, response))
     }
 
-    /// The response in a record, unless its time is over.
+    /// The response in a record, unless it has expired.
     fn opened(&self, key: &Key, record: Bytes) -> Option<Cached> {
         match record::open(key, record) {
             Ok(Kept { at, freshness, head, body }) => {
@@ -232,7 +231,7 @@ impl ResponseCache {
         }
     }
 
-    /// Keeps a response. Gives its record, unless it is too large.
+    /// Keeps a response. Returns its record, unless that is too large.
     async fn write(
         &self,
         key: &Key,
@@ -285,7 +284,7 @@ fn key_of(request: &JobRequest, body: &Body, exclusions: &KeyExclusions) -> Opti
     }
     let digest = match body {
         Body::Inline(bytes) => digest(&request.headers, bytes),
-        Body::Blob(_) => request.body_sha256?, // there is none where an instance without a cache took it in
+        Body::Blob(_) => request.body_sha256?, // an instance without a cache accepts jobs without a digest
     };
     Some(key(request, &digest, exclusions))
 }

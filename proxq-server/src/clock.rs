@@ -1,4 +1,4 @@
-//! Time. The only reader of the wall clock.
+//! The clocks. This file is the only reader of the wall clock.
 //!
 //! Three clocks: [`Clock::wall`] is what people read (when a job was created). [`Clock::steady`] is for spans within this
 //! process (whether a lease has expired): it begins at the wall clock's time and then follows the monotonic clock, so
@@ -88,7 +88,7 @@ pub struct Clock {
 enum Source {
     /// The machine's clocks.
     Machine { anchor: Instant, anchor_wall: Timestamp, boot: Uuid },
-    /// Whatever a test says.
+    /// A clock that a test sets.
     #[cfg(test)]
     Chosen(&'static ChosenTime),
 }
@@ -235,7 +235,7 @@ mod chosen {
 
         pub(super) async fn steady_reaches(&self, instant: Timestamp) {
             loop {
-                let moved = self.moved.notified(); // before the look, so that no move is missed
+                let moved = self.moved.notified(); // before reading the time, so that no move is missed
                 if self.steady() >= instant {
                     return;
                 }
@@ -251,7 +251,7 @@ fn read_wall_clock() -> Timestamp {
     Timestamp { millis: i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX) }
 }
 
-/// What the machine calls its present run. One that does not say counts as started again with every process.
+/// The machine's id of its present boot. A machine without one counts as rebooted with every process.
 fn read_boot() -> Uuid {
     let told = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
     told.ok().and_then(|boot| Uuid::try_parse(boot.trim()).ok()).unwrap_or_else(Uuid::new_v4)

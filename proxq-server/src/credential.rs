@@ -1,5 +1,5 @@
-//! Who submitted a job, as keyed hashes over what is secret in the submission. The key is the deployment's, so that they are
-//! of no use elsewhere.
+//! Keyed hashes over the secrets of a submission, which tell who submitted a job. The key belongs to the deployment, so the
+//! hashes are useless elsewhere.
 
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderName};
@@ -21,13 +21,13 @@ pub(crate) fn credential_hash(
     hash(key, token, headers, &names)
 }
 
-/// Hashes what a client shows with each of its requests: the access token alone where there is one, else [`OWNER_HEADERS`].
+/// Hashes what a client sends with each of its requests: the access token alone if there is one, else [`OWNER_HEADERS`].
 pub(crate) fn owner_hash(key: &[u8; 32], token: Option<&[u8]>, headers: &HeaderMap) -> CredentialHash {
     let names = if token.is_some() { &[][..] } else { &OWNER_HEADERS };
     hash(key, token, headers, names)
 }
 
-/// Each part goes in with its length, so that no two sets of secrets give the same bytes.
+/// Each part is prefixed with its length, so that different sets of secrets never give the same bytes.
 fn hash(key: &[u8; 32], token: Option<&[u8]>, headers: &HeaderMap, names: &[&str]) -> CredentialHash {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     let mut add = |name: &str, value: &[u8]| {

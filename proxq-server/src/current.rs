@@ -1,8 +1,8 @@
-//! What a reload of the configuration replaces as a whole.
+//! A value that a reload of the configuration replaces as a whole.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// A value that can be replaced while others use it: they take the one of the moment, and keep it as long as they need.
+/// A value that can be replaced while it is in use: whoever needs it takes the present one and may keep it.
 #[derive(Debug)]
 pub(crate) struct Current<T>(RwLock<Arc<T>>);
 
@@ -11,12 +11,12 @@ impl<T> Current<T> {
         Self(RwLock::new(value.into()))
     }
 
-    /// The value of this moment.
+    /// The present value.
     pub(crate) fn get(&self) -> Arc<T> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// From now on it is this one.
+    /// Replaces the value.
     pub(crate) fn replace(&self, value: impl Into<Arc<T>>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = value.into();
     }

@@ -1,4 +1,4 @@
-//! The secrets that the instances of one deployment share, which its store keeps and may not give at once.
+//! The secrets that the instances of one deployment share. The store keeps them and may be unavailable at the start.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -9,17 +9,17 @@ use crate::failure::chain;
 use crate::store::{Deployment, JobStore, StoreError};
 use crate::worker::store_pauses;
 
-/// How long a store that did not answer is left alone at most: submissions are refused until it has.
+/// The longest pause between two questions to a store that does not answer: submissions are refused meanwhile.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// How long a request waits for that at most: it may turn out to need no store.
+/// How long a request waits at most for the store's answer: it may turn out to need no store.
 const QUICKLY: Duration = Duration::from_millis(100);
 
-/// The deployment's secrets, as soon as they are known.
+/// The deployment's secrets, once they are known.
 #[derive(Debug)]
 pub(crate) struct KnownDeployment {
     known: OnceLock<Deployment>,
-    /// For requests that need no store, so that they find their loops all the same.
+    /// The name for requests that need no store, so that loops are found without one, too.
     meanwhile: Deployment,
 }
 
@@ -29,12 +29,12 @@ impl KnownDeployment {
         Self { known: OnceLock::new(), meanwhile: Deployment::made_now() }
     }
 
-    /// Names the deployment in `Via`, or this instance as long as nothing better is known.
+    /// The deployment's name in `Via`; this instance's name until the deployment's is known.
     pub(crate) fn via_name(&self) -> &str {
         &self.known.get().unwrap_or(&self.meanwhile).via_name
     }
 
-    /// Keys the hashes of credentials; `None` as long as it is not known.
+    /// The key for hashes of credentials; `None` until it is known.
     pub(crate) fn credential_key(&self) -> Option<&[u8; 32]> {
         self.known.get().map(|deployment| &deployment.credential_key)
     }
@@ -49,7 +49,7 @@ impl KnownDeployment {
         Ok(())
     }
 
-    /// Asks the store once if need be, so that submissions are taken in from the moment in which it answers.
+    /// Asks the store once if the secrets are unknown, so that submissions are accepted as soon as it answers.
     pub(crate) async fn ask_quickly(&self, store: &dyn JobStore) {
         if self.known.get().is_none() {
             let _not_yet = tokio::time::timeout(QUICKLY, self.ask(store)).await;

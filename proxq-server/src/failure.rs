@@ -1,4 +1,4 @@
-//! An error and its causes in one line, as a job shows it and as a log line has it.
+//! An error and its causes in one line, for a job's status and for log lines.
 
 use std::error::Error as StdError;
 use std::io;
@@ -25,7 +25,7 @@ pub fn chain(error: &(dyn StdError + 'static)) -> String {
     line
 }
 
-/// A single cause, in words that tell users something.
+/// A single cause, in words that help users.
 fn in_words(cause: &(dyn StdError + 'static)) -> String {
     if let Some(code) = cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
         // The operating system's own words end in «(os error 111)».
@@ -42,7 +42,7 @@ fn in_words(cause: &(dyn StdError + 'static)) -> String {
     }
 }
 
-/// Whether the upstream went away in good order.
+/// Whether the upstream closed the connection properly.
 fn went_away(cause: &(dyn StdError + 'static)) -> bool {
     let went = |cause: &h2::Error| cause.is_remote() && cause.is_go_away();
     cause.downcast_ref().is_some_and(|cause| went(cause) && cause.reason() == Some(h2::Reason::NO_ERROR))

@@ -1,5 +1,5 @@
-//! One HTTP exchange with one upstream. Comes in: a request as it is to be sent. Goes out: the response's head with
-//! its unread body, or why there is none and how far it got. What to make of that is the worker's affair.
+//! One HTTP exchange with one upstream. In: a request, ready to be sent. Out: the response's head with its unread body,
+//! or why there is none and how far the exchange got. The caller decides what follows from that.
 
 pub(crate) mod body_end;
 mod client;
@@ -30,14 +30,14 @@ use crate::config::{Upstream, UpstreamTls};
 /// A request body on its way to an upstream.
 pub(crate) type RequestBody = UnsyncBoxBody<Bytes, BodyError>;
 
-/// Why a body on its way to an upstream ended before its end.
+/// Why a body on its way to an upstream broke off.
 pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The connections to all upstreams.
 #[derive(Clone, Debug)]
 pub(crate) struct Forwarder {
     by_prefix: Arc<HashMap<String, Connections>>,
-    /// For jobs whose upstream is not known.
+    /// For jobs whose upstream is no longer configured.
     fallback: UpstreamClient,
 }
 
@@ -50,7 +50,7 @@ struct Connections {
 }
 
 impl Connections {
-    /// Keeps those of before where nothing that they were made from has changed.
+    /// Keeps the former connections if the settings and files behind them are unchanged.
     fn prepare(settings: &UpstreamTls, before: Option<&Self>) -> Result<Self, TlsFileError> {
         let material = TlsMaterial::read(settings)?;
         let tls = material.digest();
@@ -68,7 +68,7 @@ impl Forwarder {
         Self { by_prefix: Arc::default(), fallback }.renewed(upstreams, &[])
     }
 
-    /// The same for other upstreams: those that are as before, TLS files included, keep their connections. So do the
+    /// The same for a new list of upstreams: unchanged ones, TLS files included, keep their connections. So do the
     /// `former` ones, whose files are not read again. Reads files.
     pub(crate) fn renewed(&self, upstreams: &[Upstream], former: &[Upstream]) -> Result<Self, TlsFileError> {
         let mut by_prefix = HashMap::new();
@@ -84,7 +84,7 @@ impl Forwarder {
         Ok(Self { by_prefix: Arc::new(by_prefix), fallback: self.fallback.clone() })
     }
 
-    /// The prefixes of upstreams whose TLS files have other contents than before, under the same names.
+    /// The prefixes of upstreams whose TLS files have new contents under the same names.
     pub(crate) fn with_other_files(&self, before: &Self) -> Vec<String> {
         let changed = |(prefix, own): (&String, &Connections)| {
             let before = before.by_prefix.get(prefix)?;
@@ -98,10 +98,10 @@ impl Forwarder {
     /// Sends a request to the upstream with this prefix and waits for the head of its response. One with a `Host`
     /// goes over HTTP/1.1.
     ///
-    /// Where it meets the end of a kept connection and may be sent once more, `again` gives its body a second time, if it
-    /// can. `handed_over` tells meanwhile whether the request was given a connection.
+    /// If a kept connection ends under the request and the request may be sent once more, `again` gives its body a second
+    /// time, if it can. `handed_over` tells meanwhile whether the request has a connection.
     ///
-    /// Dropping the future breaks the exchange off: over HTTP/1 with its connection, over HTTP/2 with its stream.
+    /// Dropping the future ends the exchange: over HTTP/1 with its connection, over HTTP/2 with its stream.
     pub(crate) async fn send(
         &self,
         prefix: &str,
@@ -116,7 +116,7 @@ impl Forwarder {
     }
 }
 
-/// Whether a request was given a connection: before that, its upstream has seen nothing of it.
+/// Whether a request has been given a connection. Before that, its upstream has seen nothing of it.
 #[derive(Debug, Default)]
 pub(crate) struct HandedOver(Mutex<Option<CaptureConnection>>);
 
@@ -130,32 +130,32 @@ impl HandedOver {
         request.as_ref()?.connection_metadata().as_ref().map(look)
     }
 
-    /// Whether it was by now.
+    /// Whether it has a connection by now.
     pub(crate) fn already(&self) -> bool {
         self.look(|_| ()).is_some()
     }
 
-    /// Keeps later requests off the connection if it brought no answer in time. Over HTTP/2 the exchange leaves it open,
-    /// and one that leads nowhere any more would take in job after job until TCP notices, minutes later.
+    /// Keeps later requests off the connection after a timeout. Over HTTP/2 the exchange leaves the connection open, and
+    /// a dead one would take job after job until TCP notices, minutes later.
     pub(crate) fn avoid_after(&self, error: &ForwardError) {
         if matches!(error, ForwardError::Timeout { .. }) {
             self.avoid();
         }
     }
 
-    /// The same, where no answer came in time.
+    /// Keeps later requests off the connection.
     pub(crate) fn avoid(&self) {
         self.look(Connected::poison);
     }
 }
 
-/// Which connections a request may take. An upstream may close a kept one in the moment in which the request is sent.
+/// Which connections a request may take. An upstream may close a kept one at the moment when a request is sent on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reuse {
-    /// All, as sending it twice is harmless: where a kept one had ended, it is sent again.
+    /// Any: sending it twice is harmless, and it is sent again if a kept connection had ended.
     Any,
-    /// A new one, or one that was in use a moment ago: sending it twice may do harm.
+    /// A new one, or one that was in use a moment ago: sending it twice may be harmful.
     Recent,
-    /// A new one: sending it twice would be harmless, but its body can be had only once.
+    /// A new one: sending it twice would be harmless, but its body can be read only once.
     None,
 }

@@ -1,4 +1,4 @@
-//! Asks a running server whether it takes work: for containers that have neither shell nor curl.
+//! A request to a running server's `readyz`, for containers that have neither shell nor curl.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use crate::config::Config;
 
-/// How long each step of the exchange may take. A server that is well answers in milliseconds.
+/// How long each step of the exchange may take. A healthy server answers in milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The most that is read of an answer: `readyz` says a line.
+/// The most bytes that are read of an answer: `readyz` answers with one line.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
-/// Why a server is not well.
+/// Why a server is not healthy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HealthcheckError {
@@ -83,8 +83,8 @@ fn exchange(mut stream: TcpStream, address: SocketAddr, path: &str) -> io::Resul
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// Where a server that listens there can be reached from the same machine: all interfaces of IPv6 are those of IPv4, too, and
-/// of IPv4 alone where the machine has no other.
+/// The address at which a server is reached from the same machine. "All interfaces" of IPv6 include those of IPv4, and
+/// mean IPv4 alone on a machine without IPv6.
 fn from_here(address: SocketAddr) -> Vec<SocketAddr> {
     let (v4, v6) = (IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST));
     let ips = match address.ip() {

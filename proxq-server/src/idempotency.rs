@@ -1,4 +1,4 @@
-//! What a submission claims by its `Idempotency-Key`.
+//! The claim that a submission makes by its `Idempotency-Key`.
 
 use std::time::Duration;
 
@@ -9,12 +9,11 @@ use crate::job::{CredentialHash, JobRequest};
 use crate::multipart::without_boundary;
 use crate::store::Claim;
 
-/// The claim of a request with an idempotency key, for so long. `credential` is the hash of all its secrets, `body` the digest
-/// of its body.
+/// The claim of a request with an idempotency key, valid for `ttl`. `credential` is the hash of all its secrets, `body` the
+/// digest of its body.
 ///
-/// The same key of another credential or for another upstream claims something else. The same request is the same method,
-/// target, body and description of the body; further headers, and the boundary of a multipart body, may differ between two
-/// tries of one client.
+/// The same key with another credential or upstream is another claim. Two requests are the same if method, target, body and
+/// the body's description are; other headers and the boundary of a multipart body may differ between two tries of a client.
 pub(crate) fn claim(request: &JobRequest, credential: CredentialHash, body: [u8; 32], ttl: Duration) -> Option<Claim> {
     let key = request.idempotency_key.as_deref()?;
     let scope = hash([request.upstream.as_bytes(), &credential.0, key]);

@@ -44,7 +44,7 @@ impl fmt::Display for QueueName {
     }
 }
 
-/// A stored body: beside its job where it is small, in a blob of its own where it is large.
+/// A stored body: a small one lies beside its job, a large one in a blob of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
     /// The bytes themselves.
@@ -75,12 +75,12 @@ pub struct BlobRef {
     pub checksum: u32,
 }
 
-/// A job as it stands: what was asked for and how far it has come.
+/// A job in its present state: what was asked for, and how far it has come.
 #[derive(Clone, Debug)]
 pub struct Job {
     /// What was submitted. Its secret headers are left out.
     pub request: JobRequest,
-    /// Where it is in the queue.
+    /// Its place in the queue.
     pub state: State,
     /// What has been done about it.
     pub progress: Progress,

@@ -1,5 +1,5 @@
-//! Multipart bodies (RFC 2046 §5.1) that come in pieces: where their delimiters are, and their [`mod@digest`] without them.
-//! Holds the same few bytes however long a body is.
+//! A scanner for multipart bodies (RFC 2046 §5.1) that arrive in pieces: it finds their delimiters, and computes a
+//! [`mod@digest`] without the boundary. It holds the same few bytes, however long a body is.
 
 mod digest;
 mod parameter;
@@ -23,7 +23,7 @@ fn is_boundary(text: &[u8]) -> bool {
     (1..=BOUNDARY_BYTES_MAX).contains(&text.len()) && text.iter().all(is_allowed) && !text.ends_with(b" ")
 }
 
-/// Finds the delimiters of a body. A line that merely begins like one is content.
+/// Finds the delimiters of a body. A line that only begins like one is content.
 #[derive(Debug)]
 pub(crate) struct Delimiters {
     /// `CRLF "--" boundary`: the line break before a delimiter belongs to it.
@@ -38,7 +38,7 @@ enum Place {
     Content {
         /// How much of a delimiter the bytes before look like.
         matched: usize,
-        /// How much of that is the line break before the content, and not content if this turns out to be no delimiter.
+        /// How much of that is the line break before the content, and not content, if this is not a delimiter.
         outside: usize,
     },
     /// What follows a boundary and makes it a delimiter.
@@ -95,7 +95,7 @@ impl Delimiters {
                         Meaning::Undecided(tail) => (Place::Tail(tail), Piece::Tail(*byte), after),
                         Meaning::Delimiter => (Place::content(), Piece::Delimiter(*byte), after),
                         Meaning::LastDelimiter => (Place::content(), Piece::LastDelimiter(*byte), after),
-                        // The byte itself may begin the true delimiter.
+                        // The byte itself may begin the real delimiter.
                         Meaning::Content => (Place::Content { matched: 0, outside: 0 }, Piece::NoDelimiter, bytes),
                     };
                     self.place = place;
@@ -132,7 +132,7 @@ impl Delimiters {
         }
     }
 
-    /// The bytes at the end of the body that look like the beginning of a delimiter, now that none comes of them.
+    /// The bytes at the end of the body that look like the beginning of a delimiter and are content.
     pub(crate) fn rest(&self) -> &[u8] {
         match self.place {
             Place::Content { matched, outside } => self.delimiter.get(outside..matched).unwrap_or_default(),

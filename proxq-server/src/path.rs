@@ -13,7 +13,7 @@ pub(crate) fn segments(raw_path: &str) -> impl Iterator<Item = Cow<'_, [u8]>> {
     inner.split('/').filter(move |_| !none).map(decode)
 }
 
-/// What follows the first `count` segments of a raw path, from the slash on; empty where nothing follows.
+/// The rest of a raw path behind its first `count` segments, from the slash on; empty if nothing follows.
 pub(crate) fn skip_segments(raw_path: &str, count: usize) -> &str {
     let mut rest = raw_path;
     for _ in 0..count {
@@ -23,7 +23,7 @@ pub(crate) fn skip_segments(raw_path: &str, count: usize) -> &str {
     rest
 }
 
-/// Undoes percent-encoding once. A `%` that no two hexadecimal digits follow stands for itself.
+/// Decodes percent-encoding once. A `%` without two hexadecimal digits behind it stands for itself.
 pub(crate) fn decode(raw: &str) -> Cow<'_, [u8]> {
     let bytes = raw.as_bytes();
     if !bytes.contains(&b'%') {
@@ -45,20 +45,19 @@ fn encoded_byte(bytes: &[u8]) -> Option<u8> {
     Some(digit(high)? << 4 | digit(low)?)
 }
 
-/// Why a path is refused: some servers read it as another path than proxq does.
+/// Why a path is refused: some servers read it as a different path than proxq does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BadPath {
     /// A segment is `..`. It could climb out of an upstream's base path.
     Climbs,
-    /// It has a NUL byte, where some servers take the path to end.
+    /// It has a NUL byte, where the path ends for some servers.
     Nul,
-    /// It has a character in more bytes than UTF-8 allows for it (RFC 3629 §3). A lenient decoder may read a `.` or a
-    /// `/` out of them.
+    /// It has a character in more bytes than UTF-8 allows (RFC 3629 §3). A lenient decoder may read them as `.` or `/`.
     Overlong,
 }
 
 impl BadPath {
-    /// What a path of the configuration must not have.
+    /// Why a path in the configuration is refused.
     pub(crate) fn forbidden(self) -> &'static str {
         match self {
             Self::Climbs => "must not have a .. segment",
@@ -68,10 +67,10 @@ impl BadPath {
     }
 }
 
-/// Refuses what some server could read as another path, after percent-decoding once: `%252e` is no dot.
+/// Refuses paths that some server could read as another path, after one round of percent-decoding: `%252e` is not a dot.
 ///
-/// A segment is `..` whether `/` or `\` separates it, parameters (`;…`) aside. Bytes that are no UTF-8 are no reason to
-/// refuse a path, except overlong sequences.
+/// A segment counts as `..` between `/` or `\`, and also with parameters (`;…`). Of invalid UTF-8 only overlong sequences
+/// are refused.
 pub(crate) fn check(raw_path: &str) -> Result<(), BadPath> {
     let path = decode(raw_path);
     if path.contains(&0) {

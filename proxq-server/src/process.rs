@@ -1,12 +1,12 @@
-//! What the process asks of the operating system.
+//! Settings of the process in the operating system: threads, signals and the limit on open files.
 
 use std::io;
 
 use rustix::process::{Resource, Signal, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Threads for work that blocks: on files, each with one chunk of one body at a time, and on resolving names, which may
-/// take seconds and must not hold the files up.
+/// Threads for blocking work: files, one chunk of one body at a time, and name resolution, which may take seconds and must
+/// not delay the files.
 const BLOCKING_THREADS: usize = 128;
 
 /// Makes the runtime that everything runs on.
@@ -17,8 +17,8 @@ pub fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()
 }
 
-/// Has writes beyond a limit on file sizes (`ulimit -f`) fail like those on a full disk; the operating system would end
-/// the process (`SIGXFSZ`). To be called within the runtime, whose handler stays.
+/// Lets writes beyond a limit on file sizes (`ulimit -f`) fail as on a full disk. Without a handler for `SIGXFSZ` the
+/// operating system would end the process, and no library sets one. To be called within the runtime.
 pub fn survive_file_size_limits() {
     let signal_kind = SignalKind::from_raw(Signal::XFSZ.as_raw());
     if let Err(error) = signal(signal_kind) {

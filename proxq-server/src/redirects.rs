@@ -13,13 +13,12 @@ use crate::config::SecretHeaders;
 use crate::job::{JobId, JobRequest};
 use crate::reply::Problem;
 
-/// What a client with `X-Proxq-Redirects` knows of the redirects to which its request leads: for each, the id of the job
-/// behind it, which the report gave.
+/// The redirects that a client with `X-Proxq-Redirects` knows: for each, the id of the job behind it, as reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KnownRedirects(Vec<JobId>);
 
 impl KnownRedirects {
-    /// Reads `X-Proxq-Redirects`. `None` where it is not there: the client follows redirects without asking.
+    /// Reads `X-Proxq-Redirects`. `None` if it is absent: the client follows redirects without asking.
     pub(crate) fn read(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
         let mut values = headers.get_all(proxq::REDIRECTS).iter();
         let Some(value) = values.next() else { return Ok(None) };
@@ -36,7 +35,7 @@ impl KnownRedirects {
         Ok(Some(Self(ids)))
     }
 
-    /// Whether the redirect was reported behind which this job is.
+    /// Whether the redirect that leads to this job was reported.
     pub(crate) fn lead_to(&self, behind: JobId) -> bool {
         self.0.contains(&behind)
     }
@@ -44,8 +43,8 @@ impl KnownRedirects {
 
 /// The id of the job behind a redirect: of the request that follows the redirect which is the response of the job `id`.
 ///
-/// The same for every repetition, so that the request which follows is one job, too. Keyed, so that no other deployment
-/// gives the same, and nobody can guess it.
+/// It is the same for every repetition, so that the following request is one job, too. It is keyed, so that it differs
+/// between deployments and cannot be guessed.
 pub(crate) fn id_behind(key: &[u8; 32], id: JobId) -> JobId {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(b"behind the redirect of");
@@ -58,12 +57,12 @@ pub(crate) fn id_behind(key: &[u8; 32], id: JobId) -> JobId {
     JobId::from_bytes(bytes).expect("version and variant are those of a job id")
 }
 
-/// Whether a request under a job's id is that job's own request, sent again; otherwise it follows the job's redirect.
+/// Whether a request under a job's id repeats that job's own request; otherwise it follows the job's redirect.
 ///
-/// The body does not count: a client that has sent its only copy still has to get the redirect. `Referer` does, which a
-/// client sets when it follows, and which alone tells a redirect to the same URL from a repetition.
+/// The body does not count: a client that has sent its only copy still has to get the redirect. `Referer` counts: a client
+/// sets it when it follows, and only it tells a redirect to the same URL from a repetition.
 pub(crate) fn is_repetition(job: &JobRequest, request: &JobRequest, secret: &SecretHeaders) -> bool {
-    // What is erased from the job cannot be compared.
+    // Headers that were erased from the job cannot be compared.
     let told = [header::HOST, header::REFERER].into_iter().filter(|name| !secret.names().contains(name));
     job.method == request.method
         && job.path == request.path

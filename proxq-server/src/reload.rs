@@ -1,4 +1,4 @@
-//! Reads the configuration again when the process is asked to, by SIGHUP.
+//! The reload of the configuration on SIGHUP.
 
 use futures_util::{Stream, stream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -6,24 +6,24 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::cli::{self, Options};
 use crate::config::Config;
 
-/// Every SIGHUP from the making of this on: none ends the process. Those that come while one is dealt with are one.
+/// Every SIGHUP since this was created; none ends the process. Signals that arrive during a reload count as one.
 #[derive(Debug)]
 pub struct ReloadRequests {
     hangup: Signal,
 }
 
 impl ReloadRequests {
-    /// Takes the signal over from the operating system, which would end the process at once. Needs a runtime.
+    /// Installs the handler; without it the operating system ends the process. Needs a runtime.
     ///
     /// # Panics
-    /// Where it refuses a signal handler.
+    /// If the operating system refuses a signal handler.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "it installs a signal handler, which no default should")]
     pub fn new() -> Self {
         Self { hangup: signal(SignalKind::hangup()).expect("a handler for SIGHUP can be installed") }
     }
 
-    /// At each request, the configuration that the flags and the environment lead to then. Mistakes go to the log.
+    /// Yields, at each request, the configuration that flags and environment then lead to. Mistakes go to the log.
     pub fn configs(self, options: Options) -> impl Stream<Item = Config> {
         stream::unfold((self, options), async |(mut requests, options)| {
             loop {
@@ -36,7 +36,7 @@ impl ReloadRequests {
     }
 }
 
-/// The configuration as it is now; `None` if there is none, or none that can be used.
+/// The present configuration; `None` if there is none, or it is invalid.
 async fn read(options: Options) -> Option<Config> {
     if options.upstream.is_some() {
         tracing::warn!("configuration not reloaded: there is no file to read, proxq was started with --upstream");

@@ -30,12 +30,12 @@ pub(crate) async fn replay(
     Ok(response)
 }
 
-/// Makes `Content-Length` say what follows.
+/// Sets `Content-Length` to the length of what follows.
 ///
-/// The upstream's own may not: the response to a `HEAD`, a `204` and a `304` end with their heads, whatever these say
-/// (RFC 9112 §6.3), so that a `GET` of the stored response would wait for bytes that never come. A `HEAD` waits for
-/// none and is told what the upstream said; where that was no length, none is made up (RFC 9110 §8.6): that nothing is
-/// stored does not mean that a `GET` would bring nothing.
+/// The upstream's own value may be wrong here: the response to a `HEAD`, a `204` and a `304` have no body, whatever their
+/// heads say (RFC 9112 §6.3), so a `GET` of the stored response would wait for bytes that never come. The answer to a
+/// `HEAD` keeps the upstream's value; if there was none, none is invented (RFC 9110 §8.6), since a `GET` of the upstream
+/// might have had a body.
 fn promise_what_comes(headers: &mut HeaderMap, status: StatusCode, length: u64, asking: &Method) {
     if length == 0 && *asking == Method::HEAD {
         return;

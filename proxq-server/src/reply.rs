@@ -1,4 +1,4 @@
-//! Every response that proxq itself makes: the source stamp, and which error is which status code.
+//! The responses that proxq itself makes: their source stamp, and the status code of each error.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use crate::job::ResponseHead;
 use crate::path::BadPath;
 use crate::store::StoreError;
 
-/// When to ask again a store that does not answer: its outages are restarts and full disks, neither over in an instant.
+/// `Retry-After` while the store does not answer: outages are restarts and full disks, which take some seconds.
 const STORE_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The media type of Server-Sent Events (WHATWG HTML §9.2).
 const EVENT_STREAM: &str = "text/event-stream";
-/// Has an nginx in front pass on what comes at once. By default it collects.
+/// Tells an nginx in front to pass on every piece at once. By default it buffers.
 const UNBUFFERED: HeaderValue = HeaderValue::from_static("no");
 
 /// The `202` to a submission.
@@ -45,13 +45,13 @@ pub(crate) fn status(info: &JobInfo) -> Response<Body> {
     own(StatusCode::OK, "application/json", json_bytes(info))
 }
 
-/// Tells the answer to a submission that an earlier one made the job.
+/// Marks the answer to a submission whose job was made by an earlier one.
 pub(crate) fn mark_replayed(answer: &mut Response<Body>) {
     answer.headers_mut().insert(proxq::IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
 }
 
-/// Makes the upstream's response the answer to the submission that waited for it. `preferred` is the wait in seconds that
-/// the client preferred, if it asked that way (RFC 7240 §3).
+/// Marks the upstream's response as the answer to the submission that waited for it. `preferred` is the wait in seconds
+/// that the client asked for by `Prefer` (RFC 7240 §3), if it did.
 pub(crate) fn mark_held(answer: &mut Response<Body>, id: JobId, preferred: Option<u64>) {
     let headers = answer.headers_mut();
     headers.insert(proxq::JOB_ID, job_id_value(id));
@@ -89,7 +89,7 @@ pub(crate) fn healthy(status: &str) -> Response<Body> {
     own(StatusCode::OK, "application/json", json_bytes(&json!({ "status": status })))
 }
 
-/// What proxq has to say against a request.
+/// Why proxq refuses a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Problem {
     status: StatusCode,
@@ -129,7 +129,7 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadHeader, detail)
     }
 
-    /// The target of a request names a host that is none. Which one is not repeated: it may hold a password.
+    /// The request target has an invalid host. The message does not repeat it: it may hold a password.
     pub(crate) fn bad_authority(expected: &str) -> Self {
         let detail = format!("the host that the request target names is not valid: {expected}");
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadHeader, detail)
@@ -168,8 +168,8 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, ErrorCode::JobFailed, format!("the job failed, there is no response: {error}"))
     }
 
-    /// `allow` lists the methods that would be right. The wrong one is not named: a `HEAD` is told the length of what a
-    /// `GET` would be answered with.
+    /// `allow` lists the methods that would be right. The wrong one is not named, so that a `HEAD` is told the length of the
+    /// answer to a `GET`.
     pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
         let detail = format!("this method is not allowed here; allowed: {allow}");
         Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::MethodNotAllowed, detail) }
@@ -183,7 +183,8 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, ErrorCode::JobIdTaken, detail)
     }
 
-    /// The report of a redirect, for a client that wants one; `behind` is the id of the job behind it. `None` for another response.
+    /// The report of a redirect, for a client that asks for one; `behind` is the id of the job behind it. `None` for any
+    /// other response.
     pub(crate) fn redirect(head: &ResponseHead, behind: JobId) -> Option<Self> {
         let location = head.headers.get(header::LOCATION).filter(|_| head.is_redirect())?;
         let detail = format!(
@@ -195,7 +196,7 @@ impl Problem {
         Some(Self { redirect, ..Self::new(StatusCode::CONFLICT, ErrorCode::Redirect, detail) })
     }
 
-    /// The job of a redirect that was reported is not there any more.
+    /// The job whose redirect was reported does not exist any more.
     pub(crate) fn redirect_gone(id: JobId) -> Self {
         Self::not_found(format!("the redirect of job {id} is gone: it was cancelled, or its retention is over"))
     }
@@ -240,7 +241,7 @@ impl Problem {
         Self::new(StatusCode::BAD_GATEWAY, ErrorCode::NoUpstream, format!("no upstream matches {path}"))
     }
 
-    /// The upstream of a direct request gave no answer. `error` says which step failed and why.
+    /// The upstream of a direct request did not answer. `error` says which step failed and why.
     pub(crate) fn upstream_unreachable(error: &str) -> Self {
         Self::new(StatusCode::BAD_GATEWAY, ErrorCode::UpstreamUnreachable, format!("forward request: {error}"))
     }
@@ -304,7 +305,7 @@ impl Problem {
         problem
     }
 
-    /// The store has not answered since the start, and nothing can be taken in without it.
+    /// The store has not answered since the start; without it no request can be accepted.
     pub(crate) fn store_not_ready() -> Self {
         Self::store(&StoreError::Closed)
     }
@@ -332,7 +333,7 @@ impl Problem {
     }
 }
 
-/// A response of proxq's own, with the stamp that says so.
+/// A response of proxq's own, with its source stamp.
 fn own(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Response<Body> {
     let mut response = stamped(status, body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

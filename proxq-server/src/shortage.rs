@@ -1,5 +1,5 @@
-//! What the process itself may be short of: descriptors, memory, local ports. Such a shortage is neither an upstream's
-//! fault nor a job's: whatever met it is tried again, and the log says what is short.
+//! Shortages of the process itself: descriptors, memory, local ports. They are neither an upstream's fault nor a job's:
+//! the step is tried again, and the log says what is short.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -17,9 +17,9 @@ use tokio::time::Instant;
 use crate::failure::{causes, chain};
 use crate::process::file_limit;
 
-/// How often the log repeats what goes on and on.
+/// How often the log repeats a lasting condition.
 const REPEAT_EVERY: Duration = Duration::from_mins(1);
-/// What the log has said of shortages, which are the whole process's.
+/// When the log last reported each shortage; shortages concern the whole process.
 static REPORTED: Seldom = Seldom::new();
 
 /// What is short.
@@ -30,12 +30,12 @@ pub(crate) enum Shortage {
     /// The machine may not.
     SystemDescriptors,
     Memory,
-    /// Every port that a connection could begin at is in use.
+    /// Every local port for outgoing connections is in use.
     Ports,
 }
 
 impl Shortage {
-    /// The shortage that caused an error. That of ports shows only when a connection is made, see [`explained`].
+    /// The shortage that caused an error. A shortage of ports shows only while connecting, see [`explained`].
     pub(crate) fn behind(error: &(dyn StdError + 'static)) -> Option<Self> {
         causes(error).find_map(|cause| match cause.downcast_ref::<Short>() {
             Some(short) => Some(short.of),
@@ -52,7 +52,7 @@ impl Shortage {
         }
     }
 
-    /// Says in the log what is short, unless it was said a moment ago. `step` is what failed for want of it.
+    /// Logs what is short, unless that was logged a moment ago. `step` is what failed because of it.
     pub(crate) fn report(self, step: &'static str, error: &(dyn StdError + 'static)) {
         if REPORTED.is_due() {
             tracing::error!(step, short_of = %self, error = chain(error), "proxq is short of something, and tries again");
@@ -82,8 +82,8 @@ struct Short {
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// Says of an upstream that could not be connected to whether a shortage caused that, where the error alone does not
-/// tell, and reports it.
+/// Finds out whether a failed connection to an upstream was caused by a shortage, if the error alone does not tell, and
+/// reports it.
 pub(crate) async fn explained(error: BoxError, upstream: &Uri) -> BoxError {
     let found = match Shortage::behind(&*error) {
         None if has_no_address(&*error) => can_be_reached(upstream).await.then_some(Shortage::Ports),
@@ -124,7 +124,7 @@ fn no_socket() -> Option<Shortage> {
     Shortage::of(&std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).err()?)
 }
 
-/// Something that the log says now and then, however often it happens.
+/// A log message that is repeated only now and then, however often its cause occurs.
 #[derive(Debug, Default)]
 pub(crate) struct Seldom {
     last: Mutex<Option<Instant>>,
@@ -135,7 +135,7 @@ impl Seldom {
         Self { last: Mutex::new(None) }
     }
 
-    /// Whether it is to be said now; then not again for a while.
+    /// Whether it is time to log it; then not again for a while.
     pub(crate) fn is_due(&self) -> bool {
         let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let due = last.is_none_or(|last| last.elapsed() >= REPEAT_EVERY);

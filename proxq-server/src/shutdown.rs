@@ -9,10 +9,10 @@ use crate::store::JobStore;
 use crate::tasks::Tasks;
 use crate::worker::StopSignals;
 
-/// How long aborted attempts have to be settled, and connections to end, once the drain's time is up.
+/// How long aborted attempts may take to be settled, and connections to end, after the drain's time limit.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
-/// Every SIGTERM and SIGINT from the making of this on: none is missed, whenever it comes and whenever it is asked for.
+/// Every SIGTERM and SIGINT since this was created; none is missed.
 #[derive(Debug)]
 pub struct StopRequests {
     terminate: Signal,
@@ -20,7 +20,7 @@ pub struct StopRequests {
 }
 
 impl StopRequests {
-    /// Takes the signals over from the operating system, which would end the process at once.
+    /// Installs the handlers; without them the operating system ends the process at once.
     ///
     /// # Panics
     /// Where it refuses a signal handler.
@@ -42,7 +42,7 @@ impl StopRequests {
     }
 }
 
-/// What runs, grouped by when it has to stop.
+/// Everything that runs, grouped by when it has to stop.
 #[derive(Debug, Default)]
 pub(crate) struct Phases {
     /// Client connections, the accept loop and what reads on for them.
@@ -51,14 +51,14 @@ pub(crate) struct Phases {
     pub(crate) attempts: Tasks,
     /// Renewals and upkeep.
     pub(crate) upkeep: Tasks,
-    /// What the workers go by; `draining` is everybody's.
+    /// The workers' signals; `draining` is for everybody.
     pub(crate) stop: StopSignals,
     /// Open connections are cut.
     pub(crate) cut: CancellationToken,
 }
 
 impl Phases {
-    /// Stops everything at once when the guards are dropped; no matter after a drain.
+    /// Stops everything at once when the guard is dropped; without effect after a drain.
     pub(crate) fn stop_when_dropped(&self) -> [DropGuard; 4] {
         let StopSignals { draining, abort, finished } = self.stop.clone();
         [draining, abort, finished, self.cut.clone()].map(CancellationToken::drop_guard)

@@ -1,9 +1,8 @@
-//! Places of which there are only so many at a time, and how many can change while they are taken: those of attempts and
-//! those of connections.
+//! Slots: a limit on how many attempts or connections there are at a time. The limit can change while slots are taken.
 
 use tokio::sync::watch;
 
-/// A number of places. Clones count the same ones.
+/// A limited number of slots. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Slots {
     count: watch::Sender<Count>,
@@ -16,35 +15,35 @@ struct Count {
 }
 
 impl Count {
-    /// After the limit was lowered, more may be taken than there are.
+    /// The free slots. After the limit was lowered, more may be taken than it allows.
     fn free(self) -> usize {
         self.limit.saturating_sub(self.taken)
     }
 }
 
 impl Slots {
-    /// So many places, none of them taken.
+    /// This many slots, all free.
     pub(crate) fn new(limit: usize) -> Self {
         Self { count: watch::Sender::new(Count { taken: 0, limit }) }
     }
 
-    /// From now on there are so many. Where more are taken, none is free until as many were given back.
+    /// Changes the limit. If more slots are taken than it allows, none is free until enough have been given back.
     pub(crate) fn set_limit(&self, limit: usize) {
         self.count.send_modify(|count| count.limit = limit);
     }
 
-    /// Waits until a place is free. Gives how many are: at least one, and no fewer until the caller takes some, if it is
-    /// the only one to take any and the limit is not lowered.
+    /// Waits until a slot is free and returns how many are: at least one. As long as only the caller takes slots and the
+    /// limit is not lowered, they stay free.
     pub(crate) async fn free(&self) -> usize {
         self.until(|count| count.free() > 0).await.free()
     }
 
-    /// Waits until no place is free.
+    /// Waits until no slot is free.
     pub(crate) async fn full(&self) {
         self.until(|count| count.free() == 0).await;
     }
 
-    /// Takes a place, free or not; it is given back when the slot is dropped.
+    /// Takes a slot, whether one is free or not. Dropping it gives it back.
     pub(crate) fn take(&self) -> Slot {
         self.count.send_modify(|count| count.taken += 1);
         Slot { slots: self.clone() }

@@ -1,4 +1,4 @@
-//! How names and bytes are spelled where people or other programs read them.
+//! The spelling of names and bytes for people and other programs.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! Peers whose forwarding headers are believed.
+//! The list of peers whose forwarding headers are trusted.
 
 use std::net::IpAddr;
 
@@ -19,7 +19,7 @@ impl TrustedProxies {
     /// Reads a list of networks (`10.0.0.0/8`), addresses and the words `loopback` and `private`.
     ///
     /// # Errors
-    /// The index of the first entry that is none of these.
+    /// The index of the first entry that is not one of these.
     pub fn new<'a>(entries: impl IntoIterator<Item = &'a str>) -> Result<Self, usize> {
         let mut networks = Vec::new();
         for (index, entry) in entries.into_iter().enumerate() {

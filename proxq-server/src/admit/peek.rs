@@ -1,11 +1,11 @@
-//! Whether a request's body asks for a streamed answer, found out while the body arrives.
+//! A look at a request's body, while it arrives: does it ask for a streamed answer?
 //!
 //! In: the request's header fields, then its body in pieces of any size. Out: [`Wanted`], as soon as it is certain. Pure:
 //! builds no tree, and holds the same few bytes however long the body is. Left to others: when to ask (`admit`), and
 //! where the body goes meanwhile (`intake`).
 //!
-//! What cannot be understood asks for nothing: queueing a request is always right, if slow. But no more of a body has to be
-//! valid than decides: clients send halves of characters, `NaN` and byte order marks, and upstreams take them.
+//! A body that cannot be understood asks for nothing: queueing a request is always correct, if slow. Only the part that
+//! decides has to be valid: clients send lone surrogates, `NaN` and byte order marks, and upstreams accept them.
 
 use http::header::{self, HeaderMap};
 
@@ -25,7 +25,7 @@ use multipart::FormScanner;
 pub(crate) enum Wanted {
     /// A stream of events, of use only as it arrives.
     Stream,
-    /// Expressly no stream.
+    /// Explicitly no stream.
     Whole,
     /// The body does not say.
     Unsaid,
@@ -50,9 +50,9 @@ enum Scanner {
 }
 
 impl BodyPeek {
-    /// A look at no more than the first `limit` bytes of the body that comes with these fields.
+    /// Reads at most the first `limit` bytes of the body that comes with these header fields.
     ///
-    /// `None` where a body has nothing to tell: it is neither JSON nor a form, its form has no boundary, its type is
+    /// `None` where the body cannot tell: it is neither JSON nor a form, its form has no boundary, its type is
     /// given more than once, it is encoded, or the limit is 0.
     pub(crate) fn new(headers: &HeaderMap, limit: u64) -> Option<Self> {
         let encoded = list_items(headers, &header::CONTENT_ENCODING).any(|c| !c.eq_ignore_ascii_case(b"identity"));
@@ -93,7 +93,7 @@ impl BodyPeek {
 }
 
 impl Scanner {
-    /// What the beginning of a body asks for, where the rest will not be read.
+    /// What the beginning of a body asks for, when the rest will not be read.
     fn wanted_so_far(&self) -> Wanted {
         match self {
             Self::Json(json) => json.wanted_so_far(),

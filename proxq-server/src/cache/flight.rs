@@ -1,4 +1,4 @@
-//! Equal requests at the same time: one leads, the others wait for what it brings.
+//! Concurrent equal requests: the first calls the upstream, the others wait for its result.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -15,12 +15,12 @@ pub(super) struct Flights {
     waiting: Arc<Mutex<HashMap<Key, watch::Receiver<Option<Bytes>>>>>,
 }
 
-/// What a request does.
+/// The role of a request among its equals.
 #[derive(Debug)]
 pub(super) enum Seat {
     /// It is the first of its key.
     Lead(Lead),
-    /// It waits for the first.
+    /// It waits for the first one.
     Wait(Waiting),
 }
 
@@ -42,7 +42,7 @@ impl Flights {
     }
 }
 
-/// The first of its key. Dropped without [`Lead::land`], it brings the others nothing.
+/// The first request of its key. Dropped without [`Lead::land`], it lets the others go on without a result.
 #[derive(Debug)]
 pub(crate) struct Lead {
     flights: Flights,
@@ -55,7 +55,7 @@ impl Lead {
         self.key
     }
 
-    /// Gives the others the record that is in the cache by now.
+    /// Gives the others the record, which is in the cache already.
     pub(super) fn land(self, record: Bytes) {
         self.landing.send_replace(Some(record));
     }
@@ -67,7 +67,7 @@ impl Drop for Lead {
     }
 }
 
-/// One that waits.
+/// A request that waits for the first one.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     key: Key,
@@ -79,7 +79,7 @@ impl Waiting {
         self.key
     }
 
-    /// What the first brought; `None` if that is nothing.
+    /// The first one's record; `None` if it brought none.
     pub(super) async fn record(mut self) -> Option<Bytes> {
         let landed = self.landing.wait_for(Option::is_some).await.ok()?;
         landed.clone()

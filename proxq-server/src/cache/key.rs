@@ -1,4 +1,4 @@
-//! When two requests are the same: when their keys are. Pure.
+//! The key of a request in the cache: two requests are the same if their keys are. Pure.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::job::JobRequest;
 use crate::multipart::without_boundary;
 use crate::spelling::hex;
 
-/// What stands for a request in the cache. Shown as lower-case hex.
+/// The hash that stands for a request in the cache. Shown as lower-case hex.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key([u8; 32]);
 
@@ -37,8 +37,8 @@ impl fmt::Debug for Key {
     }
 }
 
-/// They tell one sending of a request from another, or the way here, never what is asked for. The length of a body is in the
-/// body, but for that of a boundary.
+/// They describe one transmission of a request, or its way here, never what is asked for. The length of a body follows
+/// from the body, apart from the length of a boundary.
 const NEVER_COUNT: [HeaderName; 6] = [
     CONTENT_LENGTH,
     HeaderName::from_static("traceparent"),
@@ -47,10 +47,9 @@ const NEVER_COUNT: [HeaderName; 6] = [
     HeaderName::from_static("idempotency-key"),
     HeaderName::from_static("x-forwarded-prefix"),
 ];
-/// In headers with names that begin so, the SDKs of OpenAI and Anthropic describe themselves and count their retries.
+/// The SDKs of OpenAI and Anthropic describe themselves and count their retries in headers with this prefix.
 const SDK_PREFIX: &str = "x-stainless-";
-/// Of these the upstream is told more than the client said, and no more than that counts: the address and the scheme of a
-/// connection, a number that was made for the request.
+/// proxq adds to these (the connection's address and scheme, a generated id). Only what the client sent counts.
 const TOLD_BY_PROXQ: [HeaderName; 3] =
     [HeaderName::from_static("x-request-id"), HeaderName::from_static("x-real-ip"), VIA];
 
@@ -72,15 +71,15 @@ fn counts(name: &HeaderName, exclusions: &KeyExclusions) -> bool {
     !NEVER_COUNT.contains(name) && !name.as_str().starts_with(SDK_PREFIX) && !exclusions.contains(name)
 }
 
-/// Everything that counts, each part with its length in front, so that no two different requests have the same bytes.
+/// Everything that counts, each part prefixed with its length, so that different requests never have the same bytes.
 ///
-/// An instance of another version looks under the same keys: who changes this changes the version in their names, too.
-/// The excluded names are a part of it: what was kept while `Authorization` did not count is not found once it does.
+/// Instances of other versions look under the same keys: a change here needs a new version in the keys' names.
+/// The excluded names are included: a response kept while `Authorization` was excluded is not found once it counts.
 fn encoding(request: &JobRequest, body_digest: &[u8; 32], exclusions: &KeyExclusions) -> Vec<u8> {
     let told = told_by_client(&request.added_headers);
     let own_host = target::own_host(&request.target).filter(|_| !request.headers.contains_key(HOST));
     let own_host = own_host.map(|host| HeaderMap::from_iter([(HOST, host)])).unwrap_or_default();
-    // Names in one order, whichever they came in; values of a name in their own.
+    // Names are sorted; the values of one name keep their order.
     let mut fields: BTreeMap<&str, Vec<Cow<'_, [u8]>>> = BTreeMap::new();
     for (name, value) in request.headers.iter().chain(&told).chain(&own_host) {
         if counts(name, exclusions) {

@@ -1,4 +1,4 @@
-//! Responses in this process: the one that was not asked for the longest goes first, by their number and by their bytes.
+//! The cache in this process: bounded by entries and by bytes, the least recently used response goes first.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,19 +9,19 @@ use moka::sync::Cache;
 
 use super::key::Key;
 
-/// A single response may take this part of the cache: one that is larger would drive out too many others.
+/// The largest part of the cache that one response may take (1/10): a larger one would evict too many others.
 const ENTRY_PART: u64 = 10;
 
 /// Records by key.
 ///
-/// The library knows one bound a cache, so there are two caches, in which the same keys are used in the same order. A
-/// record that is driven out for its bytes leaves its key in the other, where it is the next to go, before any that
+/// The library has one bound per cache, so there are two caches, in which the same keys are used in the same order. A
+/// record that is evicted for its bytes leaves its key in the other cache, where it is evicted next, before any key that
 /// is still in use.
 #[derive(Debug)]
 pub(super) struct MemoryCache {
     /// Bounded by bytes.
     records: Cache<Key, Bytes>,
-    /// Bounded by number. A key that goes takes its record along.
+    /// Bounded by number. An evicted key removes its record, too.
     keys: Cache<Key, ()>,
     entry_bytes_max: u64,
     /// Keeps the order of both the same.
@@ -29,7 +29,7 @@ pub(super) struct MemoryCache {
 }
 
 impl MemoryCache {
-    /// An empty one for up to so many records of so many bytes together, each for this long.
+    /// An empty cache for this many records and bytes in total; each record lives for `ttl`.
     pub(super) fn new(max_entries: u64, max_bytes: u64, ttl: Duration) -> Self {
         let records = Cache::builder()
             .eviction_policy(EvictionPolicy::lru())
@@ -48,17 +48,17 @@ impl MemoryCache {
                 }
             })
             .build();
-        // The library weighs in 32 bits.
+        // The library's weights are 32-bit numbers.
         let entry_bytes_max = (max_bytes / ENTRY_PART).min(u32::MAX.into());
         Self { records, keys, entry_bytes_max, order: Mutex::default() }
     }
 
-    /// The longest record that it takes.
+    /// The longest record that it keeps, in bytes.
     pub(super) fn entry_bytes_max(&self) -> u64 {
         self.entry_bytes_max
     }
 
-    /// The record under a key, which is the last to go from now on.
+    /// The record under a key, which is now the most recently used.
     pub(super) fn get(&self, key: &Key) -> Option<Bytes> {
         let _order = self.in_order();
         let record = self.records.get(key)?;
@@ -66,10 +66,10 @@ impl MemoryCache {
         Some(record)
     }
 
-    /// Keeps a record of no more than [`Self::entry_bytes_max`]. What is too much then is gone on return.
+    /// Keeps a record of at most [`Self::entry_bytes_max`]. On return the cache is within its bounds again.
     pub(super) fn put(&self, key: Key, record: Bytes) {
         let _order = self.in_order();
-        // First the key: one that takes the place of an expired one takes that one's record along.
+        // The key goes first: replacing an expired key removes that key's record.
         self.keys.insert(key, ());
         self.keys.run_pending_tasks();
         self.records.insert(key, record);

@@ -8,26 +8,26 @@ use http::header::{AGE, CACHE_CONTROL, DATE, EXPIRES, HeaderMap, HeaderName, RAN
 use crate::forward::headers::list_items;
 use crate::job::ResponseHead;
 
-/// Whether a request may be answered from the cache, and its response be kept there: not if it asks for the upstream's own
-/// word (RFC 9111 §5.2.1), and not if it asks for a part of a response or has a condition, the answer to which depends on
-/// what the client has already.
+/// Whether a request may be answered from the cache, and its response be kept. Not if it asks for the upstream's own
+/// answer (RFC 9111 §5.2.1), and not if it asks for a part of a response or has a condition: that answer depends on what
+/// the client already has.
 pub(super) fn may_be_answered(request: &HeaderMap) -> bool {
     let is_condition = |name: &HeaderName| name.as_str().starts_with("if-");
     !says(request, &["no-store", "no-cache"]) && !request.contains_key(RANGE) && !request.keys().any(is_condition)
 }
 
-/// How old a response is when it comes, and how long it may be given to others from then on.
+/// How old a response is on arrival, and how long it may be served from then on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Freshness {
     pub(super) age: Duration,
     pub(super) lifetime: Duration,
 }
 
-/// For how long a complete response may be kept, `ttl` at most. `None` for not at all.
+/// For how long a complete response may be kept, at most `ttl`. `None` if it must not be kept.
 ///
-/// It has to be one of success, whole, nobody's own, and not to be asked for anew each time (RFC 9111 §5.2.2). What it
-/// depends on has to be in its key: `holds` says whether a request header is (§4.1). The upstream says how long it stays
-/// fresh (§4.2.1); where it does not, `ttl` does.
+/// It must be successful, complete, not private, and usable without revalidation (RFC 9111 §5.2.2). Every request header
+/// that it varies on must be in the key: `holds` tells (§4.1). The upstream says how long it stays fresh (§4.2.1);
+/// otherwise `ttl` applies.
 pub(super) fn freshness(head: &ResponseHead, holds: impl Fn(&HeaderName) -> bool, ttl: Duration) -> Option<Freshness> {
     let ResponseHead { status, headers, .. } = head;
     let is_whole = status.is_success() && *status != StatusCode::PARTIAL_CONTENT;
@@ -41,7 +41,7 @@ pub(super) fn freshness(head: &ResponseHead, holds: impl Fn(&HeaderName) -> bool
     (!lifetime.is_zero()).then_some(Freshness { age, lifetime })
 }
 
-/// How long a response stays fresh from when it was made, if it says so. What cannot be read is stale.
+/// How long a response stays fresh from its creation, if it says so. An unreadable lifetime counts as stale.
 fn said_lifetime(headers: &HeaderMap) -> Option<Duration> {
     let shortest = |name| {
         directives(headers)
@@ -56,13 +56,13 @@ fn said_lifetime(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
-/// What limits of a caller's use say when they are told is of no meaning later, and limiters in SDKs act on it.
+/// Whether a header describes this one answer: rate limits are out of date later, and limiters in SDKs act on them.
 pub(super) fn is_for_one_answer(name: &HeaderName) -> bool {
     ["ratelimit-", "x-ratelimit-", "anthropic-ratelimit-"].iter().any(|start| name.as_str().starts_with(start))
         || name == "ratelimit"
 }
 
-/// A number of seconds (RFC 9111 §1.2.2), also in quotes; one that is too large to be one is the largest.
+/// A number of seconds (RFC 9111 §1.2.2), also in quotes; a number too large to represent becomes the largest one.
 fn seconds(text: &[u8]) -> Option<Duration> {
     let digits = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(text);
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {

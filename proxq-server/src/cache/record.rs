@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Numbers are little-endian; the instant is in milliseconds since the Unix epoch, the lifetime in milliseconds, the age in
-//! seconds. Version and checksum stay where they are in every version, so that damage is told from
-//! novelty; the checksum is bound to the key, so that a record that strays to another one is found out.
+//! seconds. Version and checksum have the same place in every version, so that a damaged record differs from a newer
+//! one. The checksum covers the key, so that a record under a wrong key is noticed.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ const FIELD_BYTES: usize = 2 * size_of::<u32>();
 const HEAD_BYTES: usize =
     size_of::<u8>() + size_of::<i64>() + size_of::<u32>() + size_of::<u64>() + size_of::<u16>() + 2 * size_of::<u32>();
 
-/// A response that is kept, and for how long it may be given.
+/// A response that is kept, and for how long it may be served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Kept {
     pub(super) at: Timestamp,
@@ -48,12 +48,12 @@ pub(super) enum Unreadable {
     Newer(u8),
 }
 
-/// A record while it is written, in a piece of memory of its final size: nothing of what the response came in is kept.
+/// A record while it is written, in a buffer of its final size, so that no buffer of the response itself is kept alive.
 #[derive(Debug)]
 pub(super) struct Writing(Vec<u8>);
 
 impl Writing {
-    /// The record of a response with this head and a body of this many bytes, which are to be appended.
+    /// Begins the record of a response with this head. The body, of this many bytes, is appended afterwards.
     pub(super) fn begin(at: Timestamp, freshness: Freshness, head: &ResponseHead, body_bytes: u64) -> Self {
         let field = |(name, value): (&HeaderName, &HeaderValue)| FIELD_BYTES + name.as_str().len() + value.len();
         let fields: usize = head.headers.iter().map(field).sum();
@@ -100,7 +100,7 @@ pub(super) fn open(key: &Key, mut record: Bytes) -> Result<Kept, Unreadable> {
     record.truncate(content.len());
     match record.try_get_u8() {
         Ok(VERSION) => response(record).ok_or(Unreadable::Damaged),
-        Ok(version) => Err(Unreadable::Newer(version)), // those before are not found: their names have another version
+        Ok(version) => Err(Unreadable::Newer(version)), // older records are never found: their keys have another version
         Err(_) => Err(Unreadable::Damaged),
     }
 }

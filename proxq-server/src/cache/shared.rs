@@ -1,4 +1,4 @@
-//! Responses where all instances find them.
+//! The cache that all instances share, in the store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::key::Key;
 use crate::store::{SharedValues, StoreError};
 
-/// The longest record that is shared, in bytes. It travels in one piece on the connection on which leases are renewed:
-/// over 1 Gb/s it holds them up for less than a tenth of a second.
+/// The longest shared record, in bytes. It travels in one piece on the connection that also renews leases: at 1 Gb/s it
+/// delays them by less than a tenth of a second.
 pub(super) const ENTRY_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// Records by key.

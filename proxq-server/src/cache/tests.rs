@@ -6,7 +6,7 @@ use crate::clock::{ChosenTime, Clock, Timestamp};
 use crate::config::{Config, SyncMode, UpstreamUrl};
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
 
-/// A place that does what it is told to.
+/// Shared values that fail or stall on demand.
 #[derive(Debug, Default)]
 struct Values {
     hangs: bool,

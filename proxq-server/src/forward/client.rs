@@ -1,4 +1,4 @@
-//! The pools of connections to one upstream.
+//! The connection pools of one upstream.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,35 +20,35 @@ use super::{HandedOver, RequestBody, Reuse, framing};
 use crate::failure::chain;
 use crate::job::Reach;
 
-/// Idle connections are dropped sooner than servers usually do it (5 s in Node.js, 75 s in nginx).
+/// Idle connections are dropped earlier than servers usually drop them (5 s in Node.js, 75 s in nginx).
 const IDLE_LIMIT: Duration = Duration::from_secs(4);
-/// A request that must not be sent twice takes only a connection that was alive a moment ago: one that the upstream
-/// closes at the same instant leaves in doubt whether it was received.
-/// Half of the shortest limit that servers are known to have.
+/// A request that must not be sent twice takes only a kept connection that was in use this recently. If the upstream
+/// closes a connection at the moment of a request, nobody knows whether it received the request. Half of the shortest
+/// idle limit that servers are known to have.
 const RECENT_LIMIT: Duration = Duration::from_millis(500);
-/// For how long such requests take only new connections after the upstream has closed one that was alive a moment ago: it
-/// keeps none for long. Long enough that hardly any of them fails; an upstream that merely restarted is soon back in favour.
+/// For how long such requests take only new connections after the upstream closed a recently used one. Long enough that
+/// hardly any request fails at an upstream that always closes early; short enough for one that merely restarted.
 const DISTRUST: Duration = Duration::from_mins(1);
-/// How long a connection is quiet before the operating system asks whether the upstream is still there, and how long
-/// it waits before it asks again: a response may take hours, and an upstream that is gone would not be noticed.
+/// TCP keep-alive: after this much silence the operating system probes whether the upstream is still there, and how often
+/// it repeats that. A response may take hours, and a lost upstream would go unnoticed.
 const KEEPALIVE_IDLE: Duration = Duration::from_mins(1);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-/// How long what a connection brought may take, after its end, to reach whoever waits for it. That is done by tasks that can
-/// run at once; on a busy machine they wait for their turn.
+/// How long a result may take to reach its caller after the connection has ended. The tasks that deliver it are ready to
+/// run, but on a busy machine they wait for their turn.
 const LAST_WORDS: Duration = Duration::from_millis(250);
-/// Kept connections per host; more are closed after use. As many clients as that can be served at a time without a new
-/// connection for each of their requests.
+/// Kept connections per host; further ones are closed after use. This many concurrent clients are served without a new
+/// connection for each request.
 const MAX_IDLE_PER_HOST: usize = 512;
-/// The most header fields of a response that is read; the library's default of 100 would fail honest ones.
+/// The most header fields of a response; the library's default of 100 would fail legitimate responses.
 pub(super) const MAX_RESPONSE_HEADERS: usize = 512;
-/// How many streams a new HTTP/2 connection carries before the upstream's settings say how many it allows: more than
-/// it allows would be refused (RFC 9113 §5.1.2).
+/// How many streams a new HTTP/2 connection carries before the upstream's settings tell its limit: streams above the
+/// limit would be refused (RFC 9113 §5.1.2).
 const INITIAL_STREAMS: usize = 1;
-/// The largest response head, as the sum of its fields: far more than honest upstreams send, and what a connection may
-/// cost in memory.
+/// The largest response head, as the sum of its fields: far more than legitimate upstreams send, and a bound on the
+/// memory of a connection.
 pub(super) const MAX_RESPONSE_HEAD_BYTES: usize = 256 * 1024;
-/// The largest read buffer. The library refuses a head that does not fit, but lets a larger one pass if it comes fast.
-/// So there is room for what a head is beside its fields, and these are measured.
+/// The largest read buffer. The library refuses a head that does not fit, but lets a larger one pass if it arrives fast.
+/// So the buffer has room for more than the fields, and the fields are measured separately.
 const READ_BUFFER_BYTES: usize = MAX_RESPONSE_HEAD_BYTES + 64 * 1024;
 
 type Tls = Observing<HttpsConnector<Connector>>;
@@ -57,20 +57,20 @@ type Pool = Client<Tls, RequestBody>;
 /// The connections to one upstream.
 #[derive(Clone, Debug)]
 pub(crate) struct UpstreamClient {
-    /// For requests that name their host: HTTP/2 takes its `:authority` from the URL, so only HTTP/1.1 can name another.
+    /// For requests that set their own host: HTTP/2 takes `:authority` from the URL, so only HTTP/1.1 can set another.
     http1: Pools,
-    /// For all others.
+    /// For all other requests.
     any_version: Pools,
-    /// When the upstream last closed a connection that was alive a moment before.
+    /// When the upstream last closed a recently used connection.
     distrusted_at: Arc<Mutex<Option<Instant>>>,
 }
 
-/// The connections of one kind, by who may take them.
+/// The connections of one kind, by which requests may take them.
 #[derive(Clone, Debug)]
 struct Pools {
     any: Pool,
     recent: Pool,
-    /// Keeps none.
+    /// Never keeps a connection.
     new: Pool,
 }
 
@@ -94,8 +94,8 @@ impl UpstreamClient {
 
     /// Sends a request and waits for the head of the response.
     ///
-    /// Where it met the end of a kept connection, and sending it twice is harmless or the upstream certainly did not process
-    /// it, it is sent once more: on a connection of its own, as others may have been kept for as long.
+    /// If a kept connection ended under the request, and sending it twice is harmless or the upstream certainly did not
+    /// process it, it is sent once more: on a new connection, since other kept ones may be just as old.
     pub(crate) async fn send(
         &self,
         head: Request<()>,
@@ -127,7 +127,7 @@ impl UpstreamClient {
         }
         let Some(body) = again().await else { return Err(error) };
         tracing::debug!(error = chain(&error), "a kept connection had ended: sending again");
-        // What was handed over before and may have been sent stays so.
+        // A request that was handed over earlier and may have been sent stays handed over.
         let beside = HandedOver::default();
         let handed_over = if sent_before == Reach::NotSent { handed_over } else { &beside };
         match exchange(&pools.new, head.map(|()| body), handed_over).await {
@@ -177,10 +177,10 @@ async fn exchange(
     }
 }
 
-/// Returns when the connection that a request was given has ended so long ago that its answer or failure would be there.
+/// Returns when a request's connection ended so long ago that its response or failure should have arrived.
 ///
-/// The library hands requests to a connection's task through a channel. One that comes at the very end of that task stays in
-/// the channel (see the documentation of `tokio::sync::mpsc`, "Clean shutdown"), and would be waited for until its timeout.
+/// The library hands requests to a connection's task through a channel. A request that arrives at the very end of that
+/// task stays in the channel (see `tokio::sync::mpsc`, "Clean shutdown") and would be waited for until its timeout.
 async fn gone(mut connection: CaptureConnection) -> Usage {
     let usage = connection.wait_for_connection_metadata().await.as_ref().and_then(Usage::of);
     let Some(usage) = usage else { return std::future::pending().await };
@@ -189,7 +189,7 @@ async fn gone(mut connection: CaptureConnection) -> Usage {
     usage
 }
 
-/// What fields take up in HTTP/1.1: `name: value`, and the end of the line.
+/// The size of header fields in HTTP/1.1, in bytes: `name: value` and the line break.
 fn field_bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
@@ -214,7 +214,7 @@ fn pool(connector: Tls, idle_limit: Duration, kept_max: usize) -> Pool {
         // That is done by `send`, on a new connection.
         .retry_canceled_requests(false)
         .http1_title_case_headers(true)
-        // A proxy removes these (RFC 9112 §5.1 and §5.2).
+        // A proxy removes both (RFC 9112 §5.1 and §5.2).
         .http1_allow_spaces_after_header_name_in_responses(true)
         .http1_allow_obsolete_multiline_headers_in_responses(true)
         .http1_max_headers(MAX_RESPONSE_HEADERS)

@@ -1,9 +1,9 @@
-//! Connections to upstreams that hear the upstream out.
+//! A connector whose connections go on reading after a write has failed.
 //!
 //! An upstream may answer before it has read a request's whole body and then close, which resets the connection when
-//! more of the body arrives. Its answer is received by then, but an HTTP library that is busy sending learns of the reset
-//! first and gives up. So a connection on which nothing can be sent any more takes bytes and drops them, until reading
-//! it has brought either the answer or the failure.
+//! more of the body arrives. Its answer has been received by then, but an HTTP library that is still sending sees the
+//! reset first and gives up. So a connection that cannot send any more accepts bytes and drops them, until reading has
+//! brought either the answer or the failure.
 
 use std::io;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use tower_service::Service;
 
 use crate::shortage::explained;
 
-/// Makes such connections.
+/// Opens such connections.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
     tcp: HttpConnector,
@@ -50,13 +50,13 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// A connection that is read to its end although nothing can be sent on it any more.
+/// A connection that is read to its end even when nothing can be sent any more.
 #[derive(Debug)]
 pub(super) struct ReadAfterWriteFailure<S> {
     stream: S,
     /// Why nothing can be sent any more.
     cut: Option<io::ErrorKind>,
-    /// Whether the other end has said all that it had to say.
+    /// Whether the other end has sent everything.
     heard: bool,
 }
 
@@ -65,8 +65,8 @@ impl<S> ReadAfterWriteFailure<S> {
         Self { stream, cut: None, heard: false }
     }
 
-    /// Sends through `send`, or drops `length` bytes once the other end has hung up: reading is sure to end then. Where it
-    /// has ended before, as in a tunnel of which one half was closed, nobody but the sender can be told.
+    /// Sends through `send`, or drops `length` bytes once the other end has hung up: reading certainly ends then. If
+    /// reading ended before, as in a half-closed tunnel, the failure goes to the sender.
     fn send(&mut self, length: usize, send: impl FnOnce(&mut S) -> Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if self.cut.is_some() {
             return Poll::Ready(Ok(length));
@@ -97,7 +97,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadAfterWriteFailure<S> {
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         self.heard |= room > 0 && buf.filled().len() == before && matches!(polled, Poll::Ready(Ok(())));
         match (&polled, self.cut) {
-            // The failure was told to whoever wrote, and kept from the caller: this is no orderly end.
+            // A write failed silently before, so this is not an orderly end.
             (Poll::Ready(Ok(())), Some(cut)) if buf.filled().len() == before => Poll::Ready(Err(cut.into())),
             _ => polled,
         }
@@ -138,7 +138,7 @@ mod tests {
 
     use super::*;
 
-    /// A connection whose other end says this, and then closes without having read what it is sent.
+    /// A connection whose other end sends this, then closes without having read anything.
     async fn hung_up_after(words: &[u8]) -> ReadAfterWriteFailure<TcpStream> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (near, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());

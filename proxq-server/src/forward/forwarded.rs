@@ -1,5 +1,5 @@
-//! What an upstream is told of a request's way here: `X-Forwarded-*`, `X-Real-IP`, `Via` and `X-Request-ID`, and what of
-//! that was told by the client.
+//! The header fields that tell an upstream how a request reached it: `X-Forwarded-*`, `X-Real-IP`, `Via` and
+//! `X-Request-ID`, and which of their values came from the client.
 
 use std::net::IpAddr;
 
@@ -15,13 +15,13 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 pub(super) const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-/// How the names of the forwarding fields begin.
+/// The prefix of the forwarding fields' names.
 pub(super) const X_FORWARDED: &str = "x-forwarded-";
 
-/// Whence and how a request reached proxq.
+/// How a request reached proxq.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hop<'a> {
-    /// The other end of the connection.
+    /// The address of the connection's other end.
     pub(crate) peer: IpAddr,
     /// `http` or `https`.
     pub(crate) scheme: &'static str,
@@ -33,16 +33,16 @@ pub(crate) struct Hop<'a> {
     pub(crate) via_name: &'a str,
     /// The request's id.
     pub(crate) request_id: &'a HeaderValue,
-    /// The prefix that the path lost here; `/` where it lost none.
+    /// The prefix that was stripped from the path; `/` if none was.
     pub(crate) prefix: &'a str,
 }
 
 /// A request's fields on their way to an upstream.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    /// What the client sent and the upstream is to see.
+    /// The client's fields that are forwarded.
     pub(crate) from_client: HeaderMap,
-    /// What proxq adds.
+    /// The fields that proxq adds.
     pub(crate) added: HeaderMap,
     /// The resulting client address.
     pub(crate) client: IpAddr,
@@ -50,10 +50,10 @@ pub(crate) struct Outgoing {
     pub(crate) distrusted: bool,
 }
 
-/// Sorts a request's fields: what is forwarded, and what proxq adds about the hop.
+/// Splits a request's fields into those that are forwarded and those that proxq adds about the hop.
 ///
-/// `Host` is neither; the caller decides about it. `X-Forwarded-For`, `Via` and the like end up among the added ones
-/// with the believed incoming values in front.
+/// `Host` is in neither part; the caller decides about it. `X-Forwarded-For`, `Via` and the like are in the added part,
+/// with the trusted incoming values in front.
 pub(crate) fn outgoing(mut headers: HeaderMap, hop: &Hop<'_>) -> Outgoing {
     strip_disguised(&mut headers); // while `Connection` is there
     strip_hop_by_hop(&mut headers);
@@ -95,8 +95,8 @@ pub(crate) fn outgoing(mut headers: HeaderMap, hop: &Hop<'_>) -> Outgoing {
     Outgoing { from_client: headers, added, client, distrusted }
 }
 
-/// Removes from the trailers of a request what must not come from a client unseen: fields that are sorted by [`outgoing`]
-/// in a head, where a server may merge trailers into.
+/// Removes from a request's trailers the fields that [`outgoing`] checks in a head: a server may merge trailers into the
+/// head, where they would bypass that check.
 pub(crate) fn strip_request_trailers(trailers: &mut HeaderMap) {
     strip_disguised(trailers);
     strip_response(trailers);
@@ -107,8 +107,8 @@ pub(crate) fn strip_request_trailers(trailers: &mut HeaderMap) {
     }
 }
 
-/// What of the added fields depends on what the client sent: the values that ours are put behind, the `Host` that came,
-/// and an address that is not the peer's.
+/// The part of the added fields that comes from the client: the values in front of proxq's own, the incoming `Host`, and
+/// an address other than the peer's.
 pub(crate) fn told_by_client(added: &HeaderMap) -> HeaderMap {
     let mut told = HeaderMap::new();
     let mut peer: &[u8] = &[];
@@ -131,7 +131,7 @@ pub(crate) fn told_by_client(added: &HeaderMap) -> HeaderMap {
     told
 }
 
-/// A list that [`joined`] made: what came in, and what was put behind it, which has no comma.
+/// Splits a list that [`joined`] made into the incoming values and the appended one, which has no comma.
 fn without_last(list: &[u8]) -> (Option<&[u8]>, &[u8]) {
     match list.windows(2).rposition(|pair| pair == b", ") {
         Some(comma) => (Some(&list[..comma]), &list[comma + 2..]),
@@ -139,7 +139,7 @@ fn without_last(list: &[u8]) -> (Option<&[u8]>, &[u8]) {
     }
 }
 
-/// The fields in which proxies tell whence a request came.
+/// The fields in which proxies tell where a request came from.
 fn forwarding_fields(headers: &HeaderMap) -> Vec<HeaderName> {
     let tells =
         |name: &HeaderName| name.as_str().starts_with(X_FORWARDED) || *name == X_REAL_IP || *name == header::FORWARDED;
@@ -148,7 +148,7 @@ fn forwarding_fields(headers: &HeaderMap) -> Vec<HeaderName> {
 
 /// How often `Via` names this deployment already (RFC 9110 §7.6.3).
 ///
-/// A quote encloses nothing there: its only place is a comment, where it need not be closed and must not hide a hop.
+/// Quotes have no meaning there: they occur only in comments, where an unclosed one must not hide a hop.
 pub(crate) fn hops(headers: &HeaderMap, via_name: &str) -> usize {
     let fields = headers.get_all(header::VIA).into_iter();
     fields
@@ -158,9 +158,9 @@ pub(crate) fn hops(headers: &HeaderMap, via_name: &str) -> usize {
         .count()
 }
 
-/// The nearest address of the way here that is not a trusted proxy's; the first of the way if all are.
+/// The client's address: the nearest one on the request's way that is not a trusted proxy; the first one if all are.
 ///
-/// `headers` hold believed values only.
+/// `headers` hold trusted values only.
 fn client_address(headers: &HeaderMap, hop: &Hop<'_>) -> IpAddr {
     let way: Vec<IpAddr> = list_items(headers, &X_FORWARDED_FOR).filter_map(parse_address).collect();
     if way.is_empty() {
@@ -170,7 +170,7 @@ fn client_address(headers: &HeaderMap, hop: &Hop<'_>) -> IpAddr {
     way.iter().rev().find(|address| !hop.trusted.contains(**address)).copied().unwrap_or(way[0])
 }
 
-/// An address with or without a port, in brackets or not.
+/// Reads an address with or without a port, with or without brackets.
 fn parse_address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?;
     if let Ok(address) = text.parse::<IpAddr>() {
@@ -199,7 +199,7 @@ fn take_all(headers: &mut HeaderMap, name: &HeaderName) -> Vec<HeaderValue> {
     }
 }
 
-/// All values and a last one as one list. Values are kept byte for byte.
+/// Joins all values and a last one to one list. Values are kept byte for byte.
 fn joined(values: &[HeaderValue], last: &[u8]) -> HeaderValue {
     let mut items = Vec::new();
     for value in values.iter().filter(|value| !value.is_empty()) {
@@ -210,7 +210,7 @@ fn joined(values: &[HeaderValue], last: &[u8]) -> HeaderValue {
     HeaderValue::from_bytes(&items).expect("values, commas and visible ASCII make a value")
 }
 
-/// A path as an item of a list: in visible ASCII and without a comma, percent-encoded where it has to be.
+/// A path as a list item: visible ASCII without commas, percent-encoded where necessary.
 fn list_item(path: &str) -> String {
     let written = |byte: u8| {
         let plain = byte.is_ascii_graphic() && byte != b',';

@@ -1,5 +1,5 @@
-//! What a response's head says about where its body ends. The connection has found that end by itself; the head must not
-//! say otherwise to whoever gets it next.
+//! The framing fields of a response's head. The connection has already found the end of the body; the head must not tell
+//! the next reader otherwise.
 
 use http::header::{self, HeaderMap};
 use http::{HeaderValue, Method, Response, StatusCode};
@@ -7,19 +7,19 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use super::headers::list_items;
 use crate::job::ends_with_head;
 
-/// A body that was coded for the transfer in a way that is not undone here, so that nobody could read it.
+/// A body with a transfer coding that proxq does not decode, so that nobody could read it.
 #[derive(Debug, thiserror::Error)]
 #[error("it has the transfer coding {coding:?}; only chunked is understood")]
 pub(crate) struct UnknownCoding {
     coding: String,
 }
 
-/// Makes the head of a response say one thing.
+/// Makes the framing fields of a response unambiguous.
 ///
-/// A length beside a transfer coding is none and is removed; one that is written more than once becomes one (RFC 9112 §6.3).
+/// A length beside a transfer coding is removed; a repeated length becomes one (RFC 9112 §6.3).
 ///
 /// # Errors
-/// Where a body follows that has another coding than `chunked`.
+/// If a body follows that has another coding than `chunked`.
 pub(super) fn settle<B>(response: &mut Response<B>, method: &Method) -> Result<(), UnknownCoding> {
     let status = response.status();
     let headers = response.headers_mut();
@@ -31,7 +31,7 @@ pub(super) fn settle<B>(response: &mut Response<B>, method: &Method) -> Result<(
     if let (Some(length), Some(_)) = (lengths.next(), lengths.next()) {
         let length = HeaderValue::from_bytes(length).expect("a part of a value, without a comma, is a value");
         drop(lengths);
-        headers.insert(header::CONTENT_LENGTH, length); // the connection has refused lengths that differ
+        headers.insert(header::CONTENT_LENGTH, length); // the connection has refused differing lengths
     }
     Ok(())
 }

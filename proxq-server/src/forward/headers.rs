@@ -1,5 +1,5 @@
-//! Which header fields travel, in both directions. What proxq tells upstreams of a request's way here is made in
-//! `forwarded.rs`.
+//! The rules for which header fields are passed on, in both directions. `forwarded.rs` makes the fields that tell an
+//! upstream how a request reached it.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use proxq_protocol::header as proxq;
@@ -40,8 +40,8 @@ fn connection_options(headers: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-/// Removes the fields of a request whose names differ only by `_` in place of `-` from those that proxq removes, sets or
-/// frames the message by. An upstream that reads both names alike, as CGI and WSGI do, would take the one for the other.
+/// Removes the fields of a request whose names, with `-` in place of `_`, are names that proxq removes, sets or frames
+/// messages by. An upstream that reads both names alike, as CGI and WSGI do, would confuse them.
 pub(super) fn strip_disguised(headers: &mut HeaderMap) {
     let mut suspects = headers.keys().filter(|name| name.as_str().contains('_')).cloned().peekable();
     if suspects.peek().is_none() {
@@ -58,7 +58,7 @@ fn dashed(name: &HeaderName) -> String {
     name.as_str().replace('_', "-")
 }
 
-/// Whether a name is that of a field that proxq removes from requests, sets in them or frames them by.
+/// Whether proxq removes a field with this name from requests, sets it, or frames messages by it.
 fn is_own(name: &str, connection_options: &[String]) -> bool {
     [proxq::PREFIX, X_FORWARDED].iter().any(|family| name.starts_with(family))
         || [X_REAL_IP.as_str(), proxq::REQUEST_ID, header::CONTENT_LENGTH.as_str()].contains(&name)
@@ -77,8 +77,8 @@ pub(crate) fn list_items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl 
         .filter(|item| !item.is_empty())
 }
 
-/// Splits a list at its commas, in time that is linear in its length. A quote that is never closed encloses nothing, and
-/// nor does any behind it: none of them is closed either.
+/// Splits a list at its commas, in linear time. A quote that is never closed encloses nothing; the quotes behind it are
+/// not closed either.
 fn split_list(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     let (mut rest, mut quotes_close) = (Some(list), true);
     std::iter::from_fn(move || {
@@ -99,7 +99,7 @@ fn split_list(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// How long the quoted string is that a text begins with, both quotes included (RFC 9110 §5.6.4). `None` if it has no end.
+/// The length of the quoted string at the beginning of a text, quotes included (RFC 9110 §5.6.4). `None` if it never ends.
 fn quoted_bytes(text: &[u8]) -> Option<usize> {
     let mut at = 1;
     loop {
@@ -126,10 +126,10 @@ pub(super) fn strip_proxq(headers: &mut HeaderMap) {
     }
 }
 
-/// What a request that is streamed has of its own connection's fields, beside those that travel: that its client takes
-/// trailers, that its body has no length, and which trailers end it.
+/// The connection fields that a streamed request keeps beside the forwarded ones: that its client accepts trailers, that
+/// its body has no length, and which trailers follow.
 ///
-/// A length beside a transfer coding is no length (RFC 9112 §6.3).
+/// A length beside a transfer coding does not count (RFC 9112 §6.3).
 pub(crate) fn streaming_fields(headers: &HeaderMap, length: BodyLength) -> HeaderMap {
     let mut fields = HeaderMap::new();
     if says_trailers(headers) {
@@ -142,16 +142,16 @@ pub(crate) fn streaming_fields(headers: &HeaderMap, length: BodyLength) -> Heade
     fields
 }
 
-/// How long a request's body is.
+/// The length of a request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyLength {
-    /// So many bytes.
+    /// This many bytes.
     Known(u64),
-    /// It ends when it ends.
+    /// Not known in advance.
     Unknown,
 }
 
-/// Whether a client takes trailers after an answer: it said so (RFC 9110 §10.1.4), or speaks HTTP/2.
+/// Whether a client accepts trailers after an answer: it says so (RFC 9110 §10.1.4), or speaks HTTP/2.
 pub(crate) fn takes_trailers(headers: &HeaderMap, version: Version) -> bool {
     says_trailers(headers) || version == Version::HTTP_2
 }

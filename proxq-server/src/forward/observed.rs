@@ -1,5 +1,5 @@
-//! Connections that note how they are used, so that the end of a kept one can be told from a failed exchange: an upstream
-//! may close a kept connection at the moment in which a request is sent on it.
+//! A connector whose connections record how they are used. An upstream may close a kept connection at the moment when a
+//! request is sent on it; the record tells that case from a failed exchange.
 
 use std::io;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
-/// Makes such connections out of those of another connector. TLS is to be below: its own records are no answer.
+/// Wraps the connections of another connector. TLS belongs below this one: TLS records are not an answer.
 #[derive(Clone, Debug)]
 pub(super) struct Observing<C>(pub(super) C);
 
@@ -40,16 +40,16 @@ where
     }
 }
 
-/// How a connection was used. All requests that go over it share this.
+/// How a connection was used. All its requests share this.
 #[derive(Clone, Debug)]
 pub(crate) struct Usage(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     opened: Instant,
-    /// When the last response head came.
+    /// When the last response head arrived.
     answered: Mutex<Option<Instant>>,
-    /// Whether anything came since something was last sent.
+    /// Whether anything has arrived since something was last sent.
     heard: AtomicBool,
     ended: CancellationToken,
 }
@@ -64,19 +64,19 @@ impl Usage {
         }))
     }
 
-    /// The one of this connection.
+    /// The usage of this connection.
     pub(super) fn of(connection: &Connected) -> Option<Self> {
         let mut extensions = http::Extensions::new();
         connection.get_extras(&mut extensions);
         extensions.remove()
     }
 
-    /// Returns when the connection has been dropped by whoever served it.
+    /// Returns when the connection has been dropped by the task that served it.
     pub(super) async fn ended(&self) {
         self.0.ended.cancelled().await;
     }
 
-    /// Notes that a response head came.
+    /// Notes that a response head has arrived.
     pub(super) fn answered(&self) {
         *self.0.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
@@ -85,24 +85,24 @@ impl Usage {
         *self.0.answered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the connection was there before a request that was sent at `began`: it was opened earlier, or has brought
-    /// an answer to another request, which may have opened it while this one waited.
+    /// Whether the connection is older than a request that was sent at `began`: it was opened earlier, or has answered
+    /// another request, which may have opened it while this one waited.
     pub(super) fn is_kept(&self, began: Instant) -> bool {
         self.0.opened < began || self.last_answer().is_some()
     }
 
-    /// How long the connection had not been used when a request came at `began`. No shorter than it was.
+    /// How long the connection had been unused when a request came at `began`; never less than the true time.
     pub(super) fn idle(&self, began: Instant) -> Duration {
         began.saturating_duration_since(self.last_answer().unwrap_or(self.0.opened))
     }
 
-    /// Whether anything came since something was last sent. Over HTTP/2 that says nothing of one exchange.
+    /// Whether anything has arrived since something was last sent. Over HTTP/2 that says nothing about a single exchange.
     pub(super) fn has_heard(&self) -> bool {
         self.0.heard.load(Ordering::Acquire)
     }
 }
 
-/// A connection that notes how it is used.
+/// A connection that records how it is used.
 #[derive(Debug)]
 pub(super) struct Observed<S> {
     stream: S,

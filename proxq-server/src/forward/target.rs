@@ -1,13 +1,13 @@
-//! Where a request goes, put together from parsed parts: nothing in it can change scheme, host or port.
+//! The URL that a request is forwarded to, built from parsed parts: no request can change its scheme, host or port.
 
 use http::Uri;
 use http::uri::{PathAndQuery, Scheme};
 
 use crate::config::UpstreamUrl;
 
-/// The upstream's URL with what is left of a request's path, byte for byte, and its query.
+/// The upstream's URL with the rest of a request's path, byte for byte, and its query.
 ///
-/// `None` if the whole is not a request target (RFC 9112 §3.2.1); what a server has accepted always is one.
+/// `None` if the result is not a request target (RFC 9112 §3.2.1); for an accepted request it always is.
 pub(crate) fn target(upstream: &UpstreamUrl, stripped_path: &str, query: Option<&str>) -> Option<Uri> {
     let base = upstream.base_path();
     let mut text = String::with_capacity(base.len() + stripped_path.len() + query.map_or(0, str::len) + 2);
@@ -27,14 +27,14 @@ pub(crate) fn target(upstream: &UpstreamUrl, stripped_path: &str, query: Option<
     Uri::from_parts(parts).ok()
 }
 
-/// Scheme, host and port of a target: all of it that an error may show.
+/// Scheme, host and port of a target: the part that an error may show.
 pub(crate) fn origin(target: &Uri) -> String {
     let authority = target.authority().map_or("", |authority| authority.as_str());
     format!("{}://{authority}", target.scheme_str().unwrap_or("http"))
 }
 
-/// What the upstream is to find in `Host`, where we have to say it. Over TLS it may be HTTP/2 that is spoken, where there is
-/// no `Host`, so there the library names the authority.
+/// The `Host` to send, if proxq has to set it. Over TLS the connection may speak HTTP/2, which has no `Host`, so there the
+/// library sets the authority.
 pub(crate) fn own_host(target: &Uri) -> Option<http::HeaderValue> {
     (target.scheme() == Some(&Scheme::HTTP)).then(|| host(target)).flatten()
 }

@@ -1,4 +1,4 @@
-//! How TLS is spoken to an upstream.
+//! The TLS settings of connections to upstreams.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,9 +24,9 @@ use crate::config::{TlsVerification, UpstreamTls};
 pub struct TlsFileError {
     /// The file.
     file: PathBuf,
-    /// What it was to be.
+    /// What it should contain.
     role: &'static str,
-    /// Why it cannot be that.
+    /// Why it cannot be used.
     source: FileProblem,
 }
 
@@ -42,7 +42,7 @@ enum FileProblem {
     Tls(#[from] rustls::Error),
 }
 
-/// What an upstream's `tls` settings come to: they and the files that they name, as those were read.
+/// An upstream's `tls` settings, with the contents of the files that they name.
 pub(super) struct TlsMaterial<'a> {
     settings: &'a UpstreamTls,
     authorities: Vec<u8>,
@@ -50,7 +50,7 @@ pub(super) struct TlsMaterial<'a> {
     key: Vec<u8>,
 }
 
-/// Tells one [`TlsMaterial`] from another without keeping it.
+/// A fingerprint of a [`TlsMaterial`], to compare it with another without keeping it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TlsDigest([u8; 32]);
 
@@ -73,13 +73,13 @@ impl<'a> TlsMaterial<'a> {
     }
 }
 
-/// The bytes of a file; none where there is none.
+/// The bytes of a file; none if no file is named.
 fn read(file: Option<&Path>, role: &'static str) -> Result<Vec<u8>, TlsFileError> {
     let Some(file) = file else { return Ok(Vec::new()) };
     fs::read(file).map_err(|error| TlsFileError { file: file.to_owned(), role, source: error.into() })
 }
 
-/// The TLS settings of connections to one upstream; application protocols are the connector's to set.
+/// The TLS settings of connections to one upstream. The connector sets the application protocols.
 pub(super) fn client_config(material: &TlsMaterial<'_>) -> Result<ClientConfig, TlsFileError> {
     let settings = material.settings;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -111,7 +111,7 @@ pub(super) fn client_config(material: &TlsMaterial<'_>) -> Result<ClientConfig, 
 
 type WantsIdentity = ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>;
 
-/// The system's authorities, or Mozilla's where the system has none (as in a minimal container).
+/// The system's authorities, or Mozilla's if the system has none (as in a minimal container).
 fn with_public_roots(builder: ConfigBuilder<ClientConfig, WantsVerifier>) -> WantsIdentity {
     match builder.clone().with_native_roots() {
         Ok(trusting) => trusting,
@@ -127,8 +127,8 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, FileProblem>
     if certificates.is_empty() { Err(FileProblem::Empty) } else { Ok(certificates) }
 }
 
-/// Trusts the authorities of a file, and servers whose own certificate is in it: as with curl and nginx, a self-signed
-/// certificate is its own authority, also where it is marked as one (`CA:TRUE`, as `openssl req -x509` makes it).
+/// Trusts the authorities in a file, and servers whose own certificate is in it. As with curl and nginx, a self-signed
+/// certificate is its own authority, even if it is marked as one (`CA:TRUE`, as `openssl req -x509` makes it).
 #[derive(Debug)]
 struct Trusted {
     certificates: Vec<CertificateDer<'static>>,
@@ -157,7 +157,7 @@ impl ServerCertVerifier for Trusted {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         match self.by_authority.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // An authority's certificate is refused as a server's after its dates were checked, and before its name is.
+            // The library refuses an authority's certificate as a server's after checking its dates and before its name.
             Err(rustls::Error::InvalidCertificate(CertificateError::Other(_)))
                 if self.certificates.contains(end_entity) =>
             {
@@ -191,7 +191,7 @@ impl ServerCertVerifier for Trusted {
     }
 }
 
-/// Accepts any certificate: what `insecureSkipVerify` asks for. Signatures are still checked.
+/// Accepts any certificate, for `insecureSkipVerify`. Signatures are still checked.
 #[derive(Debug)]
 struct NoVerification {
     provider: Arc<CryptoProvider>,

@@ -1,4 +1,4 @@
-//! What has been done about a job: its counters and its last attempts.
+//! The progress of a job: its counters and its last attempts.
 
 use std::collections::VecDeque;
 

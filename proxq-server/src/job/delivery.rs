@@ -1,4 +1,4 @@
-//! What the end of an attempt means for its job. Pure: the worker and the stores apply it.
+//! The rules that say what the end of an attempt means for its job. Pure: the worker and the stores apply them.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ impl Backoff {
     }
 }
 
-/// How often a failed attempt is charged to a job before it is given up.
+/// How many failed attempts a job may have, and the pause after each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Failed attempts that may be retried.
@@ -56,7 +56,7 @@ impl RetryPolicy {
 pub enum AttemptEnd {
     /// With a complete response that is stored or can be.
     Responded(StoredResponse),
-    /// With a response that proxq does not take, and that would be the same the next time.
+    /// With a response that proxq does not accept, and that would be the same the next time.
     Unacceptable {
         /// Why not.
         error: String,
@@ -68,13 +68,13 @@ pub enum AttemptEnd {
         /// The step and the cause.
         error: String,
     },
-    /// By proxq itself, which is shutting down.
+    /// Aborted by proxq, which is shutting down.
     Aborted {
         /// How far it may have got.
         reach: Reach,
     },
-    /// Before it began, by something that is not the job's or its upstream's: the store did not give the request's body,
-    /// or the process is short of descriptors, memory or ports.
+    /// Before it began, for a reason outside the job and its upstream: the store did not give the request's body, or the
+    /// process is short of descriptors, memory or ports.
     NotPossible {
         /// What was missing.
         error: String,
@@ -83,10 +83,10 @@ pub enum AttemptEnd {
     NotBegun,
 }
 
-/// How long a job rests whose attempt was not possible: troubles of the store or the process are not over in an instant.
+/// How long a job rests after an attempt that was not possible: a store or a process needs some time to recover.
 const NOT_POSSIBLE_PAUSE: Duration = Duration::from_secs(5);
 
-/// What a worker makes of a job at the end of an attempt.
+/// What becomes of a job at the end of an attempt.
 #[derive(Clone, Debug)]
 pub enum Verdict {
     /// Ends the job with this response.
@@ -116,7 +116,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Whether another job may have the idempotency key after this: the upstream saw nothing of the request, or asked for
+    /// Whether another job may take the idempotency key after this: the upstream saw nothing of the request, or asked for
     /// another try.
     #[must_use]
     pub fn frees_claim(&self) -> bool {
@@ -164,7 +164,7 @@ pub fn judge(end: AttemptEnd, request: &JobRequest, progress: &Progress, retries
 
 /// Decides what becomes of a job whose worker was lost. `progress` is as it was before the loss.
 ///
-/// It spends no retry; more than `max_lease_losses` of them end the job, for it may be what kills workers.
+/// A lost lease spends no retry. More than `max_lease_losses` of them end the job, since it may be what kills workers.
 #[must_use]
 pub fn judge_lost_lease(request: &JobRequest, progress: &Progress, max_lease_losses: u32) -> Verdict {
     let reach = Reach::Unknown;
@@ -181,7 +181,7 @@ pub fn judge_lost_lease(request: &JobRequest, progress: &Progress, max_lease_los
     }
 }
 
-/// Whether `delivery` lets a request be sent again after an attempt that got so far.
+/// Whether `delivery` allows a request to be sent again after an attempt that got this far.
 pub(crate) fn may_send_again(request: &JobRequest, reach: Reach) -> bool {
     match (request.delivery, reach) {
         (Delivery::AtLeastOnce, Reach::NotSent | Reach::Unknown)

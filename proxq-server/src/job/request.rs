@@ -1,4 +1,4 @@
-//! What was submitted: the facts of a job, which never change.
+//! The facts of a job: what was submitted. They never change.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use proxq_protocol::JobId;
 use super::Delivery;
 use crate::clock::Timestamp;
 
-/// A keyed hash over secrets of a submission: who holds the same ones has the same hash.
+/// A keyed hash over the secrets of a submission: the same secrets give the same hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CredentialHash(pub [u8; 32]);
 
@@ -24,7 +24,7 @@ pub struct JobRequest {
     pub method: Method,
     /// The submitted path as it came, without the query; for people.
     pub path: String,
-    /// What is called: the upstream's URL, the path that is left and the query as it came.
+    /// The URL that is called: the upstream's URL, the rest of the path, and the query as it came.
     pub target: Uri,
     /// The client's headers that are forwarded.
     pub headers: HeaderMap,
@@ -40,7 +40,7 @@ pub struct JobRequest {
     pub idempotent: bool,
     /// The access token's name, where the server asks for one.
     pub owner: Option<String>,
-    /// Whose it is: by what its client shows with each request.
+    /// Its owner: a hash of the credentials that the client sends with each request.
     pub credential: CredentialHash,
     /// The `Idempotency-Key` header.
     pub idempotency_key: Option<Vec<u8>>,
@@ -50,8 +50,8 @@ pub struct JobRequest {
     pub request_id: String,
     /// How long the job and its response stay readable after its end.
     pub retention: Duration,
-    /// Digest of a body that lies in a blob, where responses are cached: taken while it came in. It is the body's SHA-256, of
-    /// a multipart body one for which the boundary does not count.
+    /// Digest of a body in a blob, if responses are cached; computed while the body arrived. It is the body's SHA-256; that
+    /// of a multipart body leaves the boundary out.
     pub body_sha256: Option<[u8; 32]>,
 }
 

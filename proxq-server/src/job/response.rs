@@ -1,4 +1,4 @@
-//! What the upstream answered.
+//! The response of an upstream.
 
 use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
@@ -9,9 +9,9 @@ use super::Body;
 /// Status and header fields of an upstream's response, hop-by-hop fields and proxq's own removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResponseHead {
-    /// The status code, whatever it is.
+    /// The status code, known or not.
     pub status: StatusCode,
-    /// The phrase behind it, where that is another than the code's usual one. HTTP/2 has none.
+    /// The reason phrase, if it is not the code's usual one. HTTP/2 has none.
     pub reason: Option<ReasonPhrase>,
     /// The header fields, repetitions included, in order within a name.
     pub headers: HeaderMap,
@@ -40,7 +40,7 @@ pub struct StoredResponse {
     pub body: Body,
 }
 
-/// Whether a response with this status ends with its head, whatever length its fields promise (RFC 9112 §6.3).
+/// Whether a response with this status has no body, whatever length its fields promise (RFC 9112 §6.3).
 #[must_use]
 pub fn ends_with_head(status: StatusCode) -> bool {
     matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)

@@ -1,14 +1,13 @@
-//! Where a job is in the queue. The names are those of asynq, whose tools show them; the store's verbs are the only
-//! transitions.
+//! The states of a job. Their names are those of asynq, whose tools show them; only the store's verbs change a state.
 
 use proxq_protocol::JobStatus;
 
-/// A job's place in the queue.
+/// The state of a job in its queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// Ready for a worker.
     Pending,
-    /// Not before its delay is over.
+    /// Delayed by its client.
     Scheduled,
     /// Under a lease.
     Active,

@@ -1,5 +1,5 @@
-//! The digest of a request's body, by which bodies are compared. Of a multipart body the boundary does not count: clients
-//! make another one for each try.
+//! The digest by which request bodies are compared. It leaves out the boundary of a multipart body, which clients choose
+//! anew for each try.
 
 use std::borrow::Cow;
 
@@ -8,15 +8,15 @@ use sha2::{Digest, Sha256};
 
 use super::{CRLF, Delimiters, Parametrized, Piece, boundary};
 
-/// The digest of a body with these fields that is in memory.
+/// The digest of a body in memory that comes with these header fields.
 pub(crate) fn digest(headers: &HeaderMap, body: &[u8]) -> [u8; 32] {
     let mut digest = BodyDigest::new(headers);
     digest.update(body);
     digest.finish()
 }
 
-/// The digest of a body that comes in pieces of any size: its SHA-256, and of a multipart body one that is the same for
-/// every boundary, as long as the body has its last delimiter.
+/// The digest of a body that arrives in pieces of any size: its SHA-256. For a multipart body with its last delimiter, it is
+/// the same with every boundary.
 #[derive(Debug)]
 pub(crate) struct BodyDigest(Kind);
 
@@ -55,7 +55,7 @@ impl BodyDigest {
     }
 }
 
-/// A `Content-Type` as it is compared: of a multipart type the boundary does not count.
+/// A `Content-Type` for comparison: without the boundary of a multipart type.
 pub(crate) fn without_boundary(content_type: &[u8]) -> Cow<'_, [u8]> {
     let parsed = multipart(content_type).filter(|parsed| boundary(parsed).is_some());
     let Some(parsed) = parsed else { return Cow::Borrowed(content_type) };
@@ -83,8 +83,8 @@ fn multipart(content_type: &[u8]) -> Option<Parametrized<'_>> {
     Parametrized::parse(content_type).filter(|_| is_multipart)
 }
 
-/// What lies between two boundaries is hashed, then the hashes of all. What follows a boundary on its line belongs to what
-/// lies behind it, so that nothing but the boundary is left out.
+/// The content between two boundaries is hashed, then the list of hashes. The rest of a boundary's line belongs to the
+/// content behind it, so that only the boundary is left out.
 #[derive(Debug)]
 struct Multipart {
     delimiters: Delimiters,
@@ -162,7 +162,7 @@ impl Multipart {
         self.section.update(self.delimiters.rest());
         let all = self.all.chain_update(self.section.finalize()).finalize();
         let hash = Sha256::new().chain_update([u8::from(self.is_complete)]).chain_update(all);
-        // Without its last delimiter it is not understood, and compared as it is.
+        // A body without its last delimiter is malformed and compared byte for byte.
         let hash = if self.is_complete { hash } else { hash.chain_update(&self.boundary) };
         hash.finalize().into()
     }

@@ -3,9 +3,11 @@
 //! In: the document in pieces. Out: [`Wanted`], at the end of that object: a later member of the same name replaces an
 //! earlier one. A document that breaks off says nothing.
 //!
-//! A valid document is understood as any parser does. Of others only as much has to be valid as decides: strings end at
-//! their quote, brackets open and close, commas separate the outermost members. What is wrong with a member spoils that
-//! member alone, and bytes that have no meaning outside strings (a byte order mark) count as white space.
+//! A valid document gives the same result as with any parser. Of an invalid one only the structure has to hold: strings
+//! end at their quote, brackets open and close, commas separate the outermost members. A damaged member says nothing, and
+//! the others still count. Bytes without a meaning outside strings (a byte order mark) count as white space.
+//!
+//! It is not a serde `Deserializer`, because that needs the whole document in memory and rejects an invalid one.
 
 use super::Wanted;
 
@@ -28,7 +30,7 @@ pub(super) struct JsonScanner {
     found: Found,
 }
 
-/// What the members that were read say.
+/// What the members read so far say.
 #[derive(Clone, Copy, Debug, Default)]
 struct Found {
     stream: Option<bool>,
@@ -108,7 +110,7 @@ impl JsonScanner {
         found.wanted()
     }
 
-    /// Takes a byte of the outermost object that is in no string and no bracket.
+    /// Takes a byte of the outermost object that is outside strings and nested brackets.
     fn step(&mut self, byte: u8) {
         let ended = self.place.value().unwrap_or(Value::Other);
         self.place = match (self.place, byte) {

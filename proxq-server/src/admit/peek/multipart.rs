@@ -16,7 +16,7 @@ const VALUE: &[u8] = b"true";
 #[derive(Debug)]
 pub(super) struct FormScanner {
     delimiters: Delimiters,
-    /// What the content must still be followed by to be [`VALUE`]; `None` if it cannot be, or its part is another field.
+    /// The rest of [`VALUE`] that the content still lacks; `None` if the content differs or belongs to another field.
     missing: Option<&'static [u8]>,
     head: PartHead,
     in_head: bool,

@@ -1,4 +1,4 @@
-//! What a peek promises, whatever the body's type, by example; `properties.rs` compares with slower ways to the answer.
+//! Examples of what a peek finds in bodies of every type; `properties.rs` compares it with slower implementations.
 
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -17,7 +17,7 @@ fn peek(content_type: &'static str, limit: u64) -> BodyPeek {
     BodyPeek::new(&headers(&[(CONTENT_TYPE, content_type)]), limit).unwrap()
 }
 
-/// What a body asks for that arrives in pieces of these sizes, over and over.
+/// What a body asks for when it arrives in pieces of these sizes, repeated.
 fn in_pieces(mut peek: BodyPeek, mut body: &[u8], sizes: &[usize]) -> Wanted {
     for size in sizes.iter().cycle() {
         let (piece, rest) = body.split_at(body.len().min(*size));
