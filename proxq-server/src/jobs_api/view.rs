@@ -9,7 +9,7 @@ use crate::job::{Job, State};
 pub(crate) fn job_info(job: &Job, upstream: Option<&Upstream>) -> JobInfo {
     let Job { request, state, progress } = job;
     let ended_at = progress.ended_at.map(|instant| instant.to_string());
-    let waiters = matches!(state, State::Retry | State::Scheduled);
+    let is_waiting = matches!(state, State::Retry | State::Scheduled);
     let shows_error = matches!(state, State::Retry | State::Archived);
     let mut info = JobInfo::new(request.id, state.status());
     info.method = Some(request.method.to_string());
@@ -20,7 +20,7 @@ pub(crate) fn job_info(job: &Job, upstream: Option<&Upstream>) -> JobInfo {
     info.failed_at = ended_at.filter(|_| *state == State::Archived);
     info.attempts = Some(progress.attempts);
     info.max_retries = upstream.map(|upstream| upstream.retries.max_retries);
-    info.next_attempt_at = progress.due_at.filter(|_| waiters).map(|instant| instant.to_string());
+    info.next_attempt_at = progress.due_at.filter(|_| is_waiting).map(|instant| instant.to_string());
     info.error = progress.last_error.clone().filter(|_| shows_error);
     info.outcome = progress.outcome.filter(|_| state.status().is_final());
     info
