@@ -7,45 +7,25 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use proxq_protocol::GoDuration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::round::{Round, Rounds, Seen};
 use crate::job::{Job, JobId};
-use crate::store::{JobStore, JobWatch, StoreError};
-
-/// What those who wait need of a store.
-pub(crate) trait Watchable: Send + Sync {
-    /// [`JobStore::watch`].
-    fn watch(&self, id: JobId) -> BoxFuture<'_, Result<JobWatch, StoreError>>;
-
-    /// [`JobStore::get`].
-    fn get(&self, id: JobId) -> BoxFuture<'_, Result<Option<Job>, StoreError>>;
-}
-
-impl Watchable for dyn JobStore {
-    fn watch(&self, id: JobId) -> BoxFuture<'_, Result<JobWatch, StoreError>> {
-        JobStore::watch(self, id)
-    }
-
-    fn get(&self, id: JobId) -> BoxFuture<'_, Result<Option<Job>, StoreError>> {
-        JobStore::get(self, id)
-    }
-}
+use crate::store::{JobLookup, StoreError};
 
 /// Everybody who waits for a job's end.
 #[derive(Debug)]
-pub(crate) struct JobWaiters<S: ?Sized = dyn JobStore> {
+pub(crate) struct JobWaiters {
     rounds: Arc<Rounds>,
     draining: CancellationToken,
-    store: Arc<S>,
+    store: Arc<dyn JobLookup>,
 }
 
-impl<S: Watchable + ?Sized> JobWaiters<S> {
+impl JobWaiters {
     /// Waits are over when the server is `draining`.
-    pub(crate) fn new(store: Arc<S>, draining: CancellationToken) -> Self {
+    pub(crate) fn new(store: Arc<dyn JobLookup>, draining: CancellationToken) -> Self {
         Self { rounds: Arc::default(), draining, store }
     }
 

@@ -132,7 +132,7 @@ impl Server {
         Arc::clone(&worker).start(&phases.upkeep);
         let services = Services {
             store: Arc::clone(&store),
-            waiters: Arc::new(JobWaiters::new(Arc::clone(&store), phases.stop.draining.clone())),
+            waiters: Arc::new(JobWaiters::new(Arc::clone(&store) as _, phases.stop.draining.clone())),
             clock,
             deployment,
             connections: phases.connections.clone(),

@@ -1,12 +1,14 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
+use async_trait::async_trait;
 use futures_util::future::join_all;
 use futures_util::poll;
 use tokio::sync::{Notify, Semaphore};
 
 use super::*;
 use crate::job::{JobRequest, Progress, State};
+use crate::store::JobWatch;
 
 const HOUR: Duration = Duration::from_hours(1);
 /// As many waiters as one test has.
@@ -24,7 +26,7 @@ struct OneJob {
 }
 
 impl OneJob {
-    fn waiters(may_end: usize) -> (Arc<Self>, JobWaiters<Self>) {
+    fn waiters(may_end: usize) -> (Arc<Self>, JobWaiters) {
         let store = Arc::new(Self {
             state: Mutex::new(Ok(State::Pending)),
             changed: Arc::default(),
@@ -46,27 +48,25 @@ impl OneJob {
     }
 }
 
-impl Watchable for OneJob {
-    fn watch(&self, _: JobId) -> BoxFuture<'_, Result<JobWatch, StoreError>> {
-        self.watches.fetch_add(1, SeqCst);
-        let change: JobWatch = Box::pin(Arc::clone(&self.changed).notified_owned());
-        Box::pin(async { Ok(change) })
+#[async_trait]
+impl JobLookup for OneJob {
+    async fn get(&self, id: JobId) -> Result<Option<Job>, StoreError> {
+        self.looks.fetch_add(1, SeqCst);
+        let state = match *self.state.lock().unwrap() {
+            Ok(state) => Ok(state),
+            Err(_) => Err(StoreError::Closed),
+        };
+        self.may_end.acquire().await.unwrap().forget();
+        Ok(Some(Job {
+            request: JobRequest { id, ..JobRequest::sample() },
+            state: state?,
+            progress: Progress::default(),
+        }))
     }
 
-    fn get(&self, id: JobId) -> BoxFuture<'_, Result<Option<Job>, StoreError>> {
-        Box::pin(async move {
-            self.looks.fetch_add(1, SeqCst);
-            let state = match *self.state.lock().unwrap() {
-                Ok(state) => Ok(state),
-                Err(_) => Err(StoreError::Closed),
-            };
-            self.may_end.acquire().await.unwrap().forget();
-            Ok(Some(Job {
-                request: JobRequest { id, ..JobRequest::sample() },
-                state: state?,
-                progress: Progress::default(),
-            }))
-        })
+    async fn watch(&self, _: JobId) -> Result<JobWatch, StoreError> {
+        self.watches.fetch_add(1, SeqCst);
+        Ok(Box::pin(Arc::clone(&self.changed).notified_owned()))
     }
 }
 

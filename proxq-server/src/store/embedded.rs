@@ -32,8 +32,9 @@ pub use self::verify::{Finding, verify};
 use self::writer::{Health, Writer};
 use super::signals::{Signals, lock};
 use super::{
-    BATCH_LIMIT, BlobStream, BlobWriter, Content, Deployment, JobPage, JobStore, JobWatch, Lease, LeasedJob, NewJob,
-    QueueStats, Requeued, StoreError, StoreSettings, Submitted, UPKEEP_EVERY, Upkept,
+    BATCH_LIMIT, BlobStore, BlobStream, BlobWriter, Content, Deployment, JobAccess, JobLookup, JobPage, JobWatch,
+    Lease, LeasedJob, NewJob, QueueStats, Requeued, StoreControl, StoreError, StoreSettings, Submissions, Submitted,
+    UPKEEP_EVERY, Upkept, WorkQueues,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::config::SyncMode;
@@ -118,7 +119,7 @@ const SWEEP_EVERY: Duration = Duration::from_mins(10);
 
 /// Jobs in files of this process.
 ///
-/// Dropped without [`JobStore::close`], it waits for what was begun, blocking the thread.
+/// Dropped without [`StoreControl::close`], it waits for what was begun, blocking the thread.
 #[derive(Debug)]
 pub struct EmbeddedStore {
     shared: Arc<Shared>,
@@ -197,20 +198,15 @@ impl EmbeddedStore {
 }
 
 #[async_trait]
-impl JobStore for EmbeddedStore {
-    async fn deployment(&self) -> Result<Deployment, StoreError> {
-        Ok(self.deployment.clone())
-    }
-
-    async fn ready(&self) -> Result<(), StoreError> {
-        if self.shared.health.is_failing() { self.writer.outbox.run(Probe).await } else { self.writer.outbox.is_open() }
-    }
-
+impl Submissions for EmbeddedStore {
     async fn submit(&self, job: NewJob) -> Result<Submitted, StoreError> {
         let settings = self.shared.settings.get();
         self.writer.outbox.run(Submit::new(job, &settings.secret_headers, &self.shared.time)).await
     }
+}
 
+#[async_trait]
+impl WorkQueues for EmbeddedStore {
     async fn lease(&self, queue: &QueueName, max: usize) -> Result<Vec<LeasedJob>, StoreError> {
         let step = LeaseJobs {
             queue: queue.as_str().to_owned(),
@@ -229,11 +225,30 @@ impl JobStore for EmbeddedStore {
         self.writer.outbox.run(Settle::new(*lease, verdict)).await
     }
 
+    async fn due(&self, queue: &QueueName) {
+        self.shared.signals.queue(queue.as_str()).due(self.shared.clock).await;
+    }
+
+    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, StoreError> {
+        let queue = queue.clone();
+        self.readers.read(move |connection| reader::stats(connection, &queue)).await
+    }
+}
+
+#[async_trait]
+impl JobLookup for EmbeddedStore {
     async fn get(&self, id: JobId) -> Result<Option<Job>, StoreError> {
         let job = self.readers.read(move |connection| reader::job(connection, id)).await?;
         Ok(job.map(|job| self.shared.time.job_shown(job)))
     }
 
+    async fn watch(&self, id: JobId) -> Result<JobWatch, StoreError> {
+        Ok(self.shared.signals.watch(id))
+    }
+}
+
+#[async_trait]
+impl JobAccess for EmbeddedStore {
     async fn response(&self, id: JobId) -> Result<Content, StoreError> {
         self.readers.read(move |connection| reader::content(connection, id)).await
     }
@@ -248,12 +263,38 @@ impl JobStore for EmbeddedStore {
         self.writer.outbox.run(RetryFailed { id, confirmed }).await
     }
 
-    async fn watch(&self, id: JobId) -> Result<JobWatch, StoreError> {
-        Ok(self.shared.signals.watch(id))
+    async fn list(
+        &self,
+        queue: &QueueName,
+        state: State,
+        cursor: Option<u64>,
+        max: usize,
+    ) -> Result<JobPage, StoreError> {
+        let queue = queue.clone();
+        let page = self.readers.read(move |connection| reader::page(connection, &queue, state, cursor, max)).await?;
+        Ok(JobPage { jobs: page.jobs.into_iter().map(|job| self.shared.time.job_shown(job)).collect(), ..page })
     }
 
-    async fn due(&self, queue: &QueueName) {
-        self.shared.signals.queue(queue.as_str()).due(self.shared.clock).await;
+    async fn ready(&self) -> Result<(), StoreError> {
+        if self.shared.health.is_failing() { self.writer.outbox.run(Probe).await } else { self.writer.outbox.is_open() }
+    }
+}
+
+#[async_trait]
+impl BlobStore for EmbeddedStore {
+    async fn new_blob(&self) -> Result<Box<dyn BlobWriter>, StoreError> {
+        Ok(Box::new(FileWriter::begin(Arc::clone(&self.blobs), self.writer.outbox.clone()).await?))
+    }
+
+    async fn open_blob(&self, blob: &BlobRef) -> Result<BlobStream, StoreError> {
+        blobs::stream(&self.blobs, *blob).await
+    }
+}
+
+#[async_trait]
+impl StoreControl for EmbeddedStore {
+    async fn deployment(&self) -> Result<Deployment, StoreError> {
+        Ok(self.deployment.clone())
     }
 
     async fn upkeep(&self) -> Result<Upkept, StoreError> {
@@ -282,31 +323,6 @@ impl JobStore for EmbeddedStore {
         }
         self.sweep().await?;
         Ok(sum)
-    }
-
-    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, StoreError> {
-        let queue = queue.clone();
-        self.readers.read(move |connection| reader::stats(connection, &queue)).await
-    }
-
-    async fn list(
-        &self,
-        queue: &QueueName,
-        state: State,
-        cursor: Option<u64>,
-        max: usize,
-    ) -> Result<JobPage, StoreError> {
-        let queue = queue.clone();
-        let page = self.readers.read(move |connection| reader::page(connection, &queue, state, cursor, max)).await?;
-        Ok(JobPage { jobs: page.jobs.into_iter().map(|job| self.shared.time.job_shown(job)).collect(), ..page })
-    }
-
-    async fn new_blob(&self) -> Result<Box<dyn BlobWriter>, StoreError> {
-        Ok(Box::new(FileWriter::begin(Arc::clone(&self.blobs), self.writer.outbox.clone()).await?))
-    }
-
-    async fn open_blob(&self, blob: &BlobRef) -> Result<BlobStream, StoreError> {
-        blobs::stream(&self.blobs, *blob).await
     }
 
     fn reconfigure(&self, settings: StoreSettings) {

@@ -51,8 +51,9 @@ use self::values::RedisValues;
 use self::wait::Waits;
 use super::signals::{Signals, lock};
 use super::{
-    BlobStream, BlobWriter, Content, Deployment, JobPage, JobStore, JobWatch, Lease, LeasedJob, NewJob, QueueStats,
-    Requeued, SharedValues, StoreError, StoreSettings, Submitted, Upkept,
+    BlobStore, BlobStream, BlobWriter, Content, Deployment, JobAccess, JobLookup, JobPage, JobWatch, Lease, LeasedJob,
+    NewJob, QueueStats, Requeued, SharedValues, StoreControl, StoreError, StoreSettings, Submissions, Submitted,
+    Upkept, WorkQueues,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::config::RedisConfig;
@@ -197,20 +198,7 @@ impl Drop for RedisStore {
 }
 
 #[async_trait]
-impl JobStore for RedisStore {
-    async fn deployment(&self) -> Result<Deployment, StoreError> {
-        orders::deployment(&self.shared).await
-    }
-
-    async fn ready(&self) -> Result<(), StoreError> {
-        let mut probe = redis::cmd("SET");
-        probe.arg(keys::PROBE).arg("").arg("EX").arg(60);
-        // Asked at once, they travel together.
-        let (written, can_lease) =
-            tokio::join!(self.shared.commands.run("SET", &probe), lease::can_lease(&self.shared));
-        written.map(drop).and(can_lease)
-    }
-
+impl Submissions for RedisStore {
     async fn submit(&self, job: NewJob) -> Result<Submitted, StoreError> {
         let known = self.shared.queues.all().iter().any(|queue| queue.name == job.queue.as_str());
         if !known || lock(&self.rounds).registered != self.shared.commands.generation() {
@@ -219,7 +207,10 @@ impl JobStore for RedisStore {
         }
         submit::submit(&self.shared, job).await
     }
+}
 
+#[async_trait]
+impl WorkQueues for RedisStore {
     async fn lease(&self, queue: &QueueName, max: usize) -> Result<Vec<LeasedJob>, StoreError> {
         lease::lease(&self.shared, queue.as_str(), max).await
     }
@@ -232,10 +223,30 @@ impl JobStore for RedisStore {
         settle::settle(&self.shared, lease, verdict).await
     }
 
+    async fn due(&self, queue: &QueueName) {
+        wait::due(&self.shared, &self.client, &self.closing, queue.as_str()).await;
+    }
+
+    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, StoreError> {
+        read::stats(&self.shared, queue).await
+    }
+}
+
+#[async_trait]
+impl JobLookup for RedisStore {
     async fn get(&self, id: JobId) -> Result<Option<Job>, StoreError> {
         read::job(&self.shared, id).await
     }
 
+    async fn watch(&self, id: JobId) -> Result<JobWatch, StoreError> {
+        let watch = self.shared.signals.watch(id);
+        orders::watch(&self.shared, id).await?;
+        Ok(watch)
+    }
+}
+
+#[async_trait]
+impl JobAccess for RedisStore {
     async fn response(&self, id: JobId) -> Result<Content, StoreError> {
         read::response(&self.shared, id).await
     }
@@ -248,14 +259,44 @@ impl JobStore for RedisStore {
         orders::retry_failed(&self.shared, id, confirmed).await
     }
 
-    async fn watch(&self, id: JobId) -> Result<JobWatch, StoreError> {
-        let watch = self.shared.signals.watch(id);
-        orders::watch(&self.shared, id).await?;
-        Ok(watch)
+    async fn list(
+        &self,
+        queue: &QueueName,
+        state: State,
+        cursor: Option<u64>,
+        max: usize,
+    ) -> Result<JobPage, StoreError> {
+        read::page(&self.shared, queue, state, cursor, max).await
     }
 
-    async fn due(&self, queue: &QueueName) {
-        wait::due(&self.shared, &self.client, &self.closing, queue.as_str()).await;
+    async fn ready(&self) -> Result<(), StoreError> {
+        let mut probe = redis::cmd("SET");
+        probe.arg(keys::PROBE).arg("").arg("EX").arg(60);
+        // Asked at once, they travel together.
+        let (written, can_lease) =
+            tokio::join!(self.shared.commands.run("SET", &probe), lease::can_lease(&self.shared));
+        written.map(drop).and(can_lease)
+    }
+}
+
+#[async_trait]
+impl BlobStore for RedisStore {
+    async fn new_blob(&self) -> Result<Box<dyn BlobWriter>, StoreError> {
+        if self.closing.is_cancelled() {
+            return Err(StoreError::Closed);
+        }
+        Ok(Box::new(HashWriter::begin(Arc::clone(&self.shared))))
+    }
+
+    async fn open_blob(&self, blob: &BlobRef) -> Result<BlobStream, StoreError> {
+        blobs::stream(&self.shared, *blob).await
+    }
+}
+
+#[async_trait]
+impl StoreControl for RedisStore {
+    async fn deployment(&self) -> Result<Deployment, StoreError> {
+        orders::deployment(&self.shared).await
     }
 
     async fn upkeep(&self) -> Result<Upkept, StoreError> {
@@ -281,42 +322,17 @@ impl JobStore for RedisStore {
         Ok(upkept)
     }
 
-    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, StoreError> {
-        read::stats(&self.shared, queue).await
-    }
-
-    async fn list(
-        &self,
-        queue: &QueueName,
-        state: State,
-        cursor: Option<u64>,
-        max: usize,
-    ) -> Result<JobPage, StoreError> {
-        read::page(&self.shared, queue, state, cursor, max).await
-    }
-
-    async fn new_blob(&self) -> Result<Box<dyn BlobWriter>, StoreError> {
-        if self.closing.is_cancelled() {
-            return Err(StoreError::Closed);
-        }
-        Ok(Box::new(HashWriter::begin(Arc::clone(&self.shared))))
-    }
-
-    async fn open_blob(&self, blob: &BlobRef) -> Result<BlobStream, StoreError> {
-        blobs::stream(&self.shared, *blob).await
-    }
-
-    fn drain(&self) {
-        self.identity.drain();
-        lock(&self.rounds).beat = None; // others are told with the next upkeep
-    }
-
     fn shared_values(&self) -> Option<Arc<dyn SharedValues>> {
         Some(Arc::new(RedisValues(Arc::clone(&self.shared))))
     }
 
     fn reconfigure(&self, settings: StoreSettings) {
         self.shared.settings.replace(settings);
+    }
+
+    fn drain(&self) {
+        self.identity.drain();
+        lock(&self.rounds).beat = None; // others are told with the next upkeep
     }
 
     async fn close(&self) {

@@ -9,7 +9,7 @@ use super::*;
 use crate::config::{Prefix, SyncMode, UpstreamUrl};
 use crate::job::{Body, JobId};
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
-use crate::store::{NewJob, StoreSettings};
+use crate::store::{NewJob, StoreSettings, Submissions};
 
 /// Hands on every line of the log.
 #[derive(Clone)]

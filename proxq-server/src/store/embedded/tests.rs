@@ -21,8 +21,8 @@ use super::writer::{Step, StepError, Tx};
 use super::{EmbeddedOptions, EmbeddedStore, Finding, OpenError};
 use crate::clock::{ChosenTime, Timestamp};
 use crate::config::SyncMode;
-use crate::store::JobStore;
 use crate::store::contract::{Backend, START, keeps_the_contract, settings};
+use crate::store::{BlobStore, JobAccess, JobLookup, JobStore, StoreControl, Submissions, WorkQueues};
 
 /// A store in a folder of its own, in a time of its own.
 struct Embedded {

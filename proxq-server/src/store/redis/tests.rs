@@ -17,8 +17,8 @@ use super::script::ScriptClock;
 use super::{RedisOptions, RedisStore};
 use crate::clock::{ChosenTime, Timestamp};
 use crate::config::RedisConfig;
-use crate::store::JobStore;
 use crate::store::contract::{Backend, RETENTION, START, keeps_the_contract, queue, settings};
+use crate::store::{JobAccess, JobLookup, JobStore, StoreControl, Submissions, WorkQueues};
 
 /// A store in a Redis of its own, in a time of its own.
 struct InRedis {

@@ -1,0 +1,86 @@
+//! What the jobs API and waiting clients need of a store: how jobs stand, their responses, and orders for single jobs.
+
+use std::fmt;
+use std::pin::Pin;
+
+use async_trait::async_trait;
+
+use super::{BlobStore, StoreError};
+use crate::job::{Job, JobId, QueueName, State, StoredResponse};
+
+/// Ends at the watched job's next change.
+pub type JobWatch = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Where it is looked up how a job stands, and when that changes.
+#[async_trait]
+pub trait JobLookup: fmt::Debug + Send + Sync {
+    /// The job as it stands. Never reads a body.
+    async fn get(&self, id: JobId) -> Result<Option<Job>, StoreError>;
+
+    /// A future that ends at the job's next change after this call. Subscribe first, then read: no lost wake-up.
+    async fn watch(&self, id: JobId) -> Result<JobWatch, StoreError>;
+}
+
+/// Where clients ask about jobs and give orders for them, and where probes ask about the store.
+#[async_trait]
+pub trait JobAccess: JobLookup + BlobStore {
+    /// The job's response.
+    async fn response(&self, id: JobId) -> Result<Content, StoreError>;
+
+    /// Removes a job in any state, with its bodies, and revokes its lease. Gives whether there was one.
+    async fn cancel(&self, id: JobId) -> Result<bool, StoreError>;
+
+    /// Makes a failed job pending again, with its budgets restored. One that may have reached its upstream only if that
+    /// is `confirmed`.
+    async fn retry_failed(&self, id: JobId, confirmed: bool) -> Result<Requeued, StoreError>;
+
+    /// Up to `max` jobs in a state, oldest first, after `cursor` (a former page's `next`).
+    async fn list(
+        &self,
+        queue: &QueueName,
+        state: State,
+        cursor: Option<u64>,
+        max: usize,
+    ) -> Result<JobPage, StoreError>;
+
+    /// Whether the store takes and gives jobs at this moment.
+    async fn ready(&self) -> Result<(), StoreError>;
+}
+
+/// What there is to read of a job's response.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// No such job.
+    Unknown,
+    /// It has not ended.
+    NotReady,
+    /// It ended without a response.
+    Failed {
+        /// Why.
+        error: String,
+    },
+    /// The upstream's response.
+    Ready(StoredResponse),
+}
+
+/// What became of an order to run a failed job again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requeued {
+    /// It is pending again.
+    Queued,
+    /// It is in another state.
+    NotFailed,
+    /// It may have reached its upstream, and nobody said that it may be sent again.
+    MayDuplicate,
+    /// No such job.
+    Unknown,
+}
+
+/// Some jobs of a queue, and where to go on.
+#[derive(Clone, Debug)]
+pub struct JobPage {
+    /// The jobs, oldest first.
+    pub jobs: Vec<Job>,
+    /// Gives the next page; `None` after the last.
+    pub next: Option<u64>,
+}

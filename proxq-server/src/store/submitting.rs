@@ -1,0 +1,61 @@
+//! What intake needs of a store: to have a job taken in.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{BlobStore, StoreError};
+use crate::job::{Body, JobId, JobRequest, QueueName};
+
+/// Where jobs are submitted.
+#[async_trait]
+pub trait Submissions: BlobStore {
+    /// Takes a job in: durable on return, and idempotent by the job's id and by its claim.
+    async fn submit(&self, job: NewJob) -> Result<Submitted, StoreError>;
+}
+
+/// What is submitted.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    /// Where it waits.
+    pub queue: QueueName,
+    /// What is to be sent, secret headers included.
+    pub request: JobRequest,
+    /// The request's body.
+    pub body: Body,
+    /// Not before this span from now has passed, by the store's clock.
+    pub delay: Option<Duration>,
+    /// What it claims by its idempotency key, if it has one.
+    pub claim: Option<Claim>,
+}
+
+/// A submission's claim to be the only one under its idempotency key.
+///
+/// It holds from the submission on for as long as it says, and is given up when the job is cancelled or ends so that
+/// another try is due ([`frees_claim`](crate::job::Verdict::frees_claim)). A failed job that is retried takes it back,
+/// unless another job has it by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// What is claimed: hash of the key, the upstream and the credential.
+    pub scope: [u8; 32],
+    /// Hash of what makes the request the same.
+    pub fingerprint: [u8; 32],
+    /// For how long it holds.
+    pub ttl: Duration,
+}
+
+/// What became of a submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// It is a new job.
+    New,
+    /// The same credential submitted this job before. So it is taken to be where the job's record cannot be read.
+    Existing(JobId),
+    /// This job has the idempotency key, and its request was the same.
+    Replayed(JobId),
+    /// The id belongs to a job of another credential, or to another request of this one: one with another method, path,
+    /// query or length of its body.
+    Taken,
+    /// The idempotency key was used for another request.
+    Mismatch,
+}

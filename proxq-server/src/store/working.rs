@@ -1,0 +1,84 @@
+//! What workers need of a store: jobs under leases, and a way to end the leases.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use super::{BlobStore, JobLookup, StoreError};
+use crate::job::{Body, JobId, JobRequest, Progress, QueueName, State, Verdict};
+
+/// How long a lease lasts unless it is renewed.
+pub const LEASE_TERM: Duration = Duration::from_secs(30);
+/// How often a worker renews its leases: five chances before one expires.
+pub const RENEW_EVERY: Duration = Duration::from_secs(5);
+/// How long after its expiry a lease may be taken away: a late renewal is worth more than an early rescue.
+pub const RECLAIM_GRACE: Duration = Duration::from_secs(5);
+/// How long a store must have answered before leases are taken away, so that after an outage living owners renew first.
+pub const RECLAIM_AFTER_OUTAGE: Duration = Duration::from_secs(10);
+
+/// Where workers get their jobs, and bring their verdicts.
+#[async_trait]
+pub trait WorkQueues: JobLookup + BlobStore {
+    /// Hands out up to `max` jobs that have been due longest, each under a lease of its own.
+    ///
+    /// The lease is durable on return: it is the record that something may have been sent. A job is never under two
+    /// leases at once.
+    async fn lease(&self, queue: &QueueName, max: usize) -> Result<Vec<LeasedJob>, StoreError>;
+
+    /// Prolongs leases to a full term from now, also expired ones that nobody took away. Gives those that are gone.
+    async fn renew(&self, leases: &[Lease]) -> Result<Vec<Lease>, StoreError>;
+
+    /// Ends a lease. Fails with [`StoreError::LeaseLost`], changing nothing, if the job has been handed on since.
+    ///
+    /// A job that ends forgets its secret headers, unless it failed and can still be retried.
+    async fn settle(&self, lease: &Lease, verdict: Verdict) -> Result<(), StoreError>;
+
+    /// Returns when something may be due in the queue. Cancel safe: a wake-up that was not waited for is kept.
+    async fn due(&self, queue: &QueueName);
+
+    /// How many jobs the queue has.
+    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, StoreError>;
+}
+
+/// A worker's exclusive right to a job, until it expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// The job.
+    pub id: JobId,
+    /// Grows with every lease of a job; a store refuses whoever shows an older one.
+    pub token: u64,
+}
+
+/// A job under a lease.
+#[derive(Debug)]
+pub struct LeasedJob {
+    /// The right to work on it.
+    pub lease: Lease,
+    /// What to send, secret headers included.
+    pub request: JobRequest,
+    /// The body to send.
+    pub body: Body,
+    /// How far it has come; the attempt that the lease is for is counted already.
+    pub progress: Progress,
+    /// Cancelled when this process learns that the lease is gone: the job was cancelled or handed on.
+    pub revoked: CancellationToken,
+}
+
+/// How many jobs a queue has in each state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueStats {
+    counts: [u64; State::ALL.len()],
+}
+
+impl QueueStats {
+    /// Jobs in this state.
+    #[must_use]
+    pub fn count(&self, state: State) -> u64 {
+        self.counts[state as usize]
+    }
+
+    pub(crate) fn set(&mut self, state: State, count: u64) {
+        self.counts[state as usize] = count;
+    }
+}
