@@ -33,7 +33,7 @@ use crate::config::{CacheConfig, CacheMode, KeyExclusions};
 use crate::failure::chain;
 use crate::job::{Body, JobRequest, ResponseHead, StoredResponse};
 use crate::multipart::digest;
-use crate::store::{JobStore, SharedValues, StoreError};
+use crate::store::{BlobStore, SharedValues, StoreError};
 
 /// How long a job waits at most for a lookup: far longer than one takes, and short beside a call of an upstream that is
 /// worth a cache.
@@ -161,7 +161,7 @@ impl ResponseCache {
         miss: Miss,
         response: &StoredResponse,
         exclusions: &KeyExclusions,
-        store: &dyn JobStore,
+        store: &dyn BlobStore,
     ) -> bool {
         let (key, lead) = match miss {
             Miss::PassesBy => return false,
@@ -237,7 +237,7 @@ impl ResponseCache {
         key: &Key,
         response: &StoredResponse,
         freshness: Freshness,
-        store: &dyn JobStore,
+        store: &dyn BlobStore,
     ) -> Result<Option<Bytes>, CacheError> {
         let mut head = response.head.clone();
         for name in response.head.headers.keys().filter(|name| policy::is_for_one_answer(name)) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::chain;
-use crate::store::{Deployment, JobStore, StoreError};
+use crate::store::{Deployment, StoreControl, StoreError};
 use crate::worker::store_pauses;
 
 /// The longest pause between two questions to a store that does not answer: submissions are refused meanwhile.
@@ -43,21 +43,21 @@ impl KnownDeployment {
     ///
     /// # Errors
     /// Where it does not say.
-    pub(crate) async fn ask(&self, store: &dyn JobStore) -> Result<(), StoreError> {
+    pub(crate) async fn ask(&self, store: &dyn StoreControl) -> Result<(), StoreError> {
         let deployment = store.deployment().await?;
         self.known.get_or_init(|| deployment);
         Ok(())
     }
 
     /// Asks the store once if the secrets are unknown, so that submissions are accepted as soon as it answers.
-    pub(crate) async fn ask_quickly(&self, store: &dyn JobStore) {
+    pub(crate) async fn ask_quickly(&self, store: &dyn StoreControl) {
         if self.known.get().is_none() {
             let _not_yet = tokio::time::timeout(QUICKLY, self.ask(store)).await;
         }
     }
 
     /// Asks the store until it says, or `stop`.
-    pub(crate) async fn ask_until_known(self: Arc<Self>, store: Arc<dyn JobStore>, stop: CancellationToken) {
+    pub(crate) async fn ask_until_known(self: Arc<Self>, store: Arc<dyn StoreControl>, stop: CancellationToken) {
         let mut pauses = store_pauses();
         while let Err(error) = self.ask(&*store).await {
             tracing::debug!(error = chain(&error), "ask the store for the deployment's secrets");

@@ -21,13 +21,13 @@ use crate::job::{Job, JobId, ResponseHead};
 use crate::redirects::{KnownRedirects, id_behind};
 use crate::replay::replay;
 use crate::reply::{self, Problem};
-use crate::store::{Content, JobStore, Requeued, StoreError};
+use crate::store::{Content, JobAccess, Requeued, StoreError};
 
 /// The jobs API.
 #[derive(Debug)]
 pub(crate) struct JobsApi {
     config: Arc<Config>,
-    store: Arc<dyn JobStore>,
+    store: Arc<dyn JobAccess>,
     waiters: Arc<JobWaiters>,
     deployment: Arc<KnownDeployment>,
     /// Cancelled when the server stops: events end, and probes are told.
@@ -37,7 +37,7 @@ pub(crate) struct JobsApi {
 impl JobsApi {
     pub(crate) fn new(
         config: Arc<Config>,
-        store: Arc<dyn JobStore>,
+        store: Arc<dyn JobAccess>,
         waiters: Arc<JobWaiters>,
         deployment: Arc<KnownDeployment>,
         draining: CancellationToken,
@@ -154,7 +154,7 @@ impl JobsApi {
         } else {
             Body::from_stream(events::of_job(
                 Arc::clone(&self.config),
-                Arc::clone(&self.store),
+                Arc::clone(&self.store) as _,
                 id,
                 self.draining.clone(),
             ))

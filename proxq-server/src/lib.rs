@@ -62,6 +62,7 @@ pub mod store;
 mod tasks;
 pub mod telemetry;
 pub mod trust;
+mod upkeep;
 mod upload;
 mod worker;
 

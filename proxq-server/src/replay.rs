@@ -5,13 +5,13 @@ use http::header::{self, HeaderMap};
 use http::{HeaderValue, Method, Response, StatusCode};
 
 use crate::job::{Body, StoredResponse, ends_with_head};
-use crate::store::{JobStore, StoreError};
+use crate::store::{BlobStore, StoreError};
 
 /// Answers a `GET` or `HEAD` with a stored response.
 pub(crate) async fn replay(
     stored: StoredResponse,
     asking: &Method,
-    store: &dyn JobStore,
+    store: &dyn BlobStore,
 ) -> Result<Response<ReplyBody>, StoreError> {
     let StoredResponse { head, body: stored_body } = stored;
     let mut headers = head.headers;

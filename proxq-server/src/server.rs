@@ -22,6 +22,7 @@ use crate::shutdown::Phases;
 use crate::store::embedded::{self, EmbeddedOptions, EmbeddedStore};
 use crate::store::redis::{self, RedisOptions, RedisStore};
 use crate::store::{JobStore, StoreError};
+use crate::upkeep;
 use crate::worker::{AttemptContext, Worker};
 
 /// A proxq server that listens and has its store open.
@@ -121,15 +122,17 @@ impl Server {
             Err(error @ (StoreError::Unavailable { .. } | StoreError::Full { .. })) => {
                 tracing::warn!(error = chain(&error), "the store does not answer; no jobs are taken in until it does");
                 let asking = Arc::clone(&deployment);
-                phases.upkeep.spawn(asking.ask_until_known(Arc::clone(&store), phases.stop.draining.clone()));
+                phases.upkeep.spawn(asking.ask_until_known(Arc::clone(&store) as _, phases.stop.draining.clone()));
             }
             Err(error) => return Err(error.into()),
         }
         let cache = ResponseCache::open(&config.cache, store.shared_values(), clock);
         let context = Arc::new(AttemptContext { config, forwarder, cache, former: Vec::new() });
         let tasks = phases.attempts.clone();
-        let worker = Arc::new(Worker::new(Arc::clone(&context), Arc::clone(&store), clock, tasks, phases.stop.clone()));
+        let worker = Worker::new(Arc::clone(&context), Arc::clone(&store) as _, clock, tasks, phases.stop.clone());
+        let worker = Arc::new(worker);
         Arc::clone(&worker).start(&phases.upkeep);
+        phases.upkeep.spawn(upkeep::run(Arc::clone(&store) as _, phases.stop.finished.clone()));
         let services = Services {
             store: Arc::clone(&store),
             waiters: Arc::new(JobWaiters::new(Arc::clone(&store) as _, phases.stop.draining.clone())),

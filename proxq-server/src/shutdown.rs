@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::store::JobStore;
+use crate::store::StoreControl;
 use crate::tasks::Tasks;
 use crate::worker::StopSignals;
 
@@ -65,7 +65,7 @@ impl Phases {
     }
 
     /// Stops everything, in order. Attempts and connections have `limit` to end by themselves.
-    pub(crate) async fn drain(self, limit: Duration, store: &dyn JobStore) {
+    pub(crate) async fn drain(self, limit: Duration, store: &dyn StoreControl) {
         self.stop.draining.cancel();
         store.drain();
         tracing::info!(?limit, "draining: no new connections, no new attempts");

@@ -6,7 +6,6 @@ mod cached;
 mod heartbeat;
 #[cfg(test)]
 mod tests;
-mod upkeep;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +26,7 @@ use crate::failure::chain;
 use crate::forward::Forwarder;
 use crate::job::{JobRequest, RetryPolicy, Verdict, judge};
 use crate::slots::{Slot, Slots};
-use crate::store::{BATCH_LIMIT, JobStore, Lease, LeasedJob, StoreError};
+use crate::store::{BATCH_LIMIT, Lease, LeasedJob, StoreError, WorkQueues};
 use crate::tasks::Tasks;
 
 /// The longest pause between two tries to reach a store that fails.
@@ -39,7 +38,7 @@ const STORE_PAUSE_MIN: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Worker {
     context: Current<AttemptContext>,
-    store: Arc<dyn JobStore>,
+    store: Arc<dyn WorkQueues>,
     clock: Clock,
     slots: Slots,
     running: Running,
@@ -78,14 +77,14 @@ pub(crate) struct StopSignals {
     pub(crate) draining: CancellationToken,
     /// Running attempts are aborted.
     pub(crate) abort: CancellationToken,
-    /// No more upkeep and renewals: nothing runs any more.
+    /// No more renewals and upkeep: nothing runs any more.
     pub(crate) finished: CancellationToken,
 }
 
 impl Worker {
     pub(crate) fn new(
         context: Arc<AttemptContext>,
-        store: Arc<dyn JobStore>,
+        store: Arc<dyn WorkQueues>,
         clock: Clock,
         tasks: Tasks,
         stop: StopSignals,
@@ -109,10 +108,9 @@ impl Worker {
         self.context.replace(context);
     }
 
-    /// Starts working. `upkeep_tasks` go on until the `finished` signal, all others end with the last attempt.
-    pub(crate) fn start(self: Arc<Self>, upkeep_tasks: &Tasks) {
-        upkeep_tasks.spawn(heartbeat::run(Arc::clone(&self)));
-        upkeep_tasks.spawn(upkeep::run(Arc::clone(&self)));
+    /// Starts working. `renewals` go on until the `finished` signal, all other tasks end with the last attempt.
+    pub(crate) fn start(self: Arc<Self>, renewals: &Tasks) {
+        renewals.spawn(heartbeat::run(Arc::clone(&self)));
         let tasks = self.tasks.clone();
         tasks.spawn(self.dispatch());
     }

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::failure::chain;
 use crate::job::JobId;
 use crate::reply;
-use crate::store::{JobStore, StoreError};
+use crate::store::{JobLookup, StoreError};
 
 /// How long a stream may be silent, so that nothing on the way takes it for dead.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
@@ -26,7 +26,7 @@ const COMMENT: Bytes = Bytes::from_static(b": the job has not changed\n\n");
 /// Who follows a job, and what it was told last.
 struct Follower {
     config: Arc<Config>,
-    store: Arc<dyn JobStore>,
+    store: Arc<dyn JobLookup>,
     id: JobId,
     draining: CancellationToken,
     told: Option<Bytes>,
@@ -39,7 +39,7 @@ struct Follower {
 /// Goes on only as it is read: a reader that is slow misses what was between, and holds up nothing.
 pub(super) fn of_job(
     config: Arc<Config>,
-    store: Arc<dyn JobStore>,
+    store: Arc<dyn JobLookup>,
     id: JobId,
     draining: CancellationToken,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {

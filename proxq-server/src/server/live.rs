@@ -46,7 +46,7 @@ impl Services {
         Stages {
             jobs_api: JobsApi::new(
                 Arc::clone(config),
-                Arc::clone(&store),
+                Arc::clone(&store) as _,
                 Arc::clone(&waiters),
                 Arc::clone(&deployment),
                 draining,

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::failure::chain;
 use crate::job::{QueueName, State};
-use crate::store::JobStore;
+use crate::store::WorkQueues;
 
 /// How it is noticed.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +57,7 @@ impl Backlog {
     }
 
     /// Looks whether jobs wait, and says so if they do.
-    pub(super) async fn look(&mut self, store: &dyn JobStore, queue: &QueueName, concurrency: usize) {
+    pub(super) async fn look(&mut self, store: &dyn WorkQueues, queue: &QueueName, concurrency: usize) {
         let waiting = match store.stats(queue).await {
             Ok(stats) => stats.count(State::Pending),
             Err(error) => {

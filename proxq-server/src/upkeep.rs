@@ -1,23 +1,23 @@
-//! Has the store wake what is due, take lost leases away and drop what is past its retention.
+//! A task that has the store wake what is due, take lost leases away and drop what is past its retention.
 
 use std::sync::Arc;
 
 use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 
-use super::Worker;
 use crate::failure::chain;
-use crate::store::UPKEEP_EVERY;
+use crate::store::{StoreControl, UPKEEP_EVERY};
 
-/// Runs until nothing runs any more.
-pub(crate) async fn run(worker: Arc<Worker>) {
+/// Runs until the `finished` signal, which comes after the last attempt.
+pub(crate) async fn run(store: Arc<dyn StoreControl>, finished: CancellationToken) {
     let mut ticks = tokio::time::interval(UPKEEP_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            () = worker.stop.finished.cancelled() => return,
+            () = finished.cancelled() => return,
         }
-        match worker.store.upkeep().await {
+        match store.upkeep().await {
             Ok(done) if done.reclaimed > 0 => {
                 tracing::warn!(jobs = done.reclaimed, "took over jobs whose workers were lost");
             }
