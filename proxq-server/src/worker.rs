@@ -16,7 +16,7 @@ use proxq_protocol::header::REQUEST_ID;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::attempt::Attempted;
+use self::attempt::{Attempt, Attempted};
 use self::backlog::{Backlog, Pace};
 use crate::cache::ResponseCache;
 use crate::clock::Clock;
@@ -172,18 +172,19 @@ impl Worker {
         let LeasedJob { lease, request, body, progress, revoked } = job;
         let (began, context) = (Instant::now(), self.context.get());
         let _running = self.running.enter(lease, &revoked);
-        let attempt = progress.attempts;
+        let queue = &context.config.queue;
+        let attempt = Attempt { context: &context, queue, request: &request, number: progress.attempts };
         let end = tokio::select! {
             biased;
             () = revoked.cancelled() => None,
-            attempted = self.attempt(&context, &request, body, attempt) => Some(attempted),
+            attempted = self.attempt(attempt, body) => Some(attempted),
         };
         let Some(Attempted { end, blob }) = end else {
             drop(slot);
             return self.log_lost(&lease).await;
         };
         let verdict = judge(end, &request, &progress, self.context.get().retry_policy(&request.upstream));
-        log_verdict(&verdict, &request, attempt, began);
+        log_verdict(&verdict, &request, attempt.number, began);
         let stored = self.settle(&lease, verdict, &revoked).await;
         if let (Stored::Yes | Stored::Unknown, Some(blob)) = (stored, blob) {
             blob.keep();

@@ -104,7 +104,7 @@ pub(super) async fn receive(
         check_length(bytes.len() as u64, length)?;
         return Ok(ReceivedBody { body: Body::Inline(bytes.freeze()), blob: None, digest: None });
     }
-    let mut blob = match store.new_blob().await {
+    let mut blob = match store.new_blob(&config.queue).await {
         Ok(blob) => blob,
         Err(error) => return Err(ReceiveError::Store { error, unread: Box::new(body) }),
     };

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use super::StoreError;
-use crate::job::BlobRef;
+use crate::job::{BlobRef, QueueName};
 
 /// The bytes of a blob, in order.
 pub type BlobStream = Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Send>>;
@@ -16,10 +16,10 @@ pub type BlobStream = Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Sen
 /// Where large bodies are.
 #[async_trait]
 pub trait BlobStore: fmt::Debug + Send + Sync {
-    /// Begins a blob. One that no job refers to is gone within an hour, whatever crashed.
-    async fn new_blob(&self) -> Result<Box<dyn BlobWriter>, StoreError>;
+    /// Begins a blob for a job of this queue. One that no job refers to is gone within an hour, whatever crashed.
+    async fn new_blob(&self, queue: &QueueName) -> Result<Box<dyn BlobWriter>, StoreError>;
 
-    /// The bytes of a blob. Its length and checksum are verified before the first byte is given.
+    /// The bytes of a blob, whatever the queue of its job. Its length and checksum are verified before the first byte is given.
     async fn open_blob(&self, blob: &BlobRef) -> Result<BlobStream, StoreError>;
 }
 

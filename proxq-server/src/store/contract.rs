@@ -146,6 +146,7 @@ macro_rules! keeps_the_contract {
             a_blob_comes_back_as_it_was_written
             an_empty_blob_is_a_blob
             a_large_body_travels_with_its_job
+            a_large_body_in_another_queue_than_the_first_travels_with_its_job
             a_dropped_blob_leaves_nothing_behind
             a_blob_goes_with_its_job
             a_kept_blob_that_no_job_refers_to_is_swept

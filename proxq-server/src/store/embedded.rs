@@ -282,7 +282,7 @@ impl JobAccess for EmbeddedStore {
 
 #[async_trait]
 impl BlobStore for EmbeddedStore {
-    async fn new_blob(&self) -> Result<Box<dyn BlobWriter>, StoreError> {
+    async fn new_blob(&self, _: &QueueName) -> Result<Box<dyn BlobWriter>, StoreError> {
         Ok(Box::new(FileWriter::begin(Arc::clone(&self.blobs), self.writer.outbox.clone()).await?))
     }
 

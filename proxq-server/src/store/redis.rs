@@ -167,6 +167,16 @@ impl RedisStore {
         Ok(Self { shared, client, identity, closing, rounds: Mutex::default() })
     }
 
+    /// Has a queue known if this instance meets it for the first time.
+    async fn know(&self, queue: &QueueName) -> Result<(), StoreError> {
+        if self.shared.queues.all().iter().any(|known| known.name == queue.as_str()) {
+            return Ok(());
+        }
+        submit::register(&self.shared, &[Queue::new(queue.as_str())]).await?;
+        self.shared.queues.named(queue.as_str());
+        Ok(())
+    }
+
     /// Has the queues known, after every new connection and whenever they were forgotten.
     async fn register(&self) -> Result<(), StoreError> {
         let generation = self.shared.commands.generation();
@@ -200,9 +210,8 @@ impl Drop for RedisStore {
 #[async_trait]
 impl Submissions for RedisStore {
     async fn submit(&self, job: NewJob) -> Result<Submitted, StoreError> {
-        let known = self.shared.queues.all().iter().any(|queue| queue.name == job.queue.as_str());
-        if !known || lock(&self.rounds).registered != self.shared.commands.generation() {
-            self.shared.queues.named(job.queue.as_str());
+        self.know(&job.queue).await?;
+        if lock(&self.rounds).registered != self.shared.commands.generation() {
             self.register().await?;
         }
         submit::submit(&self.shared, job).await
@@ -281,11 +290,13 @@ impl JobAccess for RedisStore {
 
 #[async_trait]
 impl BlobStore for RedisStore {
-    async fn new_blob(&self) -> Result<Box<dyn BlobWriter>, StoreError> {
+    async fn new_blob(&self, queue: &QueueName) -> Result<Box<dyn BlobWriter>, StoreError> {
         if self.closing.is_cancelled() {
             return Err(StoreError::Closed);
         }
-        Ok(Box::new(HashWriter::begin(Arc::clone(&self.shared))))
+        self.know(queue).await?;
+        let keys = self.shared.queues.named(queue.as_str()).keys;
+        Ok(Box::new(HashWriter::begin(Arc::clone(&self.shared), keys)))
     }
 
     async fn open_blob(&self, blob: &BlobRef) -> Result<BlobStream, StoreError> {

@@ -20,9 +20,21 @@ use crate::failure::chain;
 use crate::forward::headers::strip_response;
 use crate::forward::{BodyError, ForwardError, HandedOver, RequestBody, Reuse, body_end, target};
 use crate::job::{
-    AttemptEnd, BlobRef, Body, JobRequest, Reach, ResponseHead, StoredResponse, ends_with_head, may_send_again,
+    AttemptEnd, BlobRef, Body, JobRequest, QueueName, Reach, ResponseHead, StoredResponse, ends_with_head,
+    may_send_again,
 };
 use crate::store::{BlobWriter, StoreError};
+
+/// An attempt at a job: what is sent, and with what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt<'a> {
+    pub(super) context: &'a AttemptContext,
+    /// Where the job is, and a large response goes.
+    pub(super) queue: &'a QueueName,
+    pub(super) request: &'a JobRequest,
+    /// Counted from 1.
+    pub(super) number: u32,
+}
 
 /// An ended attempt, and the blob of its response, which goes with it unless it is told to stay.
 #[derive(Debug)]
@@ -39,14 +51,8 @@ impl From<AttemptEnd> for Attempted {
 
 impl Worker {
     /// Calls the upstream in what is left of the attempt's time. Dropped, it breaks the exchange off.
-    pub(super) async fn call(
-        &self,
-        context: &AttemptContext,
-        request: &JobRequest,
-        body: Body,
-        attempt: u32,
-        patience: &mut Patience<'_>,
-    ) -> Attempted {
+    pub(super) async fn call(&self, attempt: Attempt<'_>, body: Body, patience: &mut Patience<'_>) -> Attempted {
+        let request = attempt.request;
         if self.stop.draining.is_cancelled() {
             return AttemptEnd::NotBegun.into();
         }
@@ -57,10 +63,10 @@ impl Worker {
                 return unreadable(&error).into();
             }
         };
-        let head = assemble(request, body.length(), attempt);
+        let head = assemble(request, body.length(), attempt.number);
         tokio::select! {
             biased;
-            attempted = self.exchange(context, request, head, (opened, body), patience) => attempted,
+            attempted = self.exchange(attempt, head, (opened, body), patience) => attempted,
             () = self.stop.abort.cancelled() => AttemptEnd::Aborted { reach: Reach::Unknown }.into(),
         }
     }
@@ -77,12 +83,12 @@ impl Worker {
 
     async fn exchange(
         &self,
-        context: &AttemptContext,
-        request: &JobRequest,
+        attempt: Attempt<'_>,
         head: Request<()>,
         (opened, body): (RequestBody, Body),
         patience: &mut Patience<'_>,
     ) -> Attempted {
+        let Attempt { context, request, .. } = attempt;
         let reuse = if may_send_again(request, Reach::Unknown) { Reuse::Any } else { Reuse::Recent };
         let again = async || {
             let opened = self.open(body).await;
@@ -115,7 +121,7 @@ impl Worker {
             let now = httpdate::fmt_http_date(std::time::UNIX_EPOCH + self.clock.wall().since_epoch());
             head.headers.insert(header::DATE, HeaderValue::try_from(now).expect("a date is visible ASCII"));
         }
-        match self.collect(&context.config, body, head.version, promised, patience).await {
+        match self.collect(attempt, body, head.version, promised, patience).await {
             Ok((body, blob)) => {
                 let reason = head.extensions.remove::<ReasonPhrase>();
                 let head = ResponseHead { status: head.status, reason, headers: head.headers };
@@ -132,18 +138,19 @@ impl Worker {
     /// Reads the response's body: into memory while it is small, into a blob if it is large.
     async fn collect(
         &self,
-        config: &Config,
+        attempt: Attempt<'_>,
         mut body: Incoming,
         version: Version,
         promised: Option<u64>,
         patience: &mut Patience<'_>,
     ) -> Result<(Body, Option<Box<dyn BlobWriter>>), CollectError> {
+        let config = &attempt.context.config;
         let inline_limit = config.inline_body_limit;
         let mut small = BytesMut::new();
         let mut large: Option<Box<dyn BlobWriter>> = None;
         let mut received: u64 = 0;
         if promised.is_some_and(|length| length > inline_limit) {
-            large = Some(self.new_blob().await);
+            large = Some(self.new_blob(attempt.queue).await);
         }
         while let Some(chunk) = next_chunk(&mut body, version, patience).await? {
             received += chunk.len() as u64;
@@ -151,7 +158,7 @@ impl Worker {
                 return Err(CollectError::TooLarge);
             }
             if large.is_none() && received > inline_limit {
-                let mut blob = self.new_blob().await;
+                let mut blob = self.new_blob(attempt.queue).await;
                 write(&mut *blob, std::mem::take(&mut small).freeze()).await;
                 large = Some(blob);
             }
@@ -166,11 +173,11 @@ impl Worker {
         }
     }
 
-    /// Begins a blob, as long as it takes.
-    pub(super) async fn new_blob(&self) -> Box<dyn BlobWriter> {
+    /// Begins a blob for a job of this queue, as long as it takes.
+    pub(super) async fn new_blob(&self, queue: &QueueName) -> Box<dyn BlobWriter> {
         let mut pauses = store_pauses();
         loop {
-            match self.store.new_blob().await {
+            match self.store.new_blob(queue).await {
                 Ok(blob) => return blob,
                 Err(error) => rest("begin a response's blob", &error, &mut pauses).await,
             }

@@ -5,11 +5,11 @@ use http::header::AGE;
 use http::{HeaderName, HeaderValue};
 use proxq_protocol::header::CACHE_STATUS;
 
-use super::attempt::{Attempted, Patience, finish, write};
-use super::{AttemptContext, Worker};
+use super::Worker;
+use super::attempt::{Attempt, Attempted, Patience, finish, write};
 use crate::cache::{Asked, Cached, Found, Miss, ResponseCache};
 use crate::config::KeyExclusions;
-use crate::job::{AttemptEnd, Body, JobRequest, Reach, StoredResponse};
+use crate::job::{AttemptEnd, Body, JobRequest, QueueName, Reach, StoredResponse};
 use crate::store::BlobWriter;
 
 /// What caches on the way did, in the order from the upstream to the client (RFC 9211).
@@ -19,37 +19,30 @@ const STANDARD_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const PIECE_BYTES: usize = 256 * 1024;
 
 impl Worker {
-    /// Makes the attempt with this number. Dropped, it breaks off whatever was begun.
-    pub(super) async fn attempt(
-        &self,
-        context: &AttemptContext,
-        request: &JobRequest,
-        body: Body,
-        attempt: u32,
-    ) -> Attempted {
-        let mut patience = Patience::of(request);
-        match &context.cache {
-            None => self.call(context, request, body, attempt, &mut patience).await,
-            Some(cache) => self.attempt_with(context, cache, request, body, attempt, patience).await,
+    /// Makes an attempt. Dropped, it breaks off whatever was begun.
+    pub(super) async fn attempt(&self, attempt: Attempt<'_>, body: Body) -> Attempted {
+        let mut patience = Patience::of(attempt.request);
+        match &attempt.context.cache {
+            None => self.call(attempt, body, &mut patience).await,
+            Some(cache) => self.attempt_with(cache, attempt, body, patience).await,
         }
     }
 
     async fn attempt_with(
         &self,
-        context: &AttemptContext,
         cache: &ResponseCache,
-        request: &JobRequest,
+        attempt: Attempt<'_>,
         body: Body,
-        attempt: u32,
         mut patience: Patience<'_>,
     ) -> Attempted {
+        let Attempt { context, request, .. } = attempt;
         let usual = KeyExclusions::default();
         let exclusions = context.upstream(&request.upstream).map_or(&usual, |own| &own.cache_key_exclusions);
         let looked = self.look_up(cache, request, &body, exclusions, &mut patience).await;
         let (mut attempted, verdict, status) = match looked {
             Ok((Found::Hit(response), waited)) => {
                 let (age, status) = (response.age.as_secs(), hit_status(&response, waited));
-                let mut attempted = self.replay(context, response).await;
+                let mut attempted = self.replay(attempt, response).await;
                 if let AttemptEnd::Responded(response) = &mut attempted.end {
                     response.head.headers.insert(AGE, HeaderValue::from(age));
                 }
@@ -57,7 +50,7 @@ impl Worker {
             }
             Ok((Found::Miss(miss), _)) => {
                 let passes_by = matches!(miss, Miss::PassesBy);
-                let attempted = self.call(context, request, body, attempt, &mut patience).await;
+                let attempted = self.call(attempt, body, &mut patience).await;
                 // Without a response the miss ends here, and whoever waits for it goes on.
                 let kept = if let AttemptEnd::Responded(response) = &attempted.end {
                     cache.keep(miss, response, exclusions, &*self.store).await
@@ -101,21 +94,21 @@ impl Worker {
     }
 
     /// Puts a response of the cache where one of an upstream would be.
-    async fn replay(&self, context: &AttemptContext, Cached { head, body, .. }: Cached) -> Attempted {
-        if body.len() as u64 <= context.config.inline_body_limit {
+    async fn replay(&self, attempt: Attempt<'_>, Cached { head, body, .. }: Cached) -> Attempted {
+        if body.len() as u64 <= attempt.context.config.inline_body_limit {
             return AttemptEnd::Responded(StoredResponse { head, body: Body::Inline(body) }).into();
         }
         tokio::select! {
             biased;
-            (body, blob) = self.to_blob(body) => {
+            (body, blob) = self.to_blob(attempt.queue, body) => {
                 Attempted { end: AttemptEnd::Responded(StoredResponse { head, body }), blob: Some(blob) }
             }
             () = self.stop.abort.cancelled() => AttemptEnd::Aborted { reach: Reach::NotSent }.into(),
         }
     }
 
-    async fn to_blob(&self, mut bytes: Bytes) -> (Body, Box<dyn BlobWriter>) {
-        let mut blob = self.new_blob().await;
+    async fn to_blob(&self, queue: &QueueName, mut bytes: Bytes) -> (Body, Box<dyn BlobWriter>) {
+        let mut blob = self.new_blob(queue).await;
         while !bytes.is_empty() {
             let piece = bytes.split_to(bytes.len().min(PIECE_BYTES));
             write(&mut *blob, piece).await;

@@ -19,7 +19,16 @@ fn bytes(length: usize) -> Bytes {
 }
 
 async fn written(store: &dyn JobStore, bytes: &Bytes, chunk: usize) -> (Box<dyn BlobWriter>, BlobRef) {
-    let mut writer = store.new_blob().await.unwrap();
+    written_in(&queue(), store, bytes, chunk).await
+}
+
+async fn written_in(
+    queue: &QueueName,
+    store: &dyn JobStore,
+    bytes: &Bytes,
+    chunk: usize,
+) -> (Box<dyn BlobWriter>, BlobRef) {
+    let mut writer = store.new_blob(queue).await.unwrap();
     for chunk in bytes.chunks(chunk) {
         writer.write(Bytes::copy_from_slice(chunk)).await.unwrap();
     }
@@ -74,6 +83,33 @@ pub(in super::super) async fn a_large_body_travels_with_its_job(backend: &mut im
     assert!(read(store, &answer).await.unwrap() == bytes[1..]);
 }
 
+pub(in super::super) async fn a_large_body_in_another_queue_than_the_first_travels_with_its_job(
+    backend: &mut impl Backend,
+) {
+    let store = backend.store();
+    submitted(store).await;
+    let (second, bytes) = (QueueName::new("second").unwrap(), bytes(600_000));
+    let (writer, blob) = written_in(&second, store, &bytes, 10_000).await;
+    let job = NewJob { queue: second.clone(), body: Body::Blob(blob), ..job() };
+    let id = job.request.id;
+    assert_eq!(store.submit(job).await.unwrap(), Submitted::New);
+    writer.keep();
+
+    let leased = store.lease(&second, 2).await.unwrap().pop().expect("a job is due");
+    assert_eq!((leased.lease.id, leased.body), (id, Body::Blob(blob)));
+    assert!(read(store, &blob).await.unwrap() == bytes);
+    let (writer, answer) = written_in(&second, store, &bytes.slice(1..), 10_000).await;
+    let response = StoredResponse { body: Body::Blob(answer), ..response(200, "") };
+    store.settle(&leased.lease, Verdict::Complete(response.clone())).await.unwrap();
+    writer.keep();
+    let Content::Ready(stored) = store.response(id).await.unwrap() else { panic!("no response") };
+    assert_eq!(stored, response);
+    assert!(read(store, &answer).await.unwrap() == bytes[1..]);
+    assert!(store.cancel(id).await.unwrap());
+    gone(store, &blob).await;
+    gone(store, &answer).await;
+}
+
 /// Waits until a blob is gone.
 async fn gone(store: &dyn JobStore, blob: &BlobRef) {
     let gone = async {
@@ -86,7 +122,7 @@ async fn gone(store: &dyn JobStore, blob: &BlobRef) {
 
 pub(in super::super) async fn a_dropped_blob_leaves_nothing_behind(backend: &mut impl Backend) {
     let store = backend.store();
-    let mut unfinished = store.new_blob().await.unwrap();
+    let mut unfinished = store.new_blob(&queue()).await.unwrap();
     unfinished.write(bytes(300_000)).await.unwrap();
     drop(unfinished);
     let (writer, blob) = written(store, &bytes(10), 10).await;
@@ -132,7 +168,7 @@ pub(in super::super) async fn a_kept_blob_that_no_job_refers_to_is_swept(backend
 pub(in super::super) async fn a_blob_in_the_making_is_not_swept(backend: &mut impl Backend) {
     let store = backend.store();
     store.upkeep().await.unwrap();
-    let mut unfinished = store.new_blob().await.unwrap();
+    let mut unfinished = store.new_blob(&queue()).await.unwrap();
     unfinished.write(bytes(300_000)).await.unwrap();
     let (finished, blob) = written(store, &bytes(10), 10).await;
     backend.advance(Duration::from_hours(1)).await;

@@ -21,7 +21,7 @@ use super::writer::{Step, StepError, Tx};
 use super::{EmbeddedOptions, EmbeddedStore, Finding, OpenError};
 use crate::clock::{ChosenTime, Timestamp};
 use crate::config::SyncMode;
-use crate::store::contract::{Backend, START, keeps_the_contract, settings};
+use crate::store::contract::{Backend, START, keeps_the_contract, queue, settings};
 use crate::store::{BlobStore, JobAccess, JobLookup, JobStore, StoreControl, Submissions, WorkQueues};
 
 /// A store in a folder of its own, in a time of its own.
@@ -130,10 +130,11 @@ fn a_blob_whose_beginning_nobody_waited_for_leaves_nothing_behind() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
     runtime.block_on(async {
         let Embedded { folder, store, .. } = embedded().await;
+        let queue = queue();
         for _ in 0..10 {
             tokio::select! {
                 biased;
-                begun = store.new_blob() => drop(begun.unwrap()),
+                begun = store.new_blob(&queue) => drop(begun.unwrap()),
                 () = std::future::ready(()) => {} // gives up while the file is made
             }
         }

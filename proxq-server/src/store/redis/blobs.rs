@@ -41,9 +41,9 @@ impl fmt::Debug for HashWriter {
 }
 
 impl HashWriter {
-    /// Begins a blob. Nothing is written yet.
-    pub(super) fn begin(shared: Arc<Shared>) -> Self {
-        let (id, keys) = (Uuid::new_v4(), shared.queues.home().keys);
+    /// Begins a blob among the keys of its job's queue. Nothing is written yet.
+    pub(super) fn begin(shared: Arc<Shared>, keys: Keys) -> Self {
+        let id = Uuid::new_v4();
         lock(&shared.blobs).insert(id, keys.clone());
         let checksum = crc32fast::Hasher::new();
         Self { shared, keys, id, written: 0, rest: BytesMut::new(), checksum, finished: None, kept: false }

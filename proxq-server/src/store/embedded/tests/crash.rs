@@ -96,11 +96,11 @@ async fn a_log_that_was_cut_short_loses_the_end_and_nothing_else() {
 async fn blobs_that_a_crash_left_behind_are_swept() {
     let embedded = embedded().await;
     let store = &embedded.store;
-    let mut unfinished = store.new_blob().await.unwrap();
+    let mut unfinished = store.new_blob(&queue()).await.unwrap();
     unfinished.write(vec![1; 300_000].into()).await.unwrap();
-    let mut finished = store.new_blob().await.unwrap();
+    let mut finished = store.new_blob(&queue()).await.unwrap();
     finished.finish().await.unwrap();
-    let mut referred = store.new_blob().await.unwrap();
+    let mut referred = store.new_blob(&queue()).await.unwrap();
     let blob = referred.finish().await.unwrap();
     store.submit(NewJob { body: Body::Blob(blob), ..job() }).await.unwrap();
 

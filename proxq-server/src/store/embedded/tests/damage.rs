@@ -165,7 +165,7 @@ async fn a_job_of_a_later_version_is_left_alone() {
 async fn job_with_blobs(store: &EmbeddedStore) -> (JobId, BlobRef, BlobRef) {
     let mut blobs = Vec::new();
     for byte in [1, 2] {
-        let mut writer = store.new_blob().await.unwrap();
+        let mut writer = store.new_blob(&queue()).await.unwrap();
         writer.write(vec![byte; 600_000].into()).await.unwrap();
         blobs.push((writer.finish().await.unwrap(), writer));
     }

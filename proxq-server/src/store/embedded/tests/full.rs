@@ -93,7 +93,7 @@ async fn a_blob_without_room_is_written_when_there_is_room() {
         return;
     }
     let embedded = embedded().await;
-    let mut writer = embedded.store.new_blob().await.unwrap();
+    let mut writer = embedded.store.new_blob(&queue()).await.unwrap();
     let chunk = |n: u8| bytes::Bytes::from(vec![n; 100_000]);
     limit_files_to(Some(450_000));
     let mut written = Vec::new();
