@@ -8,14 +8,12 @@ mod prefer;
 mod proposed;
 mod spool;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::body::Body as ReplyBody;
-use http::request::Parts;
-use http::{HeaderValue, Method, Response, Version};
+use http::{Method, Response};
 use http_body::Body as _;
 
 use self::asking::{Outcome, ask};
@@ -23,6 +21,7 @@ use self::body::{Looked, ReceiveError, ReceivedBody, look, receive};
 use self::control::{Controls, Wait};
 use self::plan::{Plan, Submission, record_bypass};
 use crate::admit::Bypass;
+use crate::arrival::Arrival;
 use crate::clock::Clock;
 use crate::config::{CacheMode, Config};
 use crate::deployment::KnownDeployment;
@@ -36,15 +35,6 @@ use crate::replay::replay;
 use crate::reply::{self, Problem};
 use crate::store::{Content, JobStore, NewJob, StoreError, Submitted};
 use crate::upload::Upload;
-
-/// A request on arrival.
-#[derive(Debug)]
-pub(crate) struct Arrival {
-    pub(crate) head: Parts,
-    pub(crate) body: Upload,
-    pub(crate) peer: SocketAddr,
-    pub(crate) request_id: HeaderValue,
-}
 
 /// Takes requests in.
 #[derive(Debug)]
@@ -74,14 +64,13 @@ impl Intake {
     /// Answers a request that is for an upstream. `None` where the client broke off: there is nobody to answer.
     pub(crate) async fn handle(&self, arrival: Arrival) -> Option<Response<ReplyBody>> {
         let Arrival { mut head, body, peer, request_id } = arrival;
-        let version = head.version;
         self.deployment.ask_quickly(&*self.store).await;
         match self.plan(&mut head, body.is_end_stream(), peer, &request_id) {
-            Ok(Plan::Redirect(target)) => Some(body.left_by(reply::redirect(&target))),
-            Ok(Plan::Direct(request)) => self.pass_through(*request, None, body, version).await,
-            // Apart, so that a request that goes direct does not carry the room that this one needs.
-            Ok(Plan::Queue(submission)) => Box::pin(self.take_in(*submission, body, version)).await,
-            Err(problem) => Some(body.left_by(problem.into_response())),
+            Ok(Plan::Redirect(target)) => Some(body.answer_unread(reply::redirect(&target))),
+            Ok(Plan::Direct(request)) => self.pass_through(*request, None, body).await,
+            // Boxed, so that the future of a request that goes direct stays small.
+            Ok(Plan::Queue(submission)) => Box::pin(self.take_in(*submission, body)).await,
+            Err(problem) => Some(body.answer_unread(problem.into_response())),
         }
     }
 
@@ -90,14 +79,13 @@ impl Intake {
         request: DirectRequest,
         begun: Option<BegunBody>,
         rest: Upload,
-        version: Version,
     ) -> Option<Response<ReplyBody>> {
-        let body = ClientBody::new(begun, rest, version, self.config.limits.idle_timeout);
+        let body = ClientBody::new(begun, rest, self.config.limits.idle_timeout);
         self.direct.handle(request, body).await
     }
 
     /// Queues a request, unless its body tells that it has to go direct.
-    async fn take_in(&self, submission: Submission, mut body: Upload, version: Version) -> Option<Response<ReplyBody>> {
+    async fn take_in(&self, submission: Submission, mut body: Upload) -> Option<Response<ReplyBody>> {
         let Submission { request, controls, credential, store_known, length, limit, peek, look: looked_for, passage } =
             submission;
         let looked = match peek {
@@ -107,14 +95,14 @@ impl Intake {
         let received = match looked {
             Ok(Looked { wanted, begun }) if looked_for.goes_direct(wanted) => {
                 record_bypass(Bypass::Streaming);
-                return self.pass_through(passage.of_job(request), Some(begun.into_stream()), body, version).await;
+                return self.pass_through(passage.of_job(request), Some(begun.into_stream()), body).await;
             }
             Ok(Looked { .. }) if length > limit => {
                 let problem = Problem::body_too_large(length, limit);
-                return Some(body.left_by(problem.into_response()));
+                return Some(body.answer_unread(problem.into_response()));
             }
             Ok(Looked { .. }) if !store_known => {
-                return Some(body.left_by(Problem::store_not_ready().into_response()));
+                return Some(body.answer_unread(Problem::store_not_ready().into_response()));
             }
             Ok(Looked { begun, .. }) => {
                 let wanted = request.idempotency_key.is_some() || self.config.cache.mode != CacheMode::None;
@@ -137,7 +125,7 @@ impl Intake {
             }
             Err(ReceiveError::Store { error, unread }) => {
                 tracing::error!(error = chain(&error), "store a request's body");
-                Some(unread.left_by(Problem::store(&error).into_response()))
+                Some(unread.answer_unread(Problem::store(&error).into_response()))
             }
         }
     }

@@ -28,6 +28,7 @@
 //! ```
 
 mod admit;
+mod arrival;
 mod cache;
 pub mod cli;
 pub mod clock;

@@ -19,7 +19,6 @@ use std::time::Duration;
 
 use axum::body::Body;
 use futures_util::FutureExt;
-use http::header::EXPECT;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -32,10 +31,11 @@ use tracing::{Instrument, Span};
 
 use self::crowd::Crowd;
 use self::watchdog::OpenBody;
+use crate::arrival::Arrival;
 use crate::config::{Config, Limits};
 use crate::current::Current;
 use crate::forward::headers::list_items;
-use crate::intake::{Arrival, Intake};
+use crate::intake::Intake;
 use crate::jobs_api::JobsApi;
 use crate::path;
 use crate::process::file_limit;
@@ -43,7 +43,7 @@ use crate::reply::{self, Problem};
 use crate::shortage::Shortage;
 use crate::slots::{Slot, Slots};
 use crate::tasks::Tasks;
-use crate::upload::{DiscardBounds, Remainder, Upload};
+use crate::upload::{Discard, DiscardBounds, Upload};
 
 /// The pause after a failed `accept`: it fails for want of descriptors or memory, which connections that end give back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -165,8 +165,7 @@ impl Surface {
         );
         let unanswered = Unanswered { span: &span, began };
         let stages = self.stages.get();
-        let expects_continue = head.headers.contains_key(EXPECT);
-        let body = Upload::new(body, expects_continue, || Remainder {
+        let body = Upload::new(&head, body, || Discard {
             bounds: DiscardBounds::of(&stages.config),
             tasks: self.requests.clone(),
             draining: self.draining.clone(),
@@ -223,18 +222,17 @@ fn connections_for(config: &Config) -> usize {
 }
 
 impl Stages {
-    /// What is long to come has room of its own: a request that waits carries what its way needs, and nobody copies it
-    /// on the way up.
+    /// Boxes the futures of jobs API and intake, so that this one stays small and none of them is copied.
     async fn dispatch(&self, mut arrival: Arrival) -> Option<Response<Body>> {
         let checked = host::settle(&mut arrival.head).and_then(|()| check_head(&arrival.head));
         let path = arrival.head.uri.path();
         if let Err(problem) = checked.and_then(|()| path::check(path).map_err(Problem::bad_path)) {
-            return Some(arrival.body.left_by(problem.into_response()));
+            return Some(arrival.body.answer_unread(problem.into_response()));
         }
         if self.config.jobs_path.matches(path) {
             let Arrival { head, body, .. } = arrival;
             let response = Box::pin(self.jobs_api.handle(head)).await;
-            return Some(body.left_by(response));
+            return Some(body.answer_unread(response));
         }
         Box::pin(self.intake.handle(arrival)).await
     }

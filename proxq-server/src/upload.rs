@@ -1,94 +1,67 @@
-//! A client's request body. Comes in: the body as the HTTP library reads it. Goes out: its pieces, for whoever reads it.
+//! A client's request body, independent of the connection that it comes from. Comes in: the body as the HTTP library, or
+//! anything else, reads it. Goes out: its pieces, for whoever reads it.
 //!
-//! The rest of an upload that is dropped before its end is read and forgotten within bounds: a client that writes its
-//! whole request before it reads sees an early answer only if somebody reads on (RFC 9112 §9.6). Over HTTP/2 the
-//! client is told to stop when the bounds are reached (RFC 9113 §8.1).
+//! An upload that is dropped before its end is read on and forgotten within bounds (`upload/discard.rs`).
 
-use std::fmt;
+mod discard;
+
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONNECTION;
-use http::{HeaderValue, Response};
+use http::header::{CONNECTION, EXPECT};
+use http::request::Parts;
+use http::{HeaderValue, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use tokio_util::sync::CancellationToken;
+use http_body_util::combinators::UnsyncBoxBody;
 
-use crate::config::Config;
-use crate::tasks::Tasks;
+pub(crate) use self::discard::{Discard, DiscardBounds};
 
 /// The longest rest of an upload after which a connection is used again. Reading more costs more than a new connection,
 /// so the answer says that the connection ends, and many clients then stop sending.
 const KEEP_LIMIT_BYTES: u64 = 1024 * 1024;
-/// How long a client may send nothing of an upload that was answered: the time that nginx gives it
-/// (`lingering_timeout`).
-const SILENCE_LIMIT: Duration = Duration::from_secs(5);
-/// The least that is read of an upload that was answered. The time is limited, too, so this ends only uploads that are
-/// sent faster than 70 Mbit/s; reading and forgetting costs less than any other use of a connection.
-const DISCARD_MIN_BYTES: u64 = 1024 * 1024 * 1024;
-/// How long uploads that were answered are still read when the server drains: enough for what is on its way.
-const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 
-/// How much of an upload that was answered is read, and for how long.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct DiscardBounds {
-    pub(crate) bytes: u64,
-    pub(crate) time: Duration,
-}
-
-impl DiscardBounds {
-    /// Room for a body that is twice as large as the largest that is accepted. The time is what an idle connection has.
-    pub(crate) fn of(config: &Config) -> Self {
-        let accepted = config.upstreams.iter().map(|upstream| upstream.max_body_size).max().unwrap_or_default();
-        let bytes = accepted.saturating_mul(2).max(DISCARD_MIN_BYTES);
-        Self { bytes, time: config.limits.idle_timeout }
-    }
-}
-
-/// What an upload needs to be read on after it was dropped.
-pub(crate) struct Remainder {
-    pub(crate) bounds: DiscardBounds,
-    pub(crate) tasks: Tasks,
-    pub(crate) draining: CancellationToken,
-    /// Kept until the upload is over: tells the connection that what arrives is no new request.
-    pub(crate) _open: Box<dyn Send + Sync>,
-}
-
-impl fmt::Debug for Remainder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remainder").field("bounds", &self.bounds).finish_non_exhaustive()
-    }
-}
+/// Why an upload broke off.
+pub(crate) type UploadError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A request's body.
 #[derive(Debug)]
 pub(crate) struct Upload {
-    /// Taken when the upload is dropped.
-    body: Option<Incoming>,
-    /// Whether the client sends it only when asked to (`Expect: 100-continue`); reading asks.
+    /// `None` where the request has no body; costs no box then.
+    body: Option<UnsyncBoxBody<Bytes, UploadError>>,
+    version: Version,
+    /// Whether the client sends the body only when asked to (`Expect: 100-continue`); reading asks.
     expects_continue: bool,
-    /// `None` once there is nothing left of it.
-    remainder: Option<Box<Remainder>>,
+    /// Reads on if the upload is dropped. `None` once there is nothing left to read.
+    discard: Option<Box<Discard>>,
 }
 
 impl Upload {
-    /// `remainder` is asked for where there is a body at all.
-    pub(crate) fn new(body: Incoming, expects_continue: bool, remainder: impl FnOnce() -> Remainder) -> Self {
-        let remainder = (!body.is_end_stream()).then(|| Box::new(remainder()));
-        Self { body: Some(body), expects_continue, remainder }
+    /// The body of a request with this head. `discard` is asked for where there is a body at all.
+    pub(crate) fn new<B>(head: &Parts, body: B, discard: impl FnOnce() -> Discard) -> Self
+    where
+        B: Body<Data = Bytes, Error: Into<UploadError>> + Send + 'static,
+    {
+        let is_empty = body.is_end_stream();
+        Self {
+            body: (!is_empty).then(|| UnsyncBoxBody::new(body.map_err(Into::into))),
+            version: head.version,
+            expects_continue: head.headers.contains_key(EXPECT),
+            discard: (!is_empty).then(|| Box::new(discard())),
+        }
     }
 
-    fn body(&self) -> &Incoming {
-        self.body.as_ref().expect("it is taken when the upload is dropped")
+    /// The version of HTTP that its client speaks.
+    pub(crate) fn version(&self) -> Version {
+        self.version
     }
 
-    /// Leaves the rest of the body unread. The answer says so where the connection ends with it: after an upload that is
-    /// too large to be read for nothing, and where the client still waits to be asked, which reading would do.
-    pub(crate) fn left_by<B>(self, mut answer: Response<B>) -> Response<B> {
-        let is_large = self.body().size_hint().lower() > KEEP_LIMIT_BYTES;
+    /// Answers the request and leaves the rest of the body unread. The answer says so where the connection ends with it:
+    /// after a rest that is too large to be read for nothing, and where the client expects `100 Continue`, which it gets
+    /// only from somebody who reads.
+    pub(crate) fn answer_unread<B>(self, mut answer: Response<B>) -> Response<B> {
+        let is_large = self.size_hint().lower() > KEEP_LIMIT_BYTES;
         if !self.is_end_stream() && (self.expects_continue || is_large) {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -98,128 +71,88 @@ impl Upload {
 
 impl Body for Upload {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = UploadError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         self.expects_continue = false;
-        let body = self.body.as_mut().expect("it is taken when the upload is dropped");
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let polled = Pin::new(body).poll_frame(cx);
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
-            self.remainder = None;
+            self.discard = None;
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body().is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body().size_hint()
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        let (Some(body), Some(remainder)) = (self.body.take(), self.remainder.take()) else { return };
+        let (Some(body), Some(discard)) = (self.body.take(), self.discard.take()) else { return };
         if !self.expects_continue && !body.is_end_stream() {
-            let tasks = remainder.tasks.clone();
-            tasks.try_spawn(remainder.discard(body));
+            discard.start(body);
         }
     }
-}
-
-impl Remainder {
-    async fn discard(self, body: impl Body<Data = Bytes> + Unpin) {
-        tokio::select! {
-            () = self.bounds.read(body) => {}
-            () = drained(&self.draining) => {}
-        }
-    }
-}
-
-impl DiscardBounds {
-    /// Reads and forgets a body to its end, to the bounds, or until nothing has come for a while.
-    async fn read(self, mut body: impl Body<Data = Bytes> + Unpin) {
-        let all = async {
-            let mut left = self.bytes;
-            while let Ok(Some(Ok(frame))) = tokio::time::timeout(SILENCE_LIMIT, body.frame()).await {
-                left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len) as u64);
-                if left == 0 {
-                    return;
-                }
-            }
-        };
-        // Past the time the connection is closed, whether or not the client has seen the answer.
-        let _past_limit = tokio::time::timeout(self.time, all).await;
-    }
-}
-
-/// Returns a moment after the server has begun to drain.
-async fn drained(draining: &CancellationToken) {
-    draining.cancelled().await;
-    tokio::time::sleep(DRAIN_LIMIT).await;
 }
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
-    use futures_util::{Stream, StreamExt, stream};
-    use http_body_util::StreamBody;
-    use tokio::time::Instant;
+    use http::Request;
+    use http_body_util::Full;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::config::{Config, UpstreamUrl};
+    use crate::tasks::Tasks;
 
-    const BOUNDS: DiscardBounds = DiscardBounds { bytes: 1000, time: Duration::from_mins(1) };
-
-    type Piece = Result<Frame<Bytes>, Infallible>;
-
-    /// Pieces of 100 bytes, with this pause before each.
-    fn pieces(pause: Duration) -> impl Stream<Item = Piece> {
-        stream::repeat(()).then(move |()| async move {
-            tokio::time::sleep(pause).await;
-            Ok(Frame::data(Bytes::from_static(&[b'x'; 100])))
-        })
-    }
-
-    /// How long a body of these pieces is read, and how many of them.
-    async fn read(pieces: impl Stream<Item = Piece>) -> (Duration, usize) {
-        let (began, mut count) = (Instant::now(), 0);
-        BOUNDS.read(StreamBody::new(Box::pin(pieces.inspect(|_| count += 1)))).await;
-        (began.elapsed(), count)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_rest_is_read_to_its_end() {
-        let (second, more) = (Duration::from_secs(1), Duration::from_millis(4900));
-        assert_eq!(read(pieces(second).take(3)).await, (second * 3, 3));
-        assert_eq!(read(pieces(more).take(9)).await, (more * 9, 9), "however slow it is");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_rest_is_read_no_further_than_its_bounds() {
-        let second = Duration::from_secs(1);
-        assert_eq!(read(pieces(second)).await, (second * 10, 10), "1000 bytes");
-        assert_eq!(
-            read(pieces(Duration::from_millis(4900)).map(|_| Ok(Frame::data(Bytes::new())))).await.0,
-            BOUNDS.time
-        );
-        assert_eq!(read(pieces(second).take(2).chain(stream::pending())).await, (second * 7, 2), "5 s of silence");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_rest_is_left_when_the_server_drains() {
-        let draining = CancellationToken::new();
-        let remainder =
-            Remainder { bounds: BOUNDS, tasks: Tasks::default(), draining: draining.clone(), _open: Box::new(()) };
-        let began = Instant::now();
-        let drain = async {
-            tokio::time::sleep(Duration::from_secs(3)).await;
-            draining.cancel();
+    /// An upload of so many bytes, and the task that reads it on.
+    fn upload(bytes: usize, expects_continue: bool) -> (Upload, Tasks) {
+        let mut request = Request::new(());
+        if expects_continue {
+            request.headers_mut().insert(EXPECT, HeaderValue::from_static("100-continue"));
+        }
+        let config = Config::for_upstream(UpstreamUrl::new("http://upstream").unwrap());
+        let tasks = Tasks::default();
+        let discard = Discard {
+            bounds: DiscardBounds::of(&config),
+            tasks: tasks.clone(),
+            draining: CancellationToken::new(),
+            _open: Box::new(()),
         };
-        let body = StreamBody::new(Box::pin(pieces(Duration::from_millis(700))));
-        let ((), ()) = tokio::join!(remainder.discard(body), drain);
-        assert_eq!(began.elapsed(), Duration::from_secs(3) + DRAIN_LIMIT);
+        let body = Full::new(Bytes::from(vec![b'x'; bytes]));
+        (Upload::new(&request.into_parts().0, body, || discard), tasks)
+    }
+
+    fn closes(upload: Upload) -> bool {
+        upload.answer_unread(Response::new(())).headers().contains_key(CONNECTION)
+    }
+
+    #[tokio::test]
+    async fn an_early_answer_closes_the_connection_where_the_rest_is_large_or_not_asked_for() {
+        let limit = usize::try_from(KEEP_LIMIT_BYTES).unwrap();
+        for (bytes, expects_continue, expected) in [
+            (0, false, false),
+            (0, true, false),
+            (1, false, false),
+            (1, true, true),
+            (limit, false, false),
+            (limit + 1, false, true),
+        ] {
+            assert_eq!(closes(upload(bytes, expects_continue).0), expected, "{bytes} {expects_continue}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_was_asked_for_is_read_on_when_it_is_dropped() {
+        let (mut begun, tasks) = upload(10, true);
+        assert_eq!(begun.frame().await.unwrap().unwrap().into_data().unwrap().len(), 10);
+        assert!(!closes(begun), "all of it has come");
+        tasks.all_ended().await;
     }
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
-use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
@@ -25,8 +24,6 @@ pub(crate) struct ClientBody {
     begun: Option<BegunBody>,
     /// `None` once it has ended or broken.
     rest: Option<Upload>,
-    /// The version that the client speaks.
-    version: Version,
     /// How long the client may send nothing while the upstream would take more.
     silence_limit: Duration,
     silence: Option<Pin<Box<Sleep>>>,
@@ -35,8 +32,8 @@ pub(crate) struct ClientBody {
 
 impl ClientBody {
     /// A body of which nothing has been read, or what was read is in `begun`.
-    pub(crate) fn new(begun: Option<BegunBody>, rest: Upload, version: Version, silence_limit: Duration) -> Self {
-        Self { begun, rest: Some(rest), version, silence_limit, silence: None, progress: Progress::default() }
+    pub(crate) fn new(begun: Option<BegunBody>, rest: Upload, silence_limit: Duration) -> Self {
+        Self { begun, rest: Some(rest), silence_limit, silence: None, progress: Progress::default() }
     }
 
     /// How the body gets on; outlives it.
@@ -66,7 +63,6 @@ impl Body for ClientBody {
                 Poll::Pending => return Poll::Pending,
             }
         }
-        let version = self.version;
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
         match Pin::new(&mut *rest).poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
@@ -79,7 +75,7 @@ impl Body for ClientBody {
                 self.progress.enter(if last { Phase::Complete { since } } else { Phase::Upstream { since } });
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(None) => match body_end::check(&*rest, version) {
+            Poll::Ready(None) => match body_end::check(&*rest, rest.version()) {
                 Ok(()) => {
                     self.ends(Phase::Complete { since: Instant::now() });
                     Poll::Ready(None)
@@ -90,8 +86,8 @@ impl Body for ClientBody {
                 }
             },
             Poll::Ready(Some(Err(error))) => {
-                self.ends(if causes(&error).any(says_malformed) { Phase::Malformed } else { Phase::Broken });
-                Poll::Ready(Some(Err(error.into())))
+                self.ends(if causes(&*error).any(says_malformed) { Phase::Malformed } else { Phase::Broken });
+                Poll::Ready(Some(Err(error)))
             }
             // Who has its answer may be silent for as long as it likes: a conversation goes both ways.
             Poll::Pending if self.progress.is_answered() => Poll::Pending,
