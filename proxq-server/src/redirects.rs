@@ -2,7 +2,7 @@
 //!
 //! An HTTP library that follows a redirect takes the first request's headers along, its proposed job id among them. So a
 //! request under the id of a job whose response is a redirect is one of two: the job's own request, sent again, or the
-//! request that follows. All here is pure; the store is asked by `intake/proposed.rs`.
+//! request that follows. All here is pure; the store is asked by `intake/submitter/proposed.rs`.
 
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, header};

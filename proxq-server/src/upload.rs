@@ -103,16 +103,24 @@ impl Drop for Upload {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    use futures_util::{StreamExt, stream};
     use http::Request;
-    use http_body_util::Full;
+    use http_body_util::{Full, StreamBody};
     use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::config::{Config, UpstreamUrl};
     use crate::tasks::Tasks;
 
-    /// An upload of so many bytes, and the task that reads it on.
-    fn upload(bytes: usize, expects_continue: bool) -> (Upload, Tasks) {
+    /// An upload of this body, and the task that reads it on.
+    fn upload<B>(body: B, expects_continue: bool) -> (Upload, Tasks)
+    where
+        B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    {
         let mut request = Request::new(());
         if expects_continue {
             request.headers_mut().insert(EXPECT, HeaderValue::from_static("100-continue"));
@@ -125,7 +133,6 @@ mod tests {
             draining: CancellationToken::new(),
             _open: Box::new(()),
         };
-        let body = Full::new(Bytes::from(vec![b'x'; bytes]));
         (Upload::new(&request.into_parts().0, body, || discard), tasks)
     }
 
@@ -144,15 +151,27 @@ mod tests {
             (limit, false, false),
             (limit + 1, false, true),
         ] {
-            assert_eq!(closes(upload(bytes, expects_continue).0), expected, "{bytes} {expects_continue}");
+            let (upload, _tasks) = upload(Full::new(Bytes::from(vec![b'x'; bytes])), expects_continue);
+            assert_eq!(closes(upload), expected, "{bytes} {expects_continue}");
         }
     }
 
     #[tokio::test]
-    async fn an_upload_that_was_asked_for_is_read_on_when_it_is_dropped() {
-        let (mut begun, tasks) = upload(10, true);
-        assert_eq!(begun.frame().await.unwrap().unwrap().into_data().unwrap().len(), 10);
-        assert!(!closes(begun), "all of it has come");
-        tasks.all_ended().await;
+    async fn a_dropped_upload_is_read_on_unless_its_client_was_never_asked_for_it() {
+        for (expects_continue, read_before, expected) in [(false, 0, 9), (true, 0, 0), (true, 1, 9)] {
+            let read = Arc::new(AtomicUsize::new(0));
+            let count = Arc::clone(&read);
+            let pieces = stream::iter(0..9).map(move |_| {
+                count.fetch_add(1, SeqCst);
+                Ok(Frame::data(Bytes::from_static(b"piece")))
+            });
+            let (mut upload, tasks) = upload(StreamBody::new(pieces), expects_continue);
+            for _ in 0..read_before {
+                upload.frame().await.unwrap().unwrap();
+            }
+            drop(upload);
+            tasks.all_ended().await;
+            assert_eq!(read.load(SeqCst), expected, "{expects_continue} {read_before}");
+        }
     }
 }

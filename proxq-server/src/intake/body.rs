@@ -1,5 +1,5 @@
-//! A request's body on arrival: looked at, where it may tell that its client wants a stream; then on its way into the
-//! store, in memory while it is small, to a blob while it arrives if large.
+//! A request's body on its way into the store. It is looked at where it may tell that its client wants a stream, and received
+//! then: in memory if it is small, into a blob while it arrives if it is large.
 
 use std::io;
 use std::time::Duration;
@@ -27,6 +27,13 @@ pub(crate) struct ReceivedBody {
     blob: Option<Box<dyn BlobWriter>>,
     /// The digest of a body that is not in memory, where it is wanted.
     digest: Option<[u8; 32]>,
+}
+
+impl From<Bytes> for ReceivedBody {
+    /// A body that is in memory.
+    fn from(bytes: Bytes) -> Self {
+        Self { body: Body::Inline(bytes), blob: None, digest: None }
+    }
 }
 
 impl ReceivedBody {
@@ -102,7 +109,7 @@ pub(super) async fn receive(
             bytes.extend_from_slice(&chunk);
         }
         check_length(bytes.len() as u64, length)?;
-        return Ok(ReceivedBody { body: Body::Inline(bytes.freeze()), blob: None, digest: None });
+        return Ok(bytes.freeze().into());
     }
     let mut blob = match store.new_blob(&config.queue).await {
         Ok(blob) => blob,

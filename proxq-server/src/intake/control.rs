@@ -23,15 +23,15 @@ pub(crate) struct Controls {
     pub(crate) job_id: Option<JobId>,
     /// Not before this span from now has passed.
     pub(crate) delay: Option<Duration>,
-    /// The answer is to wait for the job's end.
-    pub(crate) wait: Option<Wait>,
+    /// The answer is to be held until the job has ended.
+    pub(crate) hold: Option<Hold>,
     /// Redirects are to be reported, but for those that the client knows.
     pub(crate) redirects: Option<KnownRedirects>,
 }
 
-/// How long an answer may wait for the job's end.
+/// How long an answer is held for a client that wants its response in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Wait {
+pub(crate) struct Hold {
     /// At most so long; `maxWait` at most.
     pub(crate) span: Duration,
     /// In seconds as it was asked for, if that was by `Prefer`.
@@ -42,14 +42,14 @@ impl Controls {
     /// Reads the controls of a submission to this upstream.
     pub(crate) fn read(headers: &HeaderMap, upstream: &Upstream, config: &Config) -> Result<Self, Problem> {
         let preferred = prefer::wait_seconds(headers);
-        let mut wait = preferred.map(Duration::from_secs);
+        let mut span = preferred.map(Duration::from_secs);
         let mut controls = Self::default();
         for name in headers.keys().filter(|name| name.as_str().starts_with(proxq::PREFIX)) {
             match name.as_str() {
                 proxq::TIMEOUT => controls.timeout = read_timeout(only_value(headers, name)?, upstream)?,
                 proxq::JOB_ID => controls.job_id = Some(read_job_id(only_value(headers, name)?)?),
                 proxq::DELAY => controls.delay = read_delay(only_value(headers, name)?, config.max_delay)?,
-                proxq::WAIT => wait = Some(read_wait(only_value(headers, name)?)?),
+                proxq::WAIT => span = Some(read_wait(only_value(headers, name)?)?),
                 proxq::REDIRECTS => controls.redirects = KnownRedirects::read(headers)?,
                 // How a request travels is decided before; the others are what another proxq in front sends along.
                 proxq::MODE | proxq::ATTEMPT | proxq::SOURCE => {}
@@ -58,8 +58,8 @@ impl Controls {
         }
         check_idempotency_key(headers)?;
         let preferred = preferred.filter(|_| !headers.contains_key(proxq::WAIT));
-        let wait = wait.filter(|span| !span.is_zero());
-        controls.wait = wait.map(|span| Wait { span: span.min(config.max_wait), preferred });
+        let span = span.filter(|span| !span.is_zero());
+        controls.hold = span.map(|span| Hold { span: span.min(config.max_wait), preferred });
         Ok(controls)
     }
 
@@ -205,18 +205,18 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_asked_for_or_preferred_and_capped() {
-        let wait = |fields: &[(&'static str, &'static str)]| read(fields).unwrap().wait;
+    fn a_hold_is_asked_for_or_preferred_and_capped() {
+        let hold = |fields: &[(&'static str, &'static str)]| read(fields).unwrap().hold;
         let span = Duration::from_secs(20);
-        assert_eq!(wait(&[]), None);
-        assert_eq!(wait(&[("x-proxq-wait", "20s")]), Some(Wait { span, preferred: None }));
-        assert_eq!(wait(&[("x-proxq-wait", "20")]), Some(Wait { span, preferred: None }));
-        assert_eq!(wait(&[("prefer", "wait=20")]), Some(Wait { span, preferred: Some(20) }));
-        assert_eq!(wait(&[("prefer", "wait=30"), ("x-proxq-wait", "20s")]), Some(Wait { span, preferred: None }));
-        assert_eq!(wait(&[("prefer", "wait=30"), ("x-proxq-wait", "0")]), None);
-        assert_eq!(wait(&[("prefer", "wait=soon")]), None);
+        assert_eq!(hold(&[]), None);
+        assert_eq!(hold(&[("x-proxq-wait", "20s")]), Some(Hold { span, preferred: None }));
+        assert_eq!(hold(&[("x-proxq-wait", "20")]), Some(Hold { span, preferred: None }));
+        assert_eq!(hold(&[("prefer", "wait=20")]), Some(Hold { span, preferred: Some(20) }));
+        assert_eq!(hold(&[("prefer", "wait=30"), ("x-proxq-wait", "20s")]), Some(Hold { span, preferred: None }));
+        assert_eq!(hold(&[("prefer", "wait=30"), ("x-proxq-wait", "0")]), None);
+        assert_eq!(hold(&[("prefer", "wait=soon")]), None);
         let longest = Duration::from_mins(1);
-        assert_eq!(wait(&[("prefer", "wait=3600")]), Some(Wait { span: longest, preferred: Some(3600) }));
+        assert_eq!(hold(&[("prefer", "wait=3600")]), Some(Hold { span: longest, preferred: Some(3600) }));
     }
 
     #[test]

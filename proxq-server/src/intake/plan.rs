@@ -33,12 +33,12 @@ pub(super) enum Plan {
     /// It goes straight through.
     Direct(Box<DirectRequest>),
     /// It becomes a job.
-    Queue(Box<Submission>),
+    Queue(Box<QueuePlan>),
 }
 
-/// A submission before its body was received.
+/// What is to become a job, before its body was received.
 #[derive(Debug)]
-pub(super) struct Submission {
+pub(super) struct QueuePlan {
     pub(super) request: JobRequest,
     /// What its client asks of proxq.
     pub(super) controls: Controls,
@@ -143,7 +143,7 @@ impl Intake {
                 let credential =
                     credential_hash(&self.credential_key(), None, &head.headers, &self.config.secret_headers);
                 let request = self.job_request(head, peer, upstream, target, &controls, request_id);
-                let submission = Submission {
+                let plan = QueuePlan {
                     request,
                     controls,
                     credential,
@@ -154,7 +154,7 @@ impl Intake {
                     look,
                     passage,
                 };
-                Ok(Plan::Queue(Box::new(submission)))
+                Ok(Plan::Queue(Box::new(plan)))
             }
         }
     }

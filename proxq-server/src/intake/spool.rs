@@ -1,5 +1,5 @@
-//! What has come of a body while it is not clear yet where it goes: in memory while it is small, then in a temporary file,
-//! which has no name and is gone with its owner.
+//! The beginning of a body while it is not clear yet where it goes: in memory while it is small, then in a temporary file,
+//! which has no name and goes with its owner.
 
 use std::io;
 
@@ -15,7 +15,7 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// The beginning of a body.
 #[derive(Debug)]
-pub(super) struct Spool {
+pub(crate) struct Spool {
     /// What is not in the file: all of it while it is small, after that what the file had no room for.
     memory: BytesMut,
     memory_limit: u64,
@@ -25,7 +25,7 @@ pub(super) struct Spool {
 
 impl Spool {
     /// An empty one that keeps up to `memory_limit` bytes in memory.
-    pub(super) fn new(memory_limit: u64) -> Self {
+    pub(crate) fn new(memory_limit: u64) -> Self {
         Self { memory: BytesMut::new(), memory_limit, file: None, in_file: 0 }
     }
 

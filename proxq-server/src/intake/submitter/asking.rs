@@ -1,5 +1,5 @@
-//! Asks the store to take a job in, and again under the same id while it is unknown whether it did. What comes in is one
-//! try, what goes out is what is known in the end; what a client is told of it is left to intake.
+//! A submission to the store, tried again under the same id while it is unknown whether the store took the job. Comes in:
+//! one try. Goes out: what is known in the end. What a client is told of it is left to intake.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::failure::chain;
 use crate::store::{StoreError, Submitted};
 
 /// How long a submission is tried under one id while it is unknown whether it was stored. Counted from the first try on:
-/// it is unknown from the moment that it is sent, and a client waits no longer than this.
+/// it is unknown from the moment that it is sent, and the client gets its answer after this time at the latest.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The shortest and the longest pause between two tries. A store that is away refuses at once: the pauses keep that from
 /// becoming a busy loop, and the longest is short enough that several tries meet a store that comes back.

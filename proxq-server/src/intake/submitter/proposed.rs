@@ -1,13 +1,11 @@
-//! Submits a job under the id that its client proposed, or, where the request follows a redirect that is the response of that
-//! id's job, under the id behind it.
+//! The submission of a job under an id that its client proposed. Where the request follows a redirect, and that redirect is
+//! the response of the id's job, the new job gets the id behind it.
 
-use super::Intake;
 use super::asking::{Outcome, ask};
-use super::control::Controls;
+use super::{SubmitError, Submitter};
 use crate::failure::chain;
 use crate::job::{JobId, JobRequest, State};
-use crate::redirects::{id_behind, is_repetition};
-use crate::reply::Problem;
+use crate::redirects::{KnownRedirects, is_repetition};
 use crate::store::{Content, NewJob, StoreError, Submitted};
 
 /// How many redirects a request may follow under one proposed id. Each costs the store a look; clients follow 10 to 20.
@@ -25,14 +23,19 @@ enum Found {
     FollowedRedirect,
 }
 
-impl Intake {
-    /// Submits a job under its proposed id or one behind it; gives the id and what came of it.
-    pub(super) async fn place(&self, mut job: NewJob, controls: &Controls) -> Result<(JobId, Outcome), Problem> {
+impl Submitter {
+    /// Submits a job under its proposed id or one behind it; gives the id and what came of it. `known` are the redirects
+    /// that the client knows of.
+    pub(super) async fn submit_proposed(
+        &self,
+        mut job: NewJob,
+        known: Option<&KnownRedirects>,
+    ) -> Result<(JobId, Outcome), SubmitError> {
         for _ in 0..FOLLOWED_MAX {
             let id = job.request.id;
             let behind = self.id_behind(id);
-            // A client that knows of this redirect wants nothing but to be led on: there must not be a second job.
-            let outcome = if controls.knows_redirect_to(behind) {
+            // A client that knows of this redirect wants to follow it: there must not be a second job.
+            let outcome = if known.is_some_and(|known| known.lead_to(behind)) {
                 None
             } else {
                 match ask(|| self.store.submit(job.clone())).await {
@@ -44,7 +47,7 @@ impl Intake {
             };
             let found = self.look(&job.request).await.map_err(|error| {
                 tracing::error!(error = chain(&error), "look for the job of a proposed id");
-                Problem::store(&error)
+                SubmitError::NotLookedFor(error)
             })?;
             match (found, outcome) {
                 (Found::OwnRedirect, Some(outcome @ Outcome::Answered(Submitted::Replayed(_)))) => {
@@ -58,11 +61,11 @@ impl Intake {
                     job.delay = None;
                 }
                 (Found::Nothing | Found::Job, Some(outcome)) => return Ok((id, outcome)),
-                (Found::Nothing, None) => return Err(Problem::redirect_gone(id)),
+                (Found::Nothing, None) => return Err(SubmitError::RedirectGone(id)),
                 (Found::Job, None) => return Ok((id, Outcome::Answered(Submitted::Taken))),
             }
         }
-        Err(Problem::too_many_followed(FOLLOWED_MAX))
+        Err(SubmitError::TooManyFollowed(FOLLOWED_MAX))
     }
 
     async fn look(&self, request: &JobRequest) -> Result<Found, StoreError> {
@@ -81,11 +84,5 @@ impl Intake {
             }
             Content::Ready(_) | Content::Unknown | Content::NotReady | Content::Failed { .. } => Found::Job,
         })
-    }
-
-    /// The id of the job behind a redirect of the job `id`.
-    pub(super) fn id_behind(&self, id: JobId) -> JobId {
-        let key = self.deployment.credential_key();
-        id_behind(key.expect("nothing is submitted before the deployment is known"), id)
     }
 }

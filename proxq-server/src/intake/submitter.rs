@@ -1,0 +1,165 @@
+//! The submission of jobs. Comes in: a request that is to become a job, with its body. Goes out: the job that has it, or why
+//! there is none. Where the request comes from, and what its sender is told, is left to the caller: intake has an HTTP
+//! client, others may have none.
+
+mod asking;
+mod proposed;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::asking::{Outcome, ask};
+use super::body::{ReceiveError, ReceivedBody, receive};
+use super::spool::Spool;
+use crate::config::{CacheMode, Config};
+use crate::deployment::KnownDeployment;
+use crate::failure::chain;
+use crate::idempotency::claim;
+use crate::job::{CredentialHash, JobId, JobRequest};
+use crate::multipart::BodyDigest;
+use crate::redirects::{KnownRedirects, id_behind};
+use crate::store::{JobStore, NewJob, StoreError, Submitted};
+use crate::upload::Upload;
+
+/// Submits jobs to the store.
+#[derive(Debug)]
+pub(crate) struct Submitter {
+    config: Arc<Config>,
+    store: Arc<dyn JobStore>,
+    deployment: Arc<KnownDeployment>,
+}
+
+/// What is to become a job.
+#[derive(Debug)]
+pub(crate) struct NewSubmission {
+    /// What is to be sent, under the id that the job is to have.
+    pub(crate) request: JobRequest,
+    /// The request's body.
+    pub(crate) body: ReceivedBody,
+    /// Not before this span from now has passed.
+    pub(crate) delay: Option<Duration>,
+    /// Who chose the id.
+    pub(crate) id_origin: IdOrigin,
+    /// Who claims the request's idempotency key, if it has one; the key of `None` claims nothing.
+    pub(crate) claimant: Option<CredentialHash>,
+}
+
+/// Who chose the id that a job is to have.
+#[derive(Clone, Debug)]
+pub(crate) enum IdOrigin {
+    /// This server, just now: no other job has it.
+    Server,
+    /// The client, which may have sent the request before, or follow a redirect under the id of the job that led there.
+    Client {
+        /// The redirects that it wants reported, and knows of.
+        known_redirects: Option<KnownRedirects>,
+    },
+}
+
+/// The job that has a submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SubmittedJob {
+    pub(crate) id: JobId,
+    /// Whether an earlier submission with the same idempotency key made the job.
+    pub(crate) replayed: bool,
+}
+
+/// Why a submission has no job.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SubmitError {
+    /// For certain, the job was not stored.
+    #[error("store a job")]
+    NotStored(#[source] StoreError),
+    /// The job may have been stored under this id.
+    #[error("the store did not say whether it took job {0}")]
+    Unknown(JobId),
+    /// It is unknown which job has the proposed id.
+    #[error("look for the job of a proposed id")]
+    NotLookedFor(#[source] StoreError),
+    /// The proposed id belongs to another job.
+    #[error("another credential or another request has job {0}")]
+    IdTaken(JobId),
+    /// The idempotency key was used for another request.
+    #[error("the idempotency key belongs to another request")]
+    IdempotencyMismatch,
+    /// The client follows a redirect of this job, which is not there any more.
+    #[error("the redirect of job {0} is gone")]
+    RedirectGone(JobId),
+    /// So many redirects were followed under one proposed id.
+    #[error("{0} redirects were followed under one proposed id")]
+    TooManyFollowed(usize),
+}
+
+impl Submitter {
+    pub(crate) fn new(config: Arc<Config>, store: Arc<dyn JobStore>, deployment: Arc<KnownDeployment>) -> Self {
+        Self { config, store, deployment }
+    }
+
+    /// Receives the body of a request, which has this length and has `begun` to come. A large one is digested meanwhile,
+    /// where its digest will be wanted.
+    pub(crate) async fn receive(
+        &self,
+        request: &JobRequest,
+        length: u64,
+        begun: Spool,
+        rest: Upload,
+    ) -> Result<ReceivedBody, ReceiveError> {
+        let wanted = request.idempotency_key.is_some() || self.config.cache.mode != CacheMode::None;
+        let digest = wanted.then(|| BodyDigest::new(&request.headers));
+        receive(begun, rest, length, digest, &self.config, &*self.store).await
+    }
+
+    /// Stores the job. Where it is unknown whether that was done, asks again under the same id. Tells the log, and the span
+    /// of whoever submits, which job it is.
+    pub(crate) async fn submit(&self, submission: NewSubmission) -> Result<SubmittedJob, SubmitError> {
+        let NewSubmission { request, body, delay, id_origin, claimant } = submission;
+        let claimed = claimant.filter(|_| request.idempotency_key.is_some());
+        let claim = claimed.and_then(|claimant| {
+            let digest = body.digest(&request.headers);
+            claim(&request, claimant, digest, self.config.idempotency_ttl)
+        });
+        let (body, blob, body_sha256) = body.into_parts();
+        let request = JobRequest { body_sha256, ..request };
+        let job = NewJob { queue: self.config.queue.clone(), request, body, delay, claim };
+        let (id, outcome) = match &id_origin {
+            IdOrigin::Client { known_redirects } => self.submit_proposed(job, known_redirects.as_ref()).await?,
+            IdOrigin::Server => (job.request.id, ask(|| self.store.submit(job.clone())).await),
+        };
+        tracing::Span::current().record("job.id", tracing::field::display(id));
+        // Only a body whose job is in the store, or may be, is left to it.
+        let keep = matches!(outcome, Outcome::Answered(Submitted::New) | Outcome::Unknown);
+        if let (true, Some(blob)) = (keep, blob) {
+            blob.keep();
+        }
+        let submitted = match outcome {
+            Outcome::Answered(submitted) => submitted,
+            Outcome::NotStored(error) => {
+                tracing::error!(error = chain(&error), "store a job");
+                return Err(SubmitError::NotStored(error));
+            }
+            Outcome::Unknown => {
+                tracing::error!("the store did not say whether it took a job");
+                return Err(SubmitError::Unknown(id));
+            }
+        };
+        match submitted {
+            Submitted::New => Ok(SubmittedJob { id, replayed: false }),
+            Submitted::Existing(first) => Ok(SubmittedJob { id: first, replayed: false }),
+            // An id that nobody proposed comes back where the answer to the first of these tries was lost.
+            Submitted::Replayed(first) => {
+                let replayed = first != id || matches!(id_origin, IdOrigin::Client { .. });
+                Ok(SubmittedJob { id: first, replayed })
+            }
+            Submitted::Taken => Err(SubmitError::IdTaken(id)),
+            Submitted::Mismatch => Err(SubmitError::IdempotencyMismatch),
+        }
+    }
+
+    /// The id of the job behind a redirect of the job `id`.
+    pub(super) fn id_behind(&self, id: JobId) -> JobId {
+        let key = self.deployment.credential_key();
+        id_behind(key.expect("nothing is submitted before the deployment is known"), id)
+    }
+}
