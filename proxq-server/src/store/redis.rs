@@ -21,7 +21,7 @@ mod lease;
 mod message;
 mod orders;
 mod read;
-mod script;
+mod scripts;
 mod settle;
 mod shared;
 mod submit;
@@ -45,7 +45,7 @@ use uuid::Uuid;
 use self::blobs::HashWriter;
 use self::connection::Commands;
 use self::heartbeat::{BEAT_EVERY, Identity};
-use self::script::{ScriptClock, Scripts};
+use self::scripts::{ScriptClock, Scripts};
 use self::shared::{Queue, Queues, Shared};
 use self::values::RedisValues;
 use self::wait::Waits;
@@ -147,8 +147,7 @@ impl RedisStore {
         let identity = Identity::new(&options.instance, &instance, clock.wall());
         let scripts = Scripts::new(script_clock);
         let shared = Arc::new(Shared {
-            commands: Commands::keep_connected(client.clone(), &scripts, &tasks, closing.clone(), clock),
-            scripts,
+            commands: Commands::keep_connected(client.clone(), scripts, &tasks, closing.clone(), clock),
             clock,
             signals: Signals::default(),
             tasks,

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use redis::Value;
 
 use super::error::unexpected;
+use crate::clock::{Clock, Timestamp};
 use crate::store::StoreError;
 
 /// An answer, and the command that it is to.
@@ -23,6 +24,17 @@ impl Answer {
     /// A whole number.
     pub(super) fn number(self) -> Result<i64, StoreError> {
         if let Value::Int(number) = self.value { Ok(number) } else { Err(self.unexpected()) }
+    }
+
+    /// How many there are of something.
+    pub(super) fn count(self) -> Result<usize, StoreError> {
+        let command = self.command;
+        usize::try_from(self.number()?).map_err(|_| unexpected(command))
+    }
+
+    /// Whether a script did what it was told: 1 for yes, 0 for no.
+    pub(super) fn is_done(self) -> Result<bool, StoreError> {
+        Ok(self.number()? == 1)
     }
 
     /// Bytes, or nothing.
@@ -53,17 +65,34 @@ impl Answer {
         self.list()?.try_into().map_err(|_| unexpected(command))
     }
 
-    /// A list of numbers.
-    pub(super) fn numbers<const N: usize>(self) -> Result<[i64; N], StoreError> {
-        let mut numbers = [0; N];
-        for (number, item) in numbers.iter_mut().zip(self.array::<N>()?) {
-            *number = item.number()?;
-        }
-        Ok(numbers)
-    }
-
     /// A list of bytes, or of nothing.
     pub(super) fn fields(self) -> Result<Vec<Option<Bytes>>, StoreError> {
         self.list()?.into_iter().map(Self::bytes).collect()
+    }
+}
+
+/// An instant of Redis's clock, and what that clock showed when it was told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RedisInstant {
+    at_ms: i64,
+    now_ms: i64,
+}
+
+impl RedisInstant {
+    /// Reads the instant, which is negative where there is none, and the time of the answer.
+    pub(super) fn read(at: Answer, now: Answer) -> Result<Option<Self>, StoreError> {
+        let instant = Self { at_ms: at.number()?, now_ms: now.number()? };
+        Ok((instant.at_ms >= 0).then_some(instant))
+    }
+
+    /// Whether it is still to come.
+    pub(super) fn is_ahead(self) -> bool {
+        self.at_ms > self.now_ms
+    }
+
+    /// The same instant by this process's clock.
+    pub(super) fn by(self, clock: Clock) -> Timestamp {
+        let ahead_ms = self.at_ms.saturating_sub(self.now_ms);
+        Timestamp::from_millis(clock.steady().as_millis().saturating_add(ahead_ms))
     }
 }

@@ -8,10 +8,9 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
-use super::connection::Arguments;
 use super::keys::Keys;
+use super::scripts::{Chunk, DropBlob};
 use super::shared::Shared;
-use super::upkeep::BLOB_KEPT;
 use crate::failure::chain;
 use crate::job::BlobRef;
 use crate::store::signals::lock;
@@ -50,9 +49,7 @@ impl HashWriter {
     }
 
     async fn put(&self, number: u64, bytes: &[u8]) -> Result<(), StoreError> {
-        let arguments =
-            Arguments::new().with(self.id.to_string()).number(number).with(bytes).number(BLOB_KEPT.as_millis());
-        self.shared.commands.script(&self.shared.scripts.chunk, &self.keys, arguments).await?.number().map(drop)
+        self.shared.commands.call(&self.keys, Chunk { blob: self.id, number, bytes }).await
     }
 
     fn length(&self) -> u64 {
@@ -112,8 +109,7 @@ impl Drop for HashWriter {
         }
         let (shared, keys, id) = (Arc::clone(&self.shared), self.keys.clone(), self.id);
         self.shared.tasks.spawn(async move {
-            let arguments = Arguments::new().with(id.to_string());
-            if let Err(error) = shared.commands.script(&shared.scripts.drop, &keys, arguments).await {
+            if let Err(error) = shared.commands.call(&keys, DropBlob { blob: id }).await {
                 tracing::debug!(error = chain(&error), "a blob is left to the sweep");
             }
         });

@@ -18,7 +18,7 @@ use super::error::{
     Sent, checked, classify, is_unknown_script, lost_answer, says_nothing_of_health, spoils_connection, unexpected,
 };
 use super::keys::Keys;
-use super::script::{Script, Scripts};
+use super::scripts::{Call, Scripts};
 use crate::clock::Clock;
 use crate::store::StoreError;
 use crate::tasks::Tasks;
@@ -32,6 +32,7 @@ const REPETITIONS_MAX: usize = 3;
 
 /// Where commands go.
 pub(super) struct Commands {
+    scripts: Scripts,
     turns: Semaphore,
     state: watch::Receiver<State>,
     broken: watch::Sender<u64>,
@@ -53,7 +54,7 @@ impl Commands {
     /// Begins to connect, and keeps connected until `closing`. On each connection, these scripts are loaded first.
     pub(super) fn keep_connected(
         client: Client,
-        scripts: &Scripts,
+        scripts: Scripts,
         tasks: &Tasks,
         closing: CancellationToken,
         clock: Clock,
@@ -62,7 +63,7 @@ impl Commands {
         let (broken, breaks) = watch::channel(0);
         tasks.spawn(keep_connected(client, scripts.loading(), report, breaks, closing.clone()));
         let turns = Semaphore::new(UNDER_WAY_MAX);
-        Self { turns, state, broken, closing, clock, answering_since: AtomicI64::new(SILENT) }
+        Self { scripts, turns, state, broken, closing, clock, answering_since: AtomicI64::new(SILENT) }
     }
 
     /// How many connections there have been; changes with every new one.
@@ -85,25 +86,22 @@ impl Commands {
         self.one(name, command, true).await.map_err(StoreError::from)
     }
 
-    /// Runs a script on a queue's keys; loads it first where Redis does not know it.
-    pub(super) async fn script(
-        &self,
-        script: &Script,
-        keys: &Keys,
-        arguments: Arguments,
-    ) -> Result<Answer, StoreError> {
+    /// Calls a script on a queue's keys; loads it first where Redis does not know it.
+    pub(super) async fn call<C: Call>(&self, keys: &Keys, call: C) -> Result<C::Output, StoreError> {
+        let script = C::script(&self.scripts);
         let mut command = redis::cmd("EVALSHA");
         command.arg(&script.sha).arg(2).arg(&keys.asynq).arg(&keys.own);
-        for argument in arguments.0 {
+        for argument in call.arguments() {
             command.arg(argument);
         }
-        match self.one(script.name, &command, script.repeatable).await {
+        let answer = match self.one(script.name, &command, C::REPEATABLE).await {
             Err(Failed::Answered(error)) if is_unknown_script(&error) => {
                 self.run("SCRIPT LOAD", redis::cmd("SCRIPT").arg("LOAD").arg(&script.text)).await?;
-                Ok(self.one(script.name, &command, script.repeatable).await?)
+                self.one(script.name, &command, C::REPEATABLE).await?
             }
-            answered => Ok(answered?),
-        }
+            answered => answered?,
+        };
+        C::output(answer)
     }
 
     /// Runs commands that may be repeated in one round trip. Each has an answer of its own, or none has.
@@ -214,27 +212,5 @@ impl From<Failed> for StoreError {
             Failed::NotSent(error) => error,
             Failed::Answered(error) => classify(error, Sent::Yes),
         }
-    }
-}
-
-/// The arguments of a script.
-#[derive(Debug, Default)]
-pub(super) struct Arguments(Vec<Vec<u8>>);
-
-impl Arguments {
-    /// None yet.
-    pub(super) fn new() -> Self {
-        Self::default()
-    }
-
-    /// One more.
-    pub(super) fn with(mut self, argument: impl Into<Vec<u8>>) -> Self {
-        self.0.push(argument.into());
-        self
-    }
-
-    /// One more, as decimal digits.
-    pub(super) fn number(self, number: impl fmt::Display) -> Self {
-        self.with(number.to_string())
     }
 }

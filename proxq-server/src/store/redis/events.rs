@@ -10,10 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
 use super::connecting::{CONNECT_TIMEOUT, LONGEST_PAUSE, reconnect_pauses};
-use super::connection::Arguments;
-use super::fields::{outcome_number, reach_number};
 use super::keys::{CANCEL_CHANNEL, changed_channel, revoked_channel};
-use super::settle::retry_argument;
+use super::settle::{self, Failure};
 use super::shared::{Queue, Shared};
 use crate::failure::chain;
 use crate::job::{JobId, Outcome, Reach};
@@ -129,20 +127,16 @@ fn end_attempt(shared: &Arc<Shared>, id: JobId) {
     });
 }
 
-/// Archives the job, unless it is gone already.
+/// Ends the job without a response, unless it is gone already.
 async fn give_up(shared: &Shared, lease: &Lease) -> Result<(), StoreError> {
     let Some(held) = shared.held(lease) else { return Ok(()) };
-    let arguments = Arguments::new()
-        .with(lease.id.to_string())
-        .number(lease.token)
-        .with("0")
-        .with("attempt cancelled by an operator: it is unknown whether the request reached the upstream")
-        .number(reach_number(Reach::Unknown))
-        .number(outcome_number(Outcome::Indeterminate))
-        .number(held.retention.as_millis())
-        .number(0)
-        .with(retry_argument(held.max_retries(shared)));
-    shared.commands.script(&shared.scripts.archive, &held.queue.keys, arguments).await?.number()?;
+    let failure = Failure {
+        error: "attempt cancelled by an operator: it is unknown whether the request reached the upstream".to_owned(),
+        reach: Reach::Unknown,
+        outcome: Outcome::Indeterminate,
+        frees_claim: false,
+    };
+    settle::fail(shared, lease, &held, failure).await?;
     shared.changed(lease.id);
     Ok(())
 }

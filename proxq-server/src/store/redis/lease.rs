@@ -2,21 +2,18 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::answer::Answer;
-use super::connection::Arguments;
 use super::envelope::{REQUEST, body_in};
-use super::fields::{JOB_FIELDS, JobFields, LEASE_FIELDS, outcome_number, reach_number};
 use super::foreign::{self, Unusable};
 use super::message::StoredTask;
+use super::scripts::{Archive, By, HandedOutJob, LeaseJobs, LeaseName, Renew};
 use super::settle;
 use super::shared::{Held, Queue, Shared, charged};
 use crate::failure::chain;
 use crate::job::{JobId, Outcome, Progress, Reach, Verdict};
-use crate::store::record::{self, Record, Secrets};
+use crate::store::record::{Record, Secrets};
 use crate::store::signals::{Effect, lock};
 use crate::store::{BATCH_LIMIT, Lease, LeasedJob, StoreError};
 
@@ -34,46 +31,30 @@ pub(super) async fn lease(shared: &Arc<Shared>, queue: &str, max: usize) -> Resu
 
 /// Whether jobs can be had: asks for none.
 pub(super) async fn can_lease(shared: &Shared) -> Result<(), StoreError> {
-    let arguments = Arguments::new()
-        .number(0)
-        .with(shared.instance.clone())
-        .with(shared.name.clone())
-        .with("probe")
-        .number(record::VERSION);
-    shared.commands.script(&shared.scripts.lease, &shared.queues.home().keys, arguments).await.map(drop)
+    let call = LeaseJobs { max: 0, instance: &shared.instance, name: &shared.name, order: "probe" };
+    shared.commands.call(&shared.queues.home().keys, call).await.map(drop)
 }
 
 async fn order(shared: &Arc<Shared>, queue: &Queue, max: usize) -> Result<HandedOut, StoreError> {
     let unanswered = lock(&shared.unanswered).remove(&queue.name);
     let order = unanswered.unwrap_or_else(|| Uuid::new_v4().simple().to_string());
-    let mut arguments = Arguments::new()
-        .number(max)
-        .with(shared.instance.clone())
-        .with(shared.name.clone())
-        .with(order.clone())
-        .number(record::VERSION);
-    for field in JOB_FIELDS.iter().chain(&LEASE_FIELDS) {
-        arguments = arguments.with(*field);
-    }
-    let answer = match shared.commands.script(&shared.scripts.lease, &queue.keys, arguments).await {
-        Ok(answer) => answer,
+    let call = LeaseJobs { max, instance: &shared.instance, name: &shared.name, order: &order };
+    let leased = match shared.commands.call(&queue.keys, call).await {
+        Ok(leased) => leased,
         // Whatever it failed with: this order, or an earlier try of the same one, may have been done.
         Err(error) => {
             lock(&shared.unanswered).insert(queue.name.clone(), order);
             return Err(error);
         }
     };
-    let [paused, now, due, more, jobs] = answer.array()?;
-    let (paused, now, more) = (paused.number()? == 1, now.number()?, more.number()? == 1);
-    shared.note_next_due(&queue.name, due.number()?, now);
-    let signal = shared.signals.queue(&queue.name);
-    shared.waits.of(&queue.name).set_paused(paused);
+    shared.note_next_due(&queue.name, leased.next_due);
+    shared.waits.of(&queue.name).set_paused(leased.paused);
     let mut handed_out = HandedOut { jobs: Vec::new(), shared: Arc::clone(shared) };
-    for job in jobs.list()? {
-        hand_out(&mut handed_out, queue, job).await?;
+    for job in leased.jobs {
+        hand_out(&mut handed_out, queue, job?).await?;
     }
-    if more && !paused {
-        shared.signals.apply(Effect::Ready(signal));
+    if leased.more && !leased.paused {
+        shared.signals.apply(Effect::Ready(shared.signals.queue(&queue.name)));
     }
     // Of an order that was repeated, with fewer workers free than at first.
     while handed_out.jobs.len() > max {
@@ -83,18 +64,14 @@ async fn order(shared: &Arc<Shared>, queue: &Queue, max: usize) -> Result<Handed
     Ok(handed_out)
 }
 
-async fn hand_out(handed_out: &mut HandedOut, queue: &Queue, job: Answer) -> Result<(), StoreError> {
+async fn hand_out(handed_out: &mut HandedOut, queue: &Queue, job: HandedOutJob) -> Result<(), StoreError> {
     let shared = Arc::clone(&handed_out.shared);
-    let [id, token, fields] = job.array()?;
-    let (id, token, mut values) = (id.text()?, token.text()?, fields.fields()?.into_iter());
-    let fields = JobFields::read(&mut values);
-    let (message, secrets) = (values.next().flatten(), values.next().flatten());
-    match usable(&shared, &id, &token, queue, &fields, message, secrets) {
+    match usable(&shared, queue, &job) {
         Ok(job) => {
             handed_out.jobs.push(job);
             Ok(())
         }
-        Err(unusable) => set_aside(&shared, queue, &id, &token, &fields, &unusable).await,
+        Err(unusable) => set_aside(&shared, queue, job, &unusable).await,
     }
 }
 
@@ -107,23 +84,16 @@ enum NotUsable {
     Damaged(#[from] StoreError),
 }
 
-fn usable(
-    shared: &Shared,
-    id: &str,
-    token: &str,
-    queue: &Queue,
-    fields: &JobFields,
-    message: Option<Bytes>,
-    secrets: Option<Bytes>,
-) -> Result<LeasedJob, NotUsable> {
-    let not_a_request = || Unusable::NoRequest { id: id.to_owned() };
-    let message = StoredTask::decode(message.unwrap_or_default()).map_err(|_| not_a_request())?;
+fn usable(shared: &Shared, queue: &Queue, job: &HandedOutJob) -> Result<LeasedJob, NotUsable> {
+    let HandedOutJob { lease: LeaseName { id, token }, fields, message, secrets } = job;
+    let not_a_request = || Unusable::NoRequest { id: id.clone() };
+    let message = StoredTask::decode(message.clone()).map_err(|_| not_a_request())?;
     let Ok(job_id) = id.parse::<JobId>() else {
         return Err(Unusable::NoHandler { kind: message.known.kind }.into());
     };
     let (request, body, secret_names, upstream) = if let Some(facts) = fields.facts(job_id)? {
         let mut request = facts.request;
-        let secrets = secrets.map(|secrets| Secrets::decode(job_id, secrets)).transpose()?.unwrap_or_default();
+        let secrets = secrets.clone().map(|secrets| Secrets::decode(job_id, secrets)).transpose()?.unwrap_or_default();
         let secret_names = secrets.names();
         secrets.put_back(&mut request);
         let corrupt = || StoreError::CorruptJob { id: job_id, what: "body" };
@@ -163,14 +133,9 @@ fn usable(
 }
 
 /// Gives up a job that nobody can work on, so that it does not stand in the way of others. What is damaged stays as it is.
-async fn set_aside(
-    shared: &Shared,
-    queue: &Queue,
-    id: &str,
-    token: &str,
-    fields: &JobFields,
-    why: &NotUsable,
-) -> Result<(), StoreError> {
+async fn set_aside(shared: &Shared, queue: &Queue, job: HandedOutJob, why: &NotUsable) -> Result<(), StoreError> {
+    let HandedOutJob { lease, fields, .. } = job;
+    let id = lease.id.clone();
     match why {
         NotUsable::Damaged(error) => tracing::error!(job.id = id, error = chain(error), "job is damaged and given up"),
         NotUsable::Foreign(error) => tracing::warn!(job.id = id, error = chain(error), "task is not ours and given up"),
@@ -179,17 +144,17 @@ async fn set_aside(
         None | Some(Reach::NotSent) if fields.damaged.is_none() => Outcome::NotSent,
         None | Some(_) => Outcome::Indeterminate,
     };
-    let arguments = Arguments::new()
-        .with(id)
-        .with(token)
-        .with("0")
-        .with(why.to_string())
-        .number(reach_number(Reach::NotSent))
-        .number(outcome_number(outcome))
-        .number(shared.settings.get().retention.as_millis())
-        .number(0)
-        .with("");
-    shared.commands.script(&shared.scripts.archive, &queue.keys, arguments).await?.number()?;
+    let call = Archive {
+        lease,
+        by: By::Owner,
+        error: why.to_string(),
+        reach: Reach::NotSent,
+        outcome,
+        retention: shared.settings.get().retention,
+        frees_claim: false,
+        max_retries: None,
+    };
+    shared.commands.call(&queue.keys, call).await?;
     if let Ok(id) = id.parse() {
         shared.changed(id);
     }
@@ -238,13 +203,8 @@ pub(super) async fn renew(shared: &Shared, leases: &[Lease]) -> Result<Vec<Lease
             .filter(|lease| shared.held(lease).map_or_else(|| home.clone(), |held| held.queue) == queue)
             .collect();
         for batch in of_queue.chunks(BATCH_LIMIT) {
-            let arguments = batch
-                .iter()
-                .fold(Arguments::new(), |arguments, lease| arguments.with(lease.id.to_string()).number(lease.token));
-            for position in shared.commands.script(&shared.scripts.renew, &queue.keys, arguments).await?.list()? {
-                let position = usize::try_from(position.number()?).ok();
-                gone.extend(position.and_then(|position| batch.get(position)).map(|lease| **lease));
-            }
+            let positions = shared.commands.call(&queue.keys, Renew { leases: batch }).await?;
+            gone.extend(positions.into_iter().filter_map(|position| batch.get(position)).map(|lease| **lease));
         }
     }
     for lease in &gone {

@@ -11,16 +11,15 @@ use uuid::Uuid;
 
 use super::answer::Answer;
 use super::connecting::{LONGEST_PAUSE, reconnect_pauses};
-use super::connection::Arguments;
 use super::error::unexpected;
 use super::fields::{self, word};
 use super::foreign;
 use super::keys;
 use super::message::TaskMessage;
+use super::scripts::{Cancel, Cancelled, Rerun, Watch};
 use super::shared::{Queue, Shared};
 use crate::failure::chain;
 use crate::job::{JobId, State};
-use crate::store::record;
 use crate::store::signals::Effect;
 use crate::store::{Deployment, Lease, Requeued, StoreError};
 
@@ -32,24 +31,17 @@ pub(super) async fn cancel(shared: &Shared, id: JobId) -> Result<bool, StoreErro
     let Some((queue, values)) = shared.find(id, &["state", "x_token"]).await? else { return Ok(false) };
     let runs_in_go = matches!(&values[..], [Some(state), None] if state == word(State::Active));
     let limit = if runs_in_go { limit_in_go(shared, &queue, id).await? } else { foreign::ASYNQ_TIMEOUT };
-    let arguments = Arguments::new()
-        .with(id.to_string())
-        .number(record::VERSION)
-        .number(limit.saturating_add(GO_MARGIN).as_millis());
     let held = shared.token(id);
-    let answer = shared.commands.script(&shared.scripts.cancel, &queue.keys, arguments).await?;
-    // It was there. If the answer to the first order was lost and there is no job for the second one, the first was carried out.
-    let removed_before = answer.repeated;
-    match answer.number()? {
-        0 if !removed_before => Ok(false),
-        0 | 1 => {
+    match shared.commands.call(&queue.keys, Cancel { id, go_limit: limit.saturating_add(GO_MARGIN) }).await? {
+        Cancelled::NotThere => Ok(false),
+        Cancelled::Removed => {
             if let Some(token) = held {
                 shared.revoke(&Lease { id, token });
             }
             shared.changed(id);
             Ok(true)
         }
-        newer => Err(StoreError::NewerRecord { id, version: u32::try_from(-newer).unwrap_or(u32::MAX) }),
+        Cancelled::Newer(version) => Err(StoreError::NewerRecord { id, version }),
     }
 }
 
@@ -67,24 +59,18 @@ pub(super) async fn retry_failed(shared: &Shared, id: JobId, confirmed: bool) ->
         return Err(StoreError::CorruptJob { id, what: "state" });
     }
     let order = Uuid::new_v4().simple().to_string();
-    let arguments = Arguments::new().with(id.to_string()).number(u8::from(confirmed)).with(order);
-    match shared.commands.script(&shared.scripts.rerun, &queue.keys, arguments).await?.number()? {
-        1 => {
-            shared.signals.apply(Effect::Ready(shared.signals.queue(&queue.name)));
-            shared.changed(id);
-            Ok(Requeued::Queued)
-        }
-        0 => Ok(Requeued::NotFailed),
-        -2 => Ok(Requeued::MayDuplicate),
-        _ => Ok(Requeued::Unknown),
+    let requeued = shared.commands.call(&queue.keys, Rerun { id, confirmed, order: &order }).await?;
+    if requeued == Requeued::Queued {
+        shared.signals.apply(Effect::Ready(shared.signals.queue(&queue.name)));
+        shared.changed(id);
     }
+    Ok(requeued)
 }
 
 /// Has this instance told of the job's next change, whoever makes it.
 pub(super) async fn watch(shared: &Shared, id: JobId) -> Result<(), StoreError> {
     for queue in shared.queues.all() {
-        let arguments = Arguments::new().with(id.to_string()).with(shared.instance.clone());
-        if shared.commands.script(&shared.scripts.watch, &queue.keys, arguments).await?.number()? == 1 {
+        if shared.commands.call(&queue.keys, Watch { id, instance: &shared.instance }).await? {
             break;
         }
     }

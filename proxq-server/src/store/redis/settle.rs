@@ -5,12 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderName;
 
-use super::connection::Arguments;
 use super::envelope::{REQUEST, TaskEnvelope, result};
-use super::fields::{number, outcome_number, reach_number};
+use super::fields::number;
 use super::message::{StoredTask, TaskMessage, tag};
+use super::scripts::{Archive, By, Complete, Release, ResultPlace, Retry};
 use super::shared::{Held, Shared, charged};
-use super::submit::blob_name;
 use crate::job::{Body, Outcome, Reach, StoredResponse, Verdict};
 use crate::store::record::{Facts, Head, Record, Secrets};
 use crate::store::signals::Effect;
@@ -29,11 +28,10 @@ pub(super) async fn settle(shared: &Shared, lease: &Lease, verdict: Verdict) -> 
             retry(shared, lease, &held, pause, error, reach, charged).await?
         }
         Verdict::Fail { error, reach, outcome } => {
-            fail(shared, lease, &held, &error, reach, outcome, frees_claim).await?
+            fail(shared, lease, &held, Failure { error, reach, outcome, frees_claim }).await?
         }
         Verdict::Release => {
-            let released = shared.commands.script(&shared.scripts.release, &held.queue.keys, of(lease)).await?;
-            let released = released.number()? == 1;
+            let released = shared.commands.call(&held.queue.keys, Release { lease: lease.into() }).await?;
             if released {
                 shared.signals.apply(Effect::Ready(shared.signals.queue(&held.queue.name)));
             }
@@ -78,11 +76,6 @@ async fn load(shared: &Shared, lease: &Lease) -> Result<Held, StoreError> {
     })
 }
 
-/// A script's first arguments.
-fn of(lease: &Lease) -> Arguments {
-    Arguments::new().with(lease.id.to_string()).number(lease.token)
-}
-
 async fn complete(
     shared: &Shared,
     lease: &Lease,
@@ -90,21 +83,20 @@ async fn complete(
     response: &StoredResponse,
     frees_claim: bool,
 ) -> Result<bool, StoreError> {
-    let message = if held.secrets.is_empty() { Vec::new() } else { without_secrets(&held.message, &held.secrets) };
-    let result = match &response.body {
-        Body::Inline(bytes) => result(&response.head, bytes),
-        Body::Blob(_) => Vec::new(),
+    let call = Complete {
+        lease: lease.into(),
+        message: (!held.secrets.is_empty()).then(|| without_secrets(&held.message, &held.secrets)),
+        head: Head::of(response).encode(lease.id),
+        status: response.head.status,
+        result: match &response.body {
+            Body::Inline(bytes) => ResultPlace::Inline(result(&response.head, bytes)),
+            Body::Blob(blob) => ResultPlace::Blob(blob.id),
+        },
+        retention: held.retention,
+        frees_claim,
+        max_retries: held.max_retries(shared),
     };
-    let arguments = of(lease)
-        .with(message)
-        .with(Head::of(response).encode(lease.id))
-        .number(response.head.status.as_u16())
-        .with(result)
-        .with(blob_name(&response.body))
-        .number(held.retention.as_millis())
-        .number(u8::from(frees_claim))
-        .with(retry_argument(held.max_retries(shared)));
-    Ok(shared.commands.script(&shared.scripts.complete, &held.queue.keys, arguments).await?.number()? == 1)
+    shared.commands.call(&held.queue.keys, call).await
 }
 
 async fn retry(
@@ -122,50 +114,41 @@ async fn retry(
         retried: i32::try_from(retried).unwrap_or(i32::MAX),
         ..TaskMessage::default()
     };
-    // The script appends the error and its time.
     let numbers = [tag::RETRY, tag::RETRIED, tag::ERROR_MSG, tag::LAST_FAILED_AT];
-    let arguments = of(lease)
-        .with(held.message.with(&numbers, &fields))
-        .number(pause.as_nanos().div_ceil(1_000_000))
-        .with(error)
-        .number(reach_number(reach))
-        .number(u8::from(charged))
-        .number(retried);
-    let answer = shared.commands.script(&shared.scripts.retry, &held.queue.keys, arguments).await?;
-    let mut numbers = answer.list()?.into_iter();
-    let mut next = || numbers.next().map_or(Ok(0), super::answer::Answer::number);
-    if next()? != 1 {
-        return Ok(false);
-    }
-    let (due, now) = (next()?, next()?);
+    let message = held.message.with(&numbers, &fields);
+    let call = Retry { lease: lease.into(), message, pause, error, reach, charged, retried };
+    let Some(due) = shared.commands.call(&held.queue.keys, call).await? else { return Ok(false) };
     let signal = shared.signals.queue(&held.queue.name);
-    shared.signals.apply(Effect::DueAt(signal, shared.instant(due, now)));
+    shared.signals.apply(Effect::DueAt(signal, due.by(shared.clock)));
     Ok(true)
 }
 
-async fn fail(
-    shared: &Shared,
-    lease: &Lease,
-    held: &Held,
-    error: &str,
-    reach: Reach,
-    outcome: Outcome,
-    frees_claim: bool,
-) -> Result<bool, StoreError> {
-    let arguments = of(lease)
-        .with("0")
-        .with(error)
-        .number(reach_number(reach))
-        .number(outcome_number(outcome))
-        .number(held.retention.as_millis())
-        .number(u8::from(frees_claim))
-        .with(retry_argument(held.max_retries(shared)));
-    Ok(shared.commands.script(&shared.scripts.archive, &held.queue.keys, arguments).await?.number()? == 1)
+/// How a job ended without a response.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// Why.
+    pub(super) error: String,
+    /// How far the last attempt got.
+    pub(super) reach: Reach,
+    pub(super) outcome: Outcome,
+    /// Whether its idempotency key is free again.
+    pub(super) frees_claim: bool,
 }
 
-/// How scripts are told how often a job may be retried; nothing where its message is right already.
-pub(super) fn retry_argument(max_retries: Option<i32>) -> String {
-    max_retries.map(|max_retries| max_retries.to_string()).unwrap_or_default()
+/// Ends a job without a response, under a lease of this process. Gives whether the lease was not gone.
+pub(super) async fn fail(shared: &Shared, lease: &Lease, held: &Held, failure: Failure) -> Result<bool, StoreError> {
+    let Failure { error, reach, outcome, frees_claim } = failure;
+    let call = Archive {
+        lease: lease.into(),
+        by: By::Owner,
+        error,
+        reach,
+        outcome,
+        retention: held.retention,
+        frees_claim,
+        max_retries: held.max_retries(shared),
+    };
+    shared.commands.call(&held.queue.keys, call).await
 }
 
 /// A message whose request has no secret headers any more.

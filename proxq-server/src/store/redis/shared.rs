@@ -10,12 +10,12 @@ use redis::Pipeline;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::answer::RedisInstant;
 use super::connection::Commands;
 use super::envelope::REQUEST;
 use super::error::is_wrong_type;
 use super::keys::Keys;
 use super::message::{StoredTask, TaskMessage};
-use super::script::Scripts;
 use super::wait::Waits;
 use crate::clock::{Clock, Timestamp};
 use crate::current::Current;
@@ -28,7 +28,6 @@ use crate::tasks::Tasks;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) commands: Commands,
-    pub(super) scripts: Scripts,
     pub(super) clock: Clock,
     pub(super) signals: Signals,
     pub(super) tasks: Tasks,
@@ -127,14 +126,9 @@ impl Queues {
 }
 
 impl Shared {
-    /// The instant of this process's clock at which Redis's clock shows `due`, given what it showed just now.
-    pub(super) fn instant(&self, due: i64, redis_now: i64) -> Timestamp {
-        Timestamp::from_millis(self.clock.steady().as_millis().saturating_add(due.saturating_sub(redis_now)))
-    }
-
-    /// Notes when the first of a queue's waiting jobs is due; -1 for none.
-    pub(super) fn note_next_due(&self, queue: &str, due: i64, redis_now: i64) {
-        let next = (due >= 0).then(|| self.instant(due, redis_now));
+    /// Notes when the first of a queue's waiting jobs is due.
+    pub(super) fn note_next_due(&self, queue: &str, due: Option<RedisInstant>) {
+        let next = due.map(|due| due.by(self.clock));
         self.signals.apply(Effect::NextDue(self.signals.queue(queue), next));
     }
 

@@ -2,15 +2,14 @@
 
 use bytes::Bytes;
 use prost::Message;
+use uuid::Uuid;
 
-use super::connection::Arguments;
 use super::envelope::{BEYOND_GO, REQUEST, payload};
-use super::error::unexpected;
 use super::keys;
 use super::message::TaskMessage;
+use super::scripts::{Submit, Taken};
 use super::shared::{Queue, Shared};
 use crate::job::{Body, JobRequest, Reach, may_send_again};
-use crate::spelling::hex;
 use crate::store::record::{Facts, Record, Secrets, beside};
 use crate::store::signals::Effect;
 use crate::store::{NewJob, StoreError, Submitted};
@@ -23,51 +22,46 @@ pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, St
     let message = message(&request, &body, &queue, shared.max_retries(&request.upstream).unwrap_or_default());
     let secrets = Secrets::take(&mut request, &shared.settings.get().secret_headers);
     let facts = Facts::new(request, &body);
-    let delay_ms = delay.map_or(0, |delay| delay.as_nanos().div_ceil(1_000_000));
-    let arguments = Arguments::new()
-        .with(id.to_string())
-        .with(message.encode_to_vec())
-        .with(facts.encode(id))
-        .with(credential.0)
-        .number(delay_ms)
-        .with(secrets.map(|secrets| secrets.encode(id)).unwrap_or_default())
-        .with(blob_name(&body))
-        .with(claim.map(|claim| hex(&claim.scope)).unwrap_or_default())
-        .with(claim.map(|claim| claim.fingerprint.to_vec()).unwrap_or_default())
-        .number(claim.map_or(0, |claim| claim.ttl.as_millis()));
-    let answer = shared.commands.script(&shared.scripts.submit, &queue.keys, arguments).await?;
-    let [taken, due, now, there, facts_there] = answer.array()?;
-    let (due, now) = (due.number()?, now.number()?);
+    let call = Submit {
+        id,
+        message: message.encode_to_vec(),
+        facts: facts.encode(id),
+        credential,
+        delay,
+        secrets: secrets.map(|secrets| secrets.encode(id)),
+        blob: blob_of(&body),
+        claim,
+    };
+    let (taken, facts_there) = shared.commands.call(&queue.keys, call).await?;
     // The facts of a job never change: they may as well be compared now.
-    let facts_there = facts_there.bytes()?.filter(|record| !record.is_empty());
     let facts_there = facts_there.and_then(|record| Facts::decode(id, record).ok());
     if facts_there.is_some_and(|there| there.asked() != facts.asked()) {
         return Ok(Submitted::Taken);
     }
-    match taken.number()? {
-        0 => {
+    match taken {
+        Taken::In { due } => {
             let signal = shared.signals.queue(&queue.name);
-            shared.signals.apply(if due < 0 {
-                Effect::Ready(signal)
-            } else {
-                Effect::DueAt(signal, shared.instant(due, now))
+            shared.signals.apply(match due {
+                Some(due) => Effect::DueAt(signal, due.by(shared.clock)),
+                None => Effect::Ready(signal),
             });
             shared.changed(id);
             Ok(Submitted::New)
         }
-        1 => Ok(Submitted::Existing(id)),
-        2 => Ok(Submitted::Taken),
-        4 => Ok(Submitted::Replayed(there.text()?.parse().map_err(|_| unexpected("submit"))?)),
-        5 => Ok(Submitted::Mismatch),
-        _ => Err(StoreError::Unavailable { may_be_done: false, source: "the request's body has expired".into() }),
+        Taken::Existing => Ok(Submitted::Existing(id)),
+        Taken::ByAnother => Ok(Submitted::Taken),
+        Taken::Replayed(holder) => Ok(Submitted::Replayed(holder)),
+        Taken::Mismatch => Ok(Submitted::Mismatch),
+        Taken::BlobGone => {
+            Err(StoreError::Unavailable { may_be_done: false, source: "the request's body has expired".into() })
+        }
     }
 }
 
-/// What scripts call a body's blob; empty for none.
-pub(super) fn blob_name(body: &Body) -> String {
+fn blob_of(body: &Body) -> Option<Uuid> {
     match body {
-        Body::Inline(_) => String::new(),
-        Body::Blob(blob) => blob.id.to_string(),
+        Body::Inline(_) => None,
+        Body::Blob(blob) => Some(blob.id),
     }
 }
 

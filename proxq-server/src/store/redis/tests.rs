@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use self::server::RedisServer;
-use super::script::ScriptClock;
+use super::scripts::ScriptClock;
 use super::{RedisOptions, RedisStore};
 use crate::clock::{ChosenTime, Timestamp};
 use crate::config::RedisConfig;

@@ -15,9 +15,10 @@ use redis::{AsyncConnectionConfig, Client, RedisError, Value};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::answer::RedisInstant;
 use super::connecting::{CONNECT_TIMEOUT, LONGEST_PAUSE, reconnect_pauses};
-use super::connection::Arguments;
 use super::error::checked;
+use super::scripts::Peek;
 use super::shared::{Queue, Shared};
 use crate::store::StoreError;
 use crate::store::signals::{Effect, lock};
@@ -115,13 +116,12 @@ pub(super) async fn due(shared: &Arc<Shared>, client: &Client, closing: &Cancell
 
 /// Whether there is anything to hand out.
 async fn peek(shared: &Shared, queue: &Queue, wait: &Wait) -> Result<bool, StoreError> {
-    let answer = shared.commands.script(&shared.scripts.peek, &queue.keys, Arguments::new()).await?;
-    let [paused, now, due, something] = answer.numbers()?;
-    wait.set_paused(paused == 1);
-    if due > now {
-        shared.note_next_due(&queue.name, due, now);
+    let outlook = shared.commands.call(&queue.keys, Peek).await?;
+    wait.set_paused(outlook.paused);
+    if outlook.next_due.is_some_and(RedisInstant::is_ahead) {
+        shared.note_next_due(&queue.name, outlook.next_due);
     }
-    Ok(something == 1)
+    Ok(outlook.something)
 }
 
 /// Blocks on the queue's list while somebody waits, until the end of the store.

@@ -2,13 +2,13 @@
 
 use tokio::time::Instant;
 
-use super::super::connection::Arguments;
 use super::super::orders::oddities;
+use super::super::scripts::{Rerun, Scripts};
 use super::*;
 use crate::job::{JobId, State, Verdict};
 use crate::store::contract::{found, job, lease_ids, leased, response, state_of, submitted};
 use crate::store::signals::lock;
-use crate::store::{Content, RECLAIM_AFTER_OUTAGE, RENEW_EVERY, StoreError, Submitted};
+use crate::store::{Content, RECLAIM_AFTER_OUTAGE, RENEW_EVERY, Requeued, StoreError, Submitted};
 
 /// Longer than Redis needs to come back.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -103,8 +103,7 @@ async fn nothing_is_reclaimed_until_redis_has_answered_for_a_while() {
 #[tokio::test]
 async fn scripts_are_loaded_before_they_are_needed() {
     let redis = in_redis().await;
-    let scripts = &redis.store.shared.scripts;
-    for script in [&scripts.submit, &scripts.watch] {
+    for script in Scripts::new(ScriptClock::Chosen).all() {
         assert_eq!(redis.server.run::<Vec<i64>>(&["SCRIPT", "EXISTS", &script.sha]).await, [1], "{}", script.name);
     }
 }
@@ -185,18 +184,18 @@ async fn a_repeated_order_to_run_a_failed_job_again_is_carried_out_once() {
         redis.store.settle(&leased(&redis.store).await.lease, crate::store::contract::failure()).await.unwrap();
     };
     let rerun = async |id: JobId, order: &str| {
-        let arguments = Arguments::new().with(id.to_string()).number(1).with(order);
-        shared.commands.script(&shared.scripts.rerun, &shared.queues.home().keys, arguments).await.unwrap().number()
+        let call = Rerun { id, confirmed: true, order };
+        shared.commands.call(&shared.queues.home().keys, call).await.unwrap()
     };
     let id = submitted(&redis.store).await;
     fail().await;
-    assert_eq!(rerun(id, "first").await.unwrap(), 1);
-    assert_eq!(rerun(id, "first").await.unwrap(), 1, "it is pending");
+    assert_eq!(rerun(id, "first").await, Requeued::Queued);
+    assert_eq!(rerun(id, "first").await, Requeued::Queued, "it is pending");
     fail().await;
-    assert_eq!(rerun(id, "first").await.unwrap(), 1, "it was carried out");
+    assert_eq!(rerun(id, "first").await, Requeued::Queued, "it was carried out");
     assert_eq!(state_of(&redis.store, id).await, Some(State::Archived), "and is not carried out again");
-    assert_eq!(rerun(id, "second").await.unwrap(), 1);
-    assert_eq!(rerun(id, "third").await.unwrap(), 0);
+    assert_eq!(rerun(id, "second").await, Requeued::Queued);
+    assert_eq!(rerun(id, "third").await, Requeued::NotFailed);
     assert_eq!(lease_ids(&redis.store, 10).await, [id]);
 }
 

@@ -1,0 +1,125 @@
+//! The scripts: one a transition, each one atomic step.
+//!
+//! A script's text is in `lua/`, headed by its arguments and its answer. Its call is a struct here, which names the
+//! arguments and says what the answer means; [`Commands::call`] runs it.
+//!
+//! [`Commands::call`]: super::connection::Commands::call
+
+mod arguments;
+mod blobs;
+mod end;
+mod lease;
+mod orders;
+mod reclaim;
+mod settle;
+mod submit;
+mod upkeep;
+
+use redis::{Pipeline, Script as Compiled};
+
+pub(super) use self::arguments::{Arguments, LeaseName};
+pub(super) use self::blobs::{Chunk, DropBlob, Sweep};
+pub(super) use self::end::{Archive, By, Complete, ResultPlace};
+pub(super) use self::lease::{HandedOutJob, LeaseJobs, Peek, Renew};
+pub(super) use self::orders::{Cancel, Cancelled, Rerun, Watch};
+pub(super) use self::reclaim::{LostJob, LostJobs, Reclaim};
+pub(super) use self::settle::{Release, Retry};
+pub(super) use self::submit::{Submit, Taken};
+pub(super) use self::upkeep::{Expire, Heal, Trim, Wake};
+use super::answer::Answer;
+use crate::store::StoreError;
+
+/// A call of a script.
+pub(super) trait Call {
+    /// What it answers.
+    type Output;
+
+    /// Whether it may run again while it is unknown whether it has run: the second run changes nothing that the first one
+    /// did, and says the same of it.
+    const REPEATABLE: bool;
+
+    /// The script.
+    fn script(scripts: &Scripts) -> &Script;
+
+    /// The arguments in the order of the script's header.
+    fn arguments(self) -> Arguments;
+
+    /// What the answer means.
+    fn output(answer: Answer) -> Result<Self::Output, StoreError>;
+}
+
+/// Whose time the scripts go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ScriptClock {
+    /// That of Redis.
+    Redis,
+    /// That which a test has written into it.
+    #[cfg(test)]
+    Chosen,
+}
+
+impl ScriptClock {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Redis => include_str!("lua/clock.lua"),
+            #[cfg(test)]
+            Self::Chosen => include_str!("lua/chosen_clock.lua"),
+        }
+    }
+}
+
+/// The text of one script.
+#[derive(Clone, Debug)]
+pub(super) struct Script {
+    /// What errors call it.
+    pub(super) name: &'static str,
+    /// Its whole text.
+    pub(super) text: String,
+    /// What it is called by once it is loaded.
+    pub(super) sha: String,
+}
+
+impl Script {
+    fn new(clock: ScriptClock, name: &'static str, own: &str) -> Self {
+        let text = [clock.text(), include_str!("lua/common.lua"), own].concat();
+        let sha = Compiled::new(&text).get_hash().to_owned();
+        Self { name, text, sha }
+    }
+}
+
+macro_rules! scripts {
+    ($($name:ident)+) => {
+        /// The texts of all scripts.
+        #[derive(Clone, Debug)]
+        pub(super) struct Scripts {
+            $($name: Script,)+
+        }
+
+        impl Scripts {
+            /// The scripts that go by a clock.
+            pub(super) fn new(clock: ScriptClock) -> Self {
+                Self {
+                    $($name: Script::new(clock, stringify!($name), include_str!(concat!("lua/", stringify!($name), ".lua"))),)+
+                }
+            }
+
+            /// Loads all of them, in one round trip.
+            pub(super) fn loading(&self) -> Pipeline {
+                let mut commands = Pipeline::new();
+                $(commands.cmd("SCRIPT").arg("LOAD").arg(&self.$name.text);)+
+                commands
+            }
+
+            /// All of them.
+            #[cfg(test)]
+            pub(super) fn all(&self) -> Vec<&Script> {
+                vec![$(&self.$name,)+]
+            }
+        }
+    };
+}
+
+scripts! {
+    archive cancel chunk complete drop expire heal lease lost peek reclaim release renew rerun retry submit sweep trim wake
+    watch
+}

@@ -1,0 +1,149 @@
+//! `lease.lua`, `renew.lua` and `peek.lua`: hand jobs out, and prolong the right to work on them.
+
+use bytes::Bytes;
+
+use super::{Arguments, Call, LeaseName, Script, Scripts};
+use crate::store::redis::answer::{Answer, RedisInstant};
+use crate::store::redis::fields::{JOB_FIELDS, JobFields, LEASE_FIELDS};
+use crate::store::{Lease, StoreError, record};
+
+/// Hands out jobs of a queue.
+#[derive(Debug)]
+pub(crate) struct LeaseJobs<'a> {
+    pub(crate) max: usize,
+    /// Who asks.
+    pub(crate) instance: &'a str,
+    /// What the history of the jobs calls it.
+    pub(crate) name: &'a str,
+    /// Names this call: repeated, it hands out the same jobs.
+    pub(crate) order: &'a str,
+}
+
+/// What a queue handed out.
+#[derive(Debug)]
+pub(crate) struct LeasedJobs {
+    /// Whether the queue is paused, so that there is nothing for anybody.
+    pub(crate) paused: bool,
+    /// When the next delayed or resting job is due.
+    pub(crate) next_due: Option<RedisInstant>,
+    /// Whether there is more.
+    pub(crate) more: bool,
+    /// The jobs; an error where the answer about one cannot be read.
+    pub(crate) jobs: Vec<Result<HandedOutJob, StoreError>>,
+}
+
+/// A job under a new lease.
+#[derive(Debug)]
+pub(crate) struct HandedOutJob {
+    pub(crate) lease: LeaseName,
+    pub(crate) fields: JobFields,
+    /// asynq's message.
+    pub(crate) message: Bytes,
+    /// The record of its secret headers.
+    pub(crate) secrets: Option<Bytes>,
+}
+
+impl HandedOutJob {
+    fn read(answer: Answer) -> Result<Self, StoreError> {
+        let [id, token, values] = answer.array()?;
+        let mut values = values.fields()?.into_iter();
+        let fields = JobFields::read(&mut values);
+        let [message, secrets] = LEASE_FIELDS.map(|_name| values.next().flatten());
+        let lease = LeaseName { id: id.text()?, token: token.text()? };
+        Ok(Self { lease, fields, message: message.unwrap_or_default(), secrets })
+    }
+}
+
+impl Call for LeaseJobs<'_> {
+    type Output = LeasedJobs;
+
+    const REPEATABLE: bool = true;
+
+    fn script(scripts: &Scripts) -> &Script {
+        &scripts.lease
+    }
+
+    fn arguments(self) -> Arguments {
+        Arguments::new()
+            .shown(self.max)
+            .with(self.instance)
+            .with(self.name)
+            .with(self.order)
+            .shown(record::VERSION)
+            .each(JOB_FIELDS)
+            .each(LEASE_FIELDS)
+    }
+
+    fn output(answer: Answer) -> Result<LeasedJobs, StoreError> {
+        let [paused, now, due, more, jobs] = answer.array()?;
+        Ok(LeasedJobs {
+            paused: paused.number()? == 1,
+            next_due: RedisInstant::read(due, now)?,
+            more: more.number()? == 1,
+            jobs: jobs.list()?.into_iter().map(HandedOutJob::read).collect(),
+        })
+    }
+}
+
+/// Prolongs leases, at most a batch of them.
+#[derive(Debug)]
+pub(crate) struct Renew<'a> {
+    pub(crate) leases: &'a [&'a Lease],
+}
+
+impl Call for Renew<'_> {
+    /// The positions of the leases that are gone.
+    type Output = Vec<usize>;
+
+    const REPEATABLE: bool = true;
+
+    fn script(scripts: &Scripts) -> &Script {
+        &scripts.renew
+    }
+
+    fn arguments(self) -> Arguments {
+        self.leases.iter().fold(Arguments::new(), |arguments, lease| arguments.lease(LeaseName::from(*lease)))
+    }
+
+    fn output(answer: Answer) -> Result<Vec<usize>, StoreError> {
+        answer.list()?.into_iter().map(Answer::count).collect()
+    }
+}
+
+/// Looks whether there is anything to hand out.
+#[derive(Debug)]
+pub(crate) struct Peek;
+
+/// What a queue has to hand out.
+#[derive(Debug)]
+pub(crate) struct Outlook {
+    /// Whether the queue is paused, so that there is nothing for anybody.
+    pub(crate) paused: bool,
+    /// When the next delayed or resting job is due.
+    pub(crate) next_due: Option<RedisInstant>,
+    /// Whether there is something now.
+    pub(crate) something: bool,
+}
+
+impl Call for Peek {
+    type Output = Outlook;
+
+    const REPEATABLE: bool = true;
+
+    fn script(scripts: &Scripts) -> &Script {
+        &scripts.peek
+    }
+
+    fn arguments(self) -> Arguments {
+        Arguments::new()
+    }
+
+    fn output(answer: Answer) -> Result<Outlook, StoreError> {
+        let [paused, now, due, something] = answer.array()?;
+        Ok(Outlook {
+            paused: paused.number()? == 1,
+            next_due: RedisInstant::read(due, now)?,
+            something: something.number()? == 1,
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! `submit.lua`: takes a job in.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::{Arguments, Call, Script, Scripts};
+use crate::job::{CredentialHash, JobId};
+use crate::spelling::hex;
+use crate::store::redis::answer::{Answer, RedisInstant};
+use crate::store::redis::error::unexpected;
+use crate::store::{Claim, StoreError};
+
+/// Takes a job in.
+#[derive(Debug)]
+pub(crate) struct Submit {
+    pub(crate) id: JobId,
+    /// The job as asynq knows it.
+    pub(crate) message: Vec<u8>,
+    /// The record of its facts.
+    pub(crate) facts: Vec<u8>,
+    /// Whose the job is.
+    pub(crate) credential: CredentialHash,
+    /// It becomes due after this span.
+    pub(crate) delay: Option<Duration>,
+    /// The record of its secret headers.
+    pub(crate) secrets: Option<Vec<u8>>,
+    /// Where its body is, if that is large.
+    pub(crate) blob: Option<Uuid>,
+    pub(crate) claim: Option<Claim>,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    /// It is pending, or scheduled until then.
+    In { due: Option<RedisInstant> },
+    /// A job of this credential has the id already.
+    Existing,
+    /// A job of another credential has the id, or something that is no job.
+    ByAnother,
+    /// The blob is not there any more.
+    BlobGone,
+    /// This job has the same claim and fingerprint.
+    Replayed(JobId),
+    /// A job has the same claim and another fingerprint.
+    Mismatch,
+}
+
+impl Call for Submit {
+    /// With the facts of the job that has the id, if it is of this credential.
+    type Output = (Taken, Option<Bytes>);
+
+    /// Intake asks again itself while the answer is lost: a repetition is told that the job exists.
+    const REPEATABLE: bool = false;
+
+    fn script(scripts: &Scripts) -> &Script {
+        &scripts.submit
+    }
+
+    fn arguments(self) -> Arguments {
+        let claim = self.claim.as_ref();
+        Arguments::new()
+            .shown(self.id)
+            .with(self.message)
+            .with(self.facts)
+            .with(self.credential.0)
+            .millis_at_least(self.delay.unwrap_or_default())
+            .with(self.secrets.unwrap_or_default())
+            .optional(self.blob)
+            .with(claim.map(|claim| hex(&claim.scope)).unwrap_or_default())
+            .with(claim.map(|claim| claim.fingerprint.to_vec()).unwrap_or_default())
+            .millis(claim.map_or(Duration::ZERO, |claim| claim.ttl))
+    }
+
+    fn output(answer: Answer) -> Result<Self::Output, StoreError> {
+        let command = answer.command;
+        let [taken, due, now, holder, facts] = answer.array()?;
+        let taken = match taken.number()? {
+            0 => Taken::In { due: RedisInstant::read(due, now)? },
+            1 => Taken::Existing,
+            2 => Taken::ByAnother,
+            3 => Taken::BlobGone,
+            4 => Taken::Replayed(holder.text()?.parse().map_err(|_| unexpected(command))?),
+            5 => Taken::Mismatch,
+            _ => return Err(unexpected(command)),
+        };
+        Ok((taken, facts.bytes()?.filter(|record| !record.is_empty())))
+    }
+}

@@ -1,0 +1,105 @@
+//! `wake.lua`, `expire.lua`, `trim.lua` and `heal.lua`: what time brings, at most a batch at once.
+
+use super::{Arguments, Call, Script, Scripts};
+use crate::store::redis::answer::{Answer, RedisInstant};
+use crate::store::{StoreError, record};
+
+/// Makes jobs that are due pending.
+#[derive(Debug)]
+pub(crate) struct Wake;
+
+/// What it did.
+#[derive(Debug)]
+pub(crate) struct Woken {
+    pub(crate) count: usize,
+    /// When the next job is due.
+    pub(crate) next_due: Option<RedisInstant>,
+}
+
+impl Call for Wake {
+    type Output = Woken;
+
+    const REPEATABLE: bool = true;
+
+    fn script(scripts: &Scripts) -> &Script {
+        &scripts.wake
+    }
+
+    fn arguments(self) -> Arguments {
+        Arguments::new()
+    }
+
+    fn output(answer: Answer) -> Result<Woken, StoreError> {
+        let [count, due, now] = answer.array()?;
+        Ok(Woken { count: count.count()?, next_due: RedisInstant::read(due, now)? })
+    }
+}
+
+/// Drops ended jobs that are past their retention.
+#[derive(Debug)]
+pub(crate) struct Expire;
+
+impl Call for Expire {
+    /// How many were dropped.
+    type Output = usize;
+
+    const REPEATABLE: bool = true;
+
+    fn script(scripts: &Scripts) -> &Script {
+        &scripts.expire
+    }
+
+    fn arguments(self) -> Arguments {
+        Arguments::new().shown(record::VERSION)
+    }
+
+    fn output(answer: Answer) -> Result<usize, StoreError> {
+        answer.count()
+    }
+}
+
+/// Drops failed jobs that asynq would not keep.
+#[derive(Debug)]
+pub(crate) struct Trim;
+
+impl Call for Trim {
+    /// How many were dropped.
+    type Output = usize;
+
+    const REPEATABLE: bool = true;
+
+    fn script(scripts: &Scripts) -> &Script {
+        &scripts.trim
+    }
+
+    fn arguments(self) -> Arguments {
+        Arguments::new().shown(record::VERSION)
+    }
+
+    fn output(answer: Answer) -> Result<usize, StoreError> {
+        answer.count()
+    }
+}
+
+/// Puts right what a crash between two commands of somebody else left.
+#[derive(Debug)]
+pub(crate) struct Heal;
+
+impl Call for Heal {
+    /// How many ids were put right.
+    type Output = usize;
+
+    const REPEATABLE: bool = true;
+
+    fn script(scripts: &Scripts) -> &Script {
+        &scripts.heal
+    }
+
+    fn arguments(self) -> Arguments {
+        Arguments::new().shown(record::VERSION)
+    }
+
+    fn output(answer: Answer) -> Result<usize, StoreError> {
+        answer.count()
+    }
+}
