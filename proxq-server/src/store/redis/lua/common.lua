@@ -7,9 +7,8 @@
 -- refused has therefore changed nothing.
 local A, P = KEYS[1], KEYS[2]
 local seconds = math.floor(now / 1000)
-local LEASE_MS, GRACE_MS, ASYNQ_GRACE_MS = 30000, 5000, 30000
-local HISTORY = 20
-local NINETY_DAYS = 7776000
+local ASYNQ_GRACE_MS = 30000 -- how long after its expiry asynq leaves a lease alone
+local NINETY_DAYS = 7776000 -- in seconds; how long asynq keeps counters of days, and failed jobs
 
 local function task(id)
   return A .. 't:' .. id
@@ -53,11 +52,16 @@ local function held(job, token)
   return job.state == 'active' and (job.x_token or '') == token
 end
 
--- Whether nobody has renewed a job's lease in time. A lease of asynq's own is left to asynq for longer.
-local function lost(job, id)
+-- The second in which a lease ends that begins now and lasts so many milliseconds.
+local function lease_expiry(term)
+  return math.ceil((now + term) / 1000)
+end
+
+-- Whether nobody has renewed a job's lease in time: it expired more than `grace` milliseconds ago. A lease of asynq's own is
+-- left to asynq for longer. `job` needs x_token.
+local function lost(job, id, grace)
   local expiry = redis.call('ZSCORE', A .. 'lease', id)
-  local grace = job.x_token and GRACE_MS or ASYNQ_GRACE_MS
-  return expiry and tonumber(expiry) * 1000 + grace < now
+  return expiry and tonumber(expiry) * 1000 + (job.x_token and grace or ASYNQ_GRACE_MS) < now
 end
 
 local function leave_active(id)
@@ -65,14 +69,15 @@ local function leave_active(id)
   redis.call('ZREM', A .. 'lease', id)
 end
 
--- The fields of a job after the end of its current attempt. `job` needs x_attempts, x_attempt, x_by, x_reach, x_log.
-local function attempt_ended(job, reach, status)
+-- The fields x_log and x_reach of a job after the end of its current attempt. The log keeps the last `history` attempts.
+-- `job` needs x_attempts, x_attempt, x_by, x_reach, x_log.
+local function attempt_ended(job, reach, status, history)
   local entry = table.concat({ job.x_attempts or '1', job.x_attempt or whole(now), whole(now), reach, status, job.x_by or '-' }, ' ')
   local log, entries = (job.x_log or '') .. entry .. '\n', 0
   for _ in string.gmatch(log, '\n') do
     entries = entries + 1
   end
-  if entries > HISTORY then
+  if entries > history then
     log = string.sub(log, string.find(log, '\n', 1, true) + 1)
   end
   return log, math.max(number(job.x_reach), tonumber(reach))

@@ -1,11 +1,11 @@
 -- Ends a job with its response: active → completed. Its secret headers are forgotten.
 --
 -- ARGV: id · token · asynq's message without the secrets ('' if there are none to forget) · head of the response ·
--- status · result as JSON ('' where it is a blob) · the response's blob ('' for none) · retention in ms · 1 if its claim is free again ·
--- how often it may be retried ('' where its message says so)
+-- status · result as JSON ('' where it is a blob) · the response's blob ('' for none) · reach · outcome · retention in ms ·
+-- 1 if its claim is free again · how often it may be retried ('' where its message says so) · how many attempts its log keeps
 -- Returns 1, or 0 if the lease is gone
-local id, token, message, head, status, result, blob, retention, frees_claim, max_retries =
-  ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9] == '1', ARGV[10]
+local id, token, message, head, status, result, blob, reach_now, outcome = unpack(ARGV, 1, 9)
+local retention, frees_claim, max_retries, history = tonumber(ARGV[10]), ARGV[11] == '1', ARGV[12], tonumber(ARGV[13])
 local job = read(id, 'state', 'x_token', 'x_attempts', 'x_attempt', 'x_by', 'x_reach', 'x_log', 'x_watch', 'unique_key',
   'x_claim')
 if not held(job, token) then
@@ -14,10 +14,10 @@ end
 if message == '' then
   message = redis.call('HGET', task(id), 'msg')
 end
-local log, reach = attempt_ended(job, 3, status)
+local log, reach = attempt_ended(job, reach_now, status, history)
 redis.call('ZADD', A .. 'completed', math.ceil((now + retention) / 1000), id)
 redis.call('HSET', task(id), 'msg', message .. retry_field(max_retries) .. number_field(13, seconds), 'state', 'completed', 'x_head', head,
-  'x_outcome', 1, 'x_ended', whole(now), 'x_log', log, 'x_reach', reach)
+  'x_outcome', outcome, 'x_ended', whole(now), 'x_log', log, 'x_reach', reach)
 if result == '' then
   redis.call('HDEL', task(id), 'result')
   redis.call('HSET', task(id), 'x_result', blob)

@@ -1,11 +1,11 @@
--- Puts right what a crash between two commands of somebody else left: of the 100 oldest active jobs, those without a lease
+-- Puts right what a crash between two commands of somebody else left: of a batch of the oldest active jobs, those without a lease
 -- get an expired one, to be found lost; ids without a job are dropped. Jobs that were put aside for a later version come
 -- back if that is the caller's.
 --
--- ARGV: highest version of a record
+-- ARGV: highest version of a record · the most ids that are looked at in each list
 -- Returns how many ids were put right
-local version, healed = tonumber(ARGV[1]), 0
-for _, id in ipairs(redis.call('LRANGE', A .. 'active', -100, -1)) do
+local version, batch, healed = tonumber(ARGV[1]), tonumber(ARGV[2]), 0
+for _, id in ipairs(redis.call('LRANGE', A .. 'active', -batch, -1)) do
   if not read(id, 'msg').msg then
     leave_active(id)
     healed = healed + 1
@@ -13,7 +13,7 @@ for _, id in ipairs(redis.call('LRANGE', A .. 'active', -100, -1)) do
     healed = healed + 1
   end
 end
-for _, id in ipairs(redis.call('LRANGE', P .. 'newer', -100, -1)) do
+for _, id in ipairs(redis.call('LRANGE', P .. 'newer', -batch, -1)) do
   local facts = read(id, 'x_facts').x_facts
   if not facts then
     redis.call('LREM', P .. 'newer', 1, id)

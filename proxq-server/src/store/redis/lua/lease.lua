@@ -5,16 +5,18 @@
 -- asynq, which knows nothing of delivery: it gets an expired lease, to be found lost. Fails, having changed nothing, where one of the
 -- keys is of another kind than asynq's; also where nothing is asked for, which is how a probe learns of it.
 --
--- ARGV: at most how many · instance · its name · order · highest version of a record · names of the fields to give…
+-- ARGV: at most how many · instance · its name · order · highest version of a record · term of a lease in ms · how many ids
+-- are looked at beyond what is asked for · names of the fields to give…
 -- Returns {1 if the queue is paused, now, when the next job is due or -1, 1 if there is more, {{id, token, {fields}}…}}
-local max, instance, name, order, version = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
-local LOOK = 100 -- ids that are looked at beyond what is asked for
+local max, instance, name, order = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
+local version, term, beyond = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local ORDER_SECONDS = 120 -- how long an order may be repeated: far longer than an instance goes on asking
 local last_order = P .. 'order:' .. instance
-local expiry = math.ceil((now + LEASE_MS) / 1000)
+local expiry = lease_expiry(term)
 local jobs = {}
 
 local function hand_out(id, token)
-  jobs[#jobs + 1] = { id, token, redis.call('HMGET', task(id), unpack(ARGV, 6)) }
+  jobs[#jobs + 1] = { id, token, redis.call('HMGET', task(id), unpack(ARGV, 8)) }
 end
 
 local function answer(paused)
@@ -54,10 +56,10 @@ if max == 0 or (#due == 0 and redis.call('LLEN', A .. 'pending') == 0) then
   return answer(false)
 end
 
-redis.call('SET', last_order, '', 'EX', 120)
+redis.call('SET', last_order, '', 'EX', ORDER_SECONDS)
 local token = math.max(number(redis.call('GET', P .. 'token')), now * 1000)
 local handed, next, looked = { order }, 1, 0
-while #jobs < max and looked < max + LOOK do
+while #jobs < max and looked < max + beyond do
   looked = looked + 1
   local id, from = redis.call('LINDEX', A .. 'pending', -1), due[next]
   if from and (not id or (read(id, 'pending_since').pending_since or '') >= from.stamp) then
@@ -99,5 +101,5 @@ while #jobs < max and looked < max + LOOK do
   end
 end
 redis.call('SET', P .. 'token', whole(token))
-redis.call('SET', last_order, table.concat(handed, '\n') .. '\n', 'EX', 120)
+redis.call('SET', last_order, table.concat(handed, '\n') .. '\n', 'EX', ORDER_SECONDS)
 return answer(false)

@@ -1,14 +1,16 @@
 -- Takes away a lost lease from a job that may be sent again: active → pending, to be the next.
 --
--- ARGV: id · token · error · how often it may be retried ('' where its message says so)
+-- ARGV: id · token · grace in ms · error · reach · how often it may be retried ('' where its message says so) ·
+-- how many attempts its log keeps
 -- Returns 1, or 0 if the lease is gone, or was not lost after all
-local id, token, error, max_retries = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local id, token, grace, error, reach_now, max_retries, history =
+  ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
 local job = read(id, 'msg', 'state', 'x_token', 'x_attempts', 'x_attempt', 'x_by', 'x_reach', 'x_log', 'x_watch',
   'x_losses', 'x_since')
-if not held(job, token) or not lost(job, id) then
+if not held(job, token) or not lost(job, id, grace) then
   return 0
 end
-local log, reach = attempt_ended(job, 2, 0)
+local log, reach = attempt_ended(job, reach_now, 0, history)
 redis.call('RPUSH', A .. 'pending', id)
 redis.call('HSET', task(id), 'msg', job.msg .. retry_field(max_retries) .. failure_fields(error), 'state', 'pending',
   'pending_since', (job.x_since or '') == '' and stamp or job.x_since, 'x_error', error,

@@ -1,9 +1,8 @@
 -- Takes back a lease under which nothing was sent: active → pending, in the job's old place.
 --
--- ARGV: id · token
+-- ARGV: id · token · how many older jobs are passed at most; beyond them the order is no matter any more
 -- Returns 1, or 0 if the lease is gone
-local id, token = ARGV[1], ARGV[2]
-local LOOK = 100 -- older jobs that are passed at most; beyond them the order is no matter any more
+local id, token, passed_max = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local job = read(id, 'state', 'x_token', 'x_attempts', 'x_since', 'x_watch')
 if not held(job, token) then
   return 0
@@ -17,7 +16,7 @@ if attempts == 0 then
   redis.call('HDEL', task(id), 'x_started')
 end
 local older = {}
-while #older < LOOK do
+while #older < passed_max do
   local first = redis.call('LINDEX', A .. 'pending', -1)
   if not first or (read(first, 'pending_since').pending_since or '') >= since then
     break

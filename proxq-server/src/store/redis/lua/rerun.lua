@@ -2,7 +2,8 @@
 --
 -- Repeated with the same order, it changes nothing more, whatever has become of the job meanwhile: an answer may get lost.
 --
--- ARGV: id · 1 if it may be sent again though it may have reached its upstream · order
+-- ARGV: id · 1 if it may be sent again though it may have reached its upstream · order · outcomes after which it may be sent
+-- again in any case…
 -- Returns 1, 0 if it is in another state, -1 if there is no such job, -2 if it may have reached its upstream
 local id, confirmed, order = ARGV[1], ARGV[2] == '1', ARGV[3]
 local job = read(id, 'msg', 'state', 'x_outcome', 'x_watch', 'x_claim', 'x_rerun')
@@ -15,9 +16,11 @@ end
 if job.state ~= 'archived' then
   return 0
 end
--- Of a job that asynq gave up, nobody knows.
-local RESPONDED, NOT_SENT = '1', '2'
-if job.x_outcome ~= RESPONDED and job.x_outcome ~= NOT_SENT and not confirmed then
+local may_rerun = confirmed
+for i = 4, #ARGV do
+  may_rerun = may_rerun or job.x_outcome == ARGV[i] -- a job that asynq gave up has none
+end
+if not may_rerun then
   return -2
 end
 redis.call('LPUSH', A .. 'pending', id)

@@ -1,9 +1,10 @@
--- Makes up to 100 jobs that are due pending: scheduled, retry → pending.
+-- Makes a batch of jobs that are due pending: scheduled, retry → pending.
 --
+-- ARGV: the most jobs that are woken
 -- Returns {how many, when the next job is due or -1, now}
-local woken = 0
+local batch, woken = tonumber(ARGV[1]), 0
 for _, zset in ipairs({ 'scheduled', 'retry' }) do
-  local due = redis.call('ZRANGEBYSCORE', A .. zset, '-inf', seconds, 'LIMIT', 0, 100 - woken)
+  local due = redis.call('ZRANGEBYSCORE', A .. zset, '-inf', seconds, 'LIMIT', 0, batch - woken)
   for _, id in ipairs(due) do
     local job = read(id, 'msg', 'x_watch')
     if job.msg then

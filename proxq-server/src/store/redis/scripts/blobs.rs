@@ -5,8 +5,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::{Arguments, Call, Script, Scripts};
-use crate::store::StoreError;
 use crate::store::redis::answer::Answer;
+use crate::store::{BATCH_LIMIT, StoreError};
 
 /// How long a blob stays that no job refers to and nobody keeps: well within the hour that is promised.
 const UNUSED_BLOB_TERM: Duration = Duration::from_mins(30);
@@ -78,7 +78,7 @@ impl Call for Sweep<'_> {
     }
 
     fn arguments(self) -> Arguments {
-        Arguments::new().millis(UNUSED_BLOB_TERM).each(self.keep)
+        Arguments::new().shown(BATCH_LIMIT).millis(UNUSED_BLOB_TERM).each(self.keep)
     }
 
     fn output(answer: Answer) -> Result<(), StoreError> {

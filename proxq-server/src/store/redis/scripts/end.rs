@@ -6,10 +6,10 @@ use http::StatusCode;
 use uuid::Uuid;
 
 use super::{Arguments, Call, LeaseName, Script, Scripts};
-use crate::job::{Outcome, Reach};
-use crate::store::StoreError;
+use crate::job::{HISTORY_LIMIT, Outcome, Reach};
 use crate::store::redis::answer::Answer;
 use crate::store::redis::fields::{outcome_number, reach_number};
+use crate::store::{RECLAIM_GRACE, StoreError};
 
 /// Ends a job with its response.
 #[derive(Debug)]
@@ -60,9 +60,12 @@ impl Call for Complete {
             .shown(self.status.as_u16())
             .with(result)
             .optional(blob)
+            .shown(reach_number(Reach::Responded))
+            .shown(outcome_number(Outcome::Responded))
             .millis(self.retention)
             .flag(self.frees_claim)
             .optional(self.max_retries)
+            .shown(HISTORY_LIMIT)
     }
 
     fn output(answer: Answer) -> Result<bool, StoreError> {
@@ -108,15 +111,20 @@ impl Call for Archive {
     }
 
     fn arguments(self) -> Arguments {
+        let grace = match self.by {
+            By::Owner => None,
+            By::Upkeep => Some(RECLAIM_GRACE),
+        };
         Arguments::new()
             .lease(self.lease)
-            .flag(self.by == By::Upkeep)
+            .optional(grace.map(|grace| grace.as_millis()))
             .with(self.error)
             .shown(reach_number(self.reach))
             .shown(outcome_number(self.outcome))
             .millis(self.retention)
             .flag(self.frees_claim)
             .optional(self.max_retries)
+            .shown(HISTORY_LIMIT)
     }
 
     fn output(answer: Answer) -> Result<bool, StoreError> {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Arguments, Call, LeaseName, Script, Scripts};
 use crate::store::redis::answer::{Answer, RedisInstant};
 use crate::store::redis::fields::{JOB_FIELDS, JobFields, LEASE_FIELDS};
-use crate::store::{Lease, StoreError, record};
+use crate::store::{BATCH_LIMIT, LEASE_TERM, Lease, StoreError, record};
 
 /// Hands out jobs of a queue.
 #[derive(Debug)]
@@ -70,6 +70,8 @@ impl Call for LeaseJobs<'_> {
             .with(self.name)
             .with(self.order)
             .shown(record::VERSION)
+            .millis(LEASE_TERM)
+            .shown(BATCH_LIMIT)
             .each(JOB_FIELDS)
             .each(LEASE_FIELDS)
     }
@@ -102,7 +104,9 @@ impl Call for Renew<'_> {
     }
 
     fn arguments(self) -> Arguments {
-        self.leases.iter().fold(Arguments::new(), |arguments, lease| arguments.lease(LeaseName::from(*lease)))
+        self.leases
+            .iter()
+            .fold(Arguments::new().millis(LEASE_TERM), |arguments, lease| arguments.lease(LeaseName::from(*lease)))
     }
 
     fn output(answer: Answer) -> Result<Vec<usize>, StoreError> {

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::{Arguments, Call, Script, Scripts};
-use crate::job::JobId;
+use crate::job::{JobId, Outcome};
 use crate::store::redis::answer::Answer;
 use crate::store::redis::error::unexpected;
+use crate::store::redis::fields::outcome_number;
 use crate::store::{Requeued, StoreError, record};
 
 /// Removes a job in any state.
@@ -70,7 +71,8 @@ impl Call for Rerun<'_> {
     }
 
     fn arguments(self) -> Arguments {
-        Arguments::new().shown(self.id).flag(self.confirmed).with(self.order)
+        let harmless = [Outcome::Responded, Outcome::NotSent].map(outcome_number);
+        Arguments::new().shown(self.id).flag(self.confirmed).with(self.order).each(harmless)
     }
 
     fn output(answer: Answer) -> Result<Requeued, StoreError> {

@@ -3,9 +3,10 @@
 use bytes::Bytes;
 
 use super::{Arguments, Call, LeaseName, Script, Scripts};
-use crate::store::StoreError;
+use crate::job::{HISTORY_LIMIT, Reach};
 use crate::store::redis::answer::Answer;
-use crate::store::redis::fields::{JOB_FIELDS, JobFields};
+use crate::store::redis::fields::{JOB_FIELDS, JobFields, reach_number};
+use crate::store::{BATCH_LIMIT, RECLAIM_GRACE, StoreError};
 
 /// Names jobs whose leases were lost, at most a batch of them.
 #[derive(Debug)]
@@ -42,7 +43,7 @@ impl Call for LostJobs {
     }
 
     fn arguments(self) -> Arguments {
-        Arguments::new().each(JOB_FIELDS)
+        Arguments::new().millis(RECLAIM_GRACE).shown(BATCH_LIMIT).each(JOB_FIELDS)
     }
 
     fn output(answer: Answer) -> Result<Self::Output, StoreError> {
@@ -71,7 +72,13 @@ impl Call for Reclaim {
     }
 
     fn arguments(self) -> Arguments {
-        Arguments::new().lease(self.lease).with(self.error).optional(self.max_retries)
+        Arguments::new()
+            .lease(self.lease)
+            .millis(RECLAIM_GRACE)
+            .with(self.error)
+            .shown(reach_number(Reach::Unknown))
+            .optional(self.max_retries)
+            .shown(HISTORY_LIMIT)
     }
 
     fn output(answer: Answer) -> Result<bool, StoreError> {

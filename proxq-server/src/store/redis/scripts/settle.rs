@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{Arguments, Call, LeaseName, Script, Scripts};
-use crate::job::Reach;
-use crate::store::StoreError;
+use crate::job::{HISTORY_LIMIT, Reach};
 use crate::store::redis::answer::{Answer, RedisInstant};
 use crate::store::redis::fields::reach_number;
+use crate::store::{BATCH_LIMIT, StoreError};
 
 /// Ends an attempt, and lets its job rest.
 #[derive(Debug)]
@@ -44,6 +44,7 @@ impl Call for Retry {
             .shown(reach_number(self.reach))
             .flag(self.charged)
             .shown(self.retried)
+            .shown(HISTORY_LIMIT)
     }
 
     fn output(answer: Answer) -> Result<Option<RedisInstant>, StoreError> {
@@ -70,7 +71,7 @@ impl Call for Release {
     }
 
     fn arguments(self) -> Arguments {
-        Arguments::new().lease(self.lease)
+        Arguments::new().lease(self.lease).shown(BATCH_LIMIT)
     }
 
     fn output(answer: Answer) -> Result<bool, StoreError> {

@@ -2,7 +2,7 @@
 
 use super::{Arguments, Call, Script, Scripts};
 use crate::store::redis::answer::{Answer, RedisInstant};
-use crate::store::{StoreError, record};
+use crate::store::{BATCH_LIMIT, StoreError, record};
 
 /// Makes jobs that are due pending.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Call for Wake {
     }
 
     fn arguments(self) -> Arguments {
-        Arguments::new()
+        Arguments::new().shown(BATCH_LIMIT)
     }
 
     fn output(answer: Answer) -> Result<Woken, StoreError> {
@@ -50,7 +50,7 @@ impl Call for Expire {
     }
 
     fn arguments(self) -> Arguments {
-        Arguments::new().shown(record::VERSION)
+        Arguments::new().shown(record::VERSION).shown(BATCH_LIMIT)
     }
 
     fn output(answer: Answer) -> Result<usize, StoreError> {
@@ -73,7 +73,7 @@ impl Call for Trim {
     }
 
     fn arguments(self) -> Arguments {
-        Arguments::new().shown(record::VERSION)
+        Arguments::new().shown(record::VERSION).shown(BATCH_LIMIT)
     }
 
     fn output(answer: Answer) -> Result<usize, StoreError> {
@@ -96,7 +96,7 @@ impl Call for Heal {
     }
 
     fn arguments(self) -> Arguments {
-        Arguments::new().shown(record::VERSION)
+        Arguments::new().shown(record::VERSION).shown(BATCH_LIMIT)
     }
 
     fn output(answer: Answer) -> Result<usize, StoreError> {
