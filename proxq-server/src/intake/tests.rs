@@ -15,8 +15,8 @@ use super::*;
 use crate::config::{SyncMode, UpstreamUrl};
 use crate::forward::Forwarder;
 use crate::job::{Body, JobId};
-use crate::store::StoreSettings;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
+use crate::store::{StoreSettings, WorkQueues};
 use crate::tasks::Tasks;
 use crate::upload::{Discard, DiscardBounds, UploadError};
 
@@ -45,7 +45,7 @@ impl Bench {
         let shared: Arc<dyn JobStore> = Arc::clone(&store) as _;
         let deployment = Arc::new(KnownDeployment::unknown());
         deployment.ask(&*shared).await.unwrap();
-        let waiters = Arc::new(JobWaiters::new(Arc::clone(&shared), CancellationToken::new()));
+        let waiters = Arc::new(JobWaiters::new(Arc::clone(&store) as _, CancellationToken::new()));
         let forwarder = Forwarder::new(&config.upstreams).unwrap();
         let direct = Direct::new(forwarder, Tasks::default(), CancellationToken::new(), Duration::from_secs(1));
         let intake = Intake::new(Arc::new(config), shared, waiters, direct, clock, deployment);
@@ -71,7 +71,7 @@ impl Bench {
     /// How many bytes of a body the job has, and whether they are in memory.
     async fn stored_body(&self, id: JobId) -> (u64, bool) {
         let queue = &self.intake.config.queue;
-        let leased = JobStore::lease(&*self.store, queue, 1).await.unwrap().remove(0);
+        let leased = WorkQueues::lease(&*self.store, queue, 1).await.unwrap().remove(0);
         assert_eq!(leased.lease.id, id);
         (leased.body.length(), matches!(leased.body, Body::Inline(_)))
     }
@@ -105,7 +105,7 @@ async fn a_body_that_breaks_off_gets_no_answer_and_no_job() {
         let broken = StreamBody::new(stream::iter([first, Err(io::Error::from(io::ErrorKind::ConnectionReset))]));
         assert!(bench.handle(post(length).map(|_| broken)).await.is_none());
     }
-    assert!(JobStore::lease(&*bench.store, &bench.intake.config.queue, 1).await.unwrap().is_empty());
+    assert!(WorkQueues::lease(&*bench.store, &bench.intake.config.queue, 1).await.unwrap().is_empty());
 }
 
 #[tokio::test]
