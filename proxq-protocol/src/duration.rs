@@ -4,9 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A span of time as Go's `time.ParseDuration` reads it and `Duration.String` writes it; negative ones included.
+/// A span of time, which may be negative. It is read like Go's `time.ParseDuration` and written like `Duration.String`.
 ///
-/// Held in nanoseconds, as Go does, so its range is about ±292 years.
+/// It is a number of nanoseconds, as in Go, so its range is about ±292 years.
 ///
 /// ```
 /// use proxq_protocol::GoDuration;
@@ -24,7 +24,7 @@ pub struct GoDuration {
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
-/// Units with their nanoseconds, longest names first so that `ms` is not read as `m`.
+/// Units with their nanoseconds. A text names a unit by its whole name, so the order does not matter.
 const UNITS: [(&str, u64); 8] = [
     ("ns", 1),
     ("us", 1_000),
@@ -43,7 +43,7 @@ impl GoDuration {
         Self { nanos }
     }
 
-    /// Nanoseconds, negative for a negative duration.
+    /// The number of nanoseconds, negative for a negative duration.
     #[must_use]
     pub const fn as_nanos(self) -> i64 {
         self.nanos
@@ -57,7 +57,7 @@ impl GoDuration {
 }
 
 impl From<Duration> for GoDuration {
-    /// Spans beyond Go's range become its longest.
+    /// A span beyond Go's range becomes Go's longest duration.
     fn from(span: Duration) -> Self {
         Self { nanos: i64::try_from(span.as_nanos()).unwrap_or(i64::MAX) }
     }
@@ -93,10 +93,10 @@ impl FromStr for GoDuration {
     }
 }
 
-/// The magnitude of `i64::MIN`, which only a negative duration may have.
+/// The magnitude of `i64::MIN`. Only a negative duration may have it.
 const LARGEST: u64 = 1 << 63;
 
-/// Reads one number with its unit; gives its nanoseconds and what follows.
+/// Reads one number with its unit. Gives its nanoseconds, and the text after it.
 fn read_term(text: &str) -> Result<(u64, &str), DurationError> {
     let (whole, after_whole) = split_digits(text);
     let (fraction, after_number) = match after_whole.strip_prefix('.') {
@@ -125,7 +125,7 @@ fn split_digits(text: &str) -> (&str, &str) {
     text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
 }
 
-/// `0.fraction` units, truncated to nanoseconds. Digits beyond what a `u64` holds are below any unit's nanosecond.
+/// The nanoseconds of `0.digits` units, rounded down. Digits after the first 18 are too small to matter.
 fn fraction_nanos(digits: &str, unit_nanos: u64) -> u64 {
     /// 10^18 fits in a `u64`, and an hour has fewer than 10^13 nanoseconds.
     const SIGNIFICANT_DIGITS: usize = 18;
@@ -138,7 +138,7 @@ fn fraction_nanos(digits: &str, unit_nanos: u64) -> u64 {
 }
 
 impl fmt::Display for GoDuration {
-    /// Go's `Duration.String`: `1h30m0s`, `1.5s`, `300ms`, `0s`.
+    /// Writes the text of Go's `Duration.String`: `1h30m0s`, `1.5s`, `300ms`, `0s`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total = self.nanos.unsigned_abs();
         if self.nanos < 0 {
@@ -163,7 +163,7 @@ impl fmt::Display for GoDuration {
     }
 }
 
-/// Writes `nanos` in `unit`s with as many decimals as it takes.
+/// Writes `nanos` in `unit`s with as many decimals as needed.
 fn write_decimal(f: &mut fmt::Formatter<'_>, nanos: u64, unit_nanos: u64, unit: &str) -> fmt::Result {
     write!(f, "{}", nanos / unit_nanos)?;
     let width = usize::try_from(unit_nanos.ilog10()).expect("at most 9");
@@ -179,28 +179,28 @@ fn write_decimal(f: &mut fmt::Formatter<'_>, nanos: u64, unit_nanos: u64, unit: 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DurationError {
-    /// Nothing, or only a sign.
+    /// The text is empty, or only a sign.
     #[error("a duration is missing; write one like 300ms, 1.5h or 1h30m")]
     Empty,
-    /// A number was expected.
+    /// A number is missing.
     #[error("expected a number at {at:?}; write a duration like 300ms, 1.5h or 1h30m")]
     NoNumber {
-        /// From where no number could be read.
+        /// The text at the place where the number is missing.
         at: String,
     },
-    /// A number without a unit.
+    /// A number has no unit.
     #[error("{number} has no unit; write one of ns, us, ms, s, m, h after it")]
     NoUnit {
         /// The number as written.
         number: String,
     },
-    /// A unit that Go does not know.
+    /// Go does not know the unit.
     #[error("unknown unit {unit:?}; the units are ns, us, ms, s, m, h")]
     UnknownUnit {
         /// The unit as written.
         unit: String,
     },
-    /// More than about 292 years.
+    /// The duration is longer than about 292 years.
     #[error("longer than the longest duration, 2562047h47m16.854775807s")]
     TooLarge,
 }

@@ -1,45 +1,46 @@
-//! Every header that proxq gives a meaning of its own, each spelled once.
+//! The names of all headers to which proxq gives a meaning, each spelled once.
 //!
-//! Names are lower case, as `http::HeaderName::from_static` wants them; comparison is case-insensitive (RFC 9110 §5.1).
+//! Names are lower case, as `http::HeaderName::from_static` requires. Comparison is case-insensitive (RFC 9110 §5.1).
 
-/// `proxq` on every answer that proxq itself makes; never on an upstream's response.
+/// Has the value `proxq` on every answer that proxq itself makes. An upstream's response never has this header.
 pub const SOURCE: &str = "x-proxq-source";
 /// The only value of [`SOURCE`].
 pub const SOURCE_VALUE: &str = "proxq";
-/// A job's id: proposed by a client, named in the answer to a submission, sent to the upstream with each attempt.
+/// A job's id. A client may propose it, the answer to a submission has it, and the upstream gets it with each attempt.
 pub const JOB_ID: &str = "x-proxq-job-id";
-/// The attempt's number, from 1, sent to the upstream.
+/// The attempt's number, from 1. The upstream gets it.
 pub const ATTEMPT: &str = "x-proxq-attempt";
-/// Overrides the upstream's timeout for each attempt of one job (a Go duration).
+/// Limits each attempt of one job, in place of the upstream's timeout (a Go duration).
 pub const TIMEOUT: &str = "x-proxq-timeout";
-/// Forces the direct path or the queue for one request.
+/// Chooses the direct path or the queue for one request.
 pub const MODE: &str = "x-proxq-mode";
-/// The earliest start of a job, from its submission (a Go duration).
+/// The least time between a job's submission and its first attempt (a Go duration).
 pub const DELAY: &str = "x-proxq-delay";
-/// How long a submission may be held for its result (a Go duration).
+/// How long proxq may hold a submission until its response is there (a Go duration).
 pub const WAIT: &str = "x-proxq-wait";
-/// Asks for reports of redirects instead of the redirects themselves: [`REDIRECTS_REPORT`], or the ids that earlier reports
-/// gave. In a report, the id of the job behind the redirect.
+/// Asks for reports of redirects instead of the redirects themselves. The value is [`REDIRECTS_REPORT`], or the ids that
+/// earlier reports gave. In a report, the value is the id of the job behind the redirect.
 pub const REDIRECTS: &str = "x-proxq-redirects";
-/// The value of [`REDIRECTS`] before there was a report.
+/// The value of [`REDIRECTS`] in the first request, before there is a report.
 pub const REDIRECTS_REPORT: &str = "report";
-/// Where to announce the end of a job.
+/// The URL to call when a job has ended.
 pub const CALLBACK: &str = "x-proxq-callback";
 /// A proxq access token.
 pub const TOKEN: &str = "x-proxq-token";
-/// What all names above begin with; no header with this prefix is forwarded in either direction unless named here.
+/// The beginning of all names above. proxq forwards no header with this prefix in either direction, except those above.
 pub const PREFIX: &str = "x-proxq-";
-/// Names a request, so that sending it again makes no second job (draft-ietf-httpapi-idempotency-key-header).
+/// A key for a request, so that sending it again makes no second job (draft-ietf-httpapi-idempotency-key-header).
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// `true` on an answer that names the job of an earlier submission with the same [`IDEMPOTENCY_KEY`].
+/// Has the value `true` on an answer with the job of an earlier submission that had the same [`IDEMPOTENCY_KEY`].
 pub const IDEMPOTENCY_REPLAYED: &str = "idempotency-replayed";
-/// What a client would like; `wait` is heeded (RFC 7240).
+/// A client's preferences, of which proxq applies `wait` (RFC 7240).
 pub const PREFER: &str = "prefer";
-/// Which of the preferences was heeded (RFC 7240 §3).
+/// The preference that proxq applied (RFC 7240 §3).
 pub const PREFERENCE_APPLIED: &str = "preference-applied";
-/// Whether the response cache answered.
+/// Says whether a response is from the cache.
 pub const CACHE_STATUS: &str = "x-cache-status";
-/// `no` on a stream that nginx passes on as it comes, whatever its `proxy_buffering` is.
+/// Has the value `no` on a stream. An nginx in front then passes the stream on as it comes, even if `proxy_buffering` is
+/// on.
 pub const ACCEL_BUFFERING: &str = "x-accel-buffering";
-/// The request's identifier, passed on or made.
+/// The request's identifier: the client's, or one that proxq made.
 pub const REQUEST_ID: &str = "x-request-id";

@@ -6,14 +6,14 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::{Uuid, Variant, Version};
 
-/// A job's identifier: a random UUID (RFC 9562 version 4), which is also what entitles its holder to the job's result.
+/// A job's identifier: a random UUID (RFC 9562 version 4). Whoever knows the id can get the job's result.
 ///
-/// Written with hyphens in lower case; read in either case, and in no other notation.
+/// It is written with hyphens in lower case. It is read with hyphens in either case, and in no other notation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct JobId(Uuid);
 
 impl JobId {
-    /// Makes a fresh id from the operating system's random numbers.
+    /// Makes a new id from the operating system's random numbers.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "a default that differs at every call would surprise")]
     pub fn new() -> Self {
@@ -26,10 +26,10 @@ impl JobId {
         self.0.as_bytes()
     }
 
-    /// The id of which [`JobId::as_bytes`] gave the bytes.
+    /// The id with these bytes, which [`JobId::as_bytes`] gives.
     ///
     /// # Errors
-    /// Where the bytes are not those of a version 4 UUID.
+    /// Fails if the bytes are not those of a version 4 UUID.
     pub fn from_bytes(bytes: [u8; 16]) -> Result<Self, ParseJobIdError> {
         let id = Uuid::from_bytes(bytes);
         let random = id.get_version() == Some(Version::Random) && id.get_variant() == Variant::RFC4122;
@@ -47,7 +47,7 @@ impl FromStr for JobId {
     type Err = ParseJobIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseJobIdError> {
-        /// `xxxxxxxx-xxxx-4xxx-yxxx-xxxxxxxxxxxx`; the UUID crate would also take braces and bare digits.
+        /// The length of `xxxxxxxx-xxxx-4xxx-yxxx-xxxxxxxxxxxx`. The UUID crate also accepts braces and bare digits.
         const HYPHENATED_CHARS: usize = 36;
         if text.len() != HYPHENATED_CHARS {
             return Err(ParseJobIdError);

@@ -1,4 +1,4 @@
-//! The JSON of the jobs API and of proxq's errors.
+//! The JSON types of the jobs API and of proxq's errors.
 
 use std::fmt;
 
@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::JobId;
 
-/// Where a job stands, as a client sees it.
+/// The state of a job, as a client sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobStatus {
-    /// Waiting to be picked up, or for its delay.
+    /// The job waits for a worker, or for its delay.
     Queued,
-    /// A worker is on it, or it waits for a retry.
+    /// A worker processes the job, or the job waits for a retry.
     Running,
     /// An upstream's response is stored, whatever its status code.
     Completed,
-    /// No response came from any attempt that was allowed.
+    /// No attempt that was allowed got a response.
     Failed,
 }
 
@@ -32,7 +32,7 @@ impl JobStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// The upstream answered.
+    /// The upstream responded.
     Responded,
     /// The upstream saw nothing of the request.
     NotSent,
@@ -41,7 +41,7 @@ pub enum Outcome {
 }
 
 impl fmt::Display for Outcome {
-    /// As JSON has it.
+    /// Writes the same text as in JSON.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Responded => "responded",
@@ -51,50 +51,50 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Body of the `202` to a submission.
+/// The body of the `202` that answers a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Accepted {
-    /// Under which the job is asked for.
+    /// The job's id, by which a client asks for the job.
     pub job_id: JobId,
 }
 
-/// Body of the answer to a cancellation: `{"status":"cancelled"}`.
+/// The body of the answer to a cancellation: `{"status":"cancelled"}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "status", rename = "cancelled")]
 pub struct Cancelled {}
 
-/// A job's status. Times are RFC 3339 in UTC; what does not apply is left out.
+/// A job's status. Times are RFC 3339 in UTC. Fields that do not apply are left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct JobInfo {
-    /// The job.
+    /// The job's id.
     pub id: JobId,
-    /// Where it stands.
+    /// The job's state.
     pub status: JobStatus,
-    /// Method of the request.
+    /// The request's method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// Path of the request as it was submitted, without its query.
+    /// The request's path as the client sent it, without the query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// When it was accepted.
+    /// When proxq accepted the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,
-    /// When its first attempt began.
+    /// When the first attempt began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<String>,
-    /// When its response was stored.
+    /// When the response was stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<String>,
-    /// When it was given up.
+    /// When the job failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_at: Option<String>,
-    /// Attempts begun, those included that never connected.
+    /// How many attempts have begun, including those that never connected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u32>,
-    /// How many failed attempts may be retried.
+    /// How many failed attempts are followed by another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_retries: Option<u32>,
     /// The earliest start of the next attempt, while the job waits for it.
@@ -109,7 +109,7 @@ pub struct JobInfo {
 }
 
 impl JobInfo {
-    /// A status that tells nothing else.
+    /// A status without any other field.
     #[must_use]
     pub fn new(id: JobId, status: JobStatus) -> Self {
         Self {
@@ -130,34 +130,34 @@ impl JobInfo {
     }
 }
 
-/// What went wrong, for programs. Constant names, never removed.
+/// What went wrong, for programs. The names never change, and none is ever removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
 pub enum ErrorCode {
-    /// The path climbs (`..`).
+    /// The path has a `..` segment or another sequence that is not allowed.
     BadPath,
-    /// A control header has a value that it cannot have.
+    /// A control has a value that is not allowed, or another header or the framing of the body is not valid.
     BadHeader,
-    /// A query parameter of the jobs API has a value that it cannot have.
+    /// A query parameter of the jobs API has a value that is not allowed.
     BadQuery,
-    /// No such job, or nothing at this path.
+    /// The job does not exist, or nothing is at this path.
     NotFound,
     /// The job has not ended.
     NotReady,
     /// The job ended without a response.
     JobFailed,
-    /// The method has no meaning here.
+    /// The method is not allowed here.
     MethodNotAllowed,
     /// Only a failed job can be retried.
     NotFailed,
-    /// The job may have reached its upstream; a retry has to be confirmed.
+    /// The job may have reached its upstream, so the client must confirm a retry.
     MayDuplicate,
-    /// The response is a redirect, of which the client wants a report.
+    /// The response is a redirect, and the client asked for a report.
     Redirect,
     /// The idempotency key was used for another request.
     IdempotencyMismatch,
-    /// The proposed id belongs to a job of another credential.
+    /// The proposed id belongs to a job with other credentials, or to another request.
     JobIdTaken,
     /// The body is larger than the upstream's `maxBodySize`.
     BodyTooLarge,
@@ -165,7 +165,7 @@ pub enum ErrorCode {
     Internal,
     /// A stored record or body cannot be read, or does not match its checksum.
     Corrupt,
-    /// Not offered by this server.
+    /// This server does not offer this feature.
     NotImplemented,
     /// No upstream's prefix matches the path.
     NoUpstream,
@@ -175,7 +175,7 @@ pub enum ErrorCode {
     StoreFull,
     /// The server is shutting down.
     Draining,
-    /// The upstream of a direct request cannot be reached, or ended without an answer.
+    /// The upstream of a direct request cannot be reached, or closed the connection without an answer.
     UpstreamUnreachable,
     /// The upstream of a direct request did not begin to answer in time.
     UpstreamTimeout,
@@ -183,7 +183,7 @@ pub enum ErrorCode {
     LoopDetected,
 }
 
-/// Body of an error that proxq makes (RFC 9457 problem details).
+/// The body of an error that proxq itself makes (RFC 9457 problem details).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ErrorBody {
@@ -193,7 +193,7 @@ pub struct ErrorBody {
     pub title: String,
     /// What went wrong, for programs.
     pub code: ErrorCode,
-    /// What went wrong and what would be right, for people.
+    /// What went wrong and what would be right, for readers.
     pub detail: String,
 }
 
