@@ -1,4 +1,4 @@
-//! A scripted OpenAI, so that the examples run without a network and a key.
+//! A scripted OpenAI API, with which the examples run without a network or a key.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use embedded::{Problem, behind_proxq};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
-/// How long the scripted OpenAI thinks before each word.
+/// How long the scripted API waits before each word.
 const THINKING_TIME: Duration = Duration::from_millis(200);
 
-/// What the scripted OpenAI has to say.
+/// The answer of the scripted API.
 const WORDS: [&str; 4] = ["Hello ", "from ", "a ", "script."];
 
-/// Runs a program with the URL of the proxq that the first argument names, or of one in front of the script with `--demo`.
+/// Runs a program with the URL of a proxq: the first argument, or with `--demo` a proxq in front of the scripted API.
 pub(crate) async fn run(program: impl AsyncFnOnce(String) -> Result<(), Problem>) -> Result<(), Problem> {
     match std::env::args().nth(1) {
         Some(argument) if argument == "--demo" => behind_proxq(scripted_openai(), |_| {}, program).await,
@@ -27,7 +27,7 @@ pub(crate) async fn run(program: impl AsyncFnOnce(String) -> Result<(), Problem>
     }
 }
 
-/// An OpenAI that knows one answer to everything.
+/// An API that always gives the same answer.
 fn scripted_openai() -> Router {
     let image = json!({"created": 1, "data": [{"b64_json": "iVBORw0KGgo="}]});
     let embedding = json!({

@@ -1,4 +1,4 @@
-//! proxq inside a program of one's own: an app that lets its slow endpoint be reached as jobs, and stops both in order.
+//! An app with proxq inside: it offers its slow endpoint as jobs, and stops proxq and the endpoint in order.
 //!
 //! ```sh
 //! cargo run --release --bin embed_the_server
@@ -22,14 +22,14 @@ async fn main() -> Result<(), Problem> {
     let front = TcpListener::bind("127.0.0.1:0").await?;
     let proxq_url = format!("http://{}", front.local_addr()?);
 
-    let data_dir = tempfile::tempdir()?; // of a real program: where its data is
+    let data_dir = tempfile::tempdir()?; // a real program uses the folder of its data
     let config = Config {
         store: StoreConfig::Embedded { data_dir: data_dir.path().to_owned(), sync: SyncMode::Durable },
         ..Config::for_upstream(UpstreamUrl::new(&format!("http://{}", app.local_addr()?))?)
     };
     let proxq = Server::on(front, config).await?;
 
-    // A real program stops at a signal: `proxq_server::shutdown::StopRequests` waits for one.
+    // A real program stops on a signal. `proxq_server::shutdown::StopRequests` waits for one.
     let (stop_proxq, proxq_is_to_stop) = oneshot::channel::<()>();
     let (stop_app, app_is_to_stop) = oneshot::channel::<()>();
     let app = axum::serve(app, Router::new().route("/reports", post(report))).with_graceful_shutdown(async {
@@ -46,7 +46,7 @@ async fn main() -> Result<(), Problem> {
         };
         proxq.run(asked_to_stop).await?;
         println!("proxq has stopped");
-        drop(stop_app); // after what forwards to it
+        drop(stop_app); // after proxq, which forwards to it
         Ok(())
     };
     let work = async {
@@ -59,14 +59,14 @@ async fn main() -> Result<(), Problem> {
     Ok(())
 }
 
-/// The app's endpoint, which takes its time.
+/// The app's slow endpoint.
 async fn report(year: String) -> String {
     tokio::time::sleep(Duration::from_millis(500)).await;
     println!("written: {year}");
     format!("the report for {year}")
 }
 
-/// Uses the app by way of jobs. Leaves one that runs.
+/// Uses the app through jobs. The last job still runs when this returns.
 async fn client(proxq_url: &str) -> Result<(), Problem> {
     let http = reqwest::Client::new();
     let client = ProxqClient::new(Proxq::builder().proxq_url(proxq_url).build()?, http.clone());

@@ -1,4 +1,4 @@
-//! What the examples of clients share: an API and a proxq in front of it, both in this process.
+//! The servers that the client examples share: an API and a proxq in front of it, both in this process.
 
 use std::error::Error;
 use std::future::{self, IntoFuture};
@@ -8,13 +8,13 @@ use proxq_server::Server;
 use proxq_server::config::{Config, StoreConfig, SyncMode, Upstream, UpstreamUrl};
 use tokio::net::TcpListener;
 
-/// Whatever may go wrong in an example.
+/// Any error of an example.
 pub type Problem = Box<dyn Error + Send + Sync>;
 
-/// Runs a client with the URL of a proxq in front of this API. The servers live as long as the client needs them.
+/// Runs a client with the URL of a proxq in front of this API. The servers run until the client has ended.
 ///
 /// # Errors
-/// Those of the client, and where one of the servers cannot be started.
+/// Fails if the client fails, or if one of the servers cannot be started.
 pub async fn behind_proxq(
     api: Router,
     configure: impl FnOnce(&mut Upstream),

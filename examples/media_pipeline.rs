@@ -1,4 +1,4 @@
-//! Uploads that take long to process: the upload is queued whole, the result comes back as a stream.
+//! An upload that takes long to process: proxq queues the whole upload, and the result comes back as a stream.
 //!
 //! ```sh
 //! cargo run --release --bin media_pipeline
@@ -14,7 +14,7 @@ use embedded::{Problem, behind_proxq};
 use proxq_client::{Proxq, ProxqOptions};
 use reqwest_middleware::ClientBuilder;
 
-/// Above what bypasses the queue by default.
+/// Larger than the default of `directProxyThreshold`, above which a body bypasses the queue.
 const UPLOAD_BYTES: usize = 16 << 20;
 
 #[tokio::main]
@@ -22,7 +22,7 @@ async fn main() -> Result<(), Problem> {
     let api = Router::new().route("/process", post(process)).layer(DefaultBodyLimit::max(UPLOAD_BYTES));
     let large = |upstream: &mut proxq_server::config::Upstream| {
         upstream.max_body_size = 1 << 30;
-        upstream.direct_proxy_threshold = None; // everything is queued, however large it is
+        upstream.direct_proxy_threshold = None; // no body bypasses the queue because of its size
     };
     behind_proxq(api, large, client).await
 }
@@ -36,12 +36,12 @@ async fn process(picture: Bytes) -> Vec<u8> {
 async fn client(proxq: String) -> Result<(), Problem> {
     let http = ClientBuilder::new(reqwest::Client::new()).with(Proxq::new()).build();
     let picture = vec![0x0f; UPLOAD_BYTES];
-    // The upstream may take half an hour, and the call an hour with the time in the queue.
+    // The upstream may take half an hour. The whole call, with its time in the queue, may take an hour.
     let patience = ProxqOptions::new().upstream_timeout(Duration::from_mins(30)).max_wait(Duration::from_hours(1));
     let upload = http.post(format!("{proxq}/process")).body(picture).with_extension(patience);
     let mut result = upload.send().await?.error_for_status()?;
 
-    // Piece by piece, as it would go to a file: neither end holds all of it.
+    // The result is read in pieces, as for writing it to a file. Neither end holds all of it in memory.
     let (mut bytes, mut pieces) = (0, 0);
     while let Some(piece) = result.chunk().await? {
         assert!(piece.iter().all(|byte| *byte == 0xf0));

@@ -1,4 +1,4 @@
-//! A question to OpenAI through proxq: once as a job, once as a stream.
+//! A question to OpenAI through proxq, first as a job and then as a stream.
 //!
 //! ```sh
 //! cargo run --bin openai_chat -- --demo                                         # offline, with a scripted OpenAI
@@ -20,7 +20,7 @@ async fn main() -> Result<(), Problem> {
 }
 
 async fn ask(proxq_url: String) -> Result<(), Problem> {
-    // Without proxq: async_openai::Client::with_config(OpenAIConfig::new())
+    // Without proxq, this would be async_openai::Client::with_config(OpenAIConfig::new()).
     let client = proxq_openai::client(proxq_url, OpenAIConfig::new())?;
     let question = ChatCompletionRequestUserMessage::from("Say hello in four words.");
     let request = CreateChatCompletionRequestArgs::default().model("gpt-4o").messages([question.into()]).build()?;

@@ -1,4 +1,4 @@
-//! Files, embeddings, images and audio of OpenAI through proxq, each call a job.
+//! Calls for files, embeddings, images and audio to OpenAI through proxq. Each call is a job.
 //!
 //! ```sh
 //! cargo run --bin openai_everything -- --demo                                         # offline, with a scripted OpenAI
@@ -20,7 +20,7 @@ use embedded::Problem;
 use proxq_openai::Builder;
 use proxq_openai::proxq_client::Proxq;
 
-/// How long any of the calls may take.
+/// The longest that one call may take.
 const PATIENCE: Duration = Duration::from_mins(5);
 
 #[tokio::main]

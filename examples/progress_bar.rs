@@ -1,4 +1,4 @@
-//! A progress bar over calls that wait in a queue.
+//! A progress bar for calls that wait in a queue.
 //!
 //! ```sh
 //! cargo run --release --bin progress_bar
@@ -22,7 +22,7 @@ async fn main() -> Result<(), Problem> {
     behind_proxq(api, |_| {}, client).await
 }
 
-/// Renders a frame.
+/// Renders one frame.
 async fn render(frame: String) -> String {
     let number: u64 = frame.parse().unwrap_or_default();
     tokio::time::sleep(Duration::from_millis(100 + 60 * number)).await;

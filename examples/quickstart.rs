@@ -1,4 +1,4 @@
-//! The life of a job: starts an API that takes its time, a proxq in front of it and a client, all in this process.
+//! The life of a job, with a slow API, a proxq in front of it and a client, all in this process.
 //!
 //! ```sh
 //! cargo run --release --bin quickstart
@@ -14,7 +14,7 @@ use proxq_server::Server;
 use proxq_server::config::{Config, StoreConfig, SyncMode, UpstreamUrl};
 use tokio::net::TcpListener;
 
-/// How long the API takes for a report.
+/// The time that the API needs for a report.
 const REPORT_TIME: Duration = Duration::from_millis(300);
 
 #[tokio::main]
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let proxq_url = format!("http://{}", proxq.local_addr()?);
     println!("2. proxq in front of it:                     {proxq_url}");
 
-    // The servers live as long as the client needs them.
+    // The servers run until the client has ended.
     tokio::select! {
         ended = axum::serve(api, slow_api()).into_future() => ended?,
         ended = proxq.run(future::pending()) => ended?,

@@ -1,4 +1,4 @@
-//! The one-line swap: the same call, direct and through the queue.
+//! Ordinary reqwest code whose calls go through the queue: only one line, the middleware, knows about proxq.
 //!
 //! ```sh
 //! cargo run --release --bin reqwest_middleware
@@ -19,7 +19,7 @@ async fn main() -> Result<(), Problem> {
     behind_proxq(api, |_| {}, client).await
 }
 
-/// An endpoint that takes its time, and does not always say yes.
+/// A slow endpoint that refuses some requests.
 async fn report(year: String) -> (StatusCode, String) {
     tokio::time::sleep(Duration::from_millis(300)).await;
     if year == "1926" {
@@ -38,7 +38,7 @@ async fn client(proxq: String) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Code that knows nothing of queues.
+/// Code that knows nothing about queues.
 async fn report_for(http: &ClientWithMiddleware, api: &str, year: &'static str) -> Result<String, Problem> {
     let response = http.post(format!("{api}/reports")).body(year).send().await?;
     let way = match response.extensions().get() {

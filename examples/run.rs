@@ -1,13 +1,13 @@
-//! Every example does what it says.
+//! Tests that run every example and check what it prints.
 
 use std::process::Command;
 
-/// Runs an example; it must succeed and show all of this.
+/// Runs an example, which must succeed and print all of `steps`.
 fn shows(program: &str, steps: &[&str]) {
     shows_with(&[], program, steps);
 }
 
-/// The same with arguments.
+/// Does the same with arguments.
 fn shows_with(arguments: &[&str], program: &str, steps: &[&str]) {
     let output = Command::new(program).args(arguments).output().expect("the example can be started");
     let text = String::from_utf8_lossy(&output.stdout);

@@ -1,4 +1,4 @@
-//! Jobs to hold: submits a request, follows its job and fetches the response, with the explicit API of `proxq-client`.
+//! A job by the explicit API of `proxq-client`: the program submits a request, follows its job and fetches the response.
 //!
 //! ```sh
 //! cargo run --release --bin submit_and_poll
@@ -17,7 +17,7 @@ async fn main() -> Result<(), Problem> {
     behind_proxq(api, |_| {}, client).await
 }
 
-/// An endpoint that takes its time.
+/// A slow endpoint.
 async fn report(year: String) -> String {
     tokio::time::sleep(Duration::from_millis(300)).await;
     format!("the report for {year}")
@@ -35,7 +35,7 @@ async fn client(proxq: String) -> Result<(), Problem> {
         println!("now:       {:?}", info.status);
     }
 
-    // Another program, another day: the id is all it takes.
+    // Another program could do this on another day: it needs only the id.
     let job = client.attach(job.id())?;
     println!("response:  {}", job.content().await?.text().await?);
     job.cancel().await?;

@@ -1,5 +1,5 @@
-//! Webhooks to a receiver that is often away: whoever sends one is told at once that it is kept, and proxq delivers it when
-//! the receiver is back.
+//! Webhooks for a receiver that is often not available: the sender learns at once that proxq has stored the webhook, and
+//! proxq delivers it when the receiver is available again.
 //!
 //! ```sh
 //! cargo run --release --bin webhook_relay
@@ -16,7 +16,7 @@ use embedded::{Problem, behind_proxq};
 use proxq_client::{JobStatus, Proxq, ProxqClient};
 use proxq_server::job::{Backoff, Delivery, RetryPolicy};
 
-/// How often the receiver breaks off before it takes a webhook.
+/// How many attempts the receiver lets time out before it accepts a webhook.
 const BREAKS: usize = 2;
 
 #[tokio::main]
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Problem> {
     Ok(())
 }
 
-/// A receiver that does not answer in time at first.
+/// A receiver that does not answer the first attempts in time.
 async fn receive(State(tries): State<Arc<AtomicUsize>>, request: Request) -> String {
     if tries.fetch_add(1, Ordering::AcqRel) < BREAKS {
         std::future::pending::<()>().await;
