@@ -49,7 +49,7 @@ impl JobsApi {
     pub(crate) async fn handle(&self, head: Parts) -> Response<Body> {
         let call = JobsCall::read(&head, &self.config.jobs_path);
         let method = head.method.clone();
-        drop(head); // who waiters has no use for it
+        drop(head); // not needed while a client waits
         let answer = match call {
             Ok(call) => self.answer(call, &method).await,
             Err(problem) => Err(problem),

@@ -63,9 +63,9 @@ impl JobsCall {
         if !allow.split(", ").any(|method| method == head.method.as_str()) {
             return Err(Problem::method_not_allowed(allow));
         }
-        let waiters = head.method != Method::DELETE && matches!(resource, Resource::Job(_) | Resource::Content(_));
+        let may_wait = head.method != Method::DELETE && matches!(resource, Resource::Job(_) | Resource::Content(_));
         let query = head.uri.query().unwrap_or_default();
-        let wait = if waiters { read_wait(query)? } else { Duration::ZERO };
+        let wait = if may_wait { read_wait(query)? } else { Duration::ZERO };
         let confirmed = matches!(resource, Resource::Retry(_)) && read_confirmation(query)?;
         let is_content = matches!(resource, Resource::Content(_));
         let redirects = if is_content { KnownRedirects::read(&head.headers)? } else { None };
