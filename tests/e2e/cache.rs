@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use harness::{
-    Answer, Config, Pattern, Proxq, Reply, Request, Store, Upstream, get, head, on_every_store, pass, post, put,
+    Answer, Config, Pattern, Proxq, Reply, Request, Store, Upstream, get, head, on_every_store, outlast, post, put,
 };
 
 /// Where responses can be cached on this store.
@@ -158,7 +158,7 @@ on_every_store! {
         for config in cached(store, &upstream) {
             let proxq = Proxq::start(config).await;
             assert!(!hits(&proxq, get("/x")).await);
-            pass(Duration::from_millis(1100)).await;
+            outlast(Duration::from_millis(1100)).await;
             assert!(!hits(&proxq, get("/x")).await);
         }
     }
@@ -225,7 +225,7 @@ on_every_store! {
             let proxq = Proxq::start(config.set("cache.ttl", "1s")).await;
             assert!(!hits(&proxq, get("/x")).await);
             assert!(hits(&proxq, get("/x")).await);
-            pass(Duration::from_millis(1100)).await;
+            outlast(Duration::from_millis(1100)).await;
             assert!(!hits(&proxq, get("/x")).await);
         }
     }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use harness::{Answer, Config, Gate, Job, Proxq, Store, Upstream, eventually, get, on_every_store, pass, post, within};
+use harness::{
+    Answer, Config, Gate, Job, Proxq, Store, Upstream, get, never_within, on_every_store, outlast, post, stay_silent,
+    within,
+};
 use proxq_protocol::{JobStatus, Outcome};
 use tokio::time::Instant;
 
@@ -17,6 +20,9 @@ struct Flight {
     waiting: Vec<Job>,
 }
 
+/// A job that does not wait for an equal one has called its upstream long before.
+const WOULD_HAVE_CALLED: Duration = Duration::from_millis(200);
+
 async fn flight(config: Config, upstream: &Upstream, waiting: usize) -> Flight {
     let proxq = Proxq::start(config).await;
     let leader = proxq.submit(post("/x")).await;
@@ -24,16 +30,11 @@ async fn flight(config: Config, upstream: &Upstream, waiting: usize) -> Flight {
     let mut flight = Flight { proxq, leader, waiting: Vec::new() };
     for _ in 0..waiting {
         let job = flight.proxq.submit(post("/x")).await;
-        running(&flight.proxq, &job).await;
+        flight.proxq.running(&job).await;
         flight.waiting.push(job);
     }
-    pass(Duration::from_millis(200)).await; // they would have called by now
-    assert_eq!(upstream.received().len(), 1);
+    never_within(WOULD_HAVE_CALLED, "a second job calls the upstream", upstream.arrivals(2)).await;
     flight
-}
-
-async fn running(proxq: &Proxq, job: &Job) {
-    eventually("a worker is on it", async || proxq.status(job).await.status == JobStatus::Running).await;
 }
 
 async fn verdict(proxq: &Proxq, job: &Job) -> String {
@@ -148,8 +149,8 @@ on_every_store! {
         let Flight { proxq, .. } = flight(cached(store, &upstream), &upstream, 0).await;
         let began = Instant::now();
         let waits = proxq.submit(post("/x").header("X-Proxq-Timeout", "2s")).await;
-        running(&proxq, &waits).await;
-        pass(Duration::from_secs(1)).await;
+        proxq.running(&waits).await;
+        stay_silent(Duration::from_secs(1)).await; // the first answer takes half of its time
         gate.open();
         let info = within("it ends", proxq.settled(&waits)).await;
         let took = began.elapsed();
@@ -162,7 +163,7 @@ on_every_store! {
         let gate = Gate::new();
         upstream.always(Answer::status(200).wait(&gate));
         let Flight { proxq, waiting, .. } = flight(cached(store, &upstream), &upstream, 1).await;
-        pass(Duration::from_secs(38)).await; // a lease that nobody renews is taken away after 37 s
+        outlast(Duration::from_secs(38)).await; // a lease that nobody renews is taken away after 37 s
         gate.open();
         assert_eq!(verdict(&proxq, &waiting[0]).await, "HIT");
         assert_eq!(proxq.status(&waiting[0]).await.attempts, Some(1));

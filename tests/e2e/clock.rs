@@ -144,8 +144,7 @@ on_the_store! {
         let mut proxq = with_clock(config, &clock).await;
         let kept = Kept::on(&proxq).await;
         let resting = proxq.submit(post("/away")).await;
-        let rests = async || proxq.status(&resting).await.next_attempt_at.is_some();
-        eventually("it rests", rests).await;
+        proxq.resting(&resting).await;
         let waiting = proxq.submit(delayed("3s")).await;
         proxq.stop().await;
         let _upstream = refusing.listen();
@@ -159,7 +158,7 @@ on_the_store! {
             assert_eq!(proxq.response(job).await.status, 200);
         }
         kept.is_there(&proxq, &upstream, 0).await;
-        assert_eq!(proxq.send(get("/__jobs/readyz")).await.status, 200);
+        assert!(proxq.is_ready().await);
     }
 
     async fn time_that_passed_while_the_machine_was_off_counts(store: Store) {

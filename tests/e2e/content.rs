@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use harness::{Answer, Gate, Pattern, Proxq, Reply, Store, Upstream, get, head, on_every_store, pass, post};
+use harness::{
+    Answer, Gate, Pattern, Proxq, Reply, Store, Upstream, eventually, get, head, on_every_store, post, stay_silent,
+};
 use proxq_protocol::{JobStatus, header};
 
 /// Every header but the ones of the connection that the reply came on, names in lower case, sorted by name.
@@ -89,7 +91,8 @@ on_every_store! {
     async fn a_response_without_a_date_gets_the_time_of_its_receipt(proxq: Proxq, _upstream: Upstream) {
         let job = proxq.submit(get("/x")).await;
         let first = proxq.response(&job).await.header("date").expect("a date");
-        pass(Duration::from_millis(1100)).await; // a date has whole seconds
+        let now = async || proxq.send(get("/__jobs/healthz")).await.header("date").expect("a date");
+        eventually("the next second begins, which dates have whole", async || now().await != first).await;
         assert_eq!(proxq.content(&job).await.header("date"), Some(first), "of the receipt, not of this reply");
     }
 
@@ -232,7 +235,7 @@ on_every_store! {
         proxq.response(&job).await;
         let mut wire = proxq.wire().await;
         wire.send(format!("GET {}/content HTTP/1.1\r\nHost: h\r\n\r\n", job.location)).await;
-        pass(Duration::from_millis(200)).await; // long enough for every buffer between to be full
+        stay_silent(Duration::from_millis(200)).await; // long enough for every buffer between to be full
         assert_eq!(wire.reply().await.digest, pattern.digest());
     }
 }

@@ -1,8 +1,7 @@
 //! `delivery`: what may be sent again when it is unknown whether it arrived.
 
 use harness::{
-    Answer, Config, Job, Proxq, Refusing, Request, Route, Store, Upstream, eventually, get, on_every_store, post, put,
-    request,
+    Answer, Config, Job, Proxq, Refusing, Request, Route, Store, Upstream, get, on_every_store, post, put, request,
 };
 use proxq_protocol::{JobInfo, JobStatus, Outcome};
 
@@ -26,7 +25,7 @@ async fn refused_first(store: Store, delivery: &str) -> (Proxq, Job, Upstream) {
     let config = store.config().route(Route::new("/", &nobody.url())).upstream("delivery", delivery);
     let proxq = Proxq::start(config.upstream("maxRetries", 1000).upstream("retryDelay", "20ms")).await;
     let job = proxq.submit(post("/x")).await;
-    eventually("an attempt was refused", async || proxq.status(&job).await.error.is_some()).await;
+    proxq.attempt_failed(&job).await;
     (proxq, job, nobody.listen())
 }
 
@@ -121,7 +120,7 @@ on_every_store! {
         let config = store.config_for(&upstream).upstream("maxRetries", 1).upstream("retryDelay", "300ms");
         let proxq = Proxq::start(config).await;
         let job = proxq.submit(post("/x")).await;
-        eventually("the first attempt broke", async || proxq.status(&job).await.error.is_some()).await;
+        proxq.attempt_failed(&job).await;
         upstream.stop().await; // the second one is refused
         let status = proxq.settled(&job).await;
         assert_eq!((status.outcome, status.attempts), (Some(Outcome::Indeterminate), Some(2)));

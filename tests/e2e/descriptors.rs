@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use harness::{Answer, Config, Gate, Job, Proxq, Store, Upstream, Wire, get, on_every_store, pass, post};
+use harness::{Answer, Config, Gate, Job, Proxq, Store, Upstream, Wire, eventually, get, on_every_store, post};
 use proxq_protocol::JobStatus;
 use tokio::time::Instant;
 
@@ -32,7 +32,7 @@ async fn silent(proxq: &Proxq, count: usize) -> Vec<Wire> {
 async fn stays_healthy(proxq: &Proxq) {
     for _ in 0..10 {
         let begin = Instant::now();
-        assert_eq!(proxq.send(get("/__jobs/healthz")).await.status, 200);
+        proxq.assert_healthy().await;
         assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     }
 }
@@ -97,14 +97,14 @@ on_every_store! {
         wire.send("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n").await;
         let location = wire.reply().await.header("location").unwrap();
         let status = format!("GET {location} HTTP/1.1\r\nHost: h\r\n\r\n");
-        let shown = loop {
+        let mut shown = serde_json::Value::Null;
+        // Over the open connection: there is no file for another one.
+        eventually("an attempt finds no file", async || {
             wire.send(&status).await;
-            let shown = wire.reply().await.json();
-            if shown["error"].is_string() {
-                break shown;
-            }
-            pass(Duration::from_millis(50)).await;
-        };
+            shown = wire.reply().await.json();
+            shown["error"].is_string()
+        })
+        .await;
         let error = shown["error"].as_str().unwrap();
         assert!(error.contains("proxq is short of file descriptors of this process (limit: 3)"), "{error}");
         assert_eq!((&shown["status"], &shown["nextAttemptAt"].is_string()), (&"running".into(), &true), "{shown}");

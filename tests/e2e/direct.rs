@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use harness::{
-    Answer, Gate, Pattern, Proxq, RawUpstream, Refusing, Request, Route, Store, Upstream, get, on_every_store, post,
+    Answer, Gate, Pattern, Proxq, RawUpstream, Refusing, Request, Route, Store, Upstream, get, keep_pace,
+    on_every_store, post, stay_silent,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -167,7 +168,7 @@ on_every_store! {
         served.comes("2\r\nhi\r\n").await;
         served.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
         client.head().await;
-        harness::pass(Duration::from_secs(1)).await;
+        stay_silent(Duration::from_secs(1)).await;
         served.send("2\r\nho\r\n").await;
         client.comes("2\r\nho\r\n").await;
         client.send("0\r\n\r\n").await;
@@ -252,7 +253,7 @@ on_every_store! {
         let mut served = upstream.accept().await;
         served.head().await;
         for _ in 0..4 {
-            harness::pass(Duration::from_millis(200)).await;
+            stay_silent(Duration::from_millis(200)).await;
             client.send("1\r\nx\r\n").await;
             served.comes("1\r\nx\r\n").await;
         }
@@ -283,7 +284,7 @@ on_every_store! {
         served.head().await;
         served.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
         client.head().await;
-        harness::pass(Duration::from_secs(1)).await;
+        stay_silent(Duration::from_secs(1)).await;
         served.send("2\r\nhi\r\n0\r\n\r\n").await;
         client.comes("2\r\nhi\r\n0\r\n\r\n").await;
     }
@@ -296,7 +297,7 @@ on_every_store! {
             clients.spawn(async move {
                 for round in 0..5 {
                     // Around the moment at which the connection of the request before is closed.
-                    harness::pass(Duration::from_millis(970 + number)).await;
+                    keep_pace(Duration::from_millis(970 + number)).await;
                     let request = if (number + round) % 2 == 0 { get("/x") } else { post("/x").body("hello") };
                     client.send(request.header("X-Proxq-Mode", "direct")).await.from_upstream(200);
                 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use harness::{
-    Answer, Client, Config, Http2Client, Proxq, Refusing, Route, Store, Upstream, Wire, checkout, curl, get,
-    on_every_store, on_the_store, pass, within,
+    Answer, Client, Config, Http2Client, Proxq, Refusing, Route, Store, Upstream, Wire, checkout, curl, get, keep_pace,
+    on_every_store, on_the_store, within,
 };
 use http::Request;
 use tokio::task::spawn_blocking;
@@ -164,7 +164,7 @@ on_every_store! {
         let mut wire = proxq.wire().await;
         wire.send(head_of_upload("/x", "Content-Length: 1000000\r\n")).await;
         for _ in 0..10 {
-            pass(Duration::from_millis(60)).await;
+            keep_pace(Duration::from_millis(60)).await;
             wire.send(vec![b'x'; 100_000]).await;
         }
         let reply = wire.reply().await;
@@ -184,7 +184,7 @@ on_every_store! {
             let begin = Instant::now();
             wire.send(head_of_upload("/..", &format!("{framing}\r\n"))).await;
             while wire.try_send(&piece).await.is_ok() {
-                pass(Duration::from_millis(10)).await;
+                keep_pace(Duration::from_millis(10)).await;
                 assert!(begin.elapsed() < Duration::from_mins(1), "{framing} is read on and on");
             }
         }
@@ -205,7 +205,7 @@ on_every_store! {
                 for wire in &mut uploads {
                     wire.try_send("x").await.ok();
                 }
-                pass(Duration::from_millis(50)).await;
+                keep_pace(Duration::from_millis(50)).await;
             }
         };
         tokio::select! {

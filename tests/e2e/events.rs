@@ -1,52 +1,10 @@
 //! `…/events`: a job's changes as they happen; `…/retry`: another run of a failed job.
 
-use harness::{Answer, Gate, Proxq, Refusing, Request, Route, Store, Upstream, Wire, get, head, on_every_store, post};
-use proxq_protocol::{JobId, JobInfo, JobStatus, Outcome};
+use harness::{
+    Answer, Events, Gate, Proxq, Refusing, Request, Route, Store, Upstream, get, head, on_every_store, post,
+};
+use proxq_protocol::{JobId, JobStatus, Outcome};
 use tokio::time::Instant;
-
-/// A stream of events that is being read.
-struct Events {
-    wire: Wire,
-    buffer: String,
-}
-
-impl Events {
-    async fn of(proxq: &Proxq, location: &str) -> Self {
-        let mut wire = proxq.wire().await;
-        wire.send(format!("GET {location}/events HTTP/1.1\r\nHost: h\r\n\r\n")).await;
-        let head = wire.head().await;
-        assert_eq!(head.word(1), "200", "{}", head.line());
-        assert_eq!(head.value("content-type").as_deref(), Some("text/event-stream"));
-        assert_eq!(head.value("cache-control").as_deref(), Some("no-store"));
-        assert_eq!(head.value("x-accel-buffering").as_deref(), Some("no"));
-        assert_eq!(head.value("x-proxq-source").as_deref(), Some("proxq"));
-        assert_eq!(head.value("transfer-encoding").as_deref(), Some("chunked"));
-        Self { wire, buffer: String::new() }
-    }
-
-    /// The next event or comment, without its empty line; `None` at the end of the stream.
-    async fn next(&mut self) -> Option<String> {
-        loop {
-            if let Some((event, rest)) = self.buffer.split_once("\n\n") {
-                let (event, rest) = (event.to_owned(), rest.to_owned());
-                self.buffer = rest;
-                return Some(event);
-            }
-            let chunk = self.wire.chunk().await;
-            if chunk.is_empty() {
-                assert!(self.buffer.is_empty(), "half an event: {}", self.buffer);
-                return None;
-            }
-            self.buffer.push_str(std::str::from_utf8(&chunk).expect("events are UTF-8"));
-        }
-    }
-
-    async fn status(&mut self) -> Option<JobInfo> {
-        let event = self.next().await?;
-        let data = event.strip_prefix("event: status\ndata: ").unwrap_or_else(|| panic!("no status: {event}"));
-        Some(serde_json::from_str(data).unwrap_or_else(|error| panic!("{error}: {data}")))
-    }
-}
 
 fn retry(id: JobId, query: &str) -> Request {
     post(&format!("/__jobs/{id}/retry{query}"))

@@ -1,10 +1,9 @@
 //! A disk without room, for the embedded store.
 
 use std::fs;
-use std::time::Duration;
 
 use harness::{
-    Answer, Config, Gate, Job, Pattern, Proxq, SmallDisk, Store, Upstream, eventually, get, on_the_store, pass, post,
+    Answer, Config, Gate, Job, Pattern, Proxq, Record, SmallDisk, Store, Upstream, eventually, get, on_the_store, post,
 };
 use proxq_protocol::JobStatus;
 
@@ -17,11 +16,6 @@ async fn is_full(proxq: &Proxq) {
         proxq.send(post("/x").body(body)).await.refused(503, "STORE_FULL");
     }
     proxq.send(get("/direct").header("X-Proxq-Mode", "direct")).await.from_upstream(200);
-}
-
-async fn is_ready(proxq: &Proxq) {
-    let ready = async || proxq.send(get("/__jobs/readyz")).await.status == 200;
-    eventually("it is ready", ready).await;
 }
 
 fn config(store: Store, upstream: &Upstream) -> Config {
@@ -55,7 +49,8 @@ on_the_store! {
         eventually("small submissions are refused as well", refused).await;
         assert_eq!(proxq.send(get("/__jobs/healthz")).await.status, 200, "the process lives");
         gate.open();
-        pass(Duration::from_millis(300)).await; // the worker tries to store the response
+        let tries = |record: &Record| record.message() == "settle an attempt";
+        proxq.log().record("the response finds no room", tries).await;
         assert_ne!(proxq.status(&kept).await.status, JobStatus::Failed, "a response that was received is kept");
 
         disk.make_room();
@@ -113,7 +108,7 @@ on_the_store! {
         gate.open();
 
         disk.make_room();
-        is_ready(&proxq).await;
+        proxq.ready().await;
         assert_eq!(proxq.response(&running).await.status, 200);
         assert_eq!(upstream.deliveries(running.id), 2);
         assert_eq!(proxq.through_queue(post("/x").pattern(large)).await.digest, large.digest());
@@ -137,7 +132,7 @@ on_the_store! {
         is_full(&proxq).await;
         assert_eq!(proxq.response(&job).await.text(), "small");
         disk.make_room();
-        is_ready(&proxq).await;
+        proxq.ready().await;
         assert_eq!(proxq.through_queue(post("/x").body("more")).await.text(), "more");
     }
 
@@ -154,7 +149,7 @@ on_the_store! {
         let refused = async || proxq.send(post("/x").body(vec![1; 20_000])).await.code() == "STORE_FULL";
         eventually("submissions are refused", refused).await;
         proxq.send(get("/__jobs/readyz")).await.refused(503, "STORE_FULL");
-        is_ready(&proxq).await;
+        proxq.ready().await;
         assert_eq!(proxq.status(&kept).await.status, JobStatus::Queued);
         assert_eq!(proxq.through_queue(post("/x").body("more")).await.text(), "more");
     }

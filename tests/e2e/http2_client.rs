@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use harness::{
     Answer, Gate, Head, Http2Client, Proxq, RawUpstream, Refusing, Route, Store, Upstream, eventually, get,
-    on_every_store,
+    never_within, on_every_store, outlast,
 };
 use http::Request;
 use tokio::io::AsyncWriteExt;
@@ -182,7 +182,7 @@ on_every_store! {
         upstream.arrivals(1).await;
         let (left, _) = client.begin(to("GET", "/large?stream=true", &[]).body(()).unwrap(), true).await.unwrap();
         let _left = left.await.unwrap();
-        harness::pass(Duration::from_secs(1)).await;
+        outlast(Duration::from_secs(1)).await;
         gate.open();
         assert_eq!(slow.await.unwrap().into_body().data().await.unwrap().unwrap(), "in the end");
     }
@@ -207,9 +207,8 @@ on_every_store! {
         }
         upstream.arrivals(128).await;
         let (_beyond, _) = client.begin(to("GET", "/x?stream=true", &[]).body(()).unwrap(), true).await.unwrap();
-        harness::pass(Duration::from_millis(300)).await;
-        assert_eq!(upstream.received().len(), 128, "what is beyond is not begun");
-        proxq.send(get("/__jobs/healthz")).await;
+        never_within(Duration::from_millis(300), "what is beyond is begun", upstream.arrivals(129)).await;
+        proxq.assert_healthy().await;
     }
 
     async fn a_client_that_resets_what_it_asks_for_again_and_again_is_cut(proxq: Proxq, upstream: Upstream) {

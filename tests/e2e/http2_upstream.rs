@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use harness::{
-    Answer, Config, Gate, Pattern, Proxq, Request, Store, Upstream, get, head, on_every_store, pass, post, put, request,
+    Answer, Config, Gate, Pattern, Proxq, Request, Store, Upstream, get, head, never_within, on_every_store, post, put,
+    request,
 };
 use proxq_protocol::{JobInfo, JobStatus, Outcome};
 
@@ -350,17 +351,17 @@ on_every_store! {
         upstream.always(Answer::status(200).wait(&answers).body("done"));
         let proxq = Proxq::start(config_for(store, &upstream).set("concurrency", JOBS)).await;
         let mut jobs = vec![proxq.submit(post("/x").body("b")).await];
-        upstream.accepted(1).await;
+        upstream.secured(1).await;
         // The others come to a connection of which nobody knows yet how many streams it may carry.
-        pass(Duration::from_millis(200)).await;
         for _ in 1..JOBS {
             jobs.push(proxq.submit(post("/x").body("b")).await);
         }
-        pass(Duration::from_millis(200)).await;
+        for job in &jobs {
+            proxq.running(job).await;
+        }
         settings.open();
         upstream.arrivals(2).await;
-        pass(Duration::from_millis(50)).await;
-        assert_eq!(upstream.received().len(), 2);
+        never_within(Duration::from_millis(50), "a third stream is opened", upstream.arrivals(3)).await;
         answers.open();
         for job in &jobs {
             assert_eq!(proxq.response(job).await.text(), "done");

@@ -190,7 +190,7 @@ on_every_store! {
         let upstream = Upstream::start().await;
         let proxq = Proxq::start(store.config_for(&upstream).set("idempotency", serde_json::json!({"ttl": "500ms"}))).await;
         let first = fresh(&proxq, keyed("k")).await;
-        harness::pass(Duration::from_millis(501)).await;
+        harness::outlast(Duration::from_millis(501)).await;
         let second = fresh(&proxq, keyed("k")).await;
         assert_ne!(first, second);
     }

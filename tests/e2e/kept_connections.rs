@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use harness::{
-    Answer, Client, Config, Pattern, Proxq, RawUpstream, Request, Route, Store, Upstream, delete, get, on_every_store,
-    on_the_store, pass, put, request,
+    Answer, Client, Config, Pattern, Proxq, RawUpstream, Request, Route, Store, Upstream, delete, get, keep_pace,
+    on_every_store, on_the_store, outlast, put, request,
 };
 use proxq_protocol::{JobStatus, Outcome};
 use tokio::task::JoinSet;
@@ -145,7 +145,7 @@ async fn trial(store: Store, (way, version): (Way, Version), kinds: &[Kind], cou
             let mut pause = if let Pace::Closing(limit) = pace { limit / 2 } else { Duration::ZERO };
             for number in 0..count {
                 if let Pace::Closing(_) = pace {
-                    pass(pause).await;
+                    keep_pace(pause).await;
                     // Nearer to the moment, from whichever side.
                     let kept = upstream.connections() == connections;
                     pause = if kept { pause + STEP } else { pause.saturating_sub(STEP) };
@@ -238,7 +238,7 @@ on_every_store! {
             let upstream = Upstream::start().await;
             let proxq = Proxq::start(store.config_for(&upstream).upstream("delivery", delivery)).await;
             proxq.through_queue(request(method, "/x")).await;
-            pass(Duration::from_millis(700)).await;
+            outlast(Duration::from_millis(700)).await;
             proxq.through_queue(request(method, "/x")).await;
             assert_eq!(upstream.connections(), connections, "{method} {delivery}");
         }

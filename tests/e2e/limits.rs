@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use harness::{Answer, Pattern, Proxq, Store, Upstream, get, on_every_store, pass, post};
+use harness::{
+    Answer, Pattern, Proxq, Store, Upstream, get, keep_pace, never_within, on_every_store, post, stay_silent,
+};
 use tokio::time::Instant;
 
 async fn with_body_limit(store: Store, bytes: u64) -> (Proxq, Upstream) {
@@ -185,7 +187,7 @@ on_every_store! {
             if wire.try_send([*byte]).await.is_err() {
                 break;
             }
-            pass(Duration::from_millis(20)).await; // each byte in time, the whole not
+            keep_pace(Duration::from_millis(20)).await; // each byte in time, the whole not
         }
         assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     }
@@ -210,7 +212,7 @@ on_every_store! {
         for _ in 0..2 {
             wire.send("GET /__jobs/healthz HTTP/1.1\r\nHost: h\r\n\r\n").await;
             assert_eq!(wire.reply().await.status, 200);
-            pass(Duration::from_millis(500)).await; // longer than a head may take, shorter than the connection may idle
+            stay_silent(Duration::from_millis(500)).await; // longer than a head may take, shorter than the connection may idle
         }
         let begin = Instant::now();
         wire.closed().await;
@@ -222,7 +224,7 @@ on_every_store! {
         let mut wire = proxq.wire().await;
         wire.send("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n").await;
         for byte in b"0123456789" {
-            pass(Duration::from_millis(60)).await;
+            keep_pace(Duration::from_millis(60)).await;
             wire.send([*byte]).await;
         }
         assert_eq!(wire.reply().await.status, 202);
@@ -239,11 +241,12 @@ on_every_store! {
             wire.reply().await;
             held.push(wire);
         }
-        let (reply, ()) = tokio::join!(proxq.send(get("/__jobs/healthz")), async {
-            pass(Duration::from_millis(100)).await;
-            drop(held.pop());
-        });
-        assert_eq!(reply.status, 200);
+        let mut waiting = proxq.wire().await;
+        waiting.send("GET /__jobs/healthz HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        // Less than the time for which a connection is idle before it has to make room.
+        never_within(Duration::from_millis(100), "a fifth connection is served", waiting.head()).await;
+        drop(held.pop());
+        assert_eq!(waiting.reply().await.status, 200);
     }
 
     async fn a_client_that_takes_nothing_of_its_answer_loses_its_connection(store: Store) {

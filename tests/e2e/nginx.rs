@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use harness::{
     Answer, Client, Curl, Digest, Gate, Nginx, Pattern, Proxq, Reply, Request, Route, Store, Upstream, get, head,
-    on_every_store, pass, post, put,
+    keep_pace, on_every_store, post, put,
 };
 use proxq_protocol::{JobStatus, header};
 use tokio::task::JoinSet;
@@ -206,7 +206,7 @@ on_every_store! {
         let nginx = Nginx::start("keepalive_timeout 1s; location / { return 200 $request_method; }");
         let proxq = in_front_of(&nginx, store).await;
         for pause_ms in PAUSES_MS {
-            pass(Duration::from_millis(pause_ms)).await;
+            keep_pace(Duration::from_millis(pause_ms)).await;
             let mut burst = JoinSet::new();
             for number in 0..50 {
                 let client = (*proxq).clone();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use harness::{Answer, Job, Proxq, Request, Store, Upstream, get, on_every_store, on_the_store, pass, post, put};
+use harness::{Answer, Job, Proxq, Request, Store, Upstream, get, keep_pace, on_every_store, on_the_store, post, put};
 use proxq_protocol::{JobId, JobStatus, Outcome, header};
 use tokio::task::JoinSet;
 
@@ -58,7 +58,7 @@ async fn under_fire(proxq: &mut Proxq, upstream: &Upstream, make: fn(&str) -> Re
                     Ok(reply) if reply.status == 503 => false,
                     Ok(reply) => panic!("{reply}"),
                     Err(_killed) => {
-                        pass(Duration::from_millis(5)).await; // nobody is there at the moment
+                        keep_pace(Duration::from_millis(5)).await; // nobody is there at the moment
                         false
                     }
                 };
@@ -222,7 +222,7 @@ on_every_store! {
         let config = store.config_for(&upstream).upstream("maxRetries", 1).upstream("retryDelay", "500ms");
         let mut proxq = Proxq::start(config).await;
         let job = proxq.submit(get("/x")).await;
-        harness::eventually("the attempt failed", async || proxq.status(&job).await.error.is_some()).await;
+        proxq.attempt_failed(&job).await;
         proxq.kill();
         proxq.start_again().await;
         proxq.response(&job).await;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use harness::{
-    Answer, Cable, Config, Gate, Proxq, Record, Redis, Route, Store, Upstream, delete, get, on_the_store, pass, post,
+    Answer, Cable, Config, Gate, Proxq, Record, Redis, Route, Store, Upstream, count_for, delete, get, on_the_store,
+    outlast, post,
 };
 use proxq_protocol::{JobStatus, Outcome};
 use rustix::process::Signal;
@@ -22,15 +23,6 @@ fn expecting(mut proxq: Proxq) -> Proxq {
     proxq
 }
 
-async fn is_ready(proxq: &Proxq) -> bool {
-    proxq.send(get("/__jobs/readyz")).await.status == 200
-}
-
-/// Asks again until Redis is back.
-async fn ready_again(proxq: &Proxq) {
-    harness::eventually("proxq is ready again", async || is_ready(proxq).await).await;
-}
-
 on_the_store! {
     Redis:
 
@@ -42,13 +34,13 @@ on_the_store! {
         let proxq = expecting(Proxq::start(config).await);
         let warns = |record: &Record| record.level() == "WARN" && record.message().contains("Redis cannot be reached");
         proxq.log().record("a warning", warns).await;
-        assert_eq!(proxq.send(get("/__jobs/healthz")).await.status, 200);
-        assert!(!is_ready(&proxq).await);
+        proxq.assert_healthy().await;
+        assert!(!proxq.is_ready().await);
         proxq.send(post("/x")).await.refused(503, "STORE_UNAVAILABLE");
         let direct = proxq.send(get("/x").header("X-Proxq-Mode", "direct")).await;
         assert_eq!(direct.status, 200, "what needs no store works");
         redis.start_again();
-        ready_again(&proxq).await;
+        proxq.ready().await;
         let job = proxq.submit(post("/after")).await;
         assert_eq!(proxq.response(&job).await.status, 200);
     }
@@ -66,9 +58,9 @@ on_the_store! {
         upstream.arrivals(10).await; // ten run, ten wait
         proxq.redis().kill();
         gate.open(); // the responses come while there is nowhere to put them
-        pass(Duration::from_millis(300)).await;
+        proxq.log().record("a response finds no store", |record| record.message() == "settle an attempt").await;
         proxq.redis().start_again();
-        ready_again(&proxq).await;
+        proxq.ready().await;
         for job in &jobs {
             assert_eq!(proxq.response(job).await.text(), "kept");
             assert_eq!(upstream.deliveries(job.id), 1);
@@ -90,9 +82,9 @@ on_the_store! {
         let refused = proxq.send(post("/y")).await;
         assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
         refused.refused(503, "STORE_UNAVAILABLE");
-        pass(Duration::from_secs(20).saturating_sub(began.elapsed())).await;
+        outlast(Duration::from_secs(20).saturating_sub(began.elapsed())).await;
         proxq.redis().signal(Signal::CONT);
-        ready_again(&proxq).await;
+        proxq.ready().await;
         assert_eq!(proxq.response(&running).await.text(), "kept");
         assert_eq!(upstream.deliveries(running.id), 1);
         proxq.through_queue(post("/after")).await;
@@ -233,7 +225,7 @@ on_the_store! {
         let (mut proxq, _upstream) = store.pair().await;
         proxq.expect_error("store a job");
         proxq.through_queue(post("/x")).await;
-        assert!(is_ready(&proxq).await);
+        assert!(proxq.is_ready().await);
         proxq.redis().run(&["SET", "asynq:{default}:pending", "nonsense"]);
         let reply = proxq.send(get("/__jobs/readyz")).await;
         reply.refused(503, "STORE_UNAVAILABLE");
@@ -245,7 +237,7 @@ on_the_store! {
         proxq.log().record("the key", says_why).await;
         proxq.send(post("/x")).await.refused(503, "STORE_UNAVAILABLE");
         proxq.redis().run(&["DEL", "asynq:{default}:pending"]);
-        ready_again(&proxq).await;
+        proxq.ready().await;
         proxq.through_queue(post("/y")).await;
     }
 
@@ -267,10 +259,10 @@ on_the_store! {
         let config = Config::new().route(Route::new("/", &upstream.url()));
         let proxq = Proxq::start(config.in_redis_at(redis, &cable.host_and_port())).await;
         proxq.through_queue(post("/x")).await;
-        pass(Duration::from_secs(1)).await; // what the job set in motion ends
+        count_for(Duration::from_secs(1)).await; // what the job set in motion ends
         let before = cable.round_trips();
         let began = Instant::now();
-        pass(MEASURED).await;
+        count_for(MEASURED).await;
         let (asked, took) = (cable.round_trips() - before, began.elapsed());
         eprintln!("{asked} round trips in {took:?} while idle");
         assert!(asked as u128 * 1000 <= 4 * took.as_millis(), "{asked} round trips in {took:?}");

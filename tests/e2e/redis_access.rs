@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{
-    Answer, Config, Document, Proxq, Record, Redis, Route, Store, Upstream, Value, Visitors, get, on_the_store, pass,
-    post,
+    Answer, Config, Document, Proxq, Record, Redis, Route, Store, Upstream, Value, Visitors, get, on_the_store,
+    outlast, post,
 };
 use tokio::time::Instant;
 
@@ -36,10 +36,6 @@ async fn works(config: Config) {
     assert!(!proxq.log().text().contains(PASSWORD), "{}", proxq.log().text());
 }
 
-async fn is_ready(proxq: &Proxq) -> bool {
-    proxq.send(get("/__jobs/readyz")).await.status == 200
-}
-
 /// A server with this configuration runs, says why it cannot use Redis, and does what it can without. Gives it.
 async fn stands_before_a_closed_door(config: Config, says: &str, causes: &[&str]) -> Proxq {
     let mut proxq = Proxq::start(config).await;
@@ -50,7 +46,7 @@ async fn stands_before_a_closed_door(config: Config, says: &str, causes: &[&str]
     };
     proxq.log().record("a warning that names the cause", warns).await;
     assert_eq!(proxq.send(get("/__jobs/readyz")).await.status, 503);
-    assert_eq!(proxq.send(get("/__jobs/healthz")).await.status, 200);
+    proxq.assert_healthy().await;
     proxq.send(post("/x")).await.refused(503, "STORE_UNAVAILABLE");
     let direct = proxq.send(get("/x").header("X-Proxq-Mode", "direct")).await;
     assert_eq!(direct.status, 200, "what needs no store works");
@@ -60,7 +56,7 @@ async fn stands_before_a_closed_door(config: Config, says: &str, causes: &[&str]
 
 /// A server becomes ready by itself, and a job goes through.
 async fn opens(proxq: &Proxq) {
-    harness::eventually("proxq is ready", async || is_ready(proxq).await).await;
+    proxq.ready().await;
     assert_eq!(proxq.through_queue(post("/x")).await.status, 200);
 }
 
@@ -146,7 +142,7 @@ on_the_store! {
         let began = Instant::now();
         upstream.abandoned(cancelled.id).await;
         assert!(began.elapsed() < Duration::from_secs(2), "told at once, not with a renewal: {:?}", began.elapsed());
-        pass(Duration::from_secs(6)).await; // a round of upkeep, renewals and heartbeats
+        outlast(Duration::from_secs(6)).await; // a round of upkeep, renewals and heartbeats
         worker.stop().await;
         assert_eq!(redis.run(&["ACL", "LOG"]), Value::List(Vec::new()), "Redis refused something");
         for words in [&["GET", "other"][..], &["FLUSHALL"], &["KEYS", "*"], &["CONFIG", "SET", "save", ""]] {

@@ -8,7 +8,7 @@ use proxq_protocol::JobId;
 use rustix::process::Signal;
 use tokio::time::Instant;
 
-use crate::redis_network::{Setting, expecting_failures, ready_again};
+use crate::redis_network::{Setting, expecting_failures};
 
 /// For how long it is asked again.
 const ASKED_AGAIN_FOR: Duration = Duration::from_secs(5);
@@ -72,7 +72,7 @@ on_the_store! {
         let answer = timed(&proxq, post("/x")).await;
         let id = in_doubt(&answer);
         proxq.redis().signal(Signal::CONT);
-        ready_again(&proxq).await;
+        proxq.ready().await;
         let job = Job { id, location: format!("/__jobs/{id}") };
         assert_eq!(proxq.response(&job).await.status, 200, "it had been accepted");
         was_one_job(&proxq, &upstream, id).await;
@@ -87,7 +87,7 @@ on_the_store! {
         certain.refused(503, "STORE_UNAVAILABLE");
         assert!(!certain.head.has("x-proxq-job-id") && took < ASKED_AGAIN_FOR, "what was not sent is not in doubt");
         setting.cable.plug_in();
-        ready_again(&setting.proxq).await;
+        setting.proxq.ready().await;
         was_one_job(&setting.proxq, &setting.upstream, id).await;
     }
 

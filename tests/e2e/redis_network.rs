@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{
-    Answer, Cable, Config, Gate, Proxq, Redis, Reply, Route, Store, Upstream, get, on_the_store, pass, post,
+    Answer, Cable, Config, Gate, Proxq, Redis, Reply, Route, Store, Upstream, keep_pace, on_the_store, post,
 };
-use proxq_protocol::{JobId, JobStatus};
+use proxq_protocol::JobStatus;
 
 /// What the log says of a network that fails, which the tests that make it fail expect.
 const FAILING: [&str; 4] = ["store a job", "settle an attempt", "did not say whether", "asked of the store"];
@@ -37,12 +37,6 @@ pub(super) fn expecting_failures(mut proxq: Proxq) -> Proxq {
     proxq
 }
 
-/// Waits until a server takes work.
-pub(super) async fn ready_again(proxq: &Proxq) {
-    let is_ready = async || proxq.send(get("/__jobs/readyz")).await.status == 200;
-    harness::eventually("proxq is ready", is_ready).await;
-}
-
 impl Setting {
     pub(super) async fn new() -> Self {
         let upstream = Upstream::start().await;
@@ -51,7 +45,7 @@ impl Setting {
         let config = Config::new().route(Route::new("/", &upstream.url()));
         let config = config.in_redis_at(Arc::clone(&redis), &cable.host_and_port());
         let proxq = expecting_failures(Proxq::start(config).await);
-        ready_again(&proxq).await;
+        proxq.ready().await;
         Self { proxq, cable, upstream, redis }
     }
 
@@ -65,10 +59,10 @@ impl Setting {
         replies
     }
 
-    /// Every submission was accepted or refused; what was accepted reaches one final state, and was delivered once at
+    /// Every submission was accepted or refused; a job that was accepted reaches one final state, and was delivered once at
     /// most: exactly once, if it completed. A refused one was not delivered twice, either. New jobs go through.
     async fn healed(&self, replies: &[Reply]) {
-        ready_again(&self.proxq).await;
+        self.proxq.ready().await;
         assert_eq!(self.proxq.through_queue(post("/after")).await.status, 200);
         let refused = replies.iter().filter(|reply| reply.status == 503).count();
         eprintln!("{refused} of {} submissions were refused", replies.len());
@@ -81,11 +75,10 @@ impl Setting {
                 assert!(deliveries <= 1, "submission {number} was delivered {deliveries} times");
                 continue;
             }
-            let id: JobId = reply.header("x-proxq-job-id").unwrap_or_default().parse().unwrap();
-            assert!(ids.insert(id), "one id for two jobs");
-            let job = harness::Job { id, location: reply.header("location").unwrap() };
+            let job = harness::Job::of(reply);
+            assert!(ids.insert(job.id), "one id for two jobs");
             let ended = self.proxq.settled(&job).await;
-            let deliveries = self.upstream.deliveries(id);
+            let deliveries = self.upstream.deliveries(job.id);
             let expected = if ended.status == JobStatus::Completed { 1..=1 } else { 0..=1 };
             assert!(expected.contains(&deliveries), "{deliveries} deliveries: {ended:?}");
             assert_eq!(self.proxq.status(&job).await.status, ended.status, "a final state is final");
@@ -102,7 +95,7 @@ on_the_store! {
         let before = setting.cable.connections();
         setting.cable.delay(LATENCY);
         let replies = setting.submit_through(async |number| {
-            pass(number * STEP).await; // on its way there, on its way back, while proxq connects again
+            keep_pace(number * STEP).await; // on its way there, on its way back, while proxq connects again
             setting.cable.cut();
         });
         let replies = replies.await;
@@ -116,7 +109,7 @@ on_the_store! {
         let before = setting.cable.connections();
         setting.cable.delay(LATENCY);
         let replies = setting.submit_through(async |number| {
-            pass(number * STEP).await;
+            keep_pace(number * STEP).await;
             setting.cable.half_close();
         });
         let replies = replies.await;

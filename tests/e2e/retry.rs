@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use harness::{Answer, Gate, Pattern, Proxq, Refusing, Store, Upstream, eventually, get, on_every_store, pass, post};
+use harness::{
+    Answer, Gate, Pattern, Proxq, Refusing, Store, Upstream, eventually, get, on_every_store, outlast, post,
+};
 use jiff::Timestamp;
 use proxq_protocol::{JobInfo, JobStatus, Outcome};
 use tokio::time::Instant;
@@ -107,7 +109,7 @@ on_every_store! {
         let config = store.config().route(harness::Route::new("/", &nobody.url()));
         let proxq = Proxq::start(config.upstream("maxRetries", 1000).upstream("retryDelay", "10ms")).await;
         let job = proxq.submit(post("/x").body("kept")).await;
-        eventually("some attempts", async || proxq.status(&job).await.attempts >= Some(3)).await;
+        proxq.reaches(&job, "its third attempt begins", |info| info.attempts >= Some(3)).await;
         let upstream = nobody.listen();
         proxq.response(&job).await;
         let status = proxq.status(&job).await;
@@ -156,13 +158,9 @@ on_every_store! {
         let proxq = Proxq::start(store.config_for(&upstream).upstream("maxRetries", 5)).await;
         let job = proxq.submit(get("/x")).await;
         for (attempt, seconds) in [(1, 1), (2, 16)] {
-            upstream.arrivals(attempt).await;
-            let rests = async || {
-                let status = proxq.status(&job).await;
-                status.attempts == u32::try_from(attempt).ok() && status.next_attempt_at.is_some()
-            };
-            eventually("the job rests", rests).await;
-            let next: Timestamp = proxq.status(&job).await.next_attempt_at.unwrap().parse().unwrap();
+            let rests = |info: &JobInfo| info.attempts == Some(attempt) && info.next_attempt_at.is_some();
+            let info = proxq.reaches(&job, "the job rests", rests).await;
+            let next: Timestamp = info.next_attempt_at.unwrap().parse().unwrap();
             let left = next.duration_since(Timestamp::now()).as_secs_f64();
             let most = f64::from(seconds) + store.grain().as_secs_f64();
             assert!(left > f64::from(seconds) - 1.0 && left <= most, "{left} of {seconds} s");
@@ -288,7 +286,7 @@ on_every_store! {
         upstream: Upstream,
     ) {
         proxq.through_queue(post("/x")).await;
-        pass(Duration::from_millis(1200)).await;
+        outlast(Duration::from_millis(1200)).await;
         proxq.through_queue(post("/x")).await;
         let connections: Vec<_> = upstream.received().iter().map(|received| received.connection).collect();
         assert_eq!(connections, [0, 1]);

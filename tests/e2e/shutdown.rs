@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::{Answer, Gate, Proxq, Store, Upstream, get, on_every_store, pass, post};
+use harness::{Answer, Gate, Proxq, Store, Upstream, get, on_every_store, post};
 use proxq_protocol::{JobStatus, Outcome};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -72,11 +72,7 @@ on_every_store! {
         assert_eq!(proxq.exit_code().await, Some(0));
         proxq.start_again().await;
         assert_eq!(proxq.response(&job).await.text(), "done");
-        let late = harness::Job {
-            id: reply.header("x-proxq-job-id").unwrap().parse().unwrap(),
-            location: reply.header("location").unwrap(),
-        };
-        assert_eq!(proxq.response(&late).await.text(), "done", "what was acknowledged is kept");
+        assert_eq!(proxq.response(&harness::Job::of(&reply)).await.text(), "done", "what was acknowledged is kept");
     }
 
     async fn readiness_ends_first(store: Store) {
@@ -96,10 +92,10 @@ on_every_store! {
         upstream.arrivals(1).await;
         let (status, content) = (format!("{}?wait=15s", job.location), format!("{}/content?wait=15s", job.location));
         let begin = Instant::now();
-        let (status, content, ()) = tokio::join!(proxq.send(get(&status)), proxq.send(get(&content)), async {
-            pass(Duration::from_millis(200)).await; // so that both most likely wait
-            proxq.terminate();
-        });
+        let mut status = proxq.begin_to_wait(&job, get(&status)).await;
+        let mut content = proxq.begin_to_wait(&job, get(&content)).await;
+        proxq.terminate();
+        let (status, content) = (status.reply().await, content.reply().await);
         assert_eq!(status.json()["status"], "running");
         content.refused(404, "NOT_READY");
         for reply in [status, content] {
@@ -178,7 +174,8 @@ on_every_store! {
         let mut proxq = Proxq::start(store.config_for(&upstream)).await;
         let mut wire = proxq.wire().await;
         wire.send("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 8\r\n\r\nhalf").await;
-        pass(Duration::from_millis(100)).await; // so that it has most likely been begun
+        // The server takes requests in the order of their arrival.
+        proxq.assert_healthy().await;
         proxq.terminate();
         refused(&proxq).await;
         wire.send("half").await;
@@ -186,9 +183,7 @@ on_every_store! {
         assert_eq!(reply.status, 202, "{reply}");
         assert_eq!(proxq.exit_code().await, Some(0));
         proxq.start_again().await;
-        let id = reply.header("x-proxq-job-id").unwrap().parse().unwrap();
-        let job = harness::Job { id, location: reply.header("location").unwrap() };
-        assert_eq!(proxq.response(&job).await.text(), "done");
+        assert_eq!(proxq.response(&harness::Job::of(&reply)).await.text(), "done");
     }
 
     async fn under_load_nothing_acknowledged_is_lost_and_nothing_is_sent_twice(store: Store) {
@@ -204,11 +199,7 @@ on_every_store! {
                 for turn in 0.. {
                     let body = format!("{number}/{turn}");
                     match client.try_send(post("/x").body(body.clone())).await {
-                        Ok(reply) => {
-                            assert_eq!(reply.status, 202, "{reply}");
-                            let id = reply.header("x-proxq-job-id").unwrap().parse().unwrap();
-                            jobs.push((harness::Job { id, location: reply.header("location").unwrap() }, body));
-                        }
+                        Ok(reply) => jobs.push((harness::Job::of(&reply), body)),
                         Err(_refused) => return jobs,
                     }
                 }

@@ -80,10 +80,7 @@ on_every_store! {
         let config = store.config_for(&upstream).upstream("maxRetries", 3).upstream("retryDelay", "1h");
         let proxq = Proxq::start(config).await;
         let job = proxq.submit(get("/x")).await;
-        upstream.arrivals(1).await;
-        let waits = async || proxq.status(&job).await.next_attempt_at.is_some();
-        eventually("the job waits for its retry", waits).await;
-        let status = proxq.status(&job).await;
+        let status = proxq.resting(&job).await;
         assert_eq!((status.status, status.attempts, status.max_retries), (JobStatus::Running, Some(1), Some(3)));
         assert!(status.error.is_some() && status.outcome.is_none() && status.failed_at.is_none());
         let pause = time(&status.next_attempt_at.into()).duration_since(time(&status.created_at.into()));

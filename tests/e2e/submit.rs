@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use harness::{
-    Answer, Gate, Pattern, Proxq, Request, Store, Upstream, get, head, on_every_store, pass, post, put, request,
+    Answer, Gate, Pattern, Proxq, Request, Store, Upstream, get, head, on_every_store, outlast, post, put, request,
 };
 use proxq_protocol::{JobId, JobStatus, header};
 
@@ -212,7 +212,7 @@ on_every_store! {
         assert!(error.contains("50ms"), "{error}");
         upstream.always(Answer::status(200).wait(&gate));
         let long = proxq.submit(post("/x").header("X-Proxq-Timeout", "30s")).await;
-        pass(Duration::from_millis(400)).await; // longer than the upstream's own timeout
+        outlast(Duration::from_millis(400)).await; // longer than the upstream's own timeout
         gate.open();
         proxq.response(&long).await;
     }

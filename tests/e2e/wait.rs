@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use harness::{Answer, Gate, Proxq, Store, Upstream, get, head, on_every_store, pass, post, within};
+use harness::{Answer, Gate, Proxq, Record, Store, Upstream, get, head, on_every_store, post};
 use proxq_protocol::JobStatus;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// A job that runs until its gate is opened.
@@ -19,15 +18,11 @@ async fn held(proxq: &Proxq, upstream: &Upstream) -> (harness::Job, Gate) {
 on_every_store! {
     async fn a_wait_ends_when_the_job_does(proxq: Proxq, upstream: Upstream) {
         let (job, gate) = held(&proxq, &upstream).await;
-        let target = format!("{}?wait=15s", job.location);
-        let (reply, opened) = tokio::join!(async { (proxq.send(get(&target)).await, Instant::now()) }, async {
-            // The waiter is most likely there by then; if it is not, the test is merely less sharp.
-            pass(Duration::from_millis(100)).await;
-            gate.open();
-            Instant::now()
-        });
-        assert_eq!(reply.0.json()["status"], "completed");
-        assert!(reply.1 - opened < Duration::from_secs(2), "{:?}", reply.1 - opened);
+        let mut waiter = proxq.begin_to_wait(&job, get(&format!("{}?wait=15s", job.location))).await;
+        let opened = Instant::now();
+        gate.open();
+        assert_eq!(waiter.reply().await.json()["status"], "completed");
+        assert!(opened.elapsed() < Duration::from_secs(2), "{:?}", opened.elapsed());
     }
 
     async fn a_wait_ends_when_its_time_is_up(proxq: Proxq, upstream: Upstream) {
@@ -68,12 +63,9 @@ on_every_store! {
 
     async fn a_wait_for_a_job_that_goes_away_ends_not_found(proxq: Proxq, upstream: Upstream) {
         let (job, _gate) = held(&proxq, &upstream).await;
-        let target = format!("{}?wait=15s", job.location);
-        let (reply, _) = tokio::join!(proxq.send(get(&target)), async {
-            pass(Duration::from_millis(100)).await;
-            proxq.cancel(&job).await
-        });
-        reply.refused(404, "NOT_FOUND");
+        let mut waiter = proxq.begin_to_wait(&job, get(&format!("{}?wait=15s", job.location))).await;
+        proxq.cancel(&job).await;
+        waiter.reply().await.refused(404, "NOT_FOUND");
     }
 
     async fn an_ended_job_is_not_waited_for(proxq: Proxq, upstream: Upstream) {
@@ -91,10 +83,10 @@ on_every_store! {
     async fn content_can_be_waited_for(proxq: Proxq, upstream: Upstream) {
         let (job, gate) = held(&proxq, &upstream).await;
         let target = format!("{}/content?wait=15s", job.location);
-        let (reply, headed, ()) = tokio::join!(proxq.send(get(&target)), proxq.send(head(&target)), async {
-            pass(Duration::from_millis(100)).await;
-            gate.open();
-        });
+        let mut whole = proxq.begin_to_wait(&job, get(&target)).await;
+        let mut headed = proxq.begin_to_wait(&job, head(&target)).await;
+        gate.open();
+        let (reply, headed) = (whole.reply().await, headed.reply_to("HEAD").await);
         assert_eq!((reply.status, reply.text().as_str()), (200, "done"));
         assert_eq!(headed.status, 200);
     }
@@ -116,24 +108,22 @@ on_every_store! {
 
     async fn any_number_may_wait(proxq: Proxq, upstream: Upstream) {
         let (job, gate) = held(&proxq, &upstream).await;
-        let mut waiters = JoinSet::new();
+        let mut waiters = Vec::new();
         for _ in 0..200 {
-            let (client, target) = ((*proxq).clone(), format!("{}?wait=15s", job.location));
-            waiters.spawn(async move { client.send(get(&target)).await });
+            waiters.push(proxq.begin_to_wait(&job, get(&format!("{}?wait=15s", job.location))).await);
         }
-        pass(Duration::from_millis(200)).await;
         gate.open();
-        for reply in within("every waiter is answered", waiters.join_all()).await {
-            assert_eq!(reply.json()["status"], "completed");
+        for waiter in &mut waiters {
+            assert_eq!(waiter.reply().await.json()["status"], "completed");
         }
     }
 
     async fn a_waiter_that_leaves_changes_nothing(proxq: Proxq, upstream: Upstream) {
         let (job, gate) = held(&proxq, &upstream).await;
-        let mut wire = proxq.wire().await;
-        wire.send(format!("GET {}?wait=15s HTTP/1.1\r\nHost: h\r\n\r\n", job.location)).await;
-        wire.reset();
-        pass(Duration::from_millis(100)).await;
+        let waiter = proxq.begin_to_wait(&job, get(&format!("{}?wait=15s", job.location))).await;
+        waiter.reset();
+        let leaves = |record: &Record| record.message() == "client went away before its answer";
+        proxq.log().record("the waiter leaves", leaves).await;
         gate.open();
         assert_eq!(proxq.response(&job).await.text(), "done");
     }

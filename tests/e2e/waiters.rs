@@ -6,7 +6,9 @@
 use std::env;
 use std::time::Duration;
 
-use harness::{Answer, Gate, Job, Proxq, Redis, Store, Upstream, Wire, get, on_every_store, on_the_store, pass, post};
+use harness::{
+    Answer, Gate, Job, Proxq, Redis, Store, Upstream, Wire, count_for, get, on_every_store, on_the_store, post,
+};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -132,7 +134,7 @@ on_the_store! {
         let (jobs, _gate) = gated_jobs(&proxq, &upstream).await;
         let in_span = async || {
             let before = commands(proxq.redis());
-            pass(SPAN).await;
+            count_for(SPAN).await;
             commands(proxq.redis()) - before
         };
         let alone = in_span().await;

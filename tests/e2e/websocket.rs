@@ -5,7 +5,7 @@ use std::time::Duration;
 use harness::websocket::{EchoServer, Message, SUBPROTOCOL, WebSocket};
 use harness::{
     Answer, Gate, Pattern, Proxq, RawUpstream, Refusing, Route, Store, Upstream, Wire, eventually, get, on_every_store,
-    pass, within,
+    stay_silent, within,
 };
 use tokio::task::JoinSet;
 
@@ -219,7 +219,7 @@ on_every_store! {
         let config = store.config().set("limits.idleTimeout", "200ms").set("limits.headerReadTimeout", "200ms");
         let proxq = Proxq::start(config.route(Route::new("/chat", &upstream.url()).set("timeout", "200ms"))).await;
         let (mut client, mut served) = tunnel(&proxq, &upstream).await;
-        pass(Duration::from_secs(1)).await;
+        stay_silent(Duration::from_secs(1)).await;
         client.send("still here").await;
         served.comes("still here").await;
     }
@@ -254,13 +254,12 @@ on_every_store! {
     async fn a_handshake_that_was_begun_before_a_drain_becomes_a_conversation(store: Store) {
         let upstream = RawUpstream::start().await;
         let mut proxq = in_front_of(store, &upstream.url()).await;
-        let mut client = proxq.wire().await;
+        let (mut idle, mut client) = (proxq.wire().await, proxq.wire().await);
         client.send(HANDSHAKE).await;
         let mut served = upstream.accept().await;
         served.head().await;
         proxq.terminate();
-        proxq.log().find(|record| record.message().starts_with("draining")).await;
-        pass(Duration::from_millis(1500)).await; // open connections are told to end by now
+        idle.closed().await; // open connections have been told to end
         served.send(SWITCHED).await;
         assert_eq!(client.head().await.values("connection"), ["Upgrade"]);
         client.send("hello").await;

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::gate::Gate;
-use crate::runner::within;
+use crate::waiting::within;
 
 /// A TCP proxy in front of one address. Ends when dropped, with every connection.
 #[derive(Debug)]

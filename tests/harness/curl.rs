@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use tokio::task::spawn_blocking;
 
 use crate::log::Log;
-use crate::runner::within;
+use crate::waiting::within;
 
 /// curl with these arguments. It speaks HTTP/1.1 unless they say otherwise.
 fn command(args: &[&str]) -> Command {

@@ -9,7 +9,7 @@ use http::{HeaderMap, Request, Response};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::runner::within;
+use crate::waiting::within;
 
 /// One connection.
 #[derive(Debug)]

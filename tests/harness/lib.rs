@@ -11,10 +11,10 @@
 //! - [`SmallDisk`] is a file system that can be filled.
 //! - [`Document`] is a page of the project's own, with the blocks that tests try.
 //! - [`Cable`] lies between proxq and such a server, to be cut.
-//! - [`on_every_store!`] turns one async function into a test a store.
+//! - [`on_every_store!`] makes a test for each store of one async function, [`once!`] a single test.
 //!
 //! Nothing here normalises what it carries: heads are kept byte for byte, bodies are neither decoded nor cut,
-//! redirects are not followed. A test waits for events, each with a deadline, and never sleeps.
+//! redirects are not followed. A test waits for events, each with a deadline; a pause has a name that says why it is there.
 //! Whatever the harness sees of proxq's own replies is checked against [`reply::OWN_HEADERS`], and a server that
 //! panicked or logged an error that its test did not announce fails that test.
 //!
@@ -36,8 +36,10 @@ mod client;
 mod config;
 mod curl;
 mod docs;
+mod events;
 mod gate;
 mod http2_client;
+mod job;
 mod log;
 mod message;
 mod nginx;
@@ -46,31 +48,37 @@ mod proxq;
 mod raw_upstream;
 mod redis;
 pub mod reply;
+mod request;
 mod runner;
 mod set_clock;
 mod small_disk;
 mod upstream;
+mod waiting;
 pub mod websocket;
 mod wire;
 
 pub use authority::Validity;
 pub use body::{Digest, Pattern};
 pub use cable::Cable;
-pub use client::{Client, Request, delete, get, head, post, put, request};
+pub use client::Client;
 pub use config::{Config, Route};
 pub use curl::{Curl, curl, curl_reading};
 pub use docs::{Block, Document, checkout};
+pub use events::Events;
 pub use gate::Gate;
 pub use http2_client::{Http2Client, Http2Reply};
+pub use job::Job;
 pub use log::{Log, Record};
 pub use message::{Head, Reply};
 pub use nginx::Nginx;
 pub use process::{Exit, Launch, binary};
-pub use proxq::{Job, Proxq};
+pub use proxq::Proxq;
 pub use raw_upstream::RawUpstream;
 pub use redis::{Redis, Value, Visitors};
-pub use runner::{Store, eventually, pass, run, within};
+pub use request::{Request, delete, get, head, post, put, request};
+pub use runner::{Store, run};
 pub use set_clock::SetClock;
 pub use small_disk::SmallDisk;
 pub use upstream::{Answer, Received, Refusing, Upstream};
+pub use waiting::{count_for, eventually, keep_pace, never_within, outlast, stay_silent, within};
 pub use wire::Wire;

@@ -7,7 +7,7 @@ use std::thread;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::runner::within;
+use crate::waiting::within;
 
 /// A growing log. Clones read the same one.
 #[derive(Clone, Debug)]

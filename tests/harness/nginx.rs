@@ -130,7 +130,8 @@ impl Drop for Nginx {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::{Client, get};
+    use crate::client::Client;
+    use crate::request::get;
 
     #[test]
     fn it_serves_by_its_own_configuration_alone() {

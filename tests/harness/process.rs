@@ -12,7 +12,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, pr
 
 use crate::docs::checkout;
 use crate::log::Log;
-use crate::runner::within;
+use crate::waiting::within;
 
 /// How the binary is started.
 #[derive(Debug)]

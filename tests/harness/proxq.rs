@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, thread};
 
-use proxq_protocol::JobId;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -15,18 +14,9 @@ use crate::config::Config;
 use crate::log::{Log, Record};
 use crate::process::{Exit, Launch, Process};
 use crate::redis::Redis;
-use crate::runner::within;
 use crate::set_clock::SetClock;
 use crate::small_disk::SmallDisk;
-
-/// A job that proxq has accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Job {
-    /// Its id.
-    pub id: JobId,
-    /// Where it is asked for, as the `202` said.
-    pub location: String,
-}
+use crate::waiting::within;
 
 /// A running server with a folder of its own, which outlives restarts. Speaks through [`Client`].
 ///

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 
-use crate::runner::within;
+use crate::waiting::within;
 use crate::wire::Wire;
 
 /// Listens on a free port; each connection is the test's.
@@ -31,7 +31,7 @@ impl RawUpstream {
 
     /// The next connection; waits for it.
     pub async fn accept(&self) -> Wire {
-        let accepted = within("a connection reaches the upstream", self.listener.accept()).await;
-        Wire::over(accepted.expect("a listening socket accepts").0)
+        let connected = within("a connection reaches the upstream", self.listener.accept()).await;
+        Wire::over(connected.expect("a listening socket accepts").0)
     }
 }

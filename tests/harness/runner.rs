@@ -1,4 +1,4 @@
-//! One async function, a test on every store.
+//! How tests run: one async function becomes one test, or a test on every store.
 
 use std::time::Duration;
 
@@ -6,10 +6,6 @@ use crate::Config;
 use crate::proxq::Proxq;
 use crate::redis::Redis;
 use crate::upstream::Upstream;
-
-/// The longest that a test waits for one event. Far beyond what any takes, so that only a missing one is reported: the
-/// slowest is a lost lease on Redis, after 37 s.
-const EVENT_DEADLINE: Duration = Duration::from_mins(1);
 
 /// The longest that a whole test may take.
 const TEST_DEADLINE: Duration = Duration::from_mins(5);
@@ -74,29 +70,7 @@ pub fn run(test: impl Future<Output = ()>) {
     });
 }
 
-/// Waits for an event; fails the test if it does not come in time.
-pub async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
-    let in_time = tokio::time::timeout(EVENT_DEADLINE, event).await;
-    in_time.unwrap_or_else(|_elapsed| panic!("did not happen within {EVENT_DEADLINE:?}: {what}"))
-}
-
-/// Lets time pass. Only where its passing is the matter: to see that something does *not* happen, or not before.
-pub async fn pass(span: Duration) {
-    tokio::time::sleep(span).await;
-}
-
-/// Waits until something holds that announces itself in no way: asks again and again, with a deadline.
-pub async fn eventually<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
-    const PAUSE: Duration = Duration::from_millis(10);
-    within(what, async {
-        while !holds().await {
-            tokio::time::sleep(PAUSE).await;
-        }
-    })
-    .await;
-}
-
-/// Makes each function a test on every store.
+/// Makes each function a test on every store: for whatever a job's request, response or state is part of.
 ///
 /// A function takes a server that forwards everything to an upstream, and that upstream; or the store, to start what
 /// it needs itself.
@@ -120,14 +94,17 @@ macro_rules! on_every_store {
             }
         )+
     };
+    // The binary is there before a test's time begins: to build it may take longer than a test may.
     (@run $store:expr, $test:path, Proxq, Upstream) => {
+        $crate::binary();
         $crate::run(async {
             let (proxq, upstream) = $store.pair().await;
             $test(proxq, upstream).await;
-        })
+        });
     };
     (@run $store:expr, $test:path, Store) => {
-        $crate::run($test($store))
+        $crate::binary();
+        $crate::run($test($store));
     };
 }
 
@@ -143,5 +120,17 @@ macro_rules! on_the_store {
                 $crate::on_every_store!(@run $crate::Store::$store, test, $($type),+);
             }
         )+
+    };
+}
+
+/// The same for what no store takes part in: direct requests, refused heads, the limits of connections, probes, flags.
+///
+/// A test that looks at a job stays in [`on_every_store!`], and so does one that breaks off, drains or restarts a server
+/// that has jobs. Here a `202` may at most show that a request was queued rather than sent on. The server keeps its jobs in
+/// the embedded store, which needs no other process.
+#[macro_export]
+macro_rules! once {
+    ($($tests:tt)+) => {
+        $crate::on_the_store! { Embedded: $($tests)+ }
     };
 }

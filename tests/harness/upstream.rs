@@ -24,7 +24,7 @@ use crate::authority::{Authority, Validity};
 use crate::body::Digest;
 use crate::gate::Gate;
 use crate::message::{Head, ReceivedBody};
-use crate::runner::within;
+use crate::waiting::within;
 
 /// A request as an upstream received it.
 #[derive(Clone, Debug)]
@@ -108,6 +108,8 @@ struct State {
     received: Vec<Received>,
     taken: usize,
     connections: usize,
+    /// Connections on which both sides have agreed on TLS.
+    secured: usize,
     open: usize,
     /// How long a connection stays open between requests.
     idle_limit: Duration,
@@ -130,6 +132,7 @@ impl Shared {
             received: Vec::new(),
             taken: 0,
             connections: 0,
+            secured: 0,
             open: 0,
             idle_limit: Duration::MAX,
             answers_max: usize::MAX,
@@ -344,10 +347,16 @@ impl Upstream {
         within(&what, self.shared.until(|state| (state.received.len() >= count).then_some(()))).await;
     }
 
-    /// Returns when so many connections were accepted, since the beginning.
-    pub async fn accepted(&self, count: usize) {
+    /// Returns when so many connections have been made, since the beginning.
+    pub async fn connected(&self, count: usize) {
         let what = format!("{count} connections reach the upstream");
         within(&what, self.shared.until(|state| (state.connections >= count).then_some(()))).await;
+    }
+
+    /// Returns when both sides have agreed on TLS on so many connections, since the beginning.
+    pub async fn secured(&self, count: usize) {
+        let what = format!("{count} connections to the upstream are secured");
+        within(&what, self.shared.until(|state| (state.secured >= count).then_some(()))).await;
     }
 
     /// Returns when the sender of this job's latest attempt has gone away without its answer.
@@ -369,7 +378,7 @@ impl Upstream {
         self.shared.state().received.clone()
     }
 
-    /// How many connections were accepted so far.
+    /// How many connections have been made so far.
     pub fn connections(&self) -> usize {
         self.shared.state().connections
     }
@@ -428,8 +437,8 @@ mod tests {
 
     use super::*;
     use crate::body::Pattern;
-    use crate::client::{get, post};
     use crate::gate::Gate;
+    use crate::request::{get, post};
     use crate::wire::Wire;
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 pub use tokio_tungstenite::tungstenite::{Message, protocol::frame::coding::CloseCode};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, accept_hdr_async, connect_async};
 
-use crate::runner::within;
+use crate::waiting::within;
 
 /// The only subprotocol that the echo server speaks.
 pub const SUBPROTOCOL: &str = "echo.v2";

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::message::{Framed, Head, Reply};
 use crate::reply::check_own;
-use crate::runner::within;
+use crate::waiting::within;
 
 /// A raw connection to a server.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
-use harness::{Answer, Cable, Gate, Proxq, Upstream, eventually, get, on_every_store, pass, within};
+use harness::{Answer, Cable, Gate, Proxq, Upstream, eventually, get, never_within, on_every_store, within};
 use proxq_client::{Builder, Event, Proxq as Middleware};
 use proxq_protocol::{JobId, header};
 use reqwest_middleware::ClientBuilder;
@@ -84,7 +84,7 @@ on_every_store! {
         upstream.arrivals(1).await;
         let id = upstream.received()[0].job_id().unwrap();
         drop(call);
-        pass(SOON).await;
+        never_within(SOON, "the job is cancelled", upstream.abandoned(id)).await;
         gate.open();
         let content = proxq.send(get(&format!("/__jobs/{id}/content?wait=10s"))).await;
         assert_eq!(content.text(), "done");
@@ -128,7 +128,8 @@ fn before_there_is_a_job() {
         let id = server.received()[0].job_id().expect("it is proposed");
         drop(call);
         server.arrivals(4).await;
-        pass(SOON).await; // another would have come after 0.6 s
+        // The next would come after 0.6 s.
+        never_within(SOON, "it is cancelled once more", server.arrivals(5)).await;
         let targets: Vec<_> = server.received().iter().skip(1).map(|one| one.target().to_owned()).collect();
         assert_eq!(targets, vec![format!("/__jobs/{id}"); 3]);
     });
@@ -199,7 +200,7 @@ fn with_the_credentials_of_the_call() {
         assert_eq!(delete.header("authorization").as_deref(), Some("Bearer mine"));
         assert_eq!(delete.header(header::TOKEN).as_deref(), Some("secret"));
         assert_eq!(delete.header("x-other"), None);
-        pass(SOON).await;
+        never_within(SOON, "it is cancelled a second time", server.arrivals(4)).await;
         assert_eq!(server.received().iter().filter(|one| one.method() == "DELETE").count(), 1, "once is enough");
     });
 }
@@ -213,7 +214,9 @@ fn not_after_it_has_its_response() {
         let response = http.get(format!("{}/x", server.url())).send().await.unwrap();
         drop(response);
         script(&server, id, Answer::nothing().hang());
-        pass(Duration::from_millis(300)).await;
+        let so_far = server.received().len();
+        never_within(Duration::from_millis(300), "something is asked after the response", server.arrivals(so_far + 1))
+            .await;
         assert!(server.received().iter().all(|one| one.method() == "GET"));
     });
 }

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use harness::{Answer, Gate, Proxq, Store, Upstream, delete, on_every_store};
+use harness::{Answer, Gate, Proxq, Record, Store, Upstream, delete, on_every_store};
 use proxq_client::{Delivery, Error, Proxq as Middleware};
 use proxq_protocol::{JobId, header};
 use reqwest::redirect::Policy;
@@ -170,7 +170,12 @@ on_every_store! {
         let request = http.post(url(&proxq, "/begin")).header("Idempotency-Key", "k").body("x");
         let (response, ()) = tokio::join!(request.send(), async {
             upstream.arrivals(2).await;
-            harness::pass(3 * short).await; // its held answer is over by then
+            let accepted = |record: &Record| {
+                record.message() == "request answered"
+                    && record.field("path").as_deref() == Some("/slow")
+                    && record.field("status").as_deref() == Some("202")
+            };
+            proxq.log().record("the held answer is over", accepted).await;
             gate.open();
         });
         let response = response.unwrap();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_openai::Client;
 use async_openai::config::OpenAIConfig;
 use async_openai::error::OpenAIError;
-use harness::{Answer, Cable, Gate, Proxq, Refusing, Route, Store, Upstream, delete, on_every_store, pass};
+use harness::{Answer, Cable, Gate, Proxq, Refusing, Route, Store, Upstream, delete, on_every_store, stay_silent};
 use proxq_openai::{Builder, proxq_client, proxq_error};
 use proxq_protocol::Outcome;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -211,7 +211,7 @@ async fn a_proxq_that_comes_back_is_reached() {
     let client = proxq_openai::client(refusing.url(), config("https://api.openai.com")).unwrap();
     // One that is done with the job by the time that it answers says just what the upstream says.
     let (answer, proxq) = tokio::join!(ask(&client), async {
-        pass(Duration::from_millis(50)).await;
+        stay_silent(Duration::from_millis(50)).await; // who is refused a connection is seen by nobody
         let proxq = refusing.listen();
         proxq.answers(200, COMPLETION);
         proxq

@@ -65,22 +65,22 @@ pub(super) async fn converse(stream: TlsStream<TcpStream>, number: usize, shared
     loop {
         let (idle_limit, answers_max) = shared.limits();
         let idle = taken > 0 && streams.is_empty();
-        let accepted = tokio::select! {
-            accepted = connection.accept() => accepted,
+        let begun = tokio::select! {
+            begun = connection.accept() => begun,
             () = tokio::time::sleep(idle_limit), if idle => break,
             Some(Ok(end)) = streams.join_next() => {
                 // What was said before goes out before: a reset takes along whatever still waits to be written.
-                let accepted = poll_fn(|cx| Poll::Ready(connection.poll_accept(cx))).await;
+                let begun = poll_fn(|cx| Poll::Ready(connection.poll_accept(cx))).await;
                 match end {
                     End::Stream => {}
                     End::Reset(mut stream, reason) => stream.reset(reason),
                     End::Connection => break,
                 }
-                let Poll::Ready(accepted) = accepted else { continue };
-                accepted
+                let Poll::Ready(begun) = begun else { continue };
+                begun
             }
         };
-        let Some(Ok((request, responder))) = accepted else { break };
+        let Some(Ok((request, responder))) = begun else { break };
         if taken == answers_max {
             let index = shared.take(&Head::of_http2(&request.into_parts().0), number).0;
             shared.body(index, ReceivedBody::default(), false);

@@ -30,8 +30,8 @@ pub(super) async fn accept(listener: TcpListener, tls: Option<Tls>, shared: Arc<
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            accepted = listener.accept() => {
-                let Ok((stream, _)) = accepted else { continue };
+            connected = listener.accept() => {
+                let Ok((stream, _)) = connected else { continue };
                 stream.set_nodelay(true).expect("a fresh socket takes options");
                 let number = shared.change(|state| {
                     state.connections += 1;
@@ -43,17 +43,24 @@ pub(super) async fn accept(listener: TcpListener, tls: Option<Tls>, shared: Arc<
                     // How a connection ends is the script's business, and the test looks at what was received.
                     let _ = match tls {
                         None => converse(stream, number, &shared).await,
-                        Some(tls) => match tls.accept(stream).await {
-                            Ok(stream) if is_http2(&stream) => http2::converse(stream, number, &shared).await,
-                            Ok(stream) => converse(stream, number, &shared).await,
-                            Err(refused) => Err(refused),
-                        },
+                        Some(tls) => converse_in_tls(&tls, stream, number, &shared).await,
                     };
                     shared.change(|state| state.open -= 1);
                 });
             }
             Some(_ended) = connections.join_next() => {}
         }
+    }
+}
+
+/// Agrees on TLS and on a version of HTTP, and converses in it.
+async fn converse_in_tls(tls: &Tls, stream: TcpStream, connection: usize, shared: &Arc<Shared>) -> io::Result<()> {
+    let stream = tls.accept(stream).await?;
+    shared.change(|state| state.secured += 1);
+    if is_http2(&stream) {
+        http2::converse(stream, connection, shared).await
+    } else {
+        converse(stream, connection, shared).await
     }
 }
 
