@@ -1,6 +1,6 @@
 //! What no honest client sends: it is refused in its own terms, leaves nothing behind, and harms nobody else.
 
-use harness::{Http2Client, Proxq, Store, Upstream, eventually, get, on_every_store, post};
+use harness::{Http2Client, Proxq, Store, Upstream, eventually, get, on_every_store, once, post};
 use proxq_protocol::{JobId, header};
 
 /// The server is as it was: it takes a job and does it, and nothing else has reached the upstream.
@@ -67,6 +67,36 @@ on_every_store! {
         still_works(&proxq, &upstream).await;
     }
 
+    async fn submissions_on_one_connection_are_answered_in_order(proxq: Proxq, upstream: Upstream) {
+        let mut wire = proxq.wire().await;
+        let ids: Vec<_> = (0..5).map(|_| JobId::new()).collect();
+        let request = |id: &JobId| {
+            format!("POST /x HTTP/1.1\r\nHost: h\r\nX-Proxq-Job-Id: {id}\r\nContent-Length: 4\r\n\r\nbody")
+        };
+        wire.send(ids.iter().map(request).collect::<String>()).await;
+        for id in &ids {
+            assert_eq!(wire.reply().await.header(header::JOB_ID), Some(id.to_string()));
+        }
+        upstream.arrivals(5).await;
+    }
+
+    async fn a_client_that_never_reads_harms_nobody(proxq: Proxq, upstream: Upstream) {
+        upstream.answers(200, &"x".repeat(1 << 20));
+        let job = proxq.submit(get("/still-works")).await;
+        proxq.response(&job).await;
+        let mut silent = Vec::new();
+        for _ in 0..20 {
+            let mut wire = proxq.wire().await;
+            for _ in 0..4 {
+                wire.send(format!("GET {}/content HTTP/1.1\r\nHost: h\r\n\r\n", job.location)).await;
+            }
+            silent.push(wire);
+        }
+        still_works(&proxq, &upstream).await;
+    }
+}
+
+once! {
     async fn what_is_not_http_is_refused(proxq: Proxq, upstream: Upstream) {
         for nonsense in [
             "\r\n\r\n\0\0\0\0",
@@ -139,19 +169,6 @@ on_every_store! {
         still_works(&proxq, &upstream).await;
     }
 
-    async fn submissions_on_one_connection_are_answered_in_order(proxq: Proxq, upstream: Upstream) {
-        let mut wire = proxq.wire().await;
-        let ids: Vec<_> = (0..5).map(|_| JobId::new()).collect();
-        let request = |id: &JobId| {
-            format!("POST /x HTTP/1.1\r\nHost: h\r\nX-Proxq-Job-Id: {id}\r\nContent-Length: 4\r\n\r\nbody")
-        };
-        wire.send(ids.iter().map(request).collect::<String>()).await;
-        for id in &ids {
-            assert_eq!(wire.reply().await.header(header::JOB_ID), Some(id.to_string()));
-        }
-        upstream.arrivals(5).await;
-    }
-
     async fn a_control_header_that_is_not_text_is_refused(proxq: Proxq, upstream: Upstream) {
         for name in ["X-Proxq-Timeout", "X-Proxq-Job-Id"] {
             let reply = proxq.send(post("/x").header(name, b"\xff\xfe")).await;
@@ -189,21 +206,6 @@ on_every_store! {
         let reply = client.send(user).await;
         assert!(reply.status == 400 && reply.text().contains("BAD_HEADER"), "{reply:?}");
         assert_eq!(upstream.received().len(), 4, "none goes on");
-        still_works(&proxq, &upstream).await;
-    }
-
-    async fn a_client_that_never_reads_harms_nobody(proxq: Proxq, upstream: Upstream) {
-        upstream.answers(200, &"x".repeat(1 << 20));
-        let job = proxq.submit(get("/still-works")).await;
-        proxq.response(&job).await;
-        let mut silent = Vec::new();
-        for _ in 0..20 {
-            let mut wire = proxq.wire().await;
-            for _ in 0..4 {
-                wire.send(format!("GET {}/content HTTP/1.1\r\nHost: h\r\n\r\n", job.location)).await;
-            }
-            silent.push(wire);
-        }
         still_works(&proxq, &upstream).await;
     }
 }

@@ -1,6 +1,6 @@
 //! Which requests bypass the queue for what their body or their client says, and how they are sent on.
 
-use harness::{Config, Proxq, RawUpstream, Request, Route, Store, Upstream, get, on_every_store, post, request};
+use harness::{Config, Proxq, RawUpstream, Request, Route, Store, Upstream, get, on_every_store, once, post, request};
 use serde_json::json;
 
 fn json(body: impl Into<Vec<u8>>) -> Request {
@@ -28,7 +28,7 @@ fn redirecting(store: Store, url: &str) -> Config {
     store.config().route(route.set("pathFilter.patterns", vec!["^/files/fast"]))
 }
 
-on_every_store! {
+once! {
     async fn patterns_match_characters_as_go_reads_them(store: Store) {
         let upstream = Upstream::start().await;
         let patterns = vec!["^/x/.$", "^/[^ü]$", r"^/\p{Greek}", r"^/\Qa.b\E$", "^/{id}$", "(?i)^/straße$"];
@@ -135,22 +135,6 @@ on_every_store! {
             proxq.submit(form(&[file, queued])).await;
         }
         upstream.arrivals(6).await;
-    }
-
-    async fn a_large_body_is_looked_at_too_and_arrives_whole(store: Store) {
-        let upstream = Upstream::start().await;
-        let proxq = Proxq::start(store.config_for(&upstream).set("inlineBodyLimit", 1000)).await;
-        let before = proxq.large_bodies();
-        for (stream, queued) in [(true, false), (false, true)] {
-            let body = json!({ "audio": "x".repeat(3 << 20), "stream": stream, "text": "y".repeat(1 << 20) }).to_string();
-            let reply = proxq.send(json(body.clone())).await;
-            assert_eq!(reply.status == 202, queued, "{}", reply.head.line());
-            let received = upstream.request().await;
-            assert!(received.complete && received.digest == harness::Digest::of(body.as_bytes()));
-            if !queued {
-                assert_eq!(proxq.large_bodies(), before, "the store has seen nothing of it");
-            }
-        }
     }
 
     async fn no_more_of_a_body_is_looked_at_than_the_limit(store: Store) {
@@ -268,5 +252,23 @@ on_every_store! {
         let reply = client.reply().await;
         assert_eq!((reply.status, reply.header("connection").as_deref()), (307, Some("close")), "{reply}");
         client.closed().await;
+    }
+}
+
+on_every_store! {
+    async fn a_large_body_is_looked_at_too_and_arrives_whole(store: Store) {
+        let upstream = Upstream::start().await;
+        let proxq = Proxq::start(store.config_for(&upstream).set("inlineBodyLimit", 1000)).await;
+        let before = proxq.large_bodies();
+        for (stream, queued) in [(true, false), (false, true)] {
+            let body = json!({ "audio": "x".repeat(3 << 20), "stream": stream, "text": "y".repeat(1 << 20) }).to_string();
+            let reply = proxq.send(json(body.clone())).await;
+            assert_eq!(reply.status == 202, queued, "{}", reply.head.line());
+            let received = upstream.request().await;
+            assert!(received.complete && received.digest == harness::Digest::of(body.as_bytes()));
+            if !queued {
+                assert_eq!(proxq.large_bodies(), before, "the store has seen nothing of it");
+            }
+        }
     }
 }

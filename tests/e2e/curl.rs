@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 
-use harness::{Answer, Curl, Gate, Pattern, Proxq, Store, Upstream, curl, curl_reading, on_every_store};
+use harness::{Answer, Curl, Gate, Pattern, Proxq, Store, Upstream, curl, curl_reading, on_every_store, once};
 
 const DIRECT: [&str; 2] = ["-H", "X-Proxq-Mode: direct"];
 
@@ -47,18 +47,6 @@ on_every_store! {
             assert_eq!((received.method(), &received.digest), ("PUT", &pattern.digest()));
             assert!(!received.head.has("expect"), "proxq has answered that");
         }
-    }
-
-    async fn an_upload_from_a_pipe_goes_direct(proxq: Proxq, upstream: Upstream) {
-        upstream.answers(201, "kept");
-        let pattern = Pattern::new(2, 3 << 20);
-        let file = proxq.folder().join("upload");
-        fs::write(&file, pattern.bytes()).unwrap();
-        let url = format!("http://{}/upload", proxq.address());
-        assert_eq!(curl_reading(File::open(file).unwrap(), &["-T", "-", &url]).await, "kept");
-        let received = upstream.request().await;
-        assert_eq!(received.header("transfer-encoding").as_deref(), Some("chunked"));
-        assert_eq!((received.method(), &received.digest), ("PUT", &pattern.digest()));
     }
 
     async fn every_version_of_http_is_spoken(proxq: Proxq, upstream: Upstream) {
@@ -118,6 +106,29 @@ on_every_store! {
         }
     }
 
+    async fn a_form_with_a_file_arrives_as_curl_made_it(proxq: Proxq, upstream: Upstream) {
+        let url = format!("http://{}/form", proxq.address());
+        curl(&["-F", "a=b", "-F", "file=@Cargo.toml;type=text/plain", &url]).await;
+        let received = upstream.request().await;
+        assert!(received.header("content-type").unwrap().starts_with("multipart/form-data; boundary="));
+        assert!(received.text().contains("[package]"));
+        assert_eq!(received.header("user-agent").unwrap().split('/').next(), Some("curl"));
+    }
+}
+
+once! {
+    async fn an_upload_from_a_pipe_goes_direct(proxq: Proxq, upstream: Upstream) {
+        upstream.answers(201, "kept");
+        let pattern = Pattern::new(2, 3 << 20);
+        let file = proxq.folder().join("upload");
+        fs::write(&file, pattern.bytes()).unwrap();
+        let url = format!("http://{}/upload", proxq.address());
+        assert_eq!(curl_reading(File::open(file).unwrap(), &["-T", "-", &url]).await, "kept");
+        let received = upstream.request().await;
+        assert_eq!(received.header("transfer-encoding").as_deref(), Some("chunked"));
+        assert_eq!((received.method(), &received.digest), ("PUT", &pattern.digest()));
+    }
+
     async fn a_redirect_is_followed_when_curl_is_told_to(store: Store) {
         let upstream = Upstream::start().await;
         upstream.answers(201, "kept");
@@ -133,15 +144,6 @@ on_every_store! {
         assert!(followed.ends_with("kept"), "{followed}");
         let received = upstream.request().await;
         assert_eq!((received.method(), received.target(), received.text()), ("POST", "/upload?a=b", body));
-    }
-
-    async fn a_form_with_a_file_arrives_as_curl_made_it(proxq: Proxq, upstream: Upstream) {
-        let url = format!("http://{}/form", proxq.address());
-        curl(&["-F", "a=b", "-F", "file=@Cargo.toml;type=text/plain", &url]).await;
-        let received = upstream.request().await;
-        assert!(received.header("content-type").unwrap().starts_with("multipart/form-data; boundary="));
-        assert!(received.text().contains("[package]"));
-        assert_eq!(received.header("user-agent").unwrap().split('/').next(), Some("curl"));
     }
 
     async fn a_refused_upload_is_seen_by_curl(store: Store) {

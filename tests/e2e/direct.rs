@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use harness::{
-    Answer, Gate, Pattern, Proxq, RawUpstream, Refusing, Request, Route, Store, Upstream, get, keep_pace,
-    on_every_store, post, stay_silent,
+    Answer, Gate, Pattern, Proxq, RawUpstream, Refusing, Request, Route, Store, Upstream, get, keep_pace, once, post,
+    stay_silent,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -20,7 +20,7 @@ async fn in_front_of(store: Store, url: &str) -> Proxq {
     Proxq::start(store.config().route(Route::new("/", url))).await
 }
 
-on_every_store! {
+once! {
     async fn the_upstreams_response_comes_as_it_is(proxq: Proxq, upstream: Upstream) {
         let answer = Answer::status(418).header("X-Dup", "a").header("X-Dup", "b").header("X-Odd", b"\xfe");
         upstream.always(answer.header("Date", "Thu, 01 Jan 2026 00:00:00 GMT").header("X-Proxq-Source", "proxq").body("I am"));

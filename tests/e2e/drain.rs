@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::{Proxq, RawUpstream, Route, Store, Wire, on_every_store};
+use harness::{Proxq, RawUpstream, Route, Store, Wire, once};
 use tokio::time::Instant;
 
 /// A server whose client is in the middle of a stream, and which has been told to stop.
@@ -28,7 +28,7 @@ async fn draining(store: Store, shutdown_timeout: &str) -> Draining {
     Draining { proxq, client, served }
 }
 
-on_every_store! {
+once! {
     async fn a_stream_may_end_by_itself(store: Store) {
         let Draining { mut proxq, mut client, mut served } = draining(store, "30s").await;
         served.send("2\r\nho\r\n0\r\n\r\n").await;

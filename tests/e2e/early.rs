@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use harness::{
     Answer, Client, Config, Http2Client, Proxq, Refusing, Route, Store, Upstream, Wire, checkout, curl, get, keep_pace,
-    on_every_store, on_the_store, within,
+    on_the_store, once, within,
 };
 use http::Request;
 use tokio::task::spawn_blocking;
@@ -109,7 +109,7 @@ on_the_store! { Embedded:
     }
 }
 
-on_every_store! {
+once! {
     async fn a_client_that_writes_all_before_it_reads_sees_the_answer(store: Store) {
         let (proxq, _upstream, _down) = refusing_all(store).await;
         let sized = format!("Content-Length: {LARGE}\r\n");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use harness::{
     Answer, Gate, Head, Http2Client, Proxq, RawUpstream, Refusing, Route, Store, Upstream, eventually, get,
-    never_within, on_every_store, outlast,
+    never_within, on_every_store, once, outlast,
 };
 use http::Request;
 use tokio::io::AsyncWriteExt;
@@ -28,70 +28,7 @@ async fn head_of(client: &mut Http2Client, target: &str, fields: &[(&str, &str)]
     head
 }
 
-on_every_store! {
-    async fn the_answer_to_a_head_is_its_head(store: Store) {
-        let upstream = Upstream::start().await;
-        let answer = |head: &Head| {
-            Answer::status(200).header("X-Report", "7").body(if head.word(0) == "HEAD" { "" } else { "done" })
-        };
-        upstream.plan(answer);
-        let refusing = Refusing::new();
-        let proxq = Proxq::start(
-            store
-                .config()
-                .route(Route::new("/api", &upstream.url()))
-                .route(Route::new("/gone", &refusing.url()))
-                .route(Route::new("/away", &upstream.url()).set("directProxyMode", "redirect").set("pathFilter.patterns", vec!["."])),
-        )
-        .await;
-        let mut client = Http2Client::connect(proxq.address()).await;
-        let accepted = head_of(&mut client, "/api/x", &[]).await;
-        assert_eq!((accepted.status.as_u16(), accepted.headers["content-length"].as_bytes()), (202, &b"48"[..]));
-        let job = accepted.headers["location"].to_str().unwrap().to_owned();
-        let got = client.send(to("GET", "/api/x?got", &[]).body("").unwrap()).await;
-        let got = got.header("location").unwrap().to_owned();
-        for (target, fields, status) in [
-            (format!("{job}?wait=10s"), &[][..], 200),
-            (format!("{got}?wait=10s"), &[], 200),
-            (format!("{got}/content"), &[], 200),
-            ("/__jobs/healthz".to_owned(), &[], 200),
-            ("/__jobs/readyz".to_owned(), &[], 200),
-            ("/__jobs/nothing".to_owned(), &[], 404),
-            (format!("{job}/retry"), &[], 405),
-            (format!("{job}?wait=x"), &[], 400),
-            ("/nowhere".to_owned(), &[], 502),
-            ("/gone".to_owned(), &[("x-proxq-mode", "direct")], 502),
-            ("/api/../x".to_owned(), &[], 400),
-        ] {
-            let head = head_of(&mut client, &target, fields).await;
-            let whole = client.send(to("GET", &target, fields).body("").unwrap()).await;
-            assert_eq!((head.status.as_u16(), whole.status), (status, status), "{target}");
-            let length = head.headers["content-length"].to_str().unwrap();
-            assert_eq!(length, whole.body.len().to_string(), "{target}: as GET is answered");
-        }
-        assert_eq!(head_of(&mut client, &format!("{got}/events"), &[]).await.status, 200);
-        let held = head_of(&mut client, "/api/x?held", &[("x-proxq-wait", "10s")]).await;
-        assert_eq!((held.status.as_u16(), held.headers["x-report"].as_bytes()), (200, &b"7"[..]));
-        let direct = head_of(&mut client, "/api/x", &[("x-proxq-mode", "direct")]).await;
-        assert_eq!((direct.status.as_u16(), direct.headers["x-report"].as_bytes()), (200, &b"7"[..]));
-        assert_eq!(head_of(&mut client, "/away/x", &[]).await.status, 307);
-        assert_eq!(client.send(to("GET", "/__jobs/healthz", &[]).body("").unwrap()).await.status, 200);
-    }
-
-    async fn a_job_is_submitted_asked_for_and_fetched(proxq: Proxq, upstream: Upstream) {
-        upstream.always(Answer::status(201).header("X-Report", "7").body("done"));
-        let mut client = Http2Client::connect(proxq.address()).await;
-        let accepted = client.send(to("POST", "/x", &[("content-length", "5")]).body("hello").unwrap()).await;
-        assert_eq!((accepted.status, accepted.header("connection")), (202, None));
-        let location = accepted.header("location").unwrap().to_owned();
-        let content = client.send(to("GET", &format!("{location}/content?wait=10s"), &[]).body("").unwrap()).await;
-        assert_eq!((content.status, content.header("x-report"), content.text().as_str()), (201, Some("7"), "done"));
-        let received = upstream.request().await;
-        assert_eq!(received.text(), "hello");
-        assert_eq!(received.header("x-forwarded-host").as_deref(), Some("front.example"));
-        assert!(received.header("via").unwrap().starts_with("2.0 "));
-    }
-
+once! {
     async fn a_direct_request_is_one_of_http_1_1_to_its_upstream(proxq: Proxq, upstream: Upstream) {
         upstream.always(Answer::status(200).header("Connection", "X-Gone").header("X-Gone", "1").body("hi"));
         let mut client = Http2Client::connect(proxq.address()).await;
@@ -287,5 +224,70 @@ on_every_store! {
         assert_eq!(response.await.unwrap().into_body().data().await.unwrap().unwrap(), "hi");
         client.ended().await.unwrap();
         assert_eq!(proxq.exit_code().await, Some(0));
+    }
+}
+
+on_every_store! {
+    async fn the_answer_to_a_head_is_its_head(store: Store) {
+        let upstream = Upstream::start().await;
+        let answer = |head: &Head| {
+            Answer::status(200).header("X-Report", "7").body(if head.word(0) == "HEAD" { "" } else { "done" })
+        };
+        upstream.plan(answer);
+        let refusing = Refusing::new();
+        let proxq = Proxq::start(
+            store
+                .config()
+                .route(Route::new("/api", &upstream.url()))
+                .route(Route::new("/gone", &refusing.url()))
+                .route(Route::new("/away", &upstream.url()).set("directProxyMode", "redirect").set("pathFilter.patterns", vec!["."])),
+        )
+        .await;
+        let mut client = Http2Client::connect(proxq.address()).await;
+        let accepted = head_of(&mut client, "/api/x", &[]).await;
+        assert_eq!((accepted.status.as_u16(), accepted.headers["content-length"].as_bytes()), (202, &b"48"[..]));
+        let job = accepted.headers["location"].to_str().unwrap().to_owned();
+        let got = client.send(to("GET", "/api/x?got", &[]).body("").unwrap()).await;
+        let got = got.header("location").unwrap().to_owned();
+        for (target, fields, status) in [
+            (format!("{job}?wait=10s"), &[][..], 200),
+            (format!("{got}?wait=10s"), &[], 200),
+            (format!("{got}/content"), &[], 200),
+            ("/__jobs/healthz".to_owned(), &[], 200),
+            ("/__jobs/readyz".to_owned(), &[], 200),
+            ("/__jobs/nothing".to_owned(), &[], 404),
+            (format!("{job}/retry"), &[], 405),
+            (format!("{job}?wait=x"), &[], 400),
+            ("/nowhere".to_owned(), &[], 502),
+            ("/gone".to_owned(), &[("x-proxq-mode", "direct")], 502),
+            ("/api/../x".to_owned(), &[], 400),
+        ] {
+            let head = head_of(&mut client, &target, fields).await;
+            let whole = client.send(to("GET", &target, fields).body("").unwrap()).await;
+            assert_eq!((head.status.as_u16(), whole.status), (status, status), "{target}");
+            let length = head.headers["content-length"].to_str().unwrap();
+            assert_eq!(length, whole.body.len().to_string(), "{target}: as GET is answered");
+        }
+        assert_eq!(head_of(&mut client, &format!("{got}/events"), &[]).await.status, 200);
+        let held = head_of(&mut client, "/api/x?held", &[("x-proxq-wait", "10s")]).await;
+        assert_eq!((held.status.as_u16(), held.headers["x-report"].as_bytes()), (200, &b"7"[..]));
+        let direct = head_of(&mut client, "/api/x", &[("x-proxq-mode", "direct")]).await;
+        assert_eq!((direct.status.as_u16(), direct.headers["x-report"].as_bytes()), (200, &b"7"[..]));
+        assert_eq!(head_of(&mut client, "/away/x", &[]).await.status, 307);
+        assert_eq!(client.send(to("GET", "/__jobs/healthz", &[]).body("").unwrap()).await.status, 200);
+    }
+
+    async fn a_job_is_submitted_asked_for_and_fetched(proxq: Proxq, upstream: Upstream) {
+        upstream.always(Answer::status(201).header("X-Report", "7").body("done"));
+        let mut client = Http2Client::connect(proxq.address()).await;
+        let accepted = client.send(to("POST", "/x", &[("content-length", "5")]).body("hello").unwrap()).await;
+        assert_eq!((accepted.status, accepted.header("connection")), (202, None));
+        let location = accepted.header("location").unwrap().to_owned();
+        let content = client.send(to("GET", &format!("{location}/content?wait=10s"), &[]).body("").unwrap()).await;
+        assert_eq!((content.status, content.header("x-report"), content.text().as_str()), (201, Some("7"), "done"));
+        let received = upstream.request().await;
+        assert_eq!(received.text(), "hello");
+        assert_eq!(received.header("x-forwarded-host").as_deref(), Some("front.example"));
+        assert!(received.header("via").unwrap().starts_with("2.0 "));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::{Answer, Gate, Proxq, Reply, Request, Store, Upstream, get, on_every_store, post, put};
+use harness::{Answer, Gate, Proxq, Reply, Request, Store, Upstream, get, on_every_store, once, post, put};
 use tokio::task::JoinSet;
 
 const REPLAYED: &str = "idempotency-replayed";
@@ -223,7 +223,9 @@ on_every_store! {
         replayed(&proxq, both(), &id.to_string()).await;
         replayed(&proxq, keyed("k"), &id.to_string()).await;
     }
+}
 
+once! {
     async fn a_key_that_is_none_is_refused(proxq: Proxq, upstream: Upstream) {
         for request in [keyed(""), keyed("a").header("Idempotency-Key", "b")] {
             let reply = proxq.send(request).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use harness::{
-    Answer, Pattern, Proxq, Store, Upstream, get, keep_pace, never_within, on_every_store, post, stay_silent,
+    Answer, Pattern, Proxq, Store, Upstream, get, keep_pace, never_within, on_every_store, once, post, stay_silent,
 };
 use tokio::time::Instant;
 
@@ -22,38 +22,7 @@ async fn with_limits(store: Store, limits: &[(&str, &str)]) -> (Proxq, Upstream)
     (Proxq::start(config).await, upstream)
 }
 
-on_every_store! {
-    async fn a_response_head_is_read_up_to_its_limits(proxq: Proxq, upstream: Upstream) {
-        let small = |count: usize| "X-Small: 1\r\n".repeat(count);
-        let large = |bytes: usize| format!("X-Large: {}\r\n", "x".repeat(bytes - "X-Large: \r\n".len()));
-        let length = "Content-Length: 2\r\n";
-        let most = 256 * 1024;
-        for (fields, is_read) in [
-            (small(511), true),
-            (small(512), false),
-            (large(most - length.len()), true),
-            (large(most - length.len() + 1), false),
-            (large(most * 5 / 4), false),
-            (large(most * 2), false),
-        ] {
-            upstream.always(Answer::raw(format!("HTTP/1.1 200 OK\r\n{length}{fields}\r\nhi")));
-            let direct = proxq.send(get("/x?stream=true")).await;
-            let job = proxq.submit(get("/x")).await;
-            let status = proxq.settled(&job).await;
-            if is_read {
-                assert_eq!((direct.from_upstream(200).text(), status.error), ("hi".to_owned(), None));
-                assert_eq!(proxq.response(&job).await.text(), "hi");
-            } else {
-                direct.refused(502, "UPSTREAM_UNREACHABLE");
-                let expected = format!(
-                    "forward request: the response head of {} is too large: it may have 262144 bytes and 512 fields",
-                    upstream.url()
-                );
-                assert_eq!((direct.detail(), status.error), (expected.clone(), Some(expected)));
-            }
-        }
-    }
-
+once! {
     async fn a_body_that_is_too_large_is_refused_at_once_when_its_length_says_so(store: Store) {
         let (proxq, upstream) = with_body_limit(store, 1000).await;
         let mut wire = proxq.wire().await;
@@ -62,14 +31,6 @@ on_every_store! {
         reply.refused(413, "BODY_TOO_LARGE");
         assert!(reply.detail().contains("1000"), "the detail says what would be right: {}", reply.detail());
         assert!(upstream.received().is_empty());
-    }
-
-    async fn a_body_of_the_largest_size_is_taken_whole(store: Store) {
-        let (proxq, upstream) = with_body_limit(store, 1000).await;
-        proxq.through_queue(post("/x").body("x".repeat(1000))).await;
-        assert_eq!(upstream.request().await.body.len(), 1000);
-        proxq.send(post("/x").body("x".repeat(1001))).await.refused(413, "BODY_TOO_LARGE");
-        assert_eq!(upstream.received().len(), 1, "never truncated");
     }
 
     async fn a_client_that_sends_on_sees_the_refusal(store: Store) {
@@ -155,12 +116,6 @@ on_every_store! {
         assert_eq!(upstream.request().await.header("x-fits").unwrap().len(), 10_000);
     }
 
-    async fn a_head_of_64_kib_fits_by_default(proxq: Proxq, upstream: Upstream) {
-        let request = (0..60).fold(get("/x"), |request, n| request.header(&format!("X-{n}"), vec![b'x'; 1000]));
-        proxq.submit(request).await;
-        assert_eq!(upstream.request().await.header("x-59").unwrap().len(), 1000);
-    }
-
     async fn a_head_without_end_is_refused(proxq: Proxq, _upstream: Upstream) {
         let mut wire = proxq.wire().await;
         wire.send("GET /x HTTP/1.1\r\nHost: h\r\n").await;
@@ -219,18 +174,6 @@ on_every_store! {
         assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
     }
 
-    async fn a_slow_body_is_waited_for(store: Store) {
-        let (proxq, upstream) = with_limits(store, &[("headerReadTimeout", "200ms"), ("idleTimeout", "200ms")]).await;
-        let mut wire = proxq.wire().await;
-        wire.send("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n").await;
-        for byte in b"0123456789" {
-            keep_pace(Duration::from_millis(60)).await;
-            wire.send([*byte]).await;
-        }
-        assert_eq!(wire.reply().await.status, 202);
-        assert_eq!(upstream.request().await.text(), "0123456789");
-    }
-
     async fn more_connections_than_allowed_wait_for_their_turn(store: Store) {
         let upstream = Upstream::start().await;
         let proxq = Proxq::start(store.config_for(&upstream).set("limits.maxConnections", 4)).await;
@@ -247,21 +190,6 @@ on_every_store! {
         never_within(Duration::from_millis(100), "a fifth connection is served", waiting.head()).await;
         drop(held.pop());
         assert_eq!(waiting.reply().await.status, 200);
-    }
-
-    async fn a_client_that_takes_nothing_of_its_answer_loses_its_connection(store: Store) {
-        let upstream = Upstream::start().await;
-        // More than the sockets' buffers hold on both sides.
-        upstream.always(Answer::status(200).pattern(Pattern::new(1, 32 << 20)));
-        let config = store.config_for(&upstream).set("limits.maxConnections", 1).set("limits.idleTimeout", "300ms");
-        let proxq = Proxq::start(config).await;
-        let job = proxq.submit(get("/large")).await;
-        proxq.settled(&job).await;
-        let mut unread = proxq.wire().await;
-        unread.send(format!("GET {}/content HTTP/1.1\r\nHost: h\r\n\r\n", job.location)).await;
-        // There is no place for this one until the other is gone.
-        assert_eq!(proxq.send(get("/__jobs/healthz")).await.status, 200);
-        drop(unread);
     }
 
     async fn a_flood_of_silent_connections_keeps_nobody_out_for_long(store: Store) {
@@ -300,6 +228,80 @@ on_every_store! {
             wire.closed().await;
         }
         assert_eq!(proxq.send(get("/__jobs/healthz")).await.status, 200);
+    }
+}
+
+on_every_store! {
+    async fn a_response_head_is_read_up_to_its_limits(proxq: Proxq, upstream: Upstream) {
+        let small = |count: usize| "X-Small: 1\r\n".repeat(count);
+        let large = |bytes: usize| format!("X-Large: {}\r\n", "x".repeat(bytes - "X-Large: \r\n".len()));
+        let length = "Content-Length: 2\r\n";
+        let most = 256 * 1024;
+        for (fields, is_read) in [
+            (small(511), true),
+            (small(512), false),
+            (large(most - length.len()), true),
+            (large(most - length.len() + 1), false),
+            (large(most * 5 / 4), false),
+            (large(most * 2), false),
+        ] {
+            upstream.always(Answer::raw(format!("HTTP/1.1 200 OK\r\n{length}{fields}\r\nhi")));
+            let direct = proxq.send(get("/x?stream=true")).await;
+            let job = proxq.submit(get("/x")).await;
+            let status = proxq.settled(&job).await;
+            if is_read {
+                assert_eq!((direct.from_upstream(200).text(), status.error), ("hi".to_owned(), None));
+                assert_eq!(proxq.response(&job).await.text(), "hi");
+            } else {
+                direct.refused(502, "UPSTREAM_UNREACHABLE");
+                let expected = format!(
+                    "forward request: the response head of {} is too large: it may have 262144 bytes and 512 fields",
+                    upstream.url()
+                );
+                assert_eq!((direct.detail(), status.error), (expected.clone(), Some(expected)));
+            }
+        }
+    }
+
+    async fn a_body_of_the_largest_size_is_taken_whole(store: Store) {
+        let (proxq, upstream) = with_body_limit(store, 1000).await;
+        proxq.through_queue(post("/x").body("x".repeat(1000))).await;
+        assert_eq!(upstream.request().await.body.len(), 1000);
+        proxq.send(post("/x").body("x".repeat(1001))).await.refused(413, "BODY_TOO_LARGE");
+        assert_eq!(upstream.received().len(), 1, "never truncated");
+    }
+
+    async fn a_head_of_64_kib_fits_by_default(proxq: Proxq, upstream: Upstream) {
+        let request = (0..60).fold(get("/x"), |request, n| request.header(&format!("X-{n}"), vec![b'x'; 1000]));
+        proxq.submit(request).await;
+        assert_eq!(upstream.request().await.header("x-59").unwrap().len(), 1000);
+    }
+
+    async fn a_slow_body_is_waited_for(store: Store) {
+        let (proxq, upstream) = with_limits(store, &[("headerReadTimeout", "200ms"), ("idleTimeout", "200ms")]).await;
+        let mut wire = proxq.wire().await;
+        wire.send("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n").await;
+        for byte in b"0123456789" {
+            keep_pace(Duration::from_millis(60)).await;
+            wire.send([*byte]).await;
+        }
+        assert_eq!(wire.reply().await.status, 202);
+        assert_eq!(upstream.request().await.text(), "0123456789");
+    }
+
+    async fn a_client_that_takes_nothing_of_its_answer_loses_its_connection(store: Store) {
+        let upstream = Upstream::start().await;
+        // More than the sockets' buffers hold on both sides.
+        upstream.always(Answer::status(200).pattern(Pattern::new(1, 32 << 20)));
+        let config = store.config_for(&upstream).set("limits.maxConnections", 1).set("limits.idleTimeout", "300ms");
+        let proxq = Proxq::start(config).await;
+        let job = proxq.submit(get("/large")).await;
+        proxq.settled(&job).await;
+        let mut unread = proxq.wire().await;
+        unread.send(format!("GET {}/content HTTP/1.1\r\nHost: h\r\n\r\n", job.location)).await;
+        // There is no place for this one until the other is gone.
+        assert_eq!(proxq.send(get("/__jobs/healthz")).await.status, 200);
+        drop(unread);
     }
 
     async fn many_jobs_at_once_are_all_served(store: Store) {

@@ -1,7 +1,8 @@
 //! What an operator reads, and what nobody may read there.
 
 use harness::{
-    Answer, Gate, Proxq, Record, Refusing, Route, Store, Upstream, get, on_every_store, on_the_store, post, within,
+    Answer, Gate, Proxq, Record, Refusing, Route, Store, Upstream, get, on_every_store, on_the_store, once, post,
+    within,
 };
 
 /// The line has this in some field.
@@ -111,38 +112,6 @@ on_every_store! {
         assert!(line.field("error").is_some_and(|error| !error.is_empty()));
     }
 
-    async fn a_client_cannot_write_log_lines(proxq: Proxq, _upstream: Upstream) {
-        for (at, hostile) in HOSTILE.into_iter().enumerate() {
-            let request = get("/x").header("X-Request-ID", hostile).header("User-Agent", hostile);
-            proxq.send(request.header("X-Proxq-Mode", "direct")).await;
-            let path = format!("/{at}/\"level\":\"ERROR\"\u{9b}\u{2028}");
-            proxq.send(get(&path).header("X-Proxq-Mode", "direct")).await.from_upstream(200);
-            let with_path = |record: &Record| record.field("path").as_deref() == Some(&path);
-            proxq.log().record("a line with the path as it was", with_path).await;
-        }
-        for line in proxq.log().lines() {
-            assert!(!line.chars().any(is_unprintable), "{line:?}");
-        }
-        // The harness takes every line that is not JSON, and every error, for a failure.
-    }
-
-    async fn a_client_cannot_forge_fields_of_text(store: Store) {
-        let upstream = Upstream::start().await;
-        let proxq = Proxq::builder(store.config_for(&upstream)).text_log().start().await;
-        for hostile in HOSTILE {
-            proxq.send(get("/x").header("X-Request-ID", hostile).header("X-Proxq-Mode", "direct")).await;
-        }
-        let path = "/\"status=500\"\u{9b}\u{2028}\u{202e}/forged=1";
-        proxq.send(get(path).header("X-Proxq-Mode", "direct").header("X-Request-ID", "last=\"1\"")).await;
-        let line = within("the last line", proxq.log().line("last=")).await.expect("it is logged");
-        let shown = "path=\"/\\\"status=500\\\"\\u{9b}\\u{2028}\\u{202e}/forged=1\"";
-        assert!(line.contains(&format!(" method=GET {shown} request_id=\"last=\\\"1\\\"\"")), "{line}");
-        for line in proxq.log().lines() {
-            assert!(!line.chars().any(is_unprintable) && !line.contains("forged-id"), "{line:?}");
-            assert!(line.as_bytes()[..4].iter().all(u8::is_ascii_digit), "it begins with the time: {line}");
-        }
-    }
-
     async fn lines_of_text_are_short(store: Store) {
         let upstream = Upstream::start().await;
         let proxq = Proxq::builder(store.config_for(&upstream)).text_log().start().await;
@@ -189,6 +158,40 @@ on_every_store! {
             record.message() == "job cancelled while it ran" && mentions(record, "job.id", &id)
         };
         assert_eq!(proxq.log().record("the attempt's end", cancelled).await.level(), "INFO");
+    }
+}
+
+once! {
+    async fn a_client_cannot_write_log_lines(proxq: Proxq, _upstream: Upstream) {
+        for (at, hostile) in HOSTILE.into_iter().enumerate() {
+            let request = get("/x").header("X-Request-ID", hostile).header("User-Agent", hostile);
+            proxq.send(request.header("X-Proxq-Mode", "direct")).await;
+            let path = format!("/{at}/\"level\":\"ERROR\"\u{9b}\u{2028}");
+            proxq.send(get(&path).header("X-Proxq-Mode", "direct")).await.from_upstream(200);
+            let with_path = |record: &Record| record.field("path").as_deref() == Some(&path);
+            proxq.log().record("a line with the path as it was", with_path).await;
+        }
+        for line in proxq.log().lines() {
+            assert!(!line.chars().any(is_unprintable), "{line:?}");
+        }
+        // The harness takes every line that is not JSON, and every error, for a failure.
+    }
+
+    async fn a_client_cannot_forge_fields_of_text(store: Store) {
+        let upstream = Upstream::start().await;
+        let proxq = Proxq::builder(store.config_for(&upstream)).text_log().start().await;
+        for hostile in HOSTILE {
+            proxq.send(get("/x").header("X-Request-ID", hostile).header("X-Proxq-Mode", "direct")).await;
+        }
+        let path = "/\"status=500\"\u{9b}\u{2028}\u{202e}/forged=1";
+        proxq.send(get(path).header("X-Proxq-Mode", "direct").header("X-Request-ID", "last=\"1\"")).await;
+        let line = within("the last line", proxq.log().line("last=")).await.expect("it is logged");
+        let shown = "path=\"/\\\"status=500\\\"\\u{9b}\\u{2028}\\u{202e}/forged=1\"";
+        assert!(line.contains(&format!(" method=GET {shown} request_id=\"last=\\\"1\\\"\"")), "{line}");
+        for line in proxq.log().lines() {
+            assert!(!line.chars().any(is_unprintable) && !line.contains("forged-id"), "{line:?}");
+            assert!(line.as_bytes()[..4].iter().all(u8::is_ascii_digit), "it begins with the time: {line}");
+        }
     }
 }
 

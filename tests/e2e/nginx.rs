@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use harness::{
     Answer, Client, Curl, Digest, Gate, Nginx, Pattern, Proxq, Reply, Request, Route, Store, Upstream, get, head,
-    keep_pace, on_every_store, post, put,
+    keep_pace, on_every_store, once, post, put,
 };
 use proxq_protocol::{JobStatus, header};
 use tokio::task::JoinSet;
@@ -81,35 +81,6 @@ on_every_store! {
             assert_eq!(value("x-forwarded-proto"), "https");
             assert_eq!(value("x-forwarded-host"), "public.example");
         }
-    }
-
-    async fn an_nginx_that_is_not_trusted_is_the_client(store: Store) {
-        let upstream = Upstream::start().await;
-        let proxq = Proxq::start(store.config_for(&upstream).set("trustedProxies", vec!["192.0.2.1"])).await;
-        let nginx = before(&proxq);
-        let call = get("/x").header("X-Forwarded-For", "203.0.113.7").header("X-Real-IP", "203.0.113.7");
-        Client::at(nginx.address()).send(direct(call)).await.from_upstream(200);
-        let received = upstream.request().await;
-        for (name, value) in [("x-forwarded-for", "127.0.0.1"), ("x-real-ip", "127.0.0.1"), ("x-forwarded-proto", "http")] {
-            assert_eq!(received.headers(name), [value], "{name}");
-        }
-    }
-
-    async fn events_come_through_nginx_one_by_one(proxq: Proxq, upstream: Upstream) {
-        let nginx = before(&proxq);
-        let gate = Gate::new();
-        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
-        let events = (0..3).fold(Answer::raw(head), |answer, event| {
-            answer.wait(&gate).then(format!("9\r\ndata: {event}\n\n\r\n"))
-        });
-        upstream.always(events.wait(&gate).then("0\r\n\r\n"));
-        let curl = Curl::start(&["-H", "Accept: text/event-stream", &format!("{}/events", nginx.url())]);
-        for event in 0..3 {
-            gate.let_through(1);
-            curl.line(&format!("data: {event}")).await;
-        }
-        gate.open();
-        assert_eq!(curl.to_end().await, "data: 0\n\ndata: 1\n\ndata: 2\n");
     }
 
     async fn events_of_a_job_come_at_once_through_an_nginx_that_buffers(proxq: Proxq, upstream: Upstream) {
@@ -197,6 +168,37 @@ on_every_store! {
             let file = nginx.folder().join(Path::new(&stored.header("x-stored").unwrap()));
             assert_eq!(Digest::of(&fs::read(file).unwrap()), sent);
         }
+    }
+}
+
+once! {
+    async fn an_nginx_that_is_not_trusted_is_the_client(store: Store) {
+        let upstream = Upstream::start().await;
+        let proxq = Proxq::start(store.config_for(&upstream).set("trustedProxies", vec!["192.0.2.1"])).await;
+        let nginx = before(&proxq);
+        let call = get("/x").header("X-Forwarded-For", "203.0.113.7").header("X-Real-IP", "203.0.113.7");
+        Client::at(nginx.address()).send(direct(call)).await.from_upstream(200);
+        let received = upstream.request().await;
+        for (name, value) in [("x-forwarded-for", "127.0.0.1"), ("x-real-ip", "127.0.0.1"), ("x-forwarded-proto", "http")] {
+            assert_eq!(received.headers(name), [value], "{name}");
+        }
+    }
+
+    async fn events_come_through_nginx_one_by_one(proxq: Proxq, upstream: Upstream) {
+        let nginx = before(&proxq);
+        let gate = Gate::new();
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let events = (0..3).fold(Answer::raw(head), |answer, event| {
+            answer.wait(&gate).then(format!("9\r\ndata: {event}\n\n\r\n"))
+        });
+        upstream.always(events.wait(&gate).then("0\r\n\r\n"));
+        let curl = Curl::start(&["-H", "Accept: text/event-stream", &format!("{}/events", nginx.url())]);
+        for event in 0..3 {
+            gate.let_through(1);
+            curl.line(&format!("data: {event}")).await;
+        }
+        gate.open();
+        assert_eq!(curl.to_end().await, "data: 0\n\ndata: 1\n\ndata: 2\n");
     }
 
     /// Both sides close what they keep, nginx after a second and proxq for POST after half of one: in every burst there

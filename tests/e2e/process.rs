@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use harness::{Answer, Exit, Launch, Proxq, Route, Store, Upstream, get, on_every_store, on_the_store, post, request};
+use harness::{
+    Answer, Exit, Launch, Proxq, Route, Store, Upstream, get, on_every_store, on_the_store, once, post, request,
+};
 use tempfile::TempDir;
 
 fn folder() -> TempDir {
@@ -64,6 +66,15 @@ on_every_store! {
         proxq.stop().await;
     }
 
+    async fn a_lock_does_not_outlive_its_process(store: Store) {
+        let (mut proxq, upstream) = store.pair().await;
+        proxq.kill();
+        proxq.start_again().await;
+        forwards_to(&proxq, &upstream).await;
+    }
+}
+
+once! {
     async fn a_port_in_use_is_named_and_ends_it_with_1(store: Store) {
         let upstream = Upstream::start().await;
         let folder = folder();
@@ -74,13 +85,6 @@ on_every_store! {
         let exit = Launch::new(folder.path()).args(["--config", &file]).to_exit().await;
         assert_eq!(exit.code, Some(1), "{}", exit.log);
         assert!(exit.log.contains(&taken) && exit.log.to_lowercase().contains("in use"), "{}", exit.log);
-    }
-
-    async fn a_lock_does_not_outlive_its_process(store: Store) {
-        let (mut proxq, upstream) = store.pair().await;
-        proxq.kill();
-        proxq.start_again().await;
-        forwards_to(&proxq, &upstream).await;
     }
 
     async fn a_port_alone_means_all_interfaces(store: Store) {

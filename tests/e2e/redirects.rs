@@ -1,6 +1,6 @@
 //! Redirects under a proposed id: a client that follows one takes the id along, and one that asks for it gets a report.
 
-use harness::{Answer, Gate, Proxq, Reply, Request, Upstream, delete, get, head, on_every_store, post, request};
+use harness::{Answer, Gate, Proxq, Reply, Request, Upstream, delete, get, head, on_every_store, once, post, request};
 use proxq_protocol::{JobId, header};
 
 /// The upstream: `/begin` leads to `/end` by this status.
@@ -150,7 +150,9 @@ on_every_store! {
         gate.open();
         upstream.arrivals(1).await;
     }
+}
 
+once! {
     async fn a_header_that_is_none_is_refused(proxq: Proxq, _upstream: Upstream) {
         let id = JobId::new();
         for value in ["", "yes", "report, x"] {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use harness::{
-    Answer, Gate, Proxq, RawUpstream, Route, Store, Upstream, eventually, get, never_within, on_every_store, post,
+    Answer, Gate, Proxq, RawUpstream, Route, Store, Upstream, eventually, get, never_within, on_every_store, once, post,
 };
 use proxq_protocol::JobStatus;
 use tokio::task::JoinSet;
@@ -114,19 +114,6 @@ on_every_store! {
         assert!(proxq.settled(&too_large).await.error.unwrap().contains("maxResponseSize"));
     }
 
-    async fn a_kept_connection_sees_the_new_routes(store: Store) {
-        let upstream = Upstream::start().await;
-        let base = store.config();
-        let proxq = Proxq::start(base.clone().route(under("/a", &upstream))).await;
-        let mut wire = proxq.wire().await;
-        let request = "POST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n";
-        wire.send(request).await;
-        wire.reply().await.refused(502, "NO_UPSTREAM");
-        proxq.reload(base.route(under("/b", &upstream))).await;
-        wire.send(request).await;
-        assert_eq!(wire.reply().await.status, 202);
-    }
-
     async fn a_request_whose_body_is_on_its_way_ends_as_it_began(store: Store) {
         let upstream = Upstream::start().await;
         let base = store.config();
@@ -142,26 +129,6 @@ on_every_store! {
         assert_eq!(upstream.request().await.text(), "halfhalf");
     }
 
-    async fn a_stream_goes_on(store: Store) {
-        let (old, new) = (RawUpstream::start().await, Upstream::start().await);
-        let base = store.config();
-        let proxq = Proxq::start(base.clone().route(Route::new("/a", &old.url()))).await;
-        let mut client = proxq.wire().await;
-        client.send("GET /a HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n").await;
-        let mut served = old.accept().await;
-        served.head().await;
-        served.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n").await;
-        client.head().await;
-        client.comes("3\r\none\r\n").await;
-        for turn in ["/b", "/c"] {
-            proxq.reload(base.clone().route(under(turn, &new))).await;
-            served.send("4\r\nmore\r\n").await;
-            client.comes("4\r\nmore\r\n").await;
-        }
-        served.send("0\r\n\r\n").await;
-        client.comes("0\r\n\r\n").await;
-    }
-
     async fn connections_to_a_removed_upstream_end(store: Store) {
         let (old, new) = (Upstream::start().await, Upstream::start().await);
         let base = store.config();
@@ -169,18 +136,6 @@ on_every_store! {
         proxq.through_queue(get("/a")).await;
         proxq.reload(base.route(under("/b", &new))).await;
         old.quiet().await;
-    }
-
-    async fn connections_to_an_upstream_that_stays_are_kept(store: Store) {
-        let (stays, goes) = (Upstream::start().await, Upstream::start().await);
-        let base = store.config().route(under("/a", &stays));
-        let proxq = Proxq::start(base.clone().route(under("/b", &goes))).await;
-        let direct = || get("/a").header("X-Proxq-Mode", "direct");
-        for turn in 0..10 {
-            proxq.send(direct()).await.from_upstream(200);
-            proxq.reload(base.clone().route(under("/b", &goes).set("maxRetries", turn + 1))).await;
-        }
-        assert!(stays.connections() < 5, "{} connections for 10 requests", stays.connections());
     }
 
     async fn attempts_at_once_can_be_more_fewer_and_none(store: Store) {
@@ -213,28 +168,6 @@ on_every_store! {
         assert_eq!(upstream.received().len(), 7);
     }
 
-    async fn connections_at_once_can_be_more_and_fewer(store: Store) {
-        let upstream = Upstream::start().await;
-        let config = store.config_for(&upstream);
-        let proxq = Proxq::start(config.clone().set("limits.maxConnections", 1)).await;
-        let probe = "GET /__jobs/healthz HTTP/1.1\r\nHost: h\r\n\r\n";
-        let gate = Gate::new();
-        upstream.always(Answer::status(200).wait(&gate));
-        let (mut first, mut second) = (proxq.wire().await, proxq.wire().await);
-        first.send("GET /x HTTP/1.1\r\nHost: h\r\nX-Proxq-Mode: direct\r\n\r\n").await;
-        upstream.request().await; // a connection without a request would give way
-        second.send(probe).await;
-        proxq.reload(config.clone().set("limits.maxConnections", 2)).await;
-        assert_eq!(second.reply().await.status, 200, "it waited for a place");
-        proxq.reload(config.set("limits.maxConnections", 1)).await;
-        gate.open();
-        first.reply().await.from_upstream(200);
-        for wire in [&mut first, &mut second] {
-            wire.send(probe).await;
-            assert_eq!(wire.reply().await.status, 200, "who is there may stay");
-        }
-    }
-
     async fn another_certificate_under_the_same_name_is_read(store: Store) {
         let (upstream, other) = (Upstream::start_tls().await, Upstream::start_tls().await);
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -247,21 +180,6 @@ on_every_store! {
         fs::copy(upstream.ca_file(), &file).expect("the folder is ours");
         assert_eq!(proxq.reload(config).await, "upstreams[/].tls (contents of files)");
         proxq.through_queue(post("/x")).await;
-    }
-
-    async fn of_two_requests_in_quick_succession_the_last_file_counts(store: Store) {
-        let upstream = Upstream::start().await;
-        let base = store.config();
-        let proxq = Proxq::start(base.clone().route(under("/a", &upstream))).await;
-        for turn in 0..20 {
-            for prefix in ["/b", "/c"] {
-                proxq.rewrite(base.clone().route(under(&format!("{prefix}{turn}"), &upstream)));
-                proxq.hang_up();
-            }
-            let path = format!("/c{turn}");
-            eventually("the last file counts", async || proxq.send(post(&path)).await.status == 202).await;
-            proxq.send(post(&format!("/b{turn}"))).await.refused(502, "NO_UPSTREAM");
-        }
     }
 
     async fn a_hundred_reloads_under_load_lose_nothing_and_leave_nothing(store: Store) {
@@ -306,6 +224,90 @@ on_every_store! {
         upstream.quiet().await;
         let what = format!("about {idle} files are open again");
         eventually(&what, async || proxq.open_files() <= idle + FILES_MARGIN).await;
+    }
+}
+
+once! {
+    async fn a_kept_connection_sees_the_new_routes(store: Store) {
+        let upstream = Upstream::start().await;
+        let base = store.config();
+        let proxq = Proxq::start(base.clone().route(under("/a", &upstream))).await;
+        let mut wire = proxq.wire().await;
+        let request = "POST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n";
+        wire.send(request).await;
+        wire.reply().await.refused(502, "NO_UPSTREAM");
+        proxq.reload(base.route(under("/b", &upstream))).await;
+        wire.send(request).await;
+        assert_eq!(wire.reply().await.status, 202);
+    }
+
+    async fn a_stream_goes_on(store: Store) {
+        let (old, new) = (RawUpstream::start().await, Upstream::start().await);
+        let base = store.config();
+        let proxq = Proxq::start(base.clone().route(Route::new("/a", &old.url()))).await;
+        let mut client = proxq.wire().await;
+        client.send("GET /a HTTP/1.1\r\nHost: h\r\nAccept: text/event-stream\r\n\r\n").await;
+        let mut served = old.accept().await;
+        served.head().await;
+        served.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n").await;
+        client.head().await;
+        client.comes("3\r\none\r\n").await;
+        for turn in ["/b", "/c"] {
+            proxq.reload(base.clone().route(under(turn, &new))).await;
+            served.send("4\r\nmore\r\n").await;
+            client.comes("4\r\nmore\r\n").await;
+        }
+        served.send("0\r\n\r\n").await;
+        client.comes("0\r\n\r\n").await;
+    }
+
+    async fn connections_to_an_upstream_that_stays_are_kept(store: Store) {
+        let (stays, goes) = (Upstream::start().await, Upstream::start().await);
+        let base = store.config().route(under("/a", &stays));
+        let proxq = Proxq::start(base.clone().route(under("/b", &goes))).await;
+        let direct = || get("/a").header("X-Proxq-Mode", "direct");
+        for turn in 0..10 {
+            proxq.send(direct()).await.from_upstream(200);
+            proxq.reload(base.clone().route(under("/b", &goes).set("maxRetries", turn + 1))).await;
+        }
+        assert!(stays.connections() < 5, "{} connections for 10 requests", stays.connections());
+    }
+
+    async fn connections_at_once_can_be_more_and_fewer(store: Store) {
+        let upstream = Upstream::start().await;
+        let config = store.config_for(&upstream);
+        let proxq = Proxq::start(config.clone().set("limits.maxConnections", 1)).await;
+        let probe = "GET /__jobs/healthz HTTP/1.1\r\nHost: h\r\n\r\n";
+        let gate = Gate::new();
+        upstream.always(Answer::status(200).wait(&gate));
+        let (mut first, mut second) = (proxq.wire().await, proxq.wire().await);
+        first.send("GET /x HTTP/1.1\r\nHost: h\r\nX-Proxq-Mode: direct\r\n\r\n").await;
+        upstream.request().await; // a connection without a request would give way
+        second.send(probe).await;
+        proxq.reload(config.clone().set("limits.maxConnections", 2)).await;
+        assert_eq!(second.reply().await.status, 200, "it waited for a place");
+        proxq.reload(config.set("limits.maxConnections", 1)).await;
+        gate.open();
+        first.reply().await.from_upstream(200);
+        for wire in [&mut first, &mut second] {
+            wire.send(probe).await;
+            assert_eq!(wire.reply().await.status, 200, "who is there may stay");
+        }
+    }
+
+    async fn of_two_requests_in_quick_succession_the_last_file_counts(store: Store) {
+        let upstream = Upstream::start().await;
+        let base = store.config();
+        let proxq = Proxq::start(base.clone().route(under("/a", &upstream))).await;
+        for turn in 0..20 {
+            for prefix in ["/b", "/c"] {
+                proxq.rewrite(base.clone().route(under(&format!("{prefix}{turn}"), &upstream)));
+                proxq.hang_up();
+            }
+            let path = format!("/c{turn}");
+            eventually("the last file counts", async || proxq.send(post(&path)).await.status == 202).await;
+            proxq.send(post(&format!("/b{turn}"))).await.refused(502, "NO_UPSTREAM");
+        }
     }
 }
 

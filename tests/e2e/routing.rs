@@ -1,6 +1,6 @@
 //! Which requests are queued, for which upstream and with which path.
 
-use harness::{Proxq, Route, Store, Upstream, get, on_every_store, post, request};
+use harness::{Proxq, Route, Store, Upstream, get, on_every_store, once, post, request};
 
 /// Two upstreams under prefixes of their own.
 async fn two(store: Store) -> (Proxq, Upstream, Upstream) {
@@ -9,7 +9,7 @@ async fn two(store: Store) -> (Proxq, Upstream, Upstream) {
     (Proxq::start(config).await, api, other)
 }
 
-on_every_store! {
+once! {
     async fn a_path_that_climbs_is_refused_in_every_encoding(store: Store) {
         let (proxq, api, other) = two(store).await;
         for climbing in [
@@ -37,14 +37,6 @@ on_every_store! {
             assert_eq!((reply.status, reply.code().as_str()), (400, "BAD_PATH"), "{climbing}: {reply}");
         }
         assert!(api.received().is_empty() && other.received().is_empty());
-    }
-
-    async fn dots_that_do_not_climb_are_forwarded(store: Store) {
-        let (proxq, api, _) = two(store).await;
-        for rest in ["/...", "/a..b", "/..a", "/a..", "/.", "/a/./b", "/%252e%252e/x", "/x;..", "/?a=/../b"] {
-            proxq.submit(get(&format!("/api{rest}"))).await;
-            assert_eq!(api.request().await.target(), rest);
-        }
     }
 
     async fn the_jobs_path_never_reaches_an_upstream_whatever_the_method(proxq: Proxq, upstream: Upstream) {
@@ -129,26 +121,6 @@ on_every_store! {
         assert_eq!(reply.header("content-type").as_deref(), Some("application/problem+json"));
     }
 
-    async fn a_prefix_matches_whole_segments_percent_decoded(store: Store) {
-        let (proxq, api, other) = two(store).await;
-        for (path, forwarded) in [
-            ("/api", "/"),
-            ("/api/", "/"),
-            ("/api/x", "/x"),
-            ("/%61pi/x", "/x"),
-            ("/a%70%69", "/"),
-            ("/api?x=1", "/?x=1"),
-            ("/api/?x=1", "/?x=1"),
-            ("/api?", "/?"),
-        ] {
-            proxq.submit(get(path)).await;
-            assert_eq!(api.request().await.target(), forwarded, "{path}");
-        }
-        proxq.submit(get("/api2/x")).await;
-        assert_eq!(other.request().await.target(), "/x");
-        assert!(api.received().len() == 8);
-    }
-
     async fn with_longest_prefix_the_longest_that_matches_takes_the_request(store: Store) {
         let (web, api, newer) = (Upstream::start().await, Upstream::start().await, Upstream::start().await);
         let strict = store.config().route(Route::new("/api", &api.url()));
@@ -170,6 +142,144 @@ on_every_store! {
             proxq.send(get(path).header("X-Proxq-Mode", "direct")).await.from_upstream(200);
             assert_eq!(upstream.request().await.target(), forwarded, "{path}, direct");
         }
+    }
+
+    async fn a_request_that_came_back_too_often_is_a_loop(store: Store) {
+        let upstream = Upstream::start().await;
+        let proxq = Proxq::start(store.config_for(&upstream).set("viaName", "edge")).await;
+        let with_via = |values: &[&str]| values.iter().fold(get("/x"), |request, value| request.header("Via", value));
+        for fine in
+            [&["1.1 edge"][..], &["1.1 other, 1.1 edge"], &["1.1 edge2, 1.1 edge", "1.0 other"], &["1.1 x (edge)"]]
+        {
+            assert_eq!(proxq.send(with_via(fine)).await.status, 202, "{fine:?}");
+        }
+        for loops in [&["1.1 edge, 1.1 edge"][..], &["1.1 edge", "1.1 edge"], &["1.1 a, 1.0 EDGE (x), HTTP/1.1 edge"]] {
+            let reply = proxq.send(with_via(loops)).await;
+            assert_eq!((reply.status, reply.code().as_str()), (508, "LOOP_DETECTED"), "{loops:?}: {reply}");
+        }
+    }
+
+    async fn the_number_of_hops_is_configurable(store: Store) {
+        let upstream = Upstream::start().await;
+        let proxq = Proxq::start(store.config_for(&upstream).set("viaName", "edge").set("maxHops", 2)).await;
+        assert_eq!(proxq.send(get("/x").header("Via", "1.1 edge, 1.1 edge")).await.status, 202);
+        let thrice = get("/x").header("Via", "1.1 edge, 1.1 edge, 1.1 edge");
+        proxq.send(thrice).await.refused(508, "LOOP_DETECTED");
+    }
+
+    async fn a_websocket_handshake_goes_direct(proxq: Proxq, _upstream: Upstream) {
+        for (connection, upgrade) in [
+            ("Upgrade", "websocket"),
+            ("keep-alive, Upgrade", "WebSocket"),
+            ("UPGRADE", "WEBSOCKET"),
+            ("keep-alive,upgrade", "websocket"),
+        ] {
+            let handshake = get("/ws").header("Connection", connection).header("Upgrade", upgrade);
+            proxq.send(handshake).await.from_upstream(200);
+        }
+    }
+
+    async fn what_the_path_filter_names_goes_direct(store: Store) {
+        let upstream = Upstream::start().await;
+        let config = store.config().route(Route::new("/api", &upstream.url()));
+        let config = config.upstream("pathFilter.patterns", vec!["^/api/health$", r"/[0-9]+\.txt$"]);
+        let proxq = Proxq::start(config).await;
+        for direct in ["/api/health", "/api/%68ealth", "/api/health?x=1", "/api/a/17.txt"] {
+            proxq.send(get(direct)).await.from_upstream(200);
+        }
+        for queued in ["/api/health/x", "/api/x?y=/api/health", "/api/a/x.txt", "/api/a/17.txt2"] {
+            proxq.submit(get(queued)).await;
+        }
+    }
+
+    async fn a_whitelist_names_what_is_queued(store: Store) {
+        let upstream = Upstream::start().await;
+        let config = store.config_for(&upstream).upstream("pathFilter.mode", "whitelist");
+        let proxq = Proxq::start(config.upstream("pathFilter.patterns", vec!["^/slow/"])).await;
+        proxq.submit(get("/slow/x")).await;
+        proxq.send(get("/fast/slow/")).await.from_upstream(200);
+    }
+
+    async fn a_body_of_unknown_length_goes_direct(proxq: Proxq, upstream: Upstream) {
+        let chunked = "POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
+        proxq.raw(chunked).await.from_upstream(200);
+        assert_eq!(upstream.request().await.text(), "hi");
+    }
+
+    async fn a_body_above_the_threshold_goes_direct(store: Store) {
+        let upstream = Upstream::start().await;
+        let config = store.config_for(&upstream);
+        let proxq = Proxq::start(config.clone().upstream("directProxyThreshold", 1000)).await;
+        proxq.send(post("/x").body("x".repeat(1001))).await.from_upstream(200);
+        proxq.submit(post("/x").body("x".repeat(1000))).await;
+        for disabled in [0, -1] {
+            let config = config.clone().upstream("directProxyThreshold", disabled).upstream("maxBodySize", "30MiB");
+            let proxq = Proxq::start(config).await;
+            proxq.submit(post("/x").body(vec![b'x'; 11 << 20])).await;
+        }
+    }
+
+    async fn a_cors_preflight_goes_direct(proxq: Proxq, _upstream: Upstream) {
+        let preflight = request("OPTIONS", "/x").header("Access-Control-Request-Method", "POST");
+        proxq.send(preflight.header("Origin", "https://a.example")).await.from_upstream(200);
+        proxq.submit(request("OPTIONS", "/x").header("Origin", "https://a.example")).await;
+        proxq.submit(post("/x").header("Access-Control-Request-Method", "POST")).await;
+    }
+
+    async fn a_request_for_a_stream_goes_direct(proxq: Proxq, _upstream: Upstream) {
+        for accept in ["text/event-stream", "application/json, text/event-stream;q=0.5", "Text/Event-Stream"] {
+            proxq.send(get("/x").header("Accept", accept)).await.from_upstream(200);
+        }
+        for target in ["/x?stream=true", "/x?a=b&stream=true&c"] {
+            proxq.send(get(target)).await.from_upstream(200);
+        }
+        for target in ["/x?stream=false", "/x?upstream=true", "/x?stream=true1", "/x/stream=true"] {
+            proxq.submit(get(target)).await;
+        }
+        proxq.submit(get("/x").header("Accept", "text/event-streams, */*")).await;
+    }
+
+    async fn the_first_rule_that_applies_wins(store: Store) {
+        let upstream = Upstream::start().await;
+        let config = store.config().set("viaName", "edge").route(Route::new("/api", &upstream.url()));
+        let proxq = Proxq::start(config).await;
+        let websocket = |path: &str| get(path).header("Connection", "upgrade").header("Upgrade", "websocket");
+        proxq.send(websocket("/api/..")).await.refused(400, "BAD_PATH");
+        proxq.send(websocket("/__jobs/x")).await.refused(404, "NOT_FOUND");
+        proxq.send(websocket("/other")).await.refused(502, "NO_UPSTREAM");
+        proxq.send(websocket("/api").header("Via", "1.1 edge, 1.1 edge")).await.refused(508, "LOOP_DETECTED");
+        let looping_trace = request("TRACE", "/other").header("Via", "1.1 edge, 1.1 edge");
+        proxq.send(looping_trace).await.refused(405, "METHOD_NOT_ALLOWED");
+    }
+}
+
+on_every_store! {
+    async fn dots_that_do_not_climb_are_forwarded(store: Store) {
+        let (proxq, api, _) = two(store).await;
+        for rest in ["/...", "/a..b", "/..a", "/a..", "/.", "/a/./b", "/%252e%252e/x", "/x;..", "/?a=/../b"] {
+            proxq.submit(get(&format!("/api{rest}"))).await;
+            assert_eq!(api.request().await.target(), rest);
+        }
+    }
+
+    async fn a_prefix_matches_whole_segments_percent_decoded(store: Store) {
+        let (proxq, api, other) = two(store).await;
+        for (path, forwarded) in [
+            ("/api", "/"),
+            ("/api/", "/"),
+            ("/api/x", "/x"),
+            ("/%61pi/x", "/x"),
+            ("/a%70%69", "/"),
+            ("/api?x=1", "/?x=1"),
+            ("/api/?x=1", "/?x=1"),
+            ("/api?", "/?"),
+        ] {
+            proxq.submit(get(path)).await;
+            assert_eq!(api.request().await.target(), forwarded, "{path}");
+        }
+        proxq.submit(get("/api2/x")).await;
+        assert_eq!(other.request().await.target(), "/x");
+        assert!(api.received().len() == 8);
     }
 
     async fn the_raw_path_and_query_arrive_unchanged(store: Store) {
@@ -276,118 +386,10 @@ on_every_store! {
         assert_eq!(evil.connections(), 0);
     }
 
-    async fn a_request_that_came_back_too_often_is_a_loop(store: Store) {
-        let upstream = Upstream::start().await;
-        let proxq = Proxq::start(store.config_for(&upstream).set("viaName", "edge")).await;
-        let with_via = |values: &[&str]| values.iter().fold(get("/x"), |request, value| request.header("Via", value));
-        for fine in
-            [&["1.1 edge"][..], &["1.1 other, 1.1 edge"], &["1.1 edge2, 1.1 edge", "1.0 other"], &["1.1 x (edge)"]]
-        {
-            assert_eq!(proxq.send(with_via(fine)).await.status, 202, "{fine:?}");
-        }
-        for loops in [&["1.1 edge, 1.1 edge"][..], &["1.1 edge", "1.1 edge"], &["1.1 a, 1.0 EDGE (x), HTTP/1.1 edge"]] {
-            let reply = proxq.send(with_via(loops)).await;
-            assert_eq!((reply.status, reply.code().as_str()), (508, "LOOP_DETECTED"), "{loops:?}: {reply}");
-        }
-    }
-
-    async fn the_number_of_hops_is_configurable(store: Store) {
-        let upstream = Upstream::start().await;
-        let proxq = Proxq::start(store.config_for(&upstream).set("viaName", "edge").set("maxHops", 2)).await;
-        assert_eq!(proxq.send(get("/x").header("Via", "1.1 edge, 1.1 edge")).await.status, 202);
-        let thrice = get("/x").header("Via", "1.1 edge, 1.1 edge, 1.1 edge");
-        proxq.send(thrice).await.refused(508, "LOOP_DETECTED");
-    }
-
-    async fn a_websocket_handshake_goes_direct(proxq: Proxq, _upstream: Upstream) {
-        for (connection, upgrade) in [
-            ("Upgrade", "websocket"),
-            ("keep-alive, Upgrade", "WebSocket"),
-            ("UPGRADE", "WEBSOCKET"),
-            ("keep-alive,upgrade", "websocket"),
-        ] {
-            let handshake = get("/ws").header("Connection", connection).header("Upgrade", upgrade);
-            proxq.send(handshake).await.from_upstream(200);
-        }
-    }
-
     async fn an_upgrade_to_something_else_is_queued_without_it(proxq: Proxq, upstream: Upstream) {
         for (connection, upgrade) in [("Upgrade", "h2c"), ("keep-alive", "websocket"), ("upgraded", "websocket")] {
             proxq.submit(get("/x").header("Connection", connection).header("Upgrade", upgrade)).await;
             assert_eq!(upstream.request().await.header("upgrade"), None);
         }
-    }
-
-    async fn what_the_path_filter_names_goes_direct(store: Store) {
-        let upstream = Upstream::start().await;
-        let config = store.config().route(Route::new("/api", &upstream.url()));
-        let config = config.upstream("pathFilter.patterns", vec!["^/api/health$", r"/[0-9]+\.txt$"]);
-        let proxq = Proxq::start(config).await;
-        for direct in ["/api/health", "/api/%68ealth", "/api/health?x=1", "/api/a/17.txt"] {
-            proxq.send(get(direct)).await.from_upstream(200);
-        }
-        for queued in ["/api/health/x", "/api/x?y=/api/health", "/api/a/x.txt", "/api/a/17.txt2"] {
-            proxq.submit(get(queued)).await;
-        }
-    }
-
-    async fn a_whitelist_names_what_is_queued(store: Store) {
-        let upstream = Upstream::start().await;
-        let config = store.config_for(&upstream).upstream("pathFilter.mode", "whitelist");
-        let proxq = Proxq::start(config.upstream("pathFilter.patterns", vec!["^/slow/"])).await;
-        proxq.submit(get("/slow/x")).await;
-        proxq.send(get("/fast/slow/")).await.from_upstream(200);
-    }
-
-    async fn a_body_of_unknown_length_goes_direct(proxq: Proxq, upstream: Upstream) {
-        let chunked = "POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
-        proxq.raw(chunked).await.from_upstream(200);
-        assert_eq!(upstream.request().await.text(), "hi");
-    }
-
-    async fn a_body_above_the_threshold_goes_direct(store: Store) {
-        let upstream = Upstream::start().await;
-        let config = store.config_for(&upstream);
-        let proxq = Proxq::start(config.clone().upstream("directProxyThreshold", 1000)).await;
-        proxq.send(post("/x").body("x".repeat(1001))).await.from_upstream(200);
-        proxq.submit(post("/x").body("x".repeat(1000))).await;
-        for disabled in [0, -1] {
-            let config = config.clone().upstream("directProxyThreshold", disabled).upstream("maxBodySize", "30MiB");
-            let proxq = Proxq::start(config).await;
-            proxq.submit(post("/x").body(vec![b'x'; 11 << 20])).await;
-        }
-    }
-
-    async fn a_cors_preflight_goes_direct(proxq: Proxq, _upstream: Upstream) {
-        let preflight = request("OPTIONS", "/x").header("Access-Control-Request-Method", "POST");
-        proxq.send(preflight.header("Origin", "https://a.example")).await.from_upstream(200);
-        proxq.submit(request("OPTIONS", "/x").header("Origin", "https://a.example")).await;
-        proxq.submit(post("/x").header("Access-Control-Request-Method", "POST")).await;
-    }
-
-    async fn a_request_for_a_stream_goes_direct(proxq: Proxq, _upstream: Upstream) {
-        for accept in ["text/event-stream", "application/json, text/event-stream;q=0.5", "Text/Event-Stream"] {
-            proxq.send(get("/x").header("Accept", accept)).await.from_upstream(200);
-        }
-        for target in ["/x?stream=true", "/x?a=b&stream=true&c"] {
-            proxq.send(get(target)).await.from_upstream(200);
-        }
-        for target in ["/x?stream=false", "/x?upstream=true", "/x?stream=true1", "/x/stream=true"] {
-            proxq.submit(get(target)).await;
-        }
-        proxq.submit(get("/x").header("Accept", "text/event-streams, */*")).await;
-    }
-
-    async fn the_first_rule_that_applies_wins(store: Store) {
-        let upstream = Upstream::start().await;
-        let config = store.config().set("viaName", "edge").route(Route::new("/api", &upstream.url()));
-        let proxq = Proxq::start(config).await;
-        let websocket = |path: &str| get(path).header("Connection", "upgrade").header("Upgrade", "websocket");
-        proxq.send(websocket("/api/..")).await.refused(400, "BAD_PATH");
-        proxq.send(websocket("/__jobs/x")).await.refused(404, "NOT_FOUND");
-        proxq.send(websocket("/other")).await.refused(502, "NO_UPSTREAM");
-        proxq.send(websocket("/api").header("Via", "1.1 edge, 1.1 edge")).await.refused(508, "LOOP_DETECTED");
-        let looping_trace = request("TRACE", "/other").header("Via", "1.1 edge, 1.1 edge");
-        proxq.send(looping_trace).await.refused(405, "METHOD_NOT_ALLOWED");
     }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use harness::{Answer, Gate, Proxq, Reply, Store, Upstream, eventually, get, head, on_every_store, post, request};
+use harness::{
+    Answer, Gate, Proxq, Reply, Store, Upstream, eventually, get, head, on_every_store, once, post, request,
+};
 use jiff::Timestamp;
 use proxq_protocol::{JobId, JobStatus, Outcome};
 use serde_json::Value;
@@ -127,33 +129,6 @@ on_every_store! {
         assert_eq!(alone.header("content-length"), whole.header("content-length"));
     }
 
-    async fn a_method_without_meaning_is_not_allowed(proxq: Proxq, _upstream: Upstream) {
-        let id = JobId::new();
-        for (method, path) in [
-            ("POST", format!("/__jobs/{id}")),
-            ("PUT", format!("/__jobs/{id}")),
-            ("OPTIONS", format!("/__jobs/{id}")),
-            ("POST", format!("/__jobs/{id}/content")),
-            ("DELETE", format!("/__jobs/{id}/content")),
-            ("POST", "/__jobs/healthz".to_owned()),
-            ("DELETE", "/__jobs/readyz".to_owned()),
-        ] {
-            let reply = proxq.send(request(method, &path)).await;
-            reply.refused(405, "METHOD_NOT_ALLOWED");
-            let allow = reply.header("allow").expect("checked by the harness");
-            assert!(allow.contains("GET") && !allow.contains(method), "{method} {path}: {allow}");
-        }
-        let allow = proxq.send(request("PATCH", &format!("/__jobs/{id}"))).await.header("allow").unwrap();
-        assert!(allow.contains("DELETE"), "{allow}");
-    }
-
-    async fn method_then_query_then_id_are_checked(proxq: Proxq, _upstream: Upstream) {
-        proxq.send(post("/__jobs/nonsense?wait=nonsense")).await.refused(405, "METHOD_NOT_ALLOWED");
-        proxq.send(get("/__jobs/nonsense?wait=nonsense")).await.refused(400, "BAD_QUERY");
-        proxq.send(get("/__jobs/nonsense/content?wait=nonsense")).await.refused(400, "BAD_QUERY");
-        proxq.send(get("/__jobs/nonsense?wait=1s")).await.refused(404, "NOT_FOUND");
-    }
-
     async fn jobs_are_asked_for_under_the_configured_path(store: Store) {
         let upstream = Upstream::start().await;
         let proxq = Proxq::start(store.config_for(&upstream).set("jobsPath", "/queue/jobs")).await;
@@ -218,5 +193,34 @@ on_every_store! {
         }
         // Reading 10 MiB a hundred times would take far more.
         assert!(times[1] < times[0] * 5 + Duration::from_millis(100), "{times:?}");
+    }
+}
+
+once! {
+    async fn a_method_without_meaning_is_not_allowed(proxq: Proxq, _upstream: Upstream) {
+        let id = JobId::new();
+        for (method, path) in [
+            ("POST", format!("/__jobs/{id}")),
+            ("PUT", format!("/__jobs/{id}")),
+            ("OPTIONS", format!("/__jobs/{id}")),
+            ("POST", format!("/__jobs/{id}/content")),
+            ("DELETE", format!("/__jobs/{id}/content")),
+            ("POST", "/__jobs/healthz".to_owned()),
+            ("DELETE", "/__jobs/readyz".to_owned()),
+        ] {
+            let reply = proxq.send(request(method, &path)).await;
+            reply.refused(405, "METHOD_NOT_ALLOWED");
+            let allow = reply.header("allow").expect("checked by the harness");
+            assert!(allow.contains("GET") && !allow.contains(method), "{method} {path}: {allow}");
+        }
+        let allow = proxq.send(request("PATCH", &format!("/__jobs/{id}"))).await.header("allow").unwrap();
+        assert!(allow.contains("DELETE"), "{allow}");
+    }
+
+    async fn method_then_query_then_id_are_checked(proxq: Proxq, _upstream: Upstream) {
+        proxq.send(post("/__jobs/nonsense?wait=nonsense")).await.refused(405, "METHOD_NOT_ALLOWED");
+        proxq.send(get("/__jobs/nonsense?wait=nonsense")).await.refused(400, "BAD_QUERY");
+        proxq.send(get("/__jobs/nonsense/content?wait=nonsense")).await.refused(400, "BAD_QUERY");
+        proxq.send(get("/__jobs/nonsense?wait=1s")).await.refused(404, "NOT_FOUND");
     }
 }

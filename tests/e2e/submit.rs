@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use harness::{
-    Answer, Gate, Pattern, Proxq, Request, Store, Upstream, get, head, on_every_store, outlast, post, put, request,
+    Answer, Gate, Pattern, Proxq, Request, Store, Upstream, get, head, on_every_store, once, outlast, post, put,
+    request,
 };
 use proxq_protocol::{JobId, JobStatus, header};
 
@@ -172,28 +173,6 @@ on_every_store! {
         assert_eq!(upstream.deliveries(id), 2);
     }
 
-    async fn a_bad_proposed_id_is_refused(proxq: Proxq, upstream: Upstream) {
-        for bad in ["", "7", "550e8400-e29b-11d4-a716-446655440000", "{550e8400-e29b-41d4-a716-446655440000}"] {
-            let reply = proxq.send(post("/x").header(header::JOB_ID, bad)).await;
-            reply.refused(400, "BAD_HEADER");
-            names(&reply.detail(), "X-Proxq-Job-Id", bad);
-        }
-        assert!(upstream.received().is_empty());
-    }
-
-    async fn a_bad_timeout_is_refused(store: Store) {
-        let upstream = Upstream::start().await;
-        let proxq = Proxq::start(store.config_for(&upstream).upstream("maxTimeout", "10m")).await;
-        for bad in ["", "30", "soon", "-1s", "1d", "1h", "10m1ms", "9999999h"] {
-            let reply = proxq.send(post("/x").header("X-Proxq-Timeout", bad)).await;
-            reply.refused(400, "BAD_HEADER");
-            names(&reply.detail(), "X-Proxq-Timeout", bad);
-        }
-        let twice = post("/x").header("X-Proxq-Timeout", "1s").header("X-Proxq-Timeout", "2s");
-        proxq.send(twice).await.refused(400, "BAD_HEADER");
-        proxq.submit(post("/x").header("X-Proxq-Timeout", "10m")).await;
-    }
-
     async fn a_timeout_of_zero_is_the_upstreams_own(store: Store) {
         let upstream = Upstream::start().await;
         upstream.always(Answer::nothing().hang());
@@ -215,19 +194,6 @@ on_every_store! {
         outlast(Duration::from_millis(400)).await; // longer than the upstream's own timeout
         gate.open();
         proxq.response(&long).await;
-    }
-
-    async fn controls_that_are_not_supported_yet_are_refused(proxq: Proxq, upstream: Upstream) {
-        for (name, value) in [
-            ("X-Proxq-Callback", "https://example.com/"),
-            ("X-Proxq-Tiemout", "1s"),
-        ] {
-            let reply = proxq.send(post("/x").header(name, value)).await;
-            reply.refused(400, "BAD_HEADER");
-            assert!(reply.detail().contains(name), "{}", reply.detail());
-            assert!(reply.detail().contains("not supported yet"), "{}", reply.detail());
-        }
-        assert!(upstream.received().is_empty());
     }
 
     async fn what_only_proxq_may_say_is_dropped(proxq: Proxq, upstream: Upstream) {
@@ -289,6 +255,43 @@ on_every_store! {
         proxq.stop().await;
         proxq.start_again_with(config).await;
         proxq.response(&job).await;
+    }
+}
+
+once! {
+    async fn a_bad_proposed_id_is_refused(proxq: Proxq, upstream: Upstream) {
+        for bad in ["", "7", "550e8400-e29b-11d4-a716-446655440000", "{550e8400-e29b-41d4-a716-446655440000}"] {
+            let reply = proxq.send(post("/x").header(header::JOB_ID, bad)).await;
+            reply.refused(400, "BAD_HEADER");
+            names(&reply.detail(), "X-Proxq-Job-Id", bad);
+        }
+        assert!(upstream.received().is_empty());
+    }
+
+    async fn a_bad_timeout_is_refused(store: Store) {
+        let upstream = Upstream::start().await;
+        let proxq = Proxq::start(store.config_for(&upstream).upstream("maxTimeout", "10m")).await;
+        for bad in ["", "30", "soon", "-1s", "1d", "1h", "10m1ms", "9999999h"] {
+            let reply = proxq.send(post("/x").header("X-Proxq-Timeout", bad)).await;
+            reply.refused(400, "BAD_HEADER");
+            names(&reply.detail(), "X-Proxq-Timeout", bad);
+        }
+        let twice = post("/x").header("X-Proxq-Timeout", "1s").header("X-Proxq-Timeout", "2s");
+        proxq.send(twice).await.refused(400, "BAD_HEADER");
+        proxq.submit(post("/x").header("X-Proxq-Timeout", "10m")).await;
+    }
+
+    async fn controls_that_are_not_supported_yet_are_refused(proxq: Proxq, upstream: Upstream) {
+        for (name, value) in [
+            ("X-Proxq-Callback", "https://example.com/"),
+            ("X-Proxq-Tiemout", "1s"),
+        ] {
+            let reply = proxq.send(post("/x").header(name, value)).await;
+            reply.refused(400, "BAD_HEADER");
+            assert!(reply.detail().contains(name), "{}", reply.detail());
+            assert!(reply.detail().contains("not supported yet"), "{}", reply.detail());
+        }
+        assert!(upstream.received().is_empty());
     }
 }
 

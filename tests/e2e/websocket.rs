@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use harness::websocket::{EchoServer, Message, SUBPROTOCOL, WebSocket};
 use harness::{
-    Answer, Gate, Pattern, Proxq, RawUpstream, Refusing, Route, Store, Upstream, Wire, eventually, get, on_every_store,
+    Answer, Gate, Pattern, Proxq, RawUpstream, Refusing, Route, Store, Upstream, Wire, eventually, get, once,
     stay_silent, within,
 };
 use tokio::task::JoinSet;
@@ -30,7 +30,7 @@ async fn tunnel(proxq: &Proxq, upstream: &RawUpstream) -> (Wire, Wire) {
     (client, served)
 }
 
-on_every_store! {
+once! {
     async fn fifty_conversations_at_once(store: Store) {
         let echo = EchoServer::start().await;
         let proxq = in_front_of(store, &echo.url()).await;

@@ -1,7 +1,7 @@
 //! The bytes on both sides of a direct request: whatever a client sends, its upstream sees one request, and the one that
 //! was meant.
 
-use harness::{Answer, Proxq, RawUpstream, Route, Store, Upstream, Wire, on_every_store};
+use harness::{Answer, Proxq, RawUpstream, Route, Store, Upstream, Wire, once};
 
 /// The bytes of a request as the upstream gets them, of one that a client has sent raw; both connections, too.
 async fn passed(store: Store, request: &str) -> (String, Wire, Wire, Proxq) {
@@ -17,7 +17,7 @@ async fn passed(store: Store, request: &str) -> (String, Wire, Wire, Proxq) {
     (head, client, served, proxq)
 }
 
-on_every_store! {
+once! {
     async fn a_request_arrives_byte_for_byte_but_for_what_the_contract_names(store: Store) {
         let request = "PATCH /a%2Fb//c/./d?q=%20x&y='| HTTP/1.1\r\n\
             hOST: front\r\nx-dup: 1\r\nX-Dup:  2 \r\nX-Dup: \r\nX-Hop: gone\r\nConnection: X-Hop, close\r\nKeep-Alive: 5\r\n\

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_openai::error::OpenAIError;
 use futures_util::StreamExt;
-use harness::{Proxq, RawUpstream, Route, Store, Wire, on_every_store, within};
+use harness::{Proxq, RawUpstream, Route, Store, Wire, once, within};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -52,7 +52,7 @@ async fn events_took(chunks: &mut Chunks, served: &mut Wire) -> Vec<Duration> {
     took
 }
 
-on_every_store! {
+once! {
     async fn every_event_arrives_within_20_ms(store: Store) {
         const IN_TIME: Duration = Duration::from_millis(20);
         // A busy machine may hold one up for longer; no more than one round is to be late for that.
