@@ -3,6 +3,7 @@
 mod beside_asynq;
 mod damage;
 mod faults;
+mod from_go;
 mod layout;
 mod retries;
 mod server;

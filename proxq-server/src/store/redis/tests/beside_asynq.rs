@@ -6,7 +6,8 @@ use futures_util::poll;
 use prost::Message;
 
 use super::super::message::ServerInfo;
-use super::layout::{START_SECONDS, go_message, key, task};
+use super::from_go::go_message;
+use super::layout::{START_SECONDS, key, task};
 use super::*;
 use crate::job::{JobId, State};
 use crate::store::Submitted;

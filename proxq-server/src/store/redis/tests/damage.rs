@@ -1,7 +1,8 @@
 //! Fields and keys that are not what proxq or asynq wrote.
 
 use super::super::message::TaskMessage;
-use super::layout::{go_message, key, task};
+use super::from_go::go_message;
+use super::layout::{key, task};
 use super::*;
 use crate::job::{JobId, State, Verdict};
 use crate::store::contract::{failure, job, job_in, lease_ids, leased, response, state_of, submitted};

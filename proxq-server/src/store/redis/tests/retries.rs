@@ -3,7 +3,8 @@
 use prost::Message;
 
 use super::super::message::TaskMessage;
-use super::layout::{START_SECONDS, go_message, key, task};
+use super::from_go::go_message;
+use super::layout::{START_SECONDS, key, task};
 use super::*;
 use crate::job::{Backoff, Delivery, JobId, Reach, RetryPolicy, State, Verdict};
 use crate::store::contract::{failure, found, job, leased, request, response, retry_after};
