@@ -13,6 +13,9 @@
 //! - [`Cable`] lies between proxq and such a server, to be cut.
 //! - [`on_every_store!`] makes a test for each store of one async function, [`once!`] a single test.
 //!
+//! One word is used for each thing: a submission is *accepted* when proxq answers it with `202`, a connection is *made* (an
+//! upstream is *connected* to), and a request *arrives*.
+//!
 //! Nothing here normalises what it carries: heads are kept byte for byte, bodies are neither decoded nor cut,
 //! redirects are not followed. A test waits for events, each with a deadline; a pause has a name that says why it is there.
 //! Whatever the harness sees of proxq's own replies is checked against [`reply::OWN_HEADERS`], and a server that
@@ -47,6 +50,7 @@ mod process;
 mod proxq;
 mod raw_upstream;
 mod redis;
+mod refusing;
 pub mod reply;
 mod request;
 mod runner;
@@ -75,10 +79,11 @@ pub use process::{Exit, Launch, binary};
 pub use proxq::Proxq;
 pub use raw_upstream::RawUpstream;
 pub use redis::{Redis, Value, Visitors};
+pub use refusing::Refusing;
 pub use request::{Request, delete, get, head, post, put, request};
 pub use runner::{Store, run};
 pub use set_clock::SetClock;
 pub use small_disk::SmallDisk;
-pub use upstream::{Answer, Received, Refusing, Upstream};
+pub use upstream::{Answer, Received, Upstream};
 pub use waiting::{count_for, eventually, keep_pace, never_within, outlast, stay_silent, within};
 pub use wire::Wire;

@@ -9,8 +9,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::answer::{Body, Reading, Response, Step};
+use super::http2;
+use super::state::Shared;
 use super::tls::{Tls, is_http2};
-use super::{Shared, http2};
 use crate::message::{Framed, ReceivedBody};
 
 /// A connection of either kind.
