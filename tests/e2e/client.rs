@@ -53,8 +53,8 @@ fn url(server: &harness::Client, path: &str) -> String {
     format!("http://{}{path}", server.address())
 }
 
-/// What proxq answers to a submission.
-fn accepted(id: JobId) -> Answer {
+/// The `202` with which proxq accepts a submission.
+fn accepted_answer(id: JobId) -> Answer {
     Answer::status(202)
         .header(header::SOURCE, header::SOURCE_VALUE)
         .header(header::JOB_ID, id.to_string())
@@ -71,5 +71,5 @@ async fn scripted(id: JobId, content: Answer) -> Upstream {
 }
 
 fn script(server: &Upstream, id: JobId, content: Answer) {
-    server.plan(move |head| if head.word(1).starts_with("/__jobs/") { content.clone() } else { accepted(id) });
+    server.plan(move |head| if head.word(1).starts_with("/__jobs/") { content.clone() } else { accepted_answer(id) });
 }

@@ -7,8 +7,6 @@ use harness::{Answer, Config, Gate, Job, Proxq, Store, Upstream, Wire, eventuall
 use proxq_protocol::JobStatus;
 use tokio::time::Instant;
 
-const PROBE: &str = "GET /__jobs/healthz HTTP/1.1\r\nHost: h\r\n\r\n";
-
 /// Starts a server that may have so many files open.
 async fn limited_to(files: u32, config: Config) -> Proxq {
     let script = format!("ulimit -n {files}; exec \"$@\"");
@@ -71,8 +69,7 @@ on_every_store! {
         let (mut direct, mut upload, mut idle) = (proxq.wire().await, proxq.wire().await, proxq.wire().await);
         direct.send("GET /x HTTP/1.1\r\nHost: h\r\nX-Proxq-Mode: direct\r\n\r\n").await;
         upload.send("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbo").await;
-        idle.send(PROBE).await;
-        assert_eq!(idle.reply().await.status, 200);
+        idle.assert_healthy().await;
         let silent = silent(&proxq, 10).await;
         stays_healthy(&proxq).await;
         idle.closed().await;
@@ -91,8 +88,7 @@ on_every_store! {
         let mut wire = proxq.wire().await;
         // Whatever is opened when it is first needed, is open afterwards.
         proxq.through_queue(get("/x")).await;
-        wire.send(PROBE).await;
-        assert_eq!(wire.reply().await.status, 200);
+        wire.assert_healthy().await;
         proxq.limit_open_files(3);
         wire.send("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n").await;
         let location = wire.reply().await.header("location").unwrap();

@@ -326,7 +326,7 @@ once! {
 
     async fn a_client_that_does_not_read_holds_its_upstream_back(proxq: Proxq, upstream: Upstream) {
         upstream.always(Answer::status(200).pattern(Pattern::new(1, 256 << 20)));
-        proxq.send(get("/__jobs/healthz")).await;
+        proxq.assert_healthy().await;
         let idle = proxq.memory();
         let mut clients = Vec::new();
         for _ in 0..8 {
@@ -335,7 +335,7 @@ once! {
             assert_eq!(client.head().await.word(1), "200");
             clients.push(client);
         }
-        proxq.send(get("/__jobs/healthz")).await;
+        proxq.assert_healthy().await;
         let above = proxq.memory().saturating_sub(idle);
         assert!(above <= 32 << 20, "{above} bytes above idle");
     }

@@ -24,7 +24,7 @@ async fn draining(store: Store, shutdown_timeout: &str) -> Draining {
     client.head().await;
     client.comes("2\r\nhi\r\n").await;
     proxq.terminate();
-    proxq.log().find(|record| record.message().starts_with("draining")).await;
+    proxq.drains().await;
     Draining { proxq, client, served }
 }
 
@@ -50,10 +50,9 @@ once! {
         let upstream = RawUpstream::start().await;
         let mut proxq = Proxq::start(store.config().route(Route::new("/", &upstream.url()))).await;
         let mut client = proxq.wire().await;
-        client.send("GET /__jobs/healthz HTTP/1.1\r\nHost: h\r\n\r\n").await;
-        assert_eq!(client.reply().await.status, 200);
+        client.assert_healthy().await;
         proxq.terminate();
-        proxq.log().find(|record| record.message().starts_with("draining")).await;
+        proxq.drains().await;
         client.send("GET /x?stream=true HTTP/1.1\r\nHost: h\r\n\r\n").await;
         let mut served = upstream.accept().await;
         served.head().await;

@@ -11,7 +11,7 @@ use proxq_protocol::JobStatus;
 async fn is_full(proxq: &Proxq) {
     let ready = proxq.send(get("/__jobs/readyz")).await;
     ready.refused(503, "STORE_FULL");
-    assert_eq!(proxq.send(get("/__jobs/healthz")).await.status, 200, "the process lives");
+    proxq.assert_healthy().await;
     for body in [vec![1; 10], vec![1; 20_000], vec![1; 1 << 20]] {
         proxq.send(post("/x").body(body)).await.refused(503, "STORE_FULL");
     }
@@ -47,7 +47,7 @@ on_the_store! {
         // Small ones may find room for a while.
         let refused = async || proxq.send(post("/x").body(vec![1; 20_000])).await.code() == "STORE_FULL";
         eventually("small submissions are refused as well", refused).await;
-        assert_eq!(proxq.send(get("/__jobs/healthz")).await.status, 200, "the process lives");
+        proxq.assert_healthy().await;
         gate.open();
         let tries = |record: &Record| record.message() == "settle an attempt";
         proxq.log().record("the response finds no room", tries).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::{Answer, Gate, Proxq, Reply, Request, Store, Upstream, get, head, on_every_store, post};
+use harness::{Answer, Gate, Job, Proxq, Reply, Request, Store, Upstream, get, head, on_every_store, post};
 use tokio::time::Instant;
 
 /// An upstream that answers when the gate is opened.
@@ -12,11 +12,10 @@ fn gated(upstream: &Upstream) -> Gate {
     gate
 }
 
-/// The job that a `202` names.
-fn accepted(reply: &Reply) -> String {
-    assert_eq!(reply.status, 202, "{reply}");
-    assert!(!reply.head.has("preference-applied"), "{reply}");
-    reply.header("location").expect("a job is somewhere")
+/// Where the job is that a `202` names, for which nobody waited any longer.
+fn location(accepted: &Reply) -> String {
+    assert!(!accepted.head.has("preference-applied"), "{accepted}");
+    Job::of(accepted).location
 }
 
 fn waiting(request: Request) -> Request {
@@ -49,7 +48,7 @@ on_every_store! {
     async fn an_answer_that_comes_too_late_is_asked_for(proxq: Proxq, upstream: Upstream) {
         let gate = gated(&upstream);
         let begun = Instant::now();
-        let job = accepted(&proxq.send(post("/x").header("X-Proxq-Wait", "300ms")).await);
+        let job = location(&proxq.send(post("/x").header("X-Proxq-Wait", "300ms")).await);
         assert!(begun.elapsed() >= Duration::from_millis(300), "{:?}", begun.elapsed());
         gate.open();
         let reply = proxq.send(get(&format!("{job}/content?wait=30s"))).await;
@@ -70,7 +69,7 @@ on_every_store! {
     async fn a_failed_job_is_told_of_at_once(proxq: Proxq, upstream: Upstream) {
         upstream.always(Answer::nothing().reset());
         let begun = Instant::now();
-        let job = accepted(&proxq.send(waiting(post("/x"))).await);
+        let job = location(&proxq.send(waiting(post("/x"))).await);
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
         assert_eq!(proxq.send(get(&job)).await.json()["status"], "failed");
     }
@@ -83,7 +82,7 @@ on_every_store! {
             let id = upstream.received()[0].job_id().expect("every attempt names its job");
             proxq.send(harness::delete(&format!("/__jobs/{id}"))).await;
         });
-        let job = accepted(&reply);
+        let job = location(&reply);
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
         proxq.send(get(&job)).await.refused(404, "NOT_FOUND");
     }
@@ -109,7 +108,7 @@ on_every_store! {
         let proxq = Proxq::start(store.config_for(&upstream).set("maxWait", "200ms")).await;
         for (name, value) in [("X-Proxq-Wait", "1h"), ("Prefer", "wait=99999999999999999999999")] {
             let begun = Instant::now();
-            accepted(&proxq.send(post("/x").header(name, value)).await);
+            location(&proxq.send(post("/x").header(name, value)).await);
             assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
         }
     }
@@ -123,7 +122,7 @@ on_every_store! {
         }
         let begun = Instant::now();
         for (name, value) in [("Prefer", "wait=soon"), ("Prefer", "wait"), ("Prefer", "\"wait=30"), ("X-Proxq-Wait", "0")] {
-            accepted(&proxq.send(post("/x").header(name, value)).await);
+            location(&proxq.send(post("/x").header(name, value)).await);
         }
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     }
@@ -149,7 +148,7 @@ on_every_store! {
         wire.send("POST /x HTTP/1.1\r\nHost: h\r\nX-Proxq-Wait: 30s\r\nContent-Length: 0\r\n\r\n").await;
         upstream.arrivals(1).await;
         proxq.terminate();
-        accepted(&wire.reply().await);
+        location(&wire.reply().await);
         gate.open();
         assert_eq!(proxq.exit_code().await, Some(0));
     }

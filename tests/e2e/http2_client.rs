@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use harness::{
-    Answer, Gate, Head, Http2Client, Proxq, RawUpstream, Refusing, Route, Store, Upstream, eventually, get,
-    never_within, on_every_store, once, outlast,
+    Answer, Gate, Head, Http2Client, Proxq, RawUpstream, Refusing, Route, Store, Upstream, eventually, never_within,
+    on_every_store, once, outlast,
 };
 use http::Request;
 use tokio::io::AsyncWriteExt;
@@ -160,7 +160,7 @@ once! {
         }
         client.ended().await.ok();
         upstream.quiet().await;
-        proxq.send(get("/__jobs/healthz")).await;
+        proxq.assert_healthy().await;
     }
 
     async fn a_head_that_is_too_large_is_refused(store: Store) {
@@ -219,7 +219,7 @@ once! {
         let mut served = upstream.accept().await;
         served.head().await;
         proxq.terminate();
-        proxq.log().find(|record| record.message().starts_with("draining")).await;
+        proxq.drains().await;
         served.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await;
         assert_eq!(response.await.unwrap().into_body().data().await.unwrap().unwrap(), "hi");
         client.ended().await.unwrap();

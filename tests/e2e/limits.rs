@@ -165,8 +165,7 @@ once! {
         let (proxq, _upstream) = with_limits(store, &[("headerReadTimeout", "200ms"), ("idleTimeout", "1s")]).await;
         let mut wire = proxq.wire().await;
         for _ in 0..2 {
-            wire.send("GET /__jobs/healthz HTTP/1.1\r\nHost: h\r\n\r\n").await;
-            assert_eq!(wire.reply().await.status, 200);
+            wire.assert_healthy().await;
             stay_silent(Duration::from_millis(500)).await; // longer than a head may take, shorter than the connection may idle
         }
         let begin = Instant::now();
@@ -180,8 +179,7 @@ once! {
         let mut held = Vec::new();
         for _ in 0..4 {
             let mut wire = proxq.wire().await;
-            wire.send("GET /__jobs/healthz HTTP/1.1\r\nHost: h\r\n\r\n").await;
-            wire.reply().await;
+            wire.assert_healthy().await;
             held.push(wire);
         }
         let mut waiting = proxq.wire().await;
@@ -196,7 +194,7 @@ once! {
         let upstream = Upstream::start().await;
         let config = store.config_for(&upstream).set("limits.maxConnections", 100);
         let proxq = Proxq::start(config.set("limits.headerReadTimeout", "500ms")).await;
-        proxq.send(get("/__jobs/healthz")).await;
+        proxq.assert_healthy().await;
         let idle = proxq.memory();
         let mut flood = Vec::new();
         for number in 0..400 {
@@ -214,7 +212,7 @@ once! {
 
     async fn many_clients_that_stop_in_the_middle_of_a_direct_upload_cost_little(store: Store) {
         let (proxq, _upstream) = with_limits(store, &[("idleTimeout", "1s")]).await;
-        proxq.send(get("/__jobs/healthz")).await;
+        proxq.assert_healthy().await;
         let idle = proxq.memory();
         let mut silent = Vec::new();
         for _ in 0..200 {
@@ -227,7 +225,7 @@ once! {
         for wire in &mut silent {
             wire.closed().await;
         }
-        assert_eq!(proxq.send(get("/__jobs/healthz")).await.status, 200);
+        proxq.assert_healthy().await;
     }
 }
 
@@ -300,7 +298,7 @@ on_every_store! {
         let mut unread = proxq.wire().await;
         unread.send(format!("GET {}/content HTTP/1.1\r\nHost: h\r\n\r\n", job.location)).await;
         // There is no place for this one until the other is gone.
-        assert_eq!(proxq.send(get("/__jobs/healthz")).await.status, 200);
+        proxq.assert_healthy().await;
         drop(unread);
     }
 

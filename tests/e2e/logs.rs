@@ -48,7 +48,7 @@ on_every_store! {
             proxq.through_queue(post("/x")).await.from_upstream(200);
             proxq.send(get("/x?stream=true")).await.from_upstream(200);
         }
-        proxq.send(get("/__jobs/healthz")).await;
+        proxq.assert_healthy().await;
         assert_eq!(upstream.received().len(), 6);
         proxq.kill();
     }

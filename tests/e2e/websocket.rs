@@ -211,7 +211,7 @@ once! {
         assert!(tokio::time::timeout(Duration::from_millis(500), flood).await.is_err(), "64 MiB were taken");
         let above = proxq.memory().saturating_sub(idle);
         assert!(above <= 8 << 20, "{above} bytes above idle");
-        proxq.send(get("/__jobs/healthz")).await;
+        proxq.assert_healthy().await;
     }
 
     async fn an_idle_conversation_goes_on(store: Store) {
@@ -242,7 +242,7 @@ once! {
         let mut proxq = in_front_of(store, &upstream.url()).await;
         let (mut client, mut served) = tunnel(&proxq, &upstream).await;
         proxq.terminate();
-        proxq.log().find(|record| record.message().starts_with("draining")).await;
+        proxq.drains().await;
         client.send("one more thing").await;
         served.comes("one more thing").await;
         client.finish().await;

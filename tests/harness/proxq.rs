@@ -117,12 +117,17 @@ impl Proxq {
         self.process.as_ref().expect("the server runs")
     }
 
-    /// Asks it to stop; returns at once.
+    /// Asks it to stop by `SIGTERM`; returns at once.
     pub fn terminate(&self) {
         self.process().signal(Signal::TERM);
     }
 
-    /// The same, as a terminal asks.
+    /// Returns when it has begun to drain, after [`Proxq::terminate`].
+    pub async fn drains(&self) {
+        self.log().record("it drains", |record| record.message().starts_with("draining")).await;
+    }
+
+    /// Asks it to stop by `SIGINT`, as a terminal does; returns at once.
     pub fn interrupt(&self) {
         self.process().signal(Signal::INT);
     }

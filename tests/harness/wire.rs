@@ -62,6 +62,13 @@ impl Wire {
         Ok(reply)
     }
 
+    /// Asserts, over this connection, that the server's process lives and answers.
+    pub async fn assert_healthy(&mut self) {
+        self.send("GET /__jobs/healthz HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        let reply = self.reply().await;
+        assert_eq!(reply.status, 200, "{reply}");
+    }
+
     /// Reads a head, of a request or a reply, and nothing of what follows it.
     pub async fn head(&mut self) -> Head {
         let head = within("a head", self.framed.head()).await.unwrap_or_else(|e| panic!("no head: {e}"));

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{accepted, script, scripted, url, with};
+use super::{accepted_answer, script, scripted, url, with};
 
 /// Within this time a dropped call's job is gone.
 const SOON: Duration = Duration::from_secs(1);
@@ -160,7 +160,7 @@ fn until_then_a_program_can_wait() {
         let plan = gate.clone();
         server.plan(move |head| match head.word(0) {
             "DELETE" => Answer::status(200).header(header::SOURCE, header::SOURCE_VALUE).wait(&plan),
-            "POST" => accepted(id),
+            "POST" => accepted_answer(id),
             _ => Answer::nothing().hang(),
         });
         let proxq = Middleware::new();
@@ -186,7 +186,7 @@ fn with_the_credentials_of_the_call() {
         let id = JobId::new();
         let server = Upstream::start().await;
         server.plan(move |head| match head.word(0) {
-            "POST" => accepted(id),
+            "POST" => accepted_answer(id),
             "DELETE" => Answer::status(200).header(header::SOURCE, "proxq").body(r#"{"status":"cancelled"}"#),
             _ => Answer::nothing().hang(),
         });

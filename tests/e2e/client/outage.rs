@@ -112,7 +112,7 @@ fn what_stands_between_may_fail_for_a_while() {
         let server = Upstream::start().await;
         let mut asked = 0;
         server.plan(move |head| match head.word(1) {
-            "/x" => super::accepted(id),
+            "/x" => super::accepted_answer(id),
             content if content.contains("/content") => {
                 asked += 1;
                 if asked <= 3 { Answer::status(502).body("nginx") } else { Answer::status(200).body("done") }

@@ -10,7 +10,7 @@ use reqwest::redirect::Policy;
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use tokio::task::JoinSet;
 
-use super::{accepted, client, plain, url, with, with_provider};
+use super::{accepted_answer, client, plain, url, with, with_provider};
 
 /// The client without the middleware, and twice with it: one that finds out where there is a proxq, one that holds nothing.
 fn all_of(make: impl Fn() -> reqwest::Client) -> [ClientWithMiddleware; 3] {
@@ -170,12 +170,12 @@ on_every_store! {
         let request = http.post(url(&proxq, "/begin")).header("Idempotency-Key", "k").body("x");
         let (response, ()) = tokio::join!(request.send(), async {
             upstream.arrivals(2).await;
-            let accepted = |record: &Record| {
+            let is_accepted = |record: &Record| {
                 record.message() == "request answered"
                     && record.field("path").as_deref() == Some("/slow")
                     && record.field("status").as_deref() == Some("202")
             };
-            proxq.log().record("the held answer is over", accepted).await;
+            proxq.log().record("the held answer is over", is_accepted).await;
             gate.open();
         });
         let response = response.unwrap();
@@ -301,7 +301,7 @@ fn a_server_that_reports_for_ever_ends_the_call() {
     harness::run(async {
         let server = Upstream::start().await;
         let (id, behind) = (JobId::new(), JobId::new());
-        server.plan(move |head| if head.word(0) == "POST" { accepted(id) } else { report(id, behind, "/x") });
+        server.plan(move |head| if head.word(0) == "POST" { accepted_answer(id) } else { report(id, behind, "/x") });
         let failed = with(Middleware::builder()).post(format!("{}/x", server.url())).send().await.unwrap_err();
         assert!(matches!(Error::find(&failed), Some(Error::Protocol { .. })), "{failed:?}");
     });

@@ -143,7 +143,7 @@ fn what_is_no_place_for_jobs_makes_no_second_job() {
     harness::run(async {
         let id = JobId::new();
         let server = Upstream::start().await;
-        server.plan(move |_| super::accepted(id));
+        server.plan(move |_| super::accepted_answer(id));
         let failed = with(Middleware::builder()).get(server.url()).send().await.unwrap_err();
         assert!(matches!(error(&failed), Error::Protocol { .. }), "{failed:?}");
         assert_eq!(server.received().len(), 2, "the submission and one question");
@@ -199,7 +199,7 @@ fn any_flavour_of_runtime_will_do() {
             server.plan(move |head| match head.word(1) {
                 path if path.ends_with("/content") => Answer::status(200).body("done"),
                 path if path.starts_with("/__jobs/") => completed(id),
-                _ => super::accepted(id),
+                _ => super::accepted_answer(id),
             });
             let http = with(Middleware::builder().on_event(move |_| *count.lock().unwrap() += 1));
             assert_eq!(http.get(server.url()).send().await.unwrap().text().await.unwrap(), "done");
