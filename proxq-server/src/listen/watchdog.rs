@@ -1,11 +1,15 @@
-//! Tells when a connection has been silent for too long, and in which phase: before its first byte, within a request's
-//! head, between requests, or while its client takes nothing of an answer. The HTTP library has one limit for the first
-//! three and none for the last.
+//! The watchdog of a connection: tells when the connection is overdue, idle or free. What comes in are the bytes, requests and
+//! bodies that come and go on it; to end the connection is left to `connection.rs`.
 //!
-//! Also tells when a client has broken off so many requests that it cannot mean any of them, and ends an idle connection
-//! that has to make room for another one.
+//! A connection is overdue when it has been silent for too long: before its first byte, within a request's head, between
+//! requests, or while its client takes nothing of an answer (of several at a time: `watchdog/stalled.rs`). The HTTP library
+//! has one limit for the first three and none for the last. It is overdue, too, when its client breaks off request after
+//! request (`watchdog/break_offs.rs`), and when it is idle and has to make room for another one.
 
-use std::collections::BTreeSet;
+mod break_offs;
+mod guards;
+mod stalled;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -13,9 +17,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// How many requests a connection may break off before they are answered, beyond those that it lets be answered. Each
-/// costs an upstream an exchange, and HTTP/2 resets cost their sender nothing (CVE-2023-44487).
-const BROKEN_OFF_MAX: u64 = 200;
+use self::break_offs::BreakOffs;
+pub(super) use self::guards::{Busy, OpenBody};
+use self::stalled::StalledAnswers;
 
 /// Watches one connection.
 #[derive(Clone, Debug)]
@@ -52,13 +56,9 @@ struct State {
     begun: u64,
     /// Bodies that are still coming, those of requests included that were answered.
     open_bodies: u64,
-    /// Requests broken off, less those that were answered.
-    broken_off: u64,
-    /// Answers of a multiplexed connection of which the client has taken nothing since it was given something, by their
-    /// requests' numbers.
-    stalled: BTreeSet<u64>,
-    /// Until when the client may leave them, if it takes of no other.
-    stalled_deadline: Instant,
+    break_offs: BreakOffs,
+    /// Those of a multiplexed connection.
+    stalled: StalledAnswers,
     /// Whether whoever waits for [`Watchdog::overdue`] looks again by itself.
     timer_runs: bool,
 }
@@ -95,7 +95,7 @@ impl State {
 
     /// Whether the connection ends, whatever its phase.
     fn must_end(&self) -> bool {
-        self.ending == Ending::GivesWay || self.broken_off > BROKEN_OFF_MAX
+        self.ending == Ending::GivesWay || self.break_offs.are_too_many()
     }
 
     /// Since when the connection is idle: no request is under way, no body is coming, no answer waits to be taken.
@@ -115,9 +115,7 @@ impl State {
             Phase::Silent { deadline } | Phase::Head { deadline } | Phase::Stalled { deadline } => Some(deadline),
             Phase::Busy => None,
         };
-        // One answer that is left does not cost the others their connection, which may carry many people's requests.
-        let all_stalled = self.requests > 0 && self.stalled.len() as u64 == self.requests;
-        all_stalled.then_some(self.stalled_deadline).into_iter().chain(phase).min()
+        self.stalled.deadline(self.requests).into_iter().chain(phase).min()
     }
 }
 
@@ -135,9 +133,8 @@ impl Watchdog {
             requests: 0,
             begun: 0,
             open_bodies: 0,
-            broken_off: 0,
-            stalled: BTreeSet::new(),
-            stalled_deadline: now + idle_limit,
+            break_offs: BreakOffs::default(),
+            stalled: StalledAnswers::new(now + idle_limit),
             timer_runs: false,
         };
         let (state, changed, freed) = (Mutex::new(state), Notify::new(), Notify::new());
@@ -153,7 +150,7 @@ impl Watchdog {
         });
     }
 
-    /// Returns when the connection has been silent for too long, or broke too much off.
+    /// Returns when the connection has been silent for too long, broke too much off, or has to make room.
     pub(super) async fn overdue(&self) {
         // Whatever begins after a look has at least this long, so looking again then is soon enough for all of it.
         let shortest = self.shared.head_limit.min(self.shared.idle_limit);
@@ -292,81 +289,6 @@ impl Shared {
         if now_limited || state.must_end() {
             self.changed.notify_one();
         }
-    }
-}
-
-/// A request is being handled or its answer is being sent.
-#[derive(Debug)]
-pub(super) struct Busy {
-    shared: Arc<Shared>,
-    number: u64,
-    answered: bool,
-}
-
-impl Busy {
-    /// The request has an answer, which may still have to be sent.
-    pub(super) fn answered(&mut self) {
-        self.answered = true;
-    }
-
-    /// Something of the answer was given away to be sent; until more is asked for, the client takes nothing.
-    pub(super) fn gave(&self) {
-        let mut state = self.shared.lock();
-        // With one answer at a time the socket tells, by not taking what is sent.
-        if state.multiplexed {
-            state.stalled_deadline = Instant::now() + self.shared.idle_limit;
-            state.stalled.insert(self.number);
-            self.shared.tell(&state);
-        }
-    }
-
-    /// The answer broke off, and only the connection's end can tell.
-    pub(super) fn broke(&self) {
-        self.shared.lock().ending = Ending::Reset;
-    }
-
-    /// More of the answer is asked for.
-    pub(super) fn asked(&self) {
-        let mut state = self.shared.lock();
-        if state.multiplexed {
-            state.stalled.remove(&self.number);
-        }
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        let idle_limit = self.shared.idle_limit;
-        self.shared.change(|state| {
-            state.requests -= 1;
-            // What was the last of it may still have to be sent.
-            state.stalled_deadline = Instant::now() + idle_limit;
-            state.stalled.remove(&self.number);
-            state.broken_off =
-                if self.answered { state.broken_off.saturating_sub(1) } else { state.broken_off.saturating_add(1) };
-            if state.requests == 0 {
-                state.rest(idle_limit);
-                self.shared.freed.notify_waiters();
-                state.tell_if_idle();
-            }
-        });
-    }
-}
-
-/// A request's body is coming: what arrives is no new head, whether or not the request was answered.
-#[derive(Debug)]
-pub(super) struct OpenBody {
-    shared: Arc<Shared>,
-}
-
-impl Drop for OpenBody {
-    fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        state.open_bodies -= 1;
-        if matches!(state.phase, Phase::Silent { .. }) {
-            state.rest(self.shared.idle_limit);
-        }
-        state.tell_if_idle();
     }
 }
 

@@ -1,5 +1,6 @@
 //! When a connection is overdue, idle or free.
 
+use super::break_offs::BREAK_OFFS_MAX;
 use super::*;
 
 const HEAD: Duration = Duration::from_secs(10);
@@ -143,14 +144,14 @@ async fn a_connection_that_breaks_off_request_after_request_is_ended() {
     let watchdog = Watchdog::new(HEAD, IDLE);
     watchdog.multiplexed();
     let _open = watchdog.busy();
-    for _ in 0..BROKEN_OFF_MAX * 3 {
+    for _ in 0..BREAK_OFFS_MAX * 3 {
         drop(watchdog.busy());
         let mut answered = watchdog.busy();
         answered.answered();
     }
     never_overdue(&watchdog).await;
     let break_off = async {
-        for _ in 0..=BROKEN_OFF_MAX {
+        for _ in 0..=BREAK_OFFS_MAX {
             drop(watchdog.busy());
         }
     };
