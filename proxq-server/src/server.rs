@@ -1,6 +1,7 @@
-//! Wires the stages. With `server/live.rs`, the only file that knows all of them.
+//! A server: wires the stages. With `server/live.rs`, the only file that knows all of them.
 
 mod live;
+mod stages;
 
 use std::io;
 use std::net::SocketAddr;
@@ -142,9 +143,9 @@ impl Server {
             draining: phases.stop.draining.clone(),
             cut: phases.cut.clone(),
         };
-        let stages = services.stages(&context);
+        let served = services.served(&context);
         let draining = phases.stop.draining.clone();
-        let surface = Arc::new(Surface::new(stages, phases.connections.clone(), draining, phases.cut.clone()));
+        let surface = Arc::new(Surface::new(served, phases.connections.clone(), draining, phases.cut.clone()));
         phases.connections.spawn(Arc::clone(&surface).serve(listener, phases.connections.clone()));
         let mut live = Live { services, context, worker, surface };
         tokio::select! {

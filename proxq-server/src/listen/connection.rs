@@ -16,14 +16,14 @@ use tokio::net::TcpStream;
 
 use super::answer::AnswerBody;
 use super::linger;
+use super::protocol::{Protocol, Sniffed};
 use super::watchdog::Watchdog;
-use super::watched::{Protocol, Watched};
+use super::watched::Watched;
 use super::{BrokenOff, Surface};
 use crate::config::Limits;
 use crate::failure::chain;
 use crate::slots::Slot;
 use crate::tasks::Tasks;
-use crate::upload::DiscardBounds;
 
 /// How long an idle connection stays open while the server drains, so that a request that is on its way is still
 /// served, with `Connection: close`, rather than met by a reset.
@@ -41,10 +41,11 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Serves a connection until it ends, or its protocol has been switched.
 pub(super) async fn run(surface: Arc<Surface>, stream: TcpStream, peer: SocketAddr, place: Slot) {
-    let limits = surface.stages.get().config.limits;
+    let limits = surface.served.get().settings.limits;
     let watchdog = Watchdog::new(limits.header_read_timeout, limits.idle_timeout);
     let _member = surface.crowd.enter(&watchdog);
-    let mut socket = Watched::new(stream, peer, watchdog.clone(), place, limits.idle_timeout);
+    let socket = Watched::new(stream, peer, watchdog.clone(), place, limits.idle_timeout);
+    let mut socket = Sniffed::new(socket);
     let Some(protocol) = detect(&surface, &mut socket, &watchdog, peer).await else { return };
     let service = service_fn(|request: Request<Incoming>| {
         let (surface, busy, version) = (Arc::clone(&surface), watchdog.busy(), request.version());
@@ -66,7 +67,7 @@ pub(super) async fn run(surface: Arc<Surface>, stream: TcpStream, peer: SocketAd
                 watchdog.free().await;
             };
             let ended = drive(&surface, (&watchdog, peer), connection.as_mut(), when, wind_down).await;
-            let socket = Pin::into_inner(connection).into_parts().map(|parts| parts.io.into_inner());
+            let socket = Pin::into_inner(connection).into_parts().map(|parts| parts.io.into_inner().into_inner());
             if let (Ended::Answered, Some(socket)) = (ended, socket) {
                 linger(&surface, &watchdog, socket).await;
             }
@@ -84,7 +85,12 @@ pub(super) async fn run(surface: Arc<Surface>, stream: TcpStream, peer: SocketAd
 }
 
 /// Finds out what is spoken on a connection; `None` if it ended before that was clear.
-async fn detect(surface: &Surface, socket: &mut Watched, watchdog: &Watchdog, peer: SocketAddr) -> Option<Protocol> {
+async fn detect(
+    surface: &Surface,
+    socket: &mut Sniffed<Watched>,
+    watchdog: &Watchdog,
+    peer: SocketAddr,
+) -> Option<Protocol> {
     tokio::select! {
         protocol = socket.protocol() => protocol.inspect_err(|error| log_end(peer, error)).ok(),
         () = watchdog.overdue() => {
@@ -142,7 +148,7 @@ enum Ended {
 /// Lets a client see its last answer, before the socket is closed.
 async fn linger(surface: &Surface, watchdog: &Watchdog, mut socket: Watched) {
     watchdog.lingers();
-    let bounds = DiscardBounds::of(&surface.stages.get().config);
+    let bounds = surface.served.get().settings.discard;
     let seen = async {
         if socket.shutdown().await.is_ok() {
             linger::until_closed(socket.stream(), bounds.bytes).await;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 
+use super::stages::Stages;
 use crate::cache::ResponseCache;
 use crate::clock::Clock;
 use crate::config::{self, Changes, Config, Upstream};
@@ -16,7 +17,7 @@ use crate::failure::chain;
 use crate::forward::TlsFileError;
 use crate::intake::Intake;
 use crate::jobs_api::JobsApi;
-use crate::listen::{Stages, Surface};
+use crate::listen::{ListenSettings, Served, Surface};
 use crate::store::JobStore;
 use crate::tasks::Tasks;
 use crate::worker::{AttemptContext, Worker};
@@ -37,13 +38,13 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// The stages that handle requests with these means.
-    pub(super) fn stages(&self, context: &AttemptContext) -> Stages {
+    /// What clients are served in this context.
+    pub(super) fn served(&self, context: &AttemptContext) -> Served {
         let Self { store, waiters, clock, deployment, connections, draining, cut } = self.clone();
         let config = &context.config;
         let stall_limit = config.limits.idle_timeout;
         let direct = Direct::new(context.forwarder.clone(), connections, cut, stall_limit);
-        Stages {
+        let stages = Stages {
             jobs_api: JobsApi::new(
                 Arc::clone(config),
                 Arc::clone(&store) as _,
@@ -53,7 +54,8 @@ impl Services {
             ),
             intake: Intake::new(Arc::clone(config), store, waiters, direct, clock, deployment),
             config: Arc::clone(config),
-        }
+        };
+        Served { settings: ListenSettings::of(config), handler: Box::new(stages) }
     }
 }
 
@@ -133,7 +135,7 @@ impl Live {
         self.context = Arc::new(context);
         self.services.store.reconfigure((&*self.context.config).into());
         self.worker.replace(Arc::clone(&self.context));
-        self.surface.replace(self.services.stages(&self.context));
+        self.surface.replace(self.services.served(&self.context));
     }
 }
 
