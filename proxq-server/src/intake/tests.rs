@@ -23,7 +23,7 @@ use crate::upload::{Discard, DiscardBounds, UploadError};
 /// Intake, and a store with a folder of its own.
 pub(super) struct Bench {
     pub(super) intake: Intake,
-    pub(super) store: Arc<EmbeddedStore>,
+    pub(super) store: Arc<dyn JobStore>,
     _folder: tempfile::TempDir,
 }
 
@@ -41,14 +41,13 @@ impl Bench {
             instance: "one".to_owned(),
         };
         let clock = Clock::new();
-        let store = Arc::new(EmbeddedStore::open(options, clock).unwrap());
-        let shared: Arc<dyn JobStore> = Arc::clone(&store) as _;
+        let store: Arc<dyn JobStore> = Arc::new(EmbeddedStore::open(options, clock).unwrap());
         let deployment = Arc::new(KnownDeployment::unknown());
-        deployment.ask(&*shared).await.unwrap();
+        deployment.ask(&*store).await.unwrap();
         let waiters = Arc::new(JobWaiters::new(Arc::clone(&store) as _, CancellationToken::new()));
         let forwarder = Forwarder::new(&config.upstreams).unwrap();
         let direct = Direct::new(forwarder, Tasks::default(), CancellationToken::new(), Duration::from_secs(1));
-        let intake = Intake::new(Arc::new(config), shared, waiters, direct, clock, deployment);
+        let intake = Intake::new(Arc::new(config), Arc::clone(&store), waiters, direct, clock, deployment);
         Self { intake, store, _folder: folder }
     }
 
@@ -71,7 +70,7 @@ impl Bench {
     /// How many bytes of a body the job has, and whether they are in memory.
     async fn stored_body(&self, id: JobId) -> (u64, bool) {
         let queue = &self.intake.config.queue;
-        let leased = WorkQueues::lease(&*self.store, queue, 1).await.unwrap().remove(0);
+        let leased = self.store.lease(queue, 1).await.unwrap().remove(0);
         assert_eq!(leased.lease.id, id);
         (leased.body.length(), matches!(leased.body, Body::Inline(_)))
     }
@@ -105,7 +104,7 @@ async fn a_body_that_breaks_off_gets_no_answer_and_no_job() {
         let broken = StreamBody::new(stream::iter([first, Err(io::Error::from(io::ErrorKind::ConnectionReset))]));
         assert!(bench.handle(post(length).map(|_| broken)).await.is_none());
     }
-    assert!(WorkQueues::lease(&*bench.store, &bench.intake.config.queue, 1).await.unwrap().is_empty());
+    assert!(bench.store.lease(&bench.intake.config.queue, 1).await.unwrap().is_empty());
 }
 
 #[tokio::test]

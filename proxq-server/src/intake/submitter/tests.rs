@@ -31,7 +31,7 @@ async fn a_submission_without_a_client_is_a_job() {
     let id = new.request.id;
     let job = bench.intake.submitter.submit(new).await.unwrap();
     assert_eq!(job, SubmittedJob { id, replayed: false });
-    let leased = WorkQueues::lease(&*bench.store, &bench.intake.submitter.config.queue, 1).await.unwrap().remove(0);
+    let leased = bench.store.lease(&bench.intake.submitter.config.queue, 1).await.unwrap().remove(0);
     assert_eq!(leased.lease.id, id);
     assert!(matches!(leased.body, Body::Inline(body) if body == "body"));
 }
