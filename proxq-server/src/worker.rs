@@ -15,6 +15,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use proxq_protocol::header::REQUEST_ID;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use self::attempt::{Attempt, Attempted};
 use self::backlog::{Backlog, Pace};
@@ -172,12 +173,12 @@ impl Worker {
         let LeasedJob { lease, request, body, progress, revoked } = job;
         let (began, context) = (Instant::now(), self.context.get());
         let _running = self.running.enter(lease, &revoked);
-        let queue = &context.config.queue;
-        let attempt = Attempt { context: &context, queue, request: &request, number: progress.attempts };
+        let attempt = progress.attempts;
+        let span = attempt::span(&request, attempt);
         let end = tokio::select! {
             biased;
             () = revoked.cancelled() => None,
-            attempted = self.attempt(attempt, body) => Some(attempted),
+            attempted = self.attempt(&context, &request, body, attempt).instrument(span) => Some(attempted),
         };
         let Some(Attempted { end, blob }) = end else {
             drop(slot);

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
 use proxq_protocol::header as proxq;
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::{AttemptContext, Worker, store_pauses};
 use crate::config::Config;
@@ -49,6 +50,12 @@ impl From<AttemptEnd> for Attempted {
     }
 }
 
+/// The span of an attempt in the log: its lines say of which job and which attempt they are. It has the highest level, so
+/// that every filter which lets a line through lets the span through, too.
+pub(super) fn span(request: &JobRequest, attempt: u32) -> Span {
+    tracing::error_span!("attempt", job.id = %request.id, attempt, upstream = request.upstream.as_str())
+}
+
 impl Worker {
     /// Calls the upstream in what is left of the attempt's time. Dropped, it breaks the exchange off.
     pub(super) async fn call(&self, attempt: Attempt<'_>, body: Body, patience: &mut Patience<'_>) -> Attempted {
@@ -59,7 +66,7 @@ impl Worker {
         let opened = match self.open(body.clone()).await {
             Ok(opened) => opened,
             Err(error) => {
-                tracing::error!(job.id = %request.id, error = chain(&error), "read a job's body");
+                tracing::error!(error = chain(&error), "read a job's body");
                 return unreadable(&error).into();
             }
         };
@@ -92,9 +99,7 @@ impl Worker {
         let reuse = if may_send_again(request, Reach::Unknown) { Reuse::Any } else { Reuse::Recent };
         let again = async || {
             let opened = self.open(body).await;
-            opened
-                .inspect_err(|error| tracing::error!(job.id = %request.id, error = chain(error), "read a job's body"))
-                .ok()
+            opened.inspect_err(|error| tracing::error!(error = chain(error), "read a job's body")).ok()
         };
         let handed_over = HandedOver::default();
         let sending = context.forwarder.send(&request.upstream, head, opened, reuse, again, &handed_over);
