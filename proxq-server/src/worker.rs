@@ -173,12 +173,13 @@ impl Worker {
         let LeasedJob { lease, request, body, progress, revoked } = job;
         let (began, context) = (Instant::now(), self.context.get());
         let _running = self.running.enter(lease, &revoked);
-        let attempt = progress.attempts;
-        let span = attempt::span(&request, attempt);
+        let attempt =
+            Attempt { context: &context, queue: &context.config.queue, request: &request, number: progress.attempts };
+        let span = attempt::span(&attempt);
         let end = tokio::select! {
             biased;
             () = revoked.cancelled() => None,
-            attempted = self.attempt(&context, &request, body, attempt).instrument(span) => Some(attempted),
+            attempted = self.attempt(attempt, body).instrument(span) => Some(attempted),
         };
         let Some(Attempted { end, blob }) = end else {
             drop(slot);

@@ -16,7 +16,7 @@ use crate::config::{SyncMode, UpstreamUrl};
 use crate::forward::Forwarder;
 use crate::job::{Body, JobId};
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
-use crate::store::{StoreSettings, WorkQueues};
+use crate::store::StoreSettings;
 use crate::tasks::Tasks;
 use crate::upload::{Discard, DiscardBounds, UploadError};
 

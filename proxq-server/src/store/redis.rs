@@ -16,12 +16,16 @@ mod events;
 mod fields;
 mod foreign;
 mod heartbeat;
+mod held_blobs;
 mod keys;
 mod lease;
+mod leases;
 mod message;
 mod orders;
+mod queues;
 mod read;
 mod scripts;
+mod seen_states;
 mod settle;
 mod shared;
 mod submit;
@@ -30,6 +34,7 @@ mod tests;
 mod upkeep;
 mod values;
 mod wait;
+mod waiting_workers;
 
 use std::fmt;
 use std::io;
@@ -45,10 +50,14 @@ use uuid::Uuid;
 use self::blobs::HashWriter;
 use self::connection::Commands;
 use self::heartbeat::{BEAT_EVERY, Identity};
+use self::held_blobs::HeldBlobs;
+use self::leases::Leases;
+use self::queues::{Queue, Queues};
 use self::scripts::{ScriptClock, Scripts};
-use self::shared::{Queue, Queues, Shared};
+use self::seen_states::SeenStates;
+use self::shared::{Instance, Shared};
 use self::values::RedisValues;
-use self::wait::Waits;
+use self::waiting_workers::WaitingWorkers;
 use super::signals::{Signals, lock};
 use super::{
     BlobStore, BlobStream, BlobWriter, Content, Deployment, JobAccess, JobLookup, JobPage, JobWatch, Lease, LeasedJob,
@@ -148,18 +157,16 @@ impl RedisStore {
         let scripts = Scripts::new(script_clock);
         let shared = Arc::new(Shared {
             commands: Commands::keep_connected(client.clone(), scripts, &tasks, closing.clone(), clock),
-            clock,
-            signals: Signals::default(),
-            tasks,
-            settings: Current::new(options.settings),
-            name: options.instance,
-            instance,
             queues: Queues::new(options.queue.as_str()),
-            waits: Waits::default(),
-            held: Mutex::default(),
-            unanswered: Mutex::default(),
-            seen: Mutex::default(),
-            blobs: Mutex::default(),
+            leases: Leases::default(),
+            blobs: HeldBlobs::default(),
+            signals: Signals::default(),
+            waiting_workers: WaitingWorkers::default(),
+            seen_states: SeenStates::default(),
+            settings: Current::new(options.settings),
+            clock,
+            tasks,
+            instance: Instance { id: instance, name: options.instance },
         });
         shared.tasks.spawn(orders::look_over(Arc::clone(&shared), closing.clone()));
         shared.tasks.spawn(events::listen(Arc::clone(&shared), client.clone(), closing.clone()));
@@ -294,8 +301,8 @@ impl BlobStore for RedisStore {
             return Err(StoreError::Closed);
         }
         self.know(queue).await?;
-        let keys = self.shared.queues.named(queue.as_str()).keys;
-        Ok(Box::new(HashWriter::begin(Arc::clone(&self.shared), keys)))
+        let queue = self.shared.queues.named(queue.as_str());
+        Ok(Box::new(HashWriter::begin(Arc::clone(&self.shared), queue)))
     }
 
     async fn open_blob(&self, blob: &BlobRef) -> Result<BlobStream, StoreError> {

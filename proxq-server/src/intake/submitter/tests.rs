@@ -5,7 +5,6 @@ use bytes::Bytes;
 use super::*;
 use crate::intake::tests::Bench;
 use crate::job::Body;
-use crate::store::WorkQueues;
 
 const ONE: CredentialHash = CredentialHash([1; 32]);
 const OTHER: CredentialHash = CredentialHash([2; 32]);

@@ -8,12 +8,11 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
-use super::keys::Keys;
+use super::queues::Queue;
 use super::scripts::{Chunk, DropBlob};
 use super::shared::Shared;
 use crate::failure::chain;
 use crate::job::BlobRef;
-use crate::store::signals::lock;
 use crate::store::{BlobStream, BlobWriter, StoreError};
 
 /// How long a chunk is, all but the last: what one command carries, and what is in memory of a blob.
@@ -22,7 +21,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// A blob while it is written.
 pub(super) struct HashWriter {
     shared: Arc<Shared>,
-    keys: Keys,
+    queue: Queue,
     id: Uuid,
     /// Chunks that are in Redis.
     written: u64,
@@ -41,15 +40,15 @@ impl fmt::Debug for HashWriter {
 
 impl HashWriter {
     /// Begins a blob among the keys of its job's queue. Nothing is written yet.
-    pub(super) fn begin(shared: Arc<Shared>, keys: Keys) -> Self {
+    pub(super) fn begin(shared: Arc<Shared>, queue: Queue) -> Self {
         let id = Uuid::new_v4();
-        lock(&shared.blobs).insert(id, keys.clone());
+        shared.blobs.hold(id, queue.clone());
         let checksum = crc32fast::Hasher::new();
-        Self { shared, keys, id, written: 0, rest: BytesMut::new(), checksum, finished: None, kept: false }
+        Self { shared, queue, id, written: 0, rest: BytesMut::new(), checksum, finished: None, kept: false }
     }
 
     async fn put(&self, number: u64, bytes: &[u8]) -> Result<(), StoreError> {
-        self.shared.commands.call(&self.keys, Chunk { blob: self.id, number, bytes }).await
+        self.shared.commands.call(&self.queue.keys, Chunk { blob: self.id, number, bytes }).await
     }
 
     fn length(&self) -> u64 {
@@ -103,13 +102,13 @@ impl BlobWriter for HashWriter {
 
 impl Drop for HashWriter {
     fn drop(&mut self) {
-        lock(&self.shared.blobs).remove(&self.id);
+        self.shared.blobs.let_go(self.id);
         if self.kept {
             return;
         }
-        let (shared, keys, id) = (Arc::clone(&self.shared), self.keys.clone(), self.id);
+        let (shared, queue, id) = (Arc::clone(&self.shared), self.queue.clone(), self.id);
         self.shared.tasks.spawn(async move {
-            if let Err(error) = shared.commands.call(&keys, DropBlob { blob: id }).await {
+            if let Err(error) = shared.commands.call(&queue.keys, DropBlob { blob: id }).await {
                 tracing::debug!(error = chain(&error), "a blob is left to the sweep");
             }
         });

@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 use super::answer::Answer;
 use super::connecting::{CONNECT_TIMEOUT, LONGEST_PAUSE, reconnect_pauses};
 use super::keys::{CANCEL_CHANNEL, changed_channel, revoked_channel};
+use super::queues::Queue;
 use super::settle::{self, Failure};
-use super::shared::{Queue, Shared};
+use super::shared::Shared;
 use crate::failure::chain;
 use crate::job::{JobId, Outcome, Reach};
-use crate::store::signals::lock;
 use crate::store::{Lease, StoreError};
 
 /// Listens until the end of the store.
@@ -52,7 +52,7 @@ pub(super) async fn listen(shared: Arc<Shared>, client: Client, closing: Cancell
 async fn subscribe(shared: &Shared, client: &Client) -> Result<PubSub, RedisError> {
     let connected = tokio::time::timeout(CONNECT_TIMEOUT, async {
         let mut connection = client.get_async_pubsub().await?;
-        let mut channels = vec![CANCEL_CHANNEL.to_owned(), changed_channel(&shared.instance)];
+        let mut channels = vec![CANCEL_CHANNEL.to_owned(), changed_channel(&shared.instance.id)];
         channels.extend(shared.queues.all().iter().map(|queue| revoked_channel(&queue.name)));
         connection.subscribe(&channels).await?;
         Ok(connection)
@@ -66,7 +66,7 @@ async fn hear(shared: &Arc<Shared>, connection: PubSub) {
     while let Some(message) = messages.next().await {
         let Some((id, token)) = told(&message) else { continue };
         match token {
-            Some(token) => shared.revoke(&Lease { id, token }),
+            Some(token) => shared.leases.revoke(&Lease { id, token }),
             None if message.get_channel_name() == CANCEL_CHANNEL => end_attempt(shared, id),
             None => shared.changed(id),
         }
@@ -78,7 +78,7 @@ async fn hear(shared: &Arc<Shared>, connection: PubSub) {
 pub(super) async fn look_at_watched(shared: &Shared, queues: &[Queue]) -> Result<(), StoreError> {
     let watched = if queues.is_empty() { Vec::new() } else { shared.signals.watched() };
     if watched.is_empty() {
-        lock(&shared.seen).clear();
+        shared.seen_states.clear();
         return Ok(());
     }
     let mut commands = Pipeline::with_capacity(watched.len() * queues.len());
@@ -94,14 +94,9 @@ pub(super) async fn look_at_watched(shared: &Shared, queues: &[Queue]) -> Result
         let found: Result<Vec<_>, _> = answers.by_ref().take(queues.len()).collect();
         states.insert(id, found?.into_iter().flatten().next());
     }
-    let mut seen = lock(&shared.seen);
-    for (id, state) in &states {
-        // Its watcher may have read a job before it changed, so at first sight it is woken, too.
-        if seen.get(id) != Some(state) {
-            shared.changed(*id);
-        }
+    for id in shared.seen_states.replace(states) {
+        shared.changed(id);
     }
-    *seen = states;
     Ok(())
 }
 
@@ -114,13 +109,12 @@ fn told(message: &Msg) -> Option<(JobId, Option<u64>)> {
 
 /// Ends the attempt at a job that runs here, because one of asynq's tools asks for that.
 fn end_attempt(shared: &Arc<Shared>, id: JobId) {
-    let Some(token) = shared.token(id) else { return };
+    let Some(lease) = shared.leases.of(id) else { return };
     let shared = Arc::clone(shared);
     let tasks = shared.tasks.clone();
     tasks.spawn(async move {
-        let lease = Lease { id, token };
         match give_up(&shared, &lease).await {
-            Ok(()) => shared.revoke(&lease),
+            Ok(()) => shared.leases.revoke(&lease),
             // Should the job be gone, the next renewal says so.
             Err(error) => tracing::warn!(job.id = %id, error = chain(&error), "end an attempt from outside"),
         }
@@ -129,7 +123,7 @@ fn end_attempt(shared: &Arc<Shared>, id: JobId) {
 
 /// Ends the job without a response, unless it is gone already.
 async fn give_up(shared: &Shared, lease: &Lease) -> Result<(), StoreError> {
-    let Some(held) = shared.held(lease) else { return Ok(()) };
+    let Some(held) = shared.leases.get(lease) else { return Ok(()) };
     let failure = Failure {
         error: "attempt cancelled by an operator: it is unknown whether the request reached the upstream".to_owned(),
         reach: Reach::Unknown,

@@ -9,11 +9,13 @@ use prost::Message;
 use redis::Pipeline;
 
 use super::keys::{SERVERS, WORKERS};
+use super::leases::Held;
 use super::message::{Instant, ServerInfo, WorkerInfo};
-use super::shared::{Held, Queue, Shared};
+use super::queues::Queue;
+use super::shared::Shared;
 use crate::clock::Timestamp;
+use crate::job::JobId;
 use crate::store::StoreError;
-use crate::store::signals::lock;
 
 /// How often a server says that it lives, as in asynq.
 pub(super) const BEAT_EVERY: Duration = Duration::from_secs(5);
@@ -57,8 +59,7 @@ impl Identity {
     pub(super) async fn beat(&self, shared: &Shared) -> Result<Vec<Queue>, StoreError> {
         let now = self.redis_seconds(shared).await?;
         let until = now + i64::try_from(ALIVE.as_secs()).unwrap_or_default();
-        let held: Vec<(String, Held)> =
-            lock(&shared.held).iter().map(|(id, held)| (id.to_string(), held.clone())).collect();
+        let held = shared.leases.all();
         let (servers, workers) = (self.key(SERVERS), self.key(WORKERS));
         let mut commands = Pipeline::with_capacity(8);
         commands.cmd("ZADD").arg(SERVERS).arg(until).arg(&servers).ignore();
@@ -67,7 +68,7 @@ impl Identity {
         commands.cmd("SETEX").arg(&servers).arg(ALIVE.as_secs()).arg(info).ignore();
         commands.cmd("DEL").arg(&workers).ignore();
         for (id, held) in &held {
-            commands.cmd("HSET").arg(&workers).arg(id).arg(self.worker(id, held).encode_to_vec()).ignore();
+            commands.cmd("HSET").arg(&workers).arg(id.to_string()).arg(self.worker(*id, held).encode_to_vec()).ignore();
         }
         commands.cmd("EXPIRE").arg(&workers).arg(ALIVE.as_secs()).ignore();
         // What died is taken out by whoever comes by, or it would stay until somebody lists servers.
@@ -101,12 +102,12 @@ impl Identity {
         }
     }
 
-    fn worker(&self, id: &str, held: &Held) -> WorkerInfo {
+    fn worker(&self, id: JobId, held: &Held) -> WorkerInfo {
         WorkerInfo {
             host: self.host.clone(),
             pid: self.pid,
             server_id: self.server_id.clone(),
-            task_id: id.to_owned(),
+            task_id: id.to_string(),
             task_type: held.message.known.kind.clone(),
             task_payload: Bytes::new(),
             queue: held.queue.name.clone(),

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::envelope::{REQUEST, body_in};
 use super::foreign::{self, Unusable};
+use super::leases::{Held, charged};
 use super::message::StoredTask;
+use super::queues::Queue;
 use super::scripts::{Archive, By, HandedOutJob, LeaseJobs, LeaseName, Renew};
 use super::settle;
-use super::shared::{Held, Queue, Shared, charged};
+use super::shared::Shared;
 use crate::failure::chain;
 use crate::job::{JobId, Outcome, Progress, Reach, Verdict};
 use crate::store::record::{Record, Secrets};
-use crate::store::signals::{Effect, lock};
 use crate::store::{BATCH_LIMIT, Lease, LeasedJob, StoreError};
 
 /// Orders up to `max` jobs of a queue. A caller that goes away while it waits loses none: they are given back.
@@ -31,30 +31,29 @@ pub(super) async fn lease(shared: &Arc<Shared>, queue: &str, max: usize) -> Resu
 
 /// Whether jobs can be had: asks for none.
 pub(super) async fn can_lease(shared: &Shared) -> Result<(), StoreError> {
-    let call = LeaseJobs { max: 0, instance: &shared.instance, name: &shared.name, order: "probe" };
+    let call = LeaseJobs { max: 0, instance: &shared.instance.id, name: &shared.instance.name, order: "probe" };
     shared.commands.call(&shared.queues.home().keys, call).await.map(drop)
 }
 
 async fn order(shared: &Arc<Shared>, queue: &Queue, max: usize) -> Result<HandedOut, StoreError> {
-    let unanswered = lock(&shared.unanswered).remove(&queue.name);
-    let order = unanswered.unwrap_or_else(|| Uuid::new_v4().simple().to_string());
-    let call = LeaseJobs { max, instance: &shared.instance, name: &shared.name, order: &order };
+    let order = shared.leases.next_order(&queue.name);
+    let call = LeaseJobs { max, instance: &shared.instance.id, name: &shared.instance.name, order: &order };
     let leased = match shared.commands.call(&queue.keys, call).await {
         Ok(leased) => leased,
         // Whatever it failed with: this order, or an earlier try of the same one, may have been done.
         Err(error) => {
-            lock(&shared.unanswered).insert(queue.name.clone(), order);
+            shared.leases.answer_lost(&queue.name, order);
             return Err(error);
         }
     };
-    shared.note_next_due(&queue.name, leased.next_due);
-    shared.waits.of(&queue.name).set_paused(leased.paused);
+    shared.next_due(queue, leased.next_due);
+    shared.waiting_workers.of(&queue.name).set_paused(leased.paused);
     let mut handed_out = HandedOut { jobs: Vec::new(), shared: Arc::clone(shared) };
     for job in leased.jobs {
         hand_out(&mut handed_out, queue, job?).await?;
     }
     if leased.more && !leased.paused {
-        shared.signals.apply(Effect::Ready(shared.signals.queue(&queue.name)));
+        shared.ready(queue);
     }
     // Of an order that was repeated, with fewer workers free than at first.
     while handed_out.jobs.len() > max {
@@ -127,7 +126,7 @@ fn usable(shared: &Shared, queue: &Queue, job: &HandedOutJob) -> Result<LeasedJo
         timeout: request.timeout,
         revoked: revoked.clone(),
     };
-    lock(&shared.held).insert(job_id, held);
+    shared.leases.hold(job_id, held);
     shared.changed(job_id);
     Ok(LeasedJob { lease: Lease { id: job_id, token }, request, body, progress, revoked })
 }
@@ -200,7 +199,7 @@ pub(super) async fn renew(shared: &Shared, leases: &[Lease]) -> Result<Vec<Lease
         let home = shared.queues.home();
         let of_queue: Vec<&Lease> = leases
             .iter()
-            .filter(|lease| shared.held(lease).map_or_else(|| home.clone(), |held| held.queue) == queue)
+            .filter(|lease| shared.leases.get(lease).map_or_else(|| home.clone(), |held| held.queue) == queue)
             .collect();
         for batch in of_queue.chunks(BATCH_LIMIT) {
             let positions = shared.commands.call(&queue.keys, Renew { leases: batch }).await?;
@@ -208,7 +207,7 @@ pub(super) async fn renew(shared: &Shared, leases: &[Lease]) -> Result<Vec<Lease
         }
     }
     for lease in &gone {
-        shared.let_go(lease);
+        shared.leases.let_go(lease);
     }
     Ok(gone)
 }

@@ -16,12 +16,12 @@ use super::fields::{self, word};
 use super::foreign;
 use super::keys;
 use super::message::TaskMessage;
+use super::queues::Queue;
 use super::scripts::{Cancel, Cancelled, Rerun, Watch};
-use super::shared::{Queue, Shared};
+use super::shared::Shared;
 use crate::failure::chain;
 use crate::job::{JobId, State};
-use crate::store::signals::Effect;
-use crate::store::{Deployment, Lease, Requeued, StoreError};
+use crate::store::{Deployment, Requeued, StoreError};
 
 /// How much later than its limit an attempt of a worker of Go's may write its result: clocks differ, and Redis may be slow.
 const GO_MARGIN: Duration = Duration::from_mins(1);
@@ -31,12 +31,12 @@ pub(super) async fn cancel(shared: &Shared, id: JobId) -> Result<bool, StoreErro
     let Some((queue, values)) = shared.find(id, &["state", "x_token"]).await? else { return Ok(false) };
     let runs_in_go = matches!(&values[..], [Some(state), None] if state == word(State::Active));
     let limit = if runs_in_go { limit_in_go(shared, &queue, id).await? } else { foreign::ASYNQ_TIMEOUT };
-    let held = shared.token(id);
+    let held = shared.leases.of(id);
     match shared.commands.call(&queue.keys, Cancel { id, go_limit: limit.saturating_add(GO_MARGIN) }).await? {
         Cancelled::NotThere => Ok(false),
         Cancelled::Removed => {
-            if let Some(token) = held {
-                shared.revoke(&Lease { id, token });
+            if let Some(lease) = held {
+                shared.leases.revoke(&lease);
             }
             shared.changed(id);
             Ok(true)
@@ -61,7 +61,7 @@ pub(super) async fn retry_failed(shared: &Shared, id: JobId, confirmed: bool) ->
     let order = Uuid::new_v4().simple().to_string();
     let requeued = shared.commands.call(&queue.keys, Rerun { id, confirmed, order: &order }).await?;
     if requeued == Requeued::Queued {
-        shared.signals.apply(Effect::Ready(shared.signals.queue(&queue.name)));
+        shared.ready(&queue);
         shared.changed(id);
     }
     Ok(requeued)
@@ -70,7 +70,7 @@ pub(super) async fn retry_failed(shared: &Shared, id: JobId, confirmed: bool) ->
 /// Has this instance told of the job's next change, whoever makes it.
 pub(super) async fn watch(shared: &Shared, id: JobId) -> Result<(), StoreError> {
     for queue in shared.queues.all() {
-        if shared.commands.call(&queue.keys, Watch { id, instance: &shared.instance }).await? {
+        if shared.commands.call(&queue.keys, Watch { id, instance: &shared.instance.id }).await? {
             break;
         }
     }

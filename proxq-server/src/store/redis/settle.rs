@@ -7,17 +7,17 @@ use http::HeaderName;
 
 use super::envelope::{REQUEST, TaskEnvelope, result};
 use super::fields::number;
+use super::leases::{Held, charged};
 use super::message::{StoredTask, TaskMessage, tag};
 use super::scripts::{Archive, By, Complete, Release, ResultPlace, Retry};
-use super::shared::{Held, Shared, charged};
+use super::shared::Shared;
 use crate::job::{Body, Outcome, Reach, StoredResponse, Verdict};
 use crate::store::record::{Facts, Head, Record, Secrets};
-use crate::store::signals::Effect;
 use crate::store::{Lease, StoreError};
 
 /// Ends a lease with a verdict.
 pub(super) async fn settle(shared: &Shared, lease: &Lease, verdict: Verdict) -> Result<(), StoreError> {
-    let held = match shared.held(lease) {
+    let held = match shared.leases.get(lease) {
         Some(held) => held,
         None => load(shared, lease).await?,
     };
@@ -33,12 +33,12 @@ pub(super) async fn settle(shared: &Shared, lease: &Lease, verdict: Verdict) -> 
         Verdict::Release => {
             let released = shared.commands.call(&held.queue.keys, Release { lease: lease.into() }).await?;
             if released {
-                shared.signals.apply(Effect::Ready(shared.signals.queue(&held.queue.name)));
+                shared.ready(&held.queue);
             }
             released
         }
     };
-    shared.let_go(lease);
+    shared.leases.let_go(lease);
     if settled {
         shared.changed(lease.id);
         Ok(())
@@ -94,7 +94,7 @@ async fn complete(
         },
         retention: held.retention,
         frees_claim,
-        max_retries: held.max_retries(shared),
+        max_retries: shared.max_retries(held.upstream.as_deref()),
     };
     shared.commands.call(&held.queue.keys, call).await
 }
@@ -110,7 +110,7 @@ async fn retry(
 ) -> Result<bool, StoreError> {
     let retried = held.retried.saturating_add(charged.into());
     let fields = TaskMessage {
-        retry: held.max_retries(shared).unwrap_or(held.message.known.retry),
+        retry: shared.max_retries(held.upstream.as_deref()).unwrap_or(held.message.known.retry),
         retried: i32::try_from(retried).unwrap_or(i32::MAX),
         ..TaskMessage::default()
     };
@@ -118,8 +118,7 @@ async fn retry(
     let message = held.message.with(&numbers, &fields);
     let call = Retry { lease: lease.into(), message, pause, error, reach, charged, retried };
     let Some(due) = shared.commands.call(&held.queue.keys, call).await? else { return Ok(false) };
-    let signal = shared.signals.queue(&held.queue.name);
-    shared.signals.apply(Effect::DueAt(signal, due.by(shared.clock)));
+    shared.due_at(&held.queue, due);
     Ok(true)
 }
 
@@ -146,7 +145,7 @@ pub(super) async fn fail(shared: &Shared, lease: &Lease, held: &Held, failure: F
         outcome,
         retention: held.retention,
         frees_claim,
-        max_retries: held.max_retries(shared),
+        max_retries: shared.max_retries(held.upstream.as_deref()),
     };
     shared.commands.call(&held.queue.keys, call).await
 }

@@ -7,11 +7,11 @@ use uuid::Uuid;
 use super::envelope::{BEYOND_GO, REQUEST, payload};
 use super::keys;
 use super::message::TaskMessage;
+use super::queues::Queue;
 use super::scripts::{Submit, Taken};
-use super::shared::{Queue, Shared};
+use super::shared::Shared;
 use crate::job::{Body, JobRequest, Reach, may_send_again};
 use crate::store::record::{Facts, Record, Secrets, beside};
-use crate::store::signals::Effect;
 use crate::store::{NewJob, StoreError, Submitted};
 
 /// Takes a job in.
@@ -19,7 +19,7 @@ pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, St
     let NewJob { queue, mut request, body, delay, claim } = job;
     let queue = shared.queues.named(queue.as_str());
     let (id, credential) = (request.id, request.credential);
-    let message = message(&request, &body, &queue, shared.max_retries(&request.upstream).unwrap_or_default());
+    let message = message(&request, &body, &queue, shared.max_retries(Some(&request.upstream)).unwrap_or_default());
     let secrets = Secrets::take(&mut request, &shared.settings.get().secret_headers);
     let facts = Facts::new(request, &body);
     let call = Submit {
@@ -40,11 +40,10 @@ pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, St
     }
     match taken {
         Taken::In { due } => {
-            let signal = shared.signals.queue(&queue.name);
-            shared.signals.apply(match due {
-                Some(due) => Effect::DueAt(signal, due.by(shared.clock)),
-                None => Effect::Ready(signal),
-            });
+            match due {
+                Some(due) => shared.due_at(&queue, due),
+                None => shared.ready(&queue),
+            }
             shared.changed(id);
             Ok(Submitted::New)
         }

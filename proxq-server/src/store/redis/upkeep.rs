@@ -10,11 +10,11 @@ use uuid::Uuid;
 use super::fields::JobFields;
 use super::foreign;
 use super::message::TaskMessage;
+use super::queues::Queue;
 use super::scripts::{Archive, By, Expire, Heal, LeaseName, LostJob, LostJobs, Reclaim, Sweep, Trim, Wake};
-use super::shared::{Queue, Shared};
+use super::shared::Shared;
 use crate::failure::chain;
 use crate::job::{JobId, Outcome, Reach, Verdict, judge_lost_lease};
-use crate::store::signals::{Effect, lock};
 use crate::store::{BATCH_LIMIT, Lease, RECLAIM_AFTER_OUTAGE, StoreError, UPKEEP_EVERY, Upkept};
 
 /// Brings all queues up to date. In those that servers of asynq work on, too, asynq's limits to failed jobs hold.
@@ -48,8 +48,8 @@ async fn round(shared: &Arc<Shared>, queue: &Queue, beside_asynq: bool) -> Resul
         async { if beside_asynq { commands.call(&queue.keys, Trim).await } else { Ok(0) } },
     )?;
     if woken.count > 0 {
-        shared.note_next_due(&queue.name, woken.next_due);
-        shared.signals.apply(Effect::Ready(shared.signals.queue(&queue.name)));
+        shared.next_due(queue, woken.next_due);
+        shared.ready(queue);
     }
     let mut reclaimed = 0;
     for job in lost {
@@ -78,10 +78,10 @@ async fn reclaim(shared: &Arc<Shared>, queue: &Queue, job: LostJob) -> Result<bo
     };
     if reclaimed {
         tracing::warn!(job.id = id, attempt = fields.progress.attempts, "worker lost, its lease is taken away");
-        shared.signals.apply(Effect::Ready(shared.signals.queue(&queue.name)));
+        shared.ready(queue);
         if let Ok(id) = id.parse::<JobId>() {
             if let Ok(token) = token.parse() {
-                shared.revoke(&Lease { id, token });
+                shared.leases.revoke(&Lease { id, token });
             }
             shared.changed(id);
         }
@@ -108,7 +108,7 @@ fn judged(shared: &Shared, id: &str, fields: &JobFields, message: Bytes) -> Judg
     };
     let (request, max_retries) = match fields.facts(job_id) {
         Ok(Some(facts)) => {
-            let max_retries = shared.max_retries(&facts.request.upstream);
+            let max_retries = shared.max_retries(Some(&facts.request.upstream));
             (facts.request, max_retries)
         }
         Ok(None) => {
@@ -129,11 +129,9 @@ fn judged(shared: &Shared, id: &str, fields: &JobFields, message: Bytes) -> Judg
 
 /// Keeps the blobs that this process holds, and removes those that no job refers to.
 pub(super) async fn sweep(shared: &Shared) -> Result<(), StoreError> {
-    let held: Vec<_> = lock(&shared.blobs).iter().map(|(blob, keys)| (*blob, keys.clone())).collect();
     for queue in shared.queues.all() {
-        let of_queue = held.iter().filter(|(_, keys)| *keys == queue.keys);
-        let of_queue: Vec<Uuid> = of_queue.map(|(blob, _)| *blob).collect();
-        let mut batches: Vec<&[Uuid]> = of_queue.chunks(BATCH_LIMIT).collect();
+        let held = shared.blobs.of(&queue);
+        let mut batches: Vec<&[Uuid]> = held.chunks(BATCH_LIMIT).collect();
         if batches.is_empty() {
             batches.push(&[]);
         }

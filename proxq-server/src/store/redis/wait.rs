@@ -5,23 +5,21 @@
 //! connection of its own, blocks only while a worker waits, and then until its list has something. What becomes due later is
 //! known to the moment. Once a second it is looked whether anything was missed.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError, Value};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::RedisInstant;
 use super::connecting::{CONNECT_TIMEOUT, LONGEST_PAUSE, reconnect_pauses};
 use super::error::checked;
+use super::queues::Queue;
 use super::scripts::Peek;
-use super::shared::{Queue, Shared};
+use super::shared::Shared;
+use super::waiting_workers::QueueWorkers;
 use crate::store::StoreError;
-use crate::store::signals::{Effect, lock};
 
 /// How often it is looked whether a wake-up was missed.
 const TICK: Duration = Duration::from_secs(1);
@@ -30,80 +28,22 @@ const BLOCK: Duration = Duration::from_secs(5);
 /// How much later than that Redis may answer.
 const BLOCK_MARGIN: Duration = Duration::from_secs(2);
 
-/// Who waits for which queue.
-#[derive(Debug, Default)]
-pub(super) struct Waits {
-    queues: Mutex<HashMap<String, Arc<Wait>>>,
-}
-
-impl Waits {
-    /// The wait for a queue.
-    pub(super) fn of(&self, queue: &str) -> Arc<Wait> {
-        let mut queues = lock(&self.queues);
-        if let Some(wait) = queues.get(queue) {
-            return Arc::clone(wait);
-        }
-        let wait = Arc::new(Wait::default());
-        queues.insert(queue.to_owned(), Arc::clone(&wait));
-        wait
-    }
-}
-
-/// The wait for one queue.
-#[derive(Debug, Default)]
-pub(super) struct Wait {
-    begun: AtomicBool,
-    /// A paused queue has nothing for anybody, whatever its list has.
-    paused: AtomicBool,
-    demand: watch::Sender<Demand>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Demand {
-    waiting: usize,
-    /// How often somebody began to wait.
-    entries: u64,
-}
-
-impl Wait {
-    pub(super) fn set_paused(&self, paused: bool) {
-        self.paused.store(paused, Ordering::Release);
-    }
-
-    fn enter(self: &Arc<Self>) -> Waiting {
-        self.demand.send_modify(|demand| {
-            demand.waiting += 1;
-            demand.entries += 1;
-        });
-        Waiting(Arc::clone(self))
-    }
-}
-
-/// Somebody waits, until this is dropped.
-struct Waiting(Arc<Wait>);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.demand.send_modify(|demand| demand.waiting -= 1);
-    }
-}
-
 /// Returns when something may be due in the queue.
 pub(super) async fn due(shared: &Arc<Shared>, client: &Client, closing: &CancellationToken, queue: &str) {
     let queue = shared.queues.named(queue);
-    let wait = shared.waits.of(&queue.name);
-    if !wait.begun.swap(true, Ordering::AcqRel) {
-        let blocking = block(Arc::clone(shared), client.clone(), closing.clone(), queue.clone(), Arc::clone(&wait));
+    let workers = shared.waiting_workers.of(&queue.name);
+    if workers.begin_to_serve() {
+        let blocking = block(Arc::clone(shared), client.clone(), closing.clone(), queue.clone(), Arc::clone(&workers));
         shared.tasks.spawn(blocking);
     }
     let signal = shared.signals.queue(&queue.name);
-    let _waiting = wait.enter();
+    let _waiting = workers.enter();
     let told = signal.due(shared.clock);
     let missed = async {
         loop {
             tokio::time::sleep(TICK).await;
             // An error is no reason to wake anybody; it will be met, and dealt with, by whoever needs Redis.
-            if let Ok(true) = peek(shared, &queue, &wait).await {
+            if let Ok(true) = peek(shared, &queue, &workers).await {
                 return;
             }
         }
@@ -115,18 +55,24 @@ pub(super) async fn due(shared: &Arc<Shared>, client: &Client, closing: &Cancell
 }
 
 /// Whether there is anything to hand out.
-async fn peek(shared: &Shared, queue: &Queue, wait: &Wait) -> Result<bool, StoreError> {
+async fn peek(shared: &Shared, queue: &Queue, workers: &QueueWorkers) -> Result<bool, StoreError> {
     let outlook = shared.commands.call(&queue.keys, Peek).await?;
-    wait.set_paused(outlook.paused);
+    workers.set_paused(outlook.paused);
     if outlook.next_due.is_some_and(RedisInstant::is_ahead) {
-        shared.note_next_due(&queue.name, outlook.next_due);
+        shared.next_due(queue, outlook.next_due);
     }
     Ok(outlook.something)
 }
 
 /// Blocks on the queue's list while somebody waits, until the end of the store.
-async fn block(shared: Arc<Shared>, client: Client, closing: CancellationToken, queue: Queue, wait: Arc<Wait>) {
-    let mut demand = wait.demand.subscribe();
+async fn block(
+    shared: Arc<Shared>,
+    client: Client,
+    closing: CancellationToken,
+    queue: Queue,
+    workers: Arc<QueueWorkers>,
+) {
+    let mut demand = workers.demand();
     let mut connection: Option<MultiplexedConnection> = None;
     let mut pauses = reconnect_pauses();
     let mut served = 0;
@@ -140,7 +86,7 @@ async fn block(shared: Arc<Shared>, client: Client, closing: CancellationToken, 
             () = closing.cancelled() => return,
         }
         let blocked = async {
-            if wait.paused.load(Ordering::Acquire) {
+            if workers.is_paused() {
                 tokio::time::sleep(TICK).await;
                 return Ok(false);
             }
@@ -159,7 +105,7 @@ async fn block(shared: Arc<Shared>, client: Client, closing: CancellationToken, 
                 pauses = reconnect_pauses();
                 if pushed {
                     served = demand.borrow().entries;
-                    shared.signals.apply(Effect::Ready(shared.signals.queue(&queue.name)));
+                    shared.ready(&queue);
                 }
             }
             Err(error) => {

@@ -178,7 +178,7 @@ async fn a_probe_takes_no_order_back() {
     let job = leased(&redis.store).await;
     redis.store.ready().await.unwrap();
     let order: String =
-        redis.server.run(&["GET", &format!("proxq:{{default}}:order:{}", redis.store.shared.instance)]).await;
+        redis.server.run(&["GET", &format!("proxq:{{default}}:order:{}", redis.store.shared.instance.id)]).await;
     assert!(order.contains(&job.lease.id.to_string()), "it is still known: {order:?}");
     redis.store.settle(&job.lease, failure()).await.unwrap();
 }

@@ -7,7 +7,6 @@ use super::super::scripts::{Rerun, Scripts};
 use super::*;
 use crate::job::{JobId, State, Verdict};
 use crate::store::contract::{found, job, lease_ids, leased, response, state_of, submitted};
-use crate::store::signals::lock;
 use crate::store::{Content, RECLAIM_AFTER_OUTAGE, RENEW_EVERY, Requeued, StoreError, Submitted};
 
 /// Longer than Redis needs to come back.
@@ -27,10 +26,10 @@ async fn in_the_end<T>(step: impl AsyncFn() -> Result<T, StoreError>) -> T {
 
 /// As if the answer to the last order of jobs had been lost.
 async fn forget_the_answer(redis: &InRedis) {
-    let key = format!("proxq:{{default}}:order:{}", redis.store.shared.instance);
+    let key = format!("proxq:{{default}}:order:{}", redis.store.shared.instance.id);
     let order: String = redis.server.run(&["GET", &key]).await;
     let order = order.lines().next().unwrap().to_owned();
-    lock(&redis.store.shared.unanswered).insert("default".to_owned(), order);
+    redis.store.shared.leases.answer_lost("default", order);
 }
 
 fn not_done(error: &StoreError) -> bool {

@@ -52,7 +52,7 @@ async fn a_cancellation_ends_only_the_attempt_that_it_names() {
     soon(tell_earlier).await; // the instance listens
     // Messages come in order: when this one has come, the first was heard.
     let watch = redis.store.watch(id).await.unwrap();
-    let instance = &redis.store.shared.instance;
+    let instance = &redis.store.shared.instance.id;
     let _told: i64 = redis.server.run(&["PUBLISH", &format!("proxq:changed:{instance}"), &id.to_string()]).await;
     soon(watch).await;
     assert!(!job.revoked.is_cancelled(), "it was meant for an earlier lease");
@@ -82,7 +82,7 @@ async fn taking_a_lease_away_does_not_end_the_next_attempt() {
     redis.advance(Duration::from_millis(35_001)).await;
     redis.store.upkeep().await.unwrap();
     let next = leased(&redis.store).await;
-    redis.store.shared.revoke(&lost.lease); // by an upkeep that is slower than the worker
+    redis.store.shared.leases.revoke(&lost.lease); // by an upkeep that is slower than the worker
     assert!(lost.revoked.is_cancelled() && !next.revoked.is_cancelled());
 }
 
@@ -153,7 +153,7 @@ async fn cancelling_a_job_ends_no_attempt_at_one_of_another_queue_with_the_same_
     soon(ours.revoked.cancelled()).await;
     // What they hear they hear in order: they have heard of the first when they hear of the second.
     let watch = there.watch(id).await.unwrap();
-    let channel = format!("proxq:changed:{}", there.shared.instance);
+    let channel = format!("proxq:changed:{}", there.shared.instance.id);
     let _heard: i64 = redis.server.run(&["PUBLISH", &channel, &id.to_string()]).await;
     soon(watch).await;
     assert!(!theirs.revoked.is_cancelled());

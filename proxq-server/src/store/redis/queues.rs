@@ -1,0 +1,52 @@
+//! The queues that this process knows, and their keys.
+
+use std::sync::Mutex;
+
+use super::keys::Keys;
+use crate::store::signals::lock;
+
+/// A queue and its keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Queue {
+    pub(super) name: String,
+    pub(super) keys: Keys,
+}
+
+impl Queue {
+    pub(super) fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), keys: Keys::of(name) }
+    }
+}
+
+/// The queues in which this instance's jobs may be: the configured one first. Those of other deployments on the same Redis are
+/// none of its business.
+#[derive(Debug)]
+pub(super) struct Queues {
+    known: Mutex<Vec<Queue>>,
+}
+
+impl Queues {
+    pub(super) fn new(home: &str) -> Self {
+        Self { known: Mutex::new(vec![Queue::new(home)]) }
+    }
+
+    /// The queue of this instance.
+    pub(super) fn home(&self) -> Queue {
+        lock(&self.known).first().cloned().expect("it is there from the beginning")
+    }
+
+    pub(super) fn all(&self) -> Vec<Queue> {
+        lock(&self.known).clone()
+    }
+
+    /// The queue with this name, which is known from now on.
+    pub(super) fn named(&self, name: &str) -> Queue {
+        let mut known = lock(&self.known);
+        if let Some(queue) = known.iter().find(|queue| queue.name == name) {
+            return queue.clone();
+        }
+        let queue = Queue::new(name);
+        known.push(queue.clone());
+        queue
+    }
+}
