@@ -6,8 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::chain;
-use crate::store::{Deployment, StoreControl, StoreError};
-use crate::worker::store_pauses;
+use crate::store::{Deployment, StoreControl, StoreError, StorePauses};
 
 /// The longest pause between two questions to a store that does not answer: submissions are refused meanwhile.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -58,10 +57,10 @@ impl KnownDeployment {
 
     /// Asks the store until it says, or `stop`.
     pub(crate) async fn ask_until_known(self: Arc<Self>, store: Arc<dyn StoreControl>, stop: CancellationToken) {
-        let mut pauses = store_pauses();
+        let mut pauses = StorePauses::new();
         while let Err(error) = self.ask(&*store).await {
             tracing::debug!(error = chain(&error), "ask the store for the deployment's secrets");
-            let pause = pauses.next().unwrap_or(PAUSE_MAX).min(PAUSE_MAX);
+            let pause = pauses.next().min(PAUSE_MAX);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = stop.cancelled() => return,

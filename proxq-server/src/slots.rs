@@ -32,6 +32,11 @@ impl Slots {
         self.count.send_modify(|count| count.limit = limit);
     }
 
+    /// How many slots there are, taken or not.
+    pub(crate) fn limit(&self) -> usize {
+        self.count.borrow().limit
+    }
+
     /// Waits until a slot is free and returns how many are: at least one. As long as only the caller takes slots and the
     /// limit is not lowered, they stay free.
     pub(crate) async fn free(&self) -> usize {
@@ -54,9 +59,7 @@ impl Slots {
         let holds_now = count.wait_for(holds).await;
         *holds_now.expect("the sender is borrowed from self, and lives")
     }
-}
 
-impl Slots {
     fn give_back(&self) {
         self.count.send_modify(|count| count.taken -= 1);
     }

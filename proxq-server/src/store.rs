@@ -19,6 +19,7 @@ mod contract;
 pub mod embedded;
 mod error;
 mod keeping;
+mod pauses;
 mod record;
 pub mod redis;
 mod settings;
@@ -31,6 +32,7 @@ pub use self::asking::{Content, JobAccess, JobLookup, JobPage, JobWatch, Requeue
 pub use self::blob::{BlobStore, BlobStream, BlobWriter};
 pub use self::error::{Cause, StoreError};
 pub use self::keeping::{Deployment, StoreControl, UPKEEP_EVERY, Upkept};
+pub(crate) use self::pauses::StorePauses;
 pub use self::settings::StoreSettings;
 pub use self::submitting::{Claim, NewJob, Submissions, Submitted};
 pub use self::values::SharedValues;

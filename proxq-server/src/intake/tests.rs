@@ -15,8 +15,8 @@ use super::*;
 use crate::config::{SyncMode, UpstreamUrl};
 use crate::forward::Forwarder;
 use crate::job::{Body, JobId};
-use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
 use crate::store::StoreSettings;
+use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
 use crate::tasks::Tasks;
 use crate::upload::{Discard, DiscardBounds, UploadError};
 

@@ -15,7 +15,7 @@ use proxq_protocol::header as proxq;
 use tokio::time::Instant;
 use tracing::Span;
 
-use super::{AttemptContext, Worker, store_pauses};
+use super::{AttemptContext, Worker};
 use crate::config::Config;
 use crate::failure::chain;
 use crate::forward::headers::strip_response;
@@ -24,7 +24,7 @@ use crate::job::{
     AttemptEnd, BlobRef, Body, JobRequest, QueueName, Reach, ResponseHead, StoredResponse, ends_with_head,
     may_send_again,
 };
-use crate::store::{BlobWriter, StoreError};
+use crate::store::{BlobWriter, StoreError, StorePauses};
 
 /// An attempt at a job: what is sent, and with what.
 #[derive(Clone, Copy, Debug)]
@@ -181,7 +181,7 @@ impl Worker {
 
     /// Begins a blob for a job of this queue, as long as it takes.
     pub(super) async fn new_blob(&self, queue: &QueueName) -> Box<dyn BlobWriter> {
-        let mut pauses = store_pauses();
+        let mut pauses = StorePauses::new();
         loop {
             match self.store.new_blob(queue).await {
                 Ok(blob) => return blob,
@@ -193,7 +193,7 @@ impl Worker {
 
 /// Writes a chunk, as long as it takes: the response must not be fetched again because the store has no room.
 pub(super) async fn write(blob: &mut dyn BlobWriter, chunk: Bytes) {
-    let mut pauses = store_pauses();
+    let mut pauses = StorePauses::new();
     while let Err(error) = blob.write(chunk.clone()).await {
         rest("write a response's blob", &error, &mut pauses).await;
     }
@@ -201,7 +201,7 @@ pub(super) async fn write(blob: &mut dyn BlobWriter, chunk: Bytes) {
 
 /// Finishes a blob, as long as it takes.
 pub(super) async fn finish(blob: &mut dyn BlobWriter) -> BlobRef {
-    let mut pauses = store_pauses();
+    let mut pauses = StorePauses::new();
     loop {
         match blob.finish().await {
             Ok(reference) => return reference,
@@ -210,8 +210,8 @@ pub(super) async fn finish(blob: &mut dyn BlobWriter) -> BlobRef {
     }
 }
 
-async fn rest(step: &'static str, error: &StoreError, pauses: &mut (dyn Iterator<Item = Duration> + Send)) {
-    let pause = pauses.next().unwrap_or(super::STORE_PAUSE_MAX);
+async fn rest(step: &'static str, error: &StoreError, pauses: &mut StorePauses) {
+    let pause = pauses.next();
     tracing::error!(step, error = chain(error), ?pause, "keep a response");
     tokio::time::sleep(pause).await;
 }

@@ -1,4 +1,4 @@
-//! Renews the leases of running attempts, and ends attempts whose lease is gone.
+//! The heartbeat: renews the leases of running attempts, of all lanes at once, and ends attempts whose lease is gone.
 
 use std::sync::Arc;
 

@@ -5,9 +5,11 @@ use bytes::Bytes;
 use tokio::net::TcpListener;
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::backlog::Backlog;
 use super::*;
-use crate::config::{Prefix, SyncMode, UpstreamUrl};
-use crate::job::{Body, JobId};
+use crate::config::{Config, Prefix, SyncMode, UpstreamUrl};
+use crate::forward::Forwarder;
+use crate::job::{Body, JobId, JobRequest};
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
 use crate::store::{NewJob, StoreSettings, Submissions};
 
