@@ -19,6 +19,8 @@ mod contract;
 pub mod embedded;
 mod error;
 mod keeping;
+#[cfg(test)]
+pub(crate) mod memory;
 mod pauses;
 mod record;
 pub mod redis;

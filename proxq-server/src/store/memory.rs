@@ -1,0 +1,154 @@
+//! A store in memory, for the tests of its callers: it keeps the whole contract, fast and without a file or a server.
+//!
+//! Each verb is one step under one lock; `jobs.rs` and `entry.rs` say what it does. Its one clock is the steady one.
+
+mod blobs;
+mod claims;
+mod entry;
+mod jobs;
+mod tests;
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use futures_util::stream;
+
+use self::blobs::MemoryWriter;
+use self::jobs::Jobs;
+use super::signals::lock;
+use super::{
+    BlobStore, BlobStream, BlobWriter, Content, Deployment, JobAccess, JobLookup, JobPage, JobWatch, Lease, LeasedJob,
+    NewJob, QueueStats, Requeued, StoreControl, StoreError, StoreSettings, Submissions, Submitted, Upkept, WorkQueues,
+};
+use crate::clock::Clock;
+use crate::job::{BlobRef, Job, JobId, QueueName, State, Verdict};
+
+/// Jobs in memory.
+#[derive(Debug)]
+pub(crate) struct MemoryStore {
+    jobs: Arc<Mutex<Jobs>>,
+    clock: Clock,
+    deployment: Deployment,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub(crate) fn new(settings: StoreSettings, clock: Clock) -> Self {
+        let jobs = Arc::new(Mutex::new(Jobs::new(settings, clock)));
+        Self { jobs, clock, deployment: Deployment::made_now() }
+    }
+
+    /// Opens the store again after it was closed, with all its jobs and without those who waited.
+    pub(crate) fn reopen(&self) {
+        lock(&self.jobs).reopen();
+    }
+
+    /// Does one step. As with an answer that comes from elsewhere, others have their turn first.
+    async fn step<T>(&self, step: impl FnOnce(&mut Jobs) -> T + Send) -> Result<T, StoreError> {
+        tokio::task::yield_now().await;
+        let mut jobs = lock(&self.jobs);
+        if jobs.closed { Err(StoreError::Closed) } else { Ok(step(&mut jobs)) }
+    }
+}
+
+#[async_trait]
+impl Submissions for MemoryStore {
+    async fn submit(&self, job: NewJob) -> Result<Submitted, StoreError> {
+        self.step(|jobs| jobs.submit(job)).await
+    }
+}
+
+#[async_trait]
+impl WorkQueues for MemoryStore {
+    async fn lease(&self, queue: &QueueName, max: usize) -> Result<Vec<LeasedJob>, StoreError> {
+        self.step(|jobs| jobs.lease(queue, max)).await
+    }
+
+    async fn renew(&self, leases: &[Lease]) -> Result<Vec<Lease>, StoreError> {
+        self.step(|jobs| jobs.renew(leases)).await
+    }
+
+    async fn settle(&self, lease: &Lease, verdict: Verdict) -> Result<(), StoreError> {
+        self.step(|jobs| jobs.settle(lease, verdict)).await?
+    }
+
+    async fn due(&self, queue: &QueueName) {
+        let signal = lock(&self.jobs).signals.queue(queue.as_str());
+        signal.due(self.clock).await;
+    }
+
+    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, StoreError> {
+        self.step(|jobs| jobs.stats(queue)).await
+    }
+}
+
+#[async_trait]
+impl JobLookup for MemoryStore {
+    async fn get(&self, id: JobId) -> Result<Option<Job>, StoreError> {
+        self.step(|jobs| jobs.get(id)).await
+    }
+
+    async fn watch(&self, id: JobId) -> Result<JobWatch, StoreError> {
+        self.step(|jobs| jobs.signals.watch(id)).await
+    }
+}
+
+#[async_trait]
+impl JobAccess for MemoryStore {
+    async fn response(&self, id: JobId) -> Result<Content, StoreError> {
+        self.step(|jobs| jobs.response(id)).await
+    }
+
+    async fn cancel(&self, id: JobId) -> Result<bool, StoreError> {
+        self.step(|jobs| jobs.cancel(id)).await
+    }
+
+    async fn retry_failed(&self, id: JobId, confirmed: bool) -> Result<Requeued, StoreError> {
+        self.step(|jobs| jobs.retry_failed(id, confirmed)).await
+    }
+
+    async fn list(
+        &self,
+        queue: &QueueName,
+        state: State,
+        cursor: Option<u64>,
+        max: usize,
+    ) -> Result<JobPage, StoreError> {
+        self.step(|jobs| jobs.list(queue, state, cursor, max)).await
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.step(|_| ()).await
+    }
+}
+
+#[async_trait]
+impl BlobStore for MemoryStore {
+    async fn new_blob(&self, _: &QueueName) -> Result<Box<dyn BlobWriter>, StoreError> {
+        self.step(|_| Box::new(MemoryWriter::begin(Arc::clone(&self.jobs))) as _).await
+    }
+
+    async fn open_blob(&self, blob: &BlobRef) -> Result<BlobStream, StoreError> {
+        let bytes = self.step(|jobs| jobs.blobs.read(blob)).await??;
+        Ok(Box::pin(stream::iter([Ok(bytes)])))
+    }
+}
+
+#[async_trait]
+impl StoreControl for MemoryStore {
+    async fn deployment(&self) -> Result<Deployment, StoreError> {
+        Ok(self.deployment.clone())
+    }
+
+    async fn upkeep(&self) -> Result<Upkept, StoreError> {
+        self.step(Jobs::upkeep).await
+    }
+
+    fn reconfigure(&self, settings: StoreSettings) {
+        lock(&self.jobs).settings = settings;
+    }
+
+    async fn close(&self) {
+        lock(&self.jobs).closed = true;
+    }
+}

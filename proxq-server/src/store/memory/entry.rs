@@ -1,0 +1,140 @@
+//! One job in memory, and how a verdict changes it.
+
+use uuid::Uuid;
+
+use crate::clock::Timestamp;
+use crate::job::{Body, Job, JobRequest, Outcome, Progress, QueueName, Reach, State, StoredResponse, Verdict};
+use crate::store::LEASE_TERM;
+use crate::store::record::{Facts, Secrets};
+
+/// A job.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Grows with every submission.
+    pub(super) number: u64,
+    pub(super) queue: QueueName,
+    /// Without its secret headers.
+    pub(super) request: JobRequest,
+    pub(super) secrets: Option<Secrets>,
+    pub(super) body: Body,
+    pub(super) state: State,
+    pub(super) progress: Progress,
+    /// Since when it is due, or when it will be.
+    pub(super) due: Timestamp,
+    pub(super) lease: Option<Held>,
+    /// When it is dropped, once it has ended.
+    pub(super) expires: Option<Timestamp>,
+    pub(super) response: Option<StoredResponse>,
+}
+
+/// A lease that was given.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    pub(super) token: u64,
+    pub(super) until: Timestamp,
+}
+
+impl Entry {
+    /// Whether this submission has the id of this job, and is another one.
+    pub(super) fn differs(&self, request: &JobRequest, body: &Body) -> bool {
+        let asked = |request: &JobRequest, body| Facts::new(request.clone(), body).asked();
+        self.request.credential != request.credential || asked(&self.request, &self.body) != asked(request, body)
+    }
+
+    /// It waits for an instant.
+    pub(super) fn waits(&self) -> bool {
+        matches!(self.state, State::Scheduled | State::Retry)
+    }
+
+    /// A worker may have it.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.state == State::Pending || self.waits() && self.due <= now
+    }
+
+    pub(super) fn is_held(&self, token: u64) -> bool {
+        self.lease.is_some_and(|held| held.token == token)
+    }
+
+    /// What is sent, secret headers included.
+    pub(super) fn whole_request(&self) -> JobRequest {
+        let mut request = self.request.clone();
+        if let Some(secrets) = &self.secrets {
+            secrets.clone().put_back(&mut request);
+        }
+        request
+    }
+
+    /// What is shown.
+    pub(super) fn job(&self) -> Job {
+        Job { request: self.request.clone(), state: self.state, progress: self.progress.clone() }
+    }
+
+    /// Its large bodies.
+    pub(super) fn blobs(&self) -> impl Iterator<Item = Uuid> {
+        let bodies = [Some(&self.body), self.response.as_ref().map(|response| &response.body)];
+        bodies.into_iter().flatten().filter_map(|body| match body {
+            Body::Inline(_) => None,
+            Body::Blob(blob) => Some(blob.id),
+        })
+    }
+
+    /// Begins an attempt under a new lease.
+    pub(super) fn begin(&mut self, token: u64, now: Timestamp) {
+        self.state = State::Active;
+        self.progress.begin_attempt(now, "memory");
+        self.lease = Some(Held { token, until: now.after(LEASE_TERM) });
+    }
+
+    /// Ends the attempt and its lease.
+    pub(super) fn apply(&mut self, verdict: Verdict, now: Timestamp) {
+        self.lease = None;
+        match verdict {
+            Verdict::Complete(response) => {
+                self.progress.end_attempt(now, Reach::Responded, Some(response.head.status.as_u16()));
+                self.progress.last_error = None;
+                self.response = Some(response);
+                self.secrets = None;
+                self.end(State::Completed, Outcome::Responded, now);
+            }
+            Verdict::RetryAfter { pause, error, reach, charged } => {
+                self.progress.end_attempt(now, reach, None);
+                self.progress.last_error = Some(error);
+                self.progress.retried += u32::from(charged);
+                self.state = State::Retry;
+                self.due = now.after(pause);
+                self.progress.due_at = Some(self.due);
+            }
+            Verdict::Fail { error, reach, outcome } => {
+                self.progress.end_attempt(now, reach, None);
+                self.progress.last_error = Some(error);
+                self.end(State::Archived, outcome, now);
+            }
+            Verdict::Release => {
+                self.progress.revoke_attempt();
+                self.state = State::Pending;
+            }
+        }
+    }
+
+    fn end(&mut self, state: State, outcome: Outcome, now: Timestamp) {
+        self.state = state;
+        self.progress.outcome = Some(outcome);
+        self.progress.ended_at = Some(now);
+        self.expires = Some(now.after(self.request.retention));
+    }
+
+    /// Makes it pending at once, whatever it waited for.
+    pub(super) fn wake(&mut self) {
+        self.state = State::Pending;
+        self.progress.due_at = None;
+    }
+
+    /// Makes a failed job pending again, as if it had never failed.
+    pub(super) fn requeue(&mut self, now: Timestamp) {
+        let Progress { retried, lease_losses, outcome, ended_at, .. } = &mut self.progress;
+        (*retried, *lease_losses, *outcome, *ended_at) = (0, 0, None, None);
+        self.expires = None;
+        self.due = now;
+        self.wake();
+    }
+}
