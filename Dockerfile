@@ -25,8 +25,6 @@ RUN for member in proxq-protocol proxq-server proxq-client proxq-openai examples
     && cargo build --locked --profile dist -p proxq-server --bin proxq \
     && cargo clean --locked --profile dist -p proxq-protocol -p proxq-server
 
-# The server's link to the example leads to the top.
-COPY config.yaml.example ./
 COPY proxq-protocol proxq-protocol
 COPY proxq-server proxq-server
 RUN cargo build --locked --profile dist -p proxq-server --bin proxq

@@ -38,8 +38,8 @@ measure: dep ## submissions beside synced appends, pick-up and SDK calls beside 
 	$(CARGO) build --release --locked --bin proxq --bin measure
 	target/release/measure
 
-schema: ## write config.schema.json anew, after a change to the configuration's keys or to config.yaml.example
-	PROXQ_WRITE_SCHEMA=1 $(CARGO) test --quiet --locked -p proxq-server --lib -- the_schema_that_is_checked_in
+schema: ## write config.schema.json and config.yaml.example anew, after a change to the configuration's keys
+	PROXQ_WRITE_SCHEMA=1 $(CARGO) test --quiet --locked -p proxq-server --lib -- is_checked_in_is_up_to_date
 
 test-coverage: dep ## the same with a report of line coverage; fails below 90 % of the library crates
 	command -v cargo-llvm-cov >/dev/null || $(CARGO) install --quiet --locked cargo-llvm-cov@$(LLVM_COV_VERSION)

@@ -1,5 +1,6 @@
 //! What the program runs on. Valid by construction: [`Config`]'s parts check themselves, and what was checked is not
-//! checked again. How it is written down is `config/raw.rs`'s affair.
+//! checked again. Which key of a file says
+//! what is declared in `config/keys.rs`.
 
 mod advice;
 mod cache;
@@ -8,7 +9,9 @@ mod effective;
 mod error;
 mod example;
 mod form;
+mod keys;
 pub(crate) mod listen_address;
+mod listing;
 mod load;
 mod path_filter;
 mod pattern;
@@ -22,6 +25,7 @@ mod size;
 mod substitute;
 mod suggest;
 mod upstream;
+mod yaml_value;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,6 +34,7 @@ pub use self::advice::warnings;
 pub use self::cache::{CacheConfig, CacheMode, HeaderPattern, KeyExclusions};
 pub(crate) use self::changes::{Changes, FixedSetting, changes};
 pub use self::error::{ConfigErrors, Mistake};
+pub use self::example::example;
 pub use self::load::{Loaded, load};
 pub use self::path_filter::{FilterMode, PathFilter};
 pub use self::pattern::{PatternError, Patterns};

@@ -5,10 +5,6 @@ use std::collections::HashMap;
 use super::Config;
 use super::effective::{self, Setting};
 
-/// What cannot change while a server runs: these keys, and all below those that end with a dot. What they say is where
-/// others find the server and its jobs; `store` says whose sections count.
-const FIXED: [&str; 7] = ["listenAddress", "store", "dataDir", "embedded.", "redis.", "queue", "jobsPath"];
-
 /// What is different in another configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Changes {
@@ -36,9 +32,9 @@ pub(crate) fn changes(old: &Config, new: &Config) -> Changes {
     let differences = differences(&old_settings, &new_settings);
     let other_store = old.store.name() != new.store.name();
     let fixed = differences.iter().filter(|difference| {
-        let key = difference.key;
-        // With another store, its whole section differs, which says nothing more.
-        is_fixed(key) && !(other_store && ["dataDir", "embedded.", "redis."].iter().any(|of| key.starts_with(of)))
+        // What belongs to one store only is not there with another, which says nothing more.
+        let is_of_one_store = difference.old.is_none() || difference.new.is_none();
+        difference.is_fixed() && !(other_store && is_of_one_store)
     });
     let fixed: Vec<_> = fixed.map(Difference::fixed).collect();
     if !fixed.is_empty() {
@@ -54,10 +50,6 @@ pub(crate) fn changes(old: &Config, new: &Config) -> Changes {
     Changes::Possible(keys)
 }
 
-fn is_fixed(key: &str) -> bool {
-    FIXED.iter().any(|fixed| key == *fixed || fixed.ends_with('.') && key.starts_with(fixed))
-}
-
 /// A key with another value than before.
 struct Difference<'a> {
     key: &'a str,
@@ -66,9 +58,14 @@ struct Difference<'a> {
 }
 
 impl Difference<'_> {
+    /// Whether it needs a restart.
+    fn is_fixed(&self) -> bool {
+        self.old.or(self.new).is_some_and(|setting| setting.is_fixed)
+    }
+
     fn fixed(&self) -> FixedSetting {
         let shown =
-            |setting: Option<&Setting>| setting.map_or_else(|| "none".to_owned(), |setting| setting.value.clone());
+            |setting: Option<&Setting>| setting.map_or_else(|| "none".to_owned(), |setting| setting.value.text.clone());
         FixedSetting { key: self.key.to_owned(), old: shown(self.old), new: shown(self.new) }
     }
 

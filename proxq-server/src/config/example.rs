@@ -1,107 +1,93 @@
-//! What `config.yaml.example` says of each key: the comment above it, and the value it is shown with, which is its default.
+//! `config.yaml.example`: every key with what is said of it and its default.
 
-use std::collections::BTreeMap;
+use super::listing::{Content, Entry, defaults};
 
-use super::raw::{self, Node};
+/// The longest line of a comment, in characters.
+const LINE_LENGTH: usize = 120;
 
-/// The file, every key of which is written down, explained and at its default.
-pub(super) const EXAMPLE: &str = include_str!("../../config.yaml.example");
-
-/// What is said of one key.
-#[derive(Debug, Default)]
-pub(super) struct Shown {
-    /// The comment above it, on one line; empty where there is none.
-    pub(super) comment: String,
-    /// The value behind it; `None` where a section or a list of sections follows.
-    pub(super) value: Option<Node>,
+/// The text of the file.
+#[must_use]
+pub fn example() -> String {
+    let keys = defaults();
+    let fixed: Vec<_> = keys.iter().filter(|entry| entry.key.is_fixed).map(|entry| entry.key.name).collect();
+    let (last, others) = fixed.split_last().expect("the store is fixed");
+    let head = [
+        "Every key of proxq's configuration with its default. Only `upstreams` is required, and of each upstream only \
+         `prefix` and `url`. Unknown keys are errors, but for those at the top that begin with x-, which are for anchors \
+         and mean nothing. `proxq check FILE` prints what a file means.",
+        "Durations: 300ms, 1.5h, 1h30m. Sizes: bytes, or with KiB, MiB, GiB, kB, MB, GB. For both, 0 is the default. \
+         Values may name environment variables: ${NAME}, ${NAME:-default}; $${ is a literal ${.",
+        &format!(
+            "SIGHUP has proxq read its file again. Only {} and {last} need a restart: a file that changes one of them is \
+             refused as a whole.",
+            others.join(", ")
+        ),
+    ];
+    let mut lines = vec!["# yaml-language-server: $schema=config.schema.json".to_owned(), String::new()];
+    let paragraphs = head.map(|paragraph| comment(paragraph, LINE_LENGTH));
+    lines.extend(paragraphs.join(&"#".to_owned()));
+    lines.push(String::new());
+    lines.extend(lines_of(&keys, LINE_LENGTH));
+    lines.join("\n") + "\n"
 }
 
-/// What is said of all keys, by their paths, such as `limits.idleTimeout` and `upstreams[].timeout`.
-pub(super) fn shown() -> BTreeMap<String, Shown> {
-    let mut keys = BTreeMap::new();
-    let mut comment = Vec::new();
-    // The keys and lists around the present line, each with its column.
-    let mut around: Vec<(usize, String)> = Vec::new();
-    for line in uncommented() {
-        let text = line.trim_start();
-        if let Some(remark) = text.strip_prefix('#') {
-            comment.push(remark.trim());
-            continue;
+/// The keys of a section, each below what is said of it.
+fn lines_of(entries: &[Entry], length: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for entry in entries {
+        if entry.after_gap {
+            lines.push(String::new());
         }
-        let item = text.strip_prefix("- ");
-        let column = line.len() - text.len();
-        let Some((key, value)) = item.unwrap_or(text).split_once(':') else {
-            comment.clear(); // an empty line: what stood above it was about no key
-            continue;
-        };
-        around.retain(|(outer, _)| *outer < column);
-        if item.is_some() {
-            let list = around.last().map_or("", |(_, path)| path);
-            around.push((column, format!("{list}[]")));
-        }
-        let path = match around.last() {
-            Some((_, section)) => format!("{section}.{key}"),
-            None => key.to_owned(),
-        };
-        around.push((if item.is_some() { column + 2 } else { column }, path.clone()));
-        let value = Some(value.trim()).filter(|value| !value.is_empty());
-        let value = value.and_then(|value| raw::parse(value).ok());
-        keys.insert(path, Shown { comment: comment.join(" "), value });
-        comment.clear();
+        lines.extend(comment(entry.key.about, length));
+        let is_unused_section = !entry.applies && matches!(entry.content, Content::Section(_));
+        let margin = if entry.key.is_commented_out || is_unused_section { "#" } else { "" };
+        lines.extend(without_comment(entry, length - margin.len()).iter().map(|line| indented(margin, line)));
     }
-    keys
+    lines
 }
 
-/// The lines of the file. A section that is commented out (`#redis:`) is one of them.
-fn uncommented() -> impl Iterator<Item = &'static str> {
-    let mut in_section = false;
-    EXAMPLE.lines().map(move |line| {
-        let Some(text) = line.strip_prefix('#') else {
-            in_section = false;
-            return line;
-        };
-        in_section = in_section || text.starts_with(char::is_alphabetic);
-        if in_section { text } else { line }
-    })
+/// A key and what is under it.
+fn without_comment(entry: &Entry, length: usize) -> Vec<String> {
+    let name = entry.key.name;
+    let mut lines = vec![format!("{name}:")];
+    match &entry.content {
+        Content::Value(..) => lines[0].extend([" ", &entry.example().unwrap_or_default()]),
+        Content::Section(inside) => {
+            lines.extend(lines_of(inside, length - 2).iter().map(|line| indented("  ", line)));
+        }
+        Content::Sections(items) => {
+            for (_, inside) in items {
+                let inside = lines_of(inside, length - 4);
+                let comments = inside.iter().take_while(|line| line.starts_with('#')).count();
+                for (index, line) in inside.iter().enumerate() {
+                    let margin = match index {
+                        _ if index < comments => "  ",
+                        _ if index == comments => "  - ",
+                        _ => "    ",
+                    };
+                    lines.push(indented(margin, line));
+                }
+            }
+        }
+    }
+    lines
+}
+
+fn indented(margin: &str, line: &str) -> String {
+    if line.is_empty() { String::new() } else { format!("{margin}{line}") }
+}
+
+/// A text as a comment, in as many lines as it takes.
+fn comment(text: &str, length: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut().filter(|line| line.chars().count() + 1 + word.chars().count() <= length) {
+            Some(line) => line.extend([" ", word]),
+            None => lines.push(format!("# {word}")),
+        }
+    }
+    lines
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::raw::Value;
-
-    #[test]
-    fn keys_have_the_comment_above_them_and_the_value_behind_them() {
-        let keys = shown();
-        let shown = |path: &str| {
-            let shown = keys.get(path).unwrap_or_else(|| panic!("{path} in {:?}", keys.keys()));
-            let value = shown.value.as_ref().map(|node| match &node.value {
-                Value::Scalar(scalar) => scalar.text.clone(),
-                other @ (Value::Null | Value::List(_) | Value::Map(_)) => format!("{other:?}"),
-            });
-            (shown.comment.as_str(), value)
-        };
-        assert_eq!(
-            shown("taskRetention"),
-            ("How long completed and failed jobs, and their responses, can be fetched.", Some("1h".to_owned()))
-        );
-        assert_eq!(shown("limits"), ("", None));
-        assert_eq!(
-            shown("limits.maxConnections"),
-            (
-                "Client connections at once. Fewer are taken where the limit on open files (`ulimit -n`) leaves no room for more.",
-                Some("16384".to_owned())
-            )
-        );
-        assert_eq!(shown("redis.tls.caFile"), ("Authorities to trust instead of the system's.", Some(String::new())));
-        assert_eq!(
-            shown("upstreams[].url"),
-            ("http or https, with a path if needed.", Some("http://127.0.0.1:3000".to_owned()))
-        );
-        assert_eq!(shown("upstreams[].pathFilter.patterns").1.as_deref(), Some("List([])"));
-        assert!(
-            shown("upstreams[].delivery").0.starts_with("What may be sent twice. `auto`: what the upstream has not")
-        );
-        assert!(!keys["listenAddress"].comment.contains("SIGHUP"), "the head of the file is about no key");
-    }
-}
+mod tests;

@@ -1,18 +1,14 @@
-//! From the text of a file to [`Config`]: reads every section, applies the rules between them, and reports all mistakes
+//! From the text of a file to [`Config`]: reads every key, applies the rules between them, and reports all mistakes
 //! together.
 
-mod globals;
-mod redis;
 mod rules;
-mod tls;
-mod upstreams;
 
-use std::collections::BTreeMap;
-
-use self::globals::Globals;
 use super::error::{ConfigErrors, Found};
-use super::form::Key;
+use super::form::Form;
+use super::keys::globals::{self, Globals};
+use super::keys::{Key, Keys};
 use super::section::{Reading, Section};
+use super::yaml_value::YamlValue;
 use super::{Config, UpstreamUrl, raw};
 
 /// A configuration that may be run, and what its file says beyond it.
@@ -53,32 +49,74 @@ pub fn load(source_name: &str, text: &str, env: &dyn Fn(&str) -> Option<String>)
         ConfigErrors::in_text(source_name, text, vec![Found { place, path: String::new(), message }])
     })?;
     let reading = Reading::new(env);
-    let Globals { config, says_address, store_reason } = read(&reading, &tree);
+    let globals = read(&reading, &tree);
     let mistakes = reading.into_mistakes();
-    if mistakes.is_empty() {
-        Ok(Loaded { config, file: Some(source_name.to_owned()), says_address, store_reason, variables_from: None })
-    } else {
-        Err(ConfigErrors::in_text(source_name, text, mistakes))
+    if !mistakes.is_empty() {
+        return Err(ConfigErrors::in_text(source_name, text, mistakes));
     }
+    let Globals { config, says_address, store, upstreams } = globals;
+    let (store, store_reason) = store.into_store();
+    let upstreams = upstreams.into_iter().map(|read| read.upstream).collect();
+    let config = Config { store, upstreams, ..config };
+    Ok(Loaded { config, file: Some(source_name.to_owned()), says_address, store_reason, variables_from: None })
 }
 
 /// The whole tree. Not to be used after a mistake: what is missing has a stand-in.
 fn read(reading: &Reading<'_>, tree: &raw::Node) -> Globals {
     let mut root = Section::root(reading, tree);
-    let mut read = globals::read(&mut root, reading);
-    let upstreams = upstreams::read(&mut root, reading);
+    let mut read = Globals::of(Config::without_upstreams());
+    globals::declare(&mut root, &mut read);
     root.finish();
-    rules::check(reading, &read.config, &upstreams);
-    read.config.upstreams = upstreams.into_iter().map(|read| read.upstream).collect();
+    rules::check(reading, &read.config, &read.upstreams);
     read
 }
 
-/// The keys of every section that a file can have, by the path of the section.
-pub(super) fn forms() -> BTreeMap<String, Vec<Key>> {
-    let tree = raw::parse("upstreams: [{}]").expect("YAML");
-    let reading = Reading::new(&|_| None);
-    read(&reading, &tree);
-    reading.into_forms().into_sections()
+impl Keys for Section<'_> {
+    fn key<T>(
+        &mut self,
+        _: Key,
+        _: Form,
+        field: &mut T,
+        read: impl FnOnce(&mut Section<'_>, &mut T),
+        _: impl FnOnce(&T) -> YamlValue,
+    ) {
+        read(self, field);
+    }
+
+    fn section(&mut self, key: Key, inside: impl FnOnce(&mut Self)) {
+        let mut section = self.section_under(key.name);
+        inside(&mut section);
+        section.finish();
+    }
+
+    fn sections<T>(
+        &mut self,
+        key: Key,
+        missing: &str,
+        items: &mut Vec<T>,
+        empty: impl Fn() -> T,
+        inside: impl Fn(&mut Self, &mut T),
+        _: impl Fn(&T) -> String,
+    ) {
+        for mut section in self.required_sections(key.name, missing) {
+            let mut item = empty();
+            inside(&mut section, &mut item);
+            section.finish();
+            items.push(item);
+        }
+    }
+
+    fn only_if(&mut self, _: bool, keys: impl FnOnce(&mut Self)) {
+        keys(self);
+    }
+
+    fn later(&mut self, keys: &[(&'static str, &str)]) {
+        for (key, hint) in keys {
+            self.refuse_for_now(key, hint);
+        }
+    }
+
+    fn gap(&mut self) {}
 }
 
 #[cfg(test)]

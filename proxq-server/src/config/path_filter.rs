@@ -8,7 +8,7 @@ use crate::path;
 pub struct PathFilter {
     /// What a match means.
     pub mode: FilterMode,
-    patterns: Patterns,
+    pub(super) patterns: Patterns,
 }
 
 /// What a match means.

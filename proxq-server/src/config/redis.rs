@@ -80,14 +80,12 @@ impl Default for RedisConfig {
     }
 }
 
-impl RedisConfig {
-    /// `host:port`, where it is on the network.
-    pub(super) fn host_and_port(&self) -> Option<String> {
-        match &self.address {
-            RedisAddress::Tcp { host, port } | RedisAddress::Tls { host, port } => {
-                Some(format!("{}:{port}", bracketed(host)))
-            }
-            RedisAddress::Unix { .. } => None,
+impl fmt::Display for RedisAddress {
+    /// `host:port`, or the path of the socket.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } | Self::Tls { host, port } => write!(f, "{}:{port}", bracketed(host)),
+            Self::Unix { path } => write!(f, "{}", path.display()),
         }
     }
 }
@@ -96,8 +94,8 @@ impl fmt::Display for RedisConfig {
     /// Its URL, without password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.address {
-            RedisAddress::Tcp { host, port } => write!(f, "redis://{}:{port}/{}", bracketed(host), self.db),
-            RedisAddress::Tls { host, port } => write!(f, "rediss://{}:{port}/{}", bracketed(host), self.db),
+            RedisAddress::Tcp { .. } => write!(f, "redis://{}/{}", self.address, self.db),
+            RedisAddress::Tls { .. } => write!(f, "rediss://{}/{}", self.address, self.db),
             RedisAddress::Unix { path } if self.db == 0 => write!(f, "unix://{}", path.display()),
             RedisAddress::Unix { path } => write!(f, "unix://{}?db={}", path.display(), self.db),
         }

@@ -1,16 +1,12 @@
-//! The JSON Schema of configuration files, for editors: keys and their forms as the readers ask for them, words and
-//! defaults as `config.yaml.example` has them.
+//! The JSON Schema of configuration files, for editors: the keys as they are declared, with their forms and defaults.
 //!
 //! It accepts every file that [`super::load()`] accepts. It does not know the rules between keys, nor what a text must be
 //! like to be an address, a pattern or a path.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value, json};
 
-use super::example::{self, Shown};
-use super::form::{Form, Key};
-use super::load::forms;
+use super::form::Form;
+use super::listing::{Content, Entry, defaults};
 use super::raw::{self, Kind};
 use super::section::EXTENSION;
 
@@ -21,8 +17,7 @@ const DURATION: &str =
 /// The schema as JSON text (draft 2020-12), sorted by its keys.
 #[must_use]
 pub fn schema() -> String {
-    let words = Words { forms: forms(), shown: example::shown() };
-    let mut root = words.object("");
+    let mut root = object(&defaults());
     root.insert("patternProperties".to_owned(), json!({ format!("^{EXTENSION}"): true }));
     root.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
     root.insert("title".to_owned(), json!("Configuration of proxq"));
@@ -56,72 +51,63 @@ fn definitions() -> Value {
     })
 }
 
-struct Words {
-    forms: BTreeMap<String, Vec<Key>>,
-    shown: BTreeMap<String, Shown>,
+/// The schema of a section.
+fn object(entries: &[Entry]) -> Map<String, Value> {
+    let required: Vec<_> = entries.iter().filter(|entry| is_required(entry)).map(|entry| entry.key.name).collect();
+    let properties: Map<_, _> = entries.iter().map(|entry| (entry.key.name.to_owned(), property(entry))).collect();
+    let mut object = Map::new();
+    object.insert("additionalProperties".to_owned(), json!(false));
+    object.insert("properties".to_owned(), Value::Object(properties));
+    if required.is_empty() {
+        object.insert("type".to_owned(), json!(["object", "null"]));
+    } else {
+        object.insert("type".to_owned(), json!("object"));
+        object.insert("required".to_owned(), json!(required));
+    }
+    object
 }
 
-impl Words {
-    /// The schema of the section at a path.
-    fn object(&self, path: &str) -> Map<String, Value> {
-        let keys = self.forms.get(path).map(Vec::as_slice).unwrap_or_default();
-        let required: Vec<_> = keys
-            .iter()
-            .filter(|(_, form)| matches!(form, Form::RequiredText | Form::Sections))
-            .map(|(key, _)| *key)
-            .collect();
-        let properties: Map<_, _> = keys
-            .iter()
-            .map(|(key, form)| {
-                let path = if path.is_empty() { (*key).to_owned() } else { format!("{path}.{key}") };
-                ((*key).to_owned(), self.property(&path, form))
-            })
-            .collect();
-        let mut object = Map::new();
-        object.insert("additionalProperties".to_owned(), json!(false));
-        object.insert("properties".to_owned(), Value::Object(properties));
-        if required.is_empty() {
-            object.insert("type".to_owned(), json!(["object", "null"]));
-        } else {
-            object.insert("type".to_owned(), json!("object"));
-            object.insert("required".to_owned(), json!(required));
-        }
-        object
-    }
+fn is_required(entry: &Entry) -> bool {
+    matches!(entry.content, Content::Value(Form::RequiredText, _) | Content::Sections(_))
+}
 
-    /// The schema of the value of the key at a path.
-    fn property(&self, path: &str, form: &Form) -> Value {
-        let mut schema = self.of(path, form);
-        let Some(shown) = self.shown.get(path) else { return schema };
-        if !shown.comment.is_empty() {
-            schema["description"] = json!(shown.comment);
+/// The schema of what is under a key.
+fn property(entry: &Entry) -> Value {
+    let mut schema = match &entry.content {
+        Content::Value(form, _) => value_of(form),
+        Content::Section(inside) => Value::Object(object(inside)),
+        Content::Sections(items) => {
+            let item = items.first().map_or(&[][..], |(_, inside)| inside);
+            json!({ "type": "array", "minItems": 1, "items": object(item) })
         }
-        if let Some(value) = shown.value.as_ref().filter(|_| *form != Form::RequiredText) {
-            schema["default"] = json_of(value);
-        }
-        schema
+    };
+    if !entry.key.about.is_empty() {
+        schema["description"] = json!(entry.key.about);
     }
+    let default = entry.example().filter(|_| !is_required(entry));
+    if let Some(default) = default.and_then(|text| raw::parse(&text).ok()) {
+        schema["default"] = json_of(&default);
+    }
+    schema
+}
 
-    /// What values of a form look like; of a section, that at the path.
-    fn of(&self, path: &str, form: &Form) -> Value {
-        match form {
-            Form::Text => json!({ "$ref": "#/$defs/text" }),
-            Form::RequiredText => json!({ "type": ["string", "number", "boolean"], "minLength": 1 }),
-            Form::Choice(words) => {
-                json!({ "anyOf": [{ "enum": words }, { "enum": ["", null] }, { "$ref": "#/$defs/variable" }] })
-            }
-            Form::Boolean => json!({ "$ref": "#/$defs/boolean" }),
-            Form::Count(least) => {
-                let number = json!({ "type": ["integer", "null"], "minimum": least, "maximum": u32::MAX });
-                json!({ "anyOf": [number, { "$ref": "#/$defs/variable" }] })
-            }
-            Form::Duration => json!({ "$ref": "#/$defs/duration" }),
-            Form::Size => json!({ "$ref": "#/$defs/size" }),
-            Form::SignedSize => json!({ "$ref": "#/$defs/signedSize" }),
-            Form::Texts => json!({ "type": ["array", "null"], "items": { "type": ["string", "number", "boolean"] } }),
-            Form::Section => Value::Object(self.object(path)),
-            Form::Sections => json!({ "type": "array", "minItems": 1, "items": self.object(&format!("{path}[]")) }),
+/// What values of a form look like.
+fn value_of(form: &Form) -> Value {
+    match form {
+        Form::Text => json!({ "$ref": "#/$defs/text" }),
+        Form::RequiredText => json!({ "type": ["string", "number", "boolean"], "minLength": 1 }),
+        Form::Choice(words) => {
+            json!({ "anyOf": [{ "enum": words }, { "enum": ["", null] }, { "$ref": "#/$defs/variable" }] })
         }
+        Form::Boolean => json!({ "$ref": "#/$defs/boolean" }),
+        Form::Count(least) => {
+            let number = json!({ "type": ["integer", "null"], "minimum": least, "maximum": u32::MAX });
+            json!({ "anyOf": [number, { "$ref": "#/$defs/variable" }] })
+        }
+        Form::Duration => json!({ "$ref": "#/$defs/duration" }),
+        Form::Size => json!({ "$ref": "#/$defs/size" }),
+        Form::SignedSize => json!({ "$ref": "#/$defs/signedSize" }),
+        Form::Texts => json!({ "type": ["array", "null"], "items": { "type": ["string", "number", "boolean"] } }),
     }
 }
 

@@ -9,7 +9,6 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::error::{Found, Place, hide_in_url, hide_in_urls, is_url_key};
-use super::form::{Form, Forms, Key};
 use super::raw::{Entry, Kind, Node, Scalar, Value};
 use super::substitute::substitute;
 use super::suggest;
@@ -17,16 +16,15 @@ use super::suggest;
 /// What the keys at the top begin with that hold anchors for other keys, and mean nothing themselves.
 pub(super) const EXTENSION: &str = "x-";
 
-/// One reading of a text: where variables come from, what has been found wrong so far, and what could have been written.
+/// One reading of a text: where variables come from, and what has been found wrong so far.
 pub(super) struct Reading<'a> {
     env: &'a dyn Fn(&str) -> Option<String>,
     found: RefCell<Vec<Found>>,
-    forms: Forms,
 }
 
 impl<'a> Reading<'a> {
     pub(super) fn new(env: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { env, found: RefCell::default(), forms: Forms::default() }
+        Self { env, found: RefCell::default() }
     }
 
     /// Notes what is wrong with the value at a place.
@@ -37,11 +35,6 @@ impl<'a> Reading<'a> {
 
     pub(super) fn into_mistakes(self) -> Vec<Found> {
         self.found.into_inner()
-    }
-
-    /// The keys of all sections that were read.
-    pub(super) fn into_forms(self) -> Forms {
-        self.forms
     }
 }
 
@@ -88,7 +81,7 @@ pub(super) struct Section<'a> {
     reading: &'a Reading<'a>,
     at: At,
     entries: &'a [Entry],
-    supported: Vec<Key>,
+    supported: Vec<&'static str>,
     later: Vec<&'static str>,
 }
 
@@ -113,6 +106,11 @@ impl<'a> Section<'a> {
         section
     }
 
+    /// Notes what is wrong with the value at a place.
+    pub(super) fn note(&self, at: &At, message: impl Into<String>) {
+        self.reading.note(at, message);
+    }
+
     fn note_repeated_keys(&self) {
         let mut first_lines = HashMap::new();
         for entry in self.entries {
@@ -133,8 +131,8 @@ impl<'a> Section<'a> {
     }
 
     /// The section under a key.
-    pub(super) fn section(&mut self, key: &'static str) -> Section<'a> {
-        match self.entry(key, Form::Section) {
+    pub(super) fn section_under(&mut self, key: &'static str) -> Section<'a> {
+        match self.entry(key) {
             Some(entry) => Section::new(self.reading, self.at_value(entry), Some(&entry.value)),
             None => Section::new(self.reading, self.at_of(key), None),
         }
@@ -145,7 +143,7 @@ impl<'a> Section<'a> {
         if !self.has(key) {
             self.reading.note(&self.at_of(key), missing);
         }
-        let Some(items) = self.items(key, Form::Sections) else { return Vec::new() };
+        let Some(items) = self.items(key) else { return Vec::new() };
         if items.is_empty() {
             self.reading.note(&self.at_of(key), missing);
         }
@@ -157,8 +155,8 @@ impl<'a> Section<'a> {
         items.into_iter().filter_map(section).collect()
     }
 
-    /// A key whose time has not come: with a value, it is refused with a hint at what to do without it.
-    pub(super) fn later(&mut self, key: &'static str, hint: &str) {
+    /// A key whose feature comes later: with a value, it is refused with a hint at what to do without it.
+    pub(super) fn refuse_for_now(&mut self, key: &'static str, hint: &str) {
         self.later.push(key);
         let entry = self.entries.iter().find(|entry| entry.key == key);
         if let Some(entry) = entry.filter(|entry| !matches!(entry.value.value, Value::Null)) {
@@ -168,30 +166,28 @@ impl<'a> Section<'a> {
 
     /// Notes the keys that were not asked for.
     pub(super) fn finish(self) {
-        let supported: Vec<_> = self.supported.iter().map(|(key, _)| *key).collect();
         for entry in self.entries {
-            let mut known = supported.iter().chain(&self.later).copied();
+            let mut known = self.supported.iter().chain(&self.later).copied();
             let is_extension = self.at.path.is_empty() && entry.key.starts_with(EXTENSION);
             if is_extension || known.clone().any(|key| key == entry.key) {
                 continue;
             }
             let hint = match suggest::nearest(&entry.key, &mut known) {
                 Some(near) => format!("did you mean {near}?"),
-                None => format!("known here: {}", supported.join(", ")),
+                None => format!("known here: {}", self.supported.join(", ")),
             };
             self.reading.note(&self.at_key(entry), format!("unknown key; {hint}"));
         }
-        self.reading.forms.note(&self.at.path, self.supported);
     }
 
-    fn entry(&mut self, key: &'static str, form: Form) -> Option<&'a Entry> {
-        self.supported.push((key, form));
+    fn entry(&mut self, key: &'static str) -> Option<&'a Entry> {
+        self.supported.push(key);
         self.entries.iter().find(|entry| entry.key == key)
     }
 
     /// The items of a list; `None` if there is no list.
-    fn items(&mut self, key: &'static str, form: Form) -> Option<Vec<(&'a Node, At)>> {
-        let entry = self.entry(key, form)?;
+    fn items(&mut self, key: &'static str) -> Option<Vec<(&'a Node, At)>> {
+        let entry = self.entry(key)?;
         let at = self.at_value(entry);
         match &entry.value.value {
             Value::Null => None,
@@ -209,8 +205,8 @@ impl<'a> Section<'a> {
     }
 
     /// A single value with its variables replaced; `None` if there is none, or it is wrong.
-    fn scalar(&mut self, key: &'static str, form: Form, expected: &str) -> Option<(Scalar, At)> {
-        let entry = self.entry(key, form)?;
+    fn scalar(&mut self, key: &'static str, expected: &str) -> Option<(Scalar, At)> {
+        let entry = self.entry(key)?;
         if matches!(entry.value.value, Value::Null) {
             return None;
         }

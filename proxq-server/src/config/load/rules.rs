@@ -1,6 +1,6 @@
 //! Rules between keys: which prefixes go together.
 
-use super::upstreams::ReadUpstream;
+use crate::config::keys::upstreams::ReadUpstream;
 use crate::config::section::{Reading, Written, shown};
 use crate::config::{Config, Prefix, Routing};
 

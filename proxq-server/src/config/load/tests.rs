@@ -1,6 +1,5 @@
 //! What a file means, and what is said about one that means nothing.
 
-mod example;
 mod meaning;
 mod mistakes;
 

@@ -7,29 +7,28 @@ use http::HeaderName;
 use proxq_protocol::GoDuration;
 
 use super::{At, Section, Written, shown, shown_at};
-use crate::config::form::Form;
 use crate::config::raw::{Kind, Node};
 use crate::config::{HeaderPattern, size, suggest};
 
 impl Section<'_> {
     /// A text; `None` if there is none, or an empty one.
     pub(in crate::config) fn text(&mut self, key: &'static str) -> Option<Written<String>> {
-        self.text_of(key, Form::Text)
+        self.text_of(key)
     }
 
-    fn text_of(&mut self, key: &'static str, form: Form) -> Option<Written<String>> {
-        let (scalar, at) = self.scalar(key, form, "a text")?;
+    fn text_of(&mut self, key: &'static str) -> Option<Written<String>> {
+        let (scalar, at) = self.scalar(key, "a text")?;
         (!scalar.text.is_empty()).then_some(Written { value: scalar.text, at })
     }
 
     /// A text that must be there.
     pub(in crate::config) fn required_text(&mut self, key: &'static str) -> Option<Written<String>> {
         if !self.has(key) {
-            self.entry(key, Form::RequiredText);
+            self.entry(key);
             self.reading.note(&self.at_of(key), "is required");
             return None;
         }
-        let (scalar, at) = self.scalar(key, Form::RequiredText, "a text")?;
+        let (scalar, at) = self.scalar(key, "a text")?;
         if scalar.text.is_empty() {
             self.reading.note(&at, "is required, but empty");
             return None;
@@ -39,7 +38,7 @@ impl Section<'_> {
 
     /// The texts of a list; `None` if there is no list.
     pub(in crate::config) fn texts(&mut self, key: &'static str) -> Option<Vec<Written<String>>> {
-        let items = self.items(key, Form::Texts)?;
+        let items = self.items(key)?;
         let text = |(node, at): (&Node, At)| {
             let scalar = self.scalar_of(node, &at, "a text")?;
             Some(Written { value: scalar.text, at })
@@ -97,7 +96,7 @@ impl Section<'_> {
         choices: &[(&'static str, T)],
     ) -> Option<Written<T>> {
         let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-        let written = self.text_of(key, Form::Choice(names.clone()))?;
+        let written = self.text_of(key)?;
         self.check(written, |word| {
             let chosen = choices.iter().find_map(|(name, value)| (*name == word).then_some(*value));
             chosen
@@ -107,7 +106,7 @@ impl Section<'_> {
 
     /// A duration; 0 is the default.
     pub(in crate::config) fn duration(&mut self, key: &'static str, default: Duration) -> Duration {
-        let Some((scalar, at)) = self.scalar(key, Form::Duration, "a duration such as 30s") else { return default };
+        let Some((scalar, at)) = self.scalar(key, "a duration such as 30s") else { return default };
         let problem = match scalar.text.parse::<GoDuration>().map(GoDuration::to_std) {
             Ok(Some(Duration::ZERO)) => return default,
             Ok(Some(duration)) => return duration,
@@ -120,7 +119,7 @@ impl Section<'_> {
 
     /// A size in bytes; 0 is the default.
     pub(in crate::config) fn size(&mut self, key: &'static str, default: u64) -> u64 {
-        let Some(Written { value, at }) = self.size_of(key, Form::Size) else { return default };
+        let Some(Written { value, at }) = self.size_of(key) else { return default };
         match u64::try_from(value) {
             Ok(0) => default,
             Ok(bytes) => bytes,
@@ -133,11 +132,11 @@ impl Section<'_> {
 
     /// A size in bytes as it is written, 0 and negative ones included.
     pub(in crate::config) fn signed_size(&mut self, key: &'static str) -> Option<Written<i64>> {
-        self.size_of(key, Form::SignedSize)
+        self.size_of(key)
     }
 
-    fn size_of(&mut self, key: &'static str, form: Form) -> Option<Written<i64>> {
-        let (scalar, at) = self.scalar(key, form, "a size such as 10485760 or 10MiB")?;
+    fn size_of(&mut self, key: &'static str) -> Option<Written<i64>> {
+        let (scalar, at) = self.scalar(key, "a size such as 10485760 or 10MiB")?;
         let read = match scalar.kind {
             Kind::Integer(bytes) => i64::try_from(bytes).map_err(|_| size::SizeError::TooLarge),
             Kind::Text | Kind::Bool(_) | Kind::Fraction => size::parse(&scalar.text),
@@ -149,7 +148,7 @@ impl Section<'_> {
 
     /// A whole number, `least` or more.
     pub(in crate::config) fn count(&mut self, key: &'static str, least: u32) -> Option<Written<u32>> {
-        let (scalar, at) = self.scalar(key, Form::Count(least), "a whole number")?;
+        let (scalar, at) = self.scalar(key, "a whole number")?;
         let Kind::Integer(number) = scalar.kind else {
             self.reading.note(&at, format!("expected a whole number, found {}", scalar.describe()));
             return None;
@@ -168,7 +167,7 @@ impl Section<'_> {
 
     /// `true` or `false`.
     pub(in crate::config) fn boolean(&mut self, key: &'static str, default: bool) -> bool {
-        let Some((scalar, at)) = self.scalar(key, Form::Boolean, "true or false") else { return default };
+        let Some((scalar, at)) = self.scalar(key, "true or false") else { return default };
         if let Kind::Bool(value) = scalar.kind {
             return value;
         }

@@ -345,7 +345,7 @@ proptest! {
 
     #[test]
     fn no_change_to_a_configuration_panics(at in 0_usize..4000, insert in "[-:{}\\[\\]*&!|>'\"$#~ \n0a/ä]{0,4}", remove in 0_usize..40) {
-        let mut characters: Vec<char> = crate::config::example::EXAMPLE.chars().collect();
+        let mut characters: Vec<char> = crate::config::example().chars().collect();
         let from = at.min(characters.len());
         let to = (from + remove).min(characters.len());
         characters.splice(from..to, insert.chars());

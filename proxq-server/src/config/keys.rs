@@ -1,0 +1,179 @@
+//! The keys of the configuration, each declared once: in [`globals`], [`store`], [`redis`], [`tls`] and [`upstreams`].
+//!
+//! A declaration says what a key is called, what it is for, what may be written and which field it fills. It is run with
+//! one of two [`Keys`]: [`Section`] reads the file into the fields, and [`super::listing`] lists the fields, from which the
+//! effective configuration, the JSON Schema, the example and the rule for reloads are made. The default is what the field
+//! holds before it is read.
+
+pub(super) mod globals;
+mod redis;
+mod store;
+mod tls;
+pub(super) mod upstreams;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::time::Duration;
+
+use proxq_protocol::GoDuration;
+
+use super::form::Form;
+use super::section::Section;
+use super::size;
+use super::yaml_value::YamlValue;
+
+/// What is said of a key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    /// The comment of the example, and the description in the schema; may be empty.
+    pub(super) about: &'static str,
+    /// Whether a change needs a restart; of a section, a change of any key in it.
+    pub(super) is_fixed: bool,
+    /// Whether the example has it as a comment.
+    pub(super) is_commented_out: bool,
+    /// What the example writes in place of the default as `proxq check` prints it.
+    pub(super) example: Option<&'static str>,
+}
+
+/// A key that a running server can take over.
+pub(super) const fn key(name: &'static str, about: &'static str) -> Key {
+    Key { name, about, is_fixed: false, is_commented_out: false, example: None }
+}
+
+impl Key {
+    /// A change needs a restart.
+    pub(super) const fn fixed(self) -> Self {
+        Self { is_fixed: true, ..self }
+    }
+
+    /// The example has it as a comment, because writing the default does more than leaving it out.
+    pub(super) const fn commented_out(self) -> Self {
+        Self { is_commented_out: true, ..self }
+    }
+
+    /// The example writes this, which means the default.
+    pub(super) const fn example(self, text: &'static str) -> Self {
+        Self { example: Some(text), ..self }
+    }
+}
+
+/// Whoever goes through the keys. The order of the declarations is that of the effective configuration and the example.
+pub(super) trait Keys: Sized {
+    /// A key with a value. `read` changes the field to what is written, if anything is; `show` writes the field.
+    fn key<T>(
+        &mut self,
+        key: Key,
+        form: Form,
+        field: &mut T,
+        read: impl FnOnce(&mut Section<'_>, &mut T),
+        show: impl FnOnce(&T) -> YamlValue,
+    );
+
+    /// A mapping with keys of its own.
+    fn section(&mut self, key: Key, inside: impl FnOnce(&mut Self));
+
+    /// A list of mappings. Reading adds an `empty` item for each; `missing` is the mistake of a list without any, `name`
+    /// is what an item is known by.
+    fn sections<T>(
+        &mut self,
+        key: Key,
+        missing: &str,
+        items: &mut Vec<T>,
+        empty: impl Fn() -> T,
+        inside: impl Fn(&mut Self, &mut T),
+        name: impl Fn(&T) -> String,
+    );
+
+    /// Keys that can always be written, but are left out of the effective configuration unless `applies`.
+    fn only_if(&mut self, applies: bool, keys: impl FnOnce(&mut Self));
+
+    /// Keys whose features come later, each with what to do without it.
+    fn later(&mut self, keys: &[(&'static str, &str)]);
+
+    /// An empty line in the example.
+    fn gap(&mut self);
+
+    /// A key that is read together with the one before it.
+    fn read_already<T>(&mut self, key: Key, form: Form, field: &mut T, show: impl FnOnce(&T) -> YamlValue) {
+        self.key(key, form, field, |_, _| {}, show);
+    }
+
+    /// A text that `parse` makes a value of.
+    fn text<T, E: fmt::Display>(
+        &mut self,
+        key: Key,
+        field: &mut T,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+        show: impl FnOnce(&T) -> YamlValue,
+    ) {
+        let read = |section: &mut Section<'_>, field: &mut T| {
+            if let Some(written) = section.parsed(key.name, parse) {
+                *field = written.value;
+            }
+        };
+        self.key(key, Form::Text, field, read, show);
+    }
+
+    /// One of a few words.
+    fn choice<T: Copy + PartialEq>(&mut self, key: Key, field: &mut T, words: &[(&'static str, T)]) {
+        let read = |section: &mut Section<'_>, field: &mut T| {
+            if let Some(written) = section.choice(key.name, words) {
+                *field = written.value;
+            }
+        };
+        self.key(key, choice_of(words), field, read, |field| YamlValue::plain(word_of(words, *field)));
+    }
+
+    /// `true` or `false`, which stand for `on` and for `off`.
+    fn switch<T: Copy + PartialEq>(&mut self, key: Key, field: &mut T, off: T, on: T) {
+        let read = |section: &mut Section<'_>, field: &mut T| {
+            *field = if section.boolean(key.name, *field == on) { on } else { off };
+        };
+        self.key(key, Form::Boolean, field, read, |field| YamlValue::plain(*field == on));
+    }
+
+    /// A whole number, `least` or more.
+    fn count<T: TryFrom<u32> + fmt::Display>(&mut self, key: Key, field: &mut T, least: u32) {
+        let read = |section: &mut Section<'_>, field: &mut T| {
+            if let Some(number) = section.count(key.name, least).and_then(|written| T::try_from(written.value).ok()) {
+                *field = number;
+            }
+        };
+        self.key(key, Form::Count(least), field, read, |field| YamlValue::plain(field));
+    }
+
+    /// A duration; 0 is the default.
+    fn duration(&mut self, key: Key, field: &mut Duration) {
+        let default = *field;
+        self.duration_or(key, field, default);
+    }
+
+    /// A duration; 0 is `default`.
+    fn duration_or(&mut self, key: Key, field: &mut Duration, default: Duration) {
+        let read = |section: &mut Section<'_>, field: &mut Duration| *field = section.duration(key.name, default);
+        self.key(key, Form::Duration, field, read, |field| YamlValue::plain(GoDuration::from(*field)));
+    }
+
+    /// A size in bytes; 0 is the default.
+    fn size(&mut self, key: Key, field: &mut u64) {
+        let read = |section: &mut Section<'_>, field: &mut u64| *field = section.size(key.name, *field);
+        self.key(key, Form::Size, field, read, |field| YamlValue::plain(size::display(*field)));
+    }
+}
+
+/// A text that may be any.
+#[expect(clippy::unnecessary_wraps, reason = "it stands where others may refuse a text")]
+fn as_written(text: &str) -> Result<String, Infallible> {
+    Ok(text.to_owned())
+}
+
+/// The form of a key with these words.
+fn choice_of<T>(words: &[(&'static str, T)]) -> Form {
+    Form::Choice(words.iter().map(|(word, _)| *word).collect())
+}
+
+/// The word for a value.
+fn word_of<T: PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
+    words.iter().find(|(_, of)| *of == value).expect("every value has a word").0
+}

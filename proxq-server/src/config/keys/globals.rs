@@ -1,0 +1,297 @@
+//! The keys at the top of the file.
+
+use proxq_protocol::GoDuration;
+
+use super::store::{self, StoreKeys};
+use super::upstreams::{self, ReadUpstream};
+use super::{Keys, as_written, choice_of, key, word_of};
+use crate::config::form::Form;
+use crate::config::section::{Section, Written, shown};
+use crate::config::yaml_value::YamlValue;
+use crate::config::{CacheConfig, CacheMode, Config, Limits, Prefix, Routing, SecretHeaders, listen_address, size};
+use crate::job::QueueName;
+use crate::trust::TrustedProxies;
+
+/// What a file says.
+pub(in crate::config) struct Globals {
+    /// Everything but the store and the upstreams.
+    pub(in crate::config) config: Config,
+    /// Whether it says where to listen.
+    pub(in crate::config) says_address: bool,
+    pub(in crate::config) store: StoreKeys,
+    pub(in crate::config) upstreams: Vec<ReadUpstream>,
+}
+
+impl Globals {
+    /// What says the same as a configuration.
+    pub(in crate::config) fn of(config: Config) -> Self {
+        let upstreams = config.upstreams.iter().cloned().map(ReadUpstream::from).collect();
+        Self { says_address: false, store: StoreKeys::of(&config.store), upstreams, config }
+    }
+}
+
+/// Keys of the whole file whose features come later, and what to do without them.
+const LATER: [(&str, &str); 7] = [
+    ("admin", "remove it: there is no admin listener"),
+    ("auth", "remove it, and let a reverse proxy ask for credentials"),
+    ("tls", "remove it, and let a reverse proxy speak TLS"),
+    ("callbacks", "remove it"),
+    ("encryption", "remove it"),
+    ("telemetry", "remove it"),
+    ("schedules", "remove it"),
+];
+
+const ROUTINGS: [(&str, Routing); 2] = [("strict", Routing::Strict), ("longest-prefix", Routing::LongestPrefix)];
+
+const CACHE_MODES: [(&str, CacheMode); 3] =
+    [("none", CacheMode::None), ("memory", CacheMode::Memory), ("redis", CacheMode::Redis)];
+
+/// All keys of a file.
+pub(in crate::config) fn declare(keys: &mut impl Keys, globals: &mut Globals) {
+    keys.key(
+        key("listenAddress", "Where clients connect. :8080 listens on all interfaces.").fixed(),
+        Form::Text,
+        globals,
+        |section, globals| {
+            if let Some(address) = section.parsed("listenAddress", listen_address::parse) {
+                (globals.config.listen_address, globals.says_address) = (address.value, true);
+            }
+        },
+        |globals| YamlValue::quoted(&globals.config.listen_address),
+    );
+    keys.gap();
+    store::declare(keys, &mut globals.store);
+    keys.gap();
+    declare_queue(keys, &mut globals.config);
+    keys.gap();
+    declare_times(keys, &mut globals.config);
+    keys.gap();
+    declare_bodies(keys, &mut globals.config);
+    keys.gap();
+    declare_trust(keys, &mut globals.config);
+    keys.gap();
+    let has_redis = globals.store.is_redis();
+    let about = "Whether a response is kept and given to later requests that are equal to the one it is for.";
+    keys.section(key("cache", about), |keys| declare_cache(keys, &mut globals.config.cache, has_redis));
+    keys.gap();
+    keys.section(key("limits", ""), |keys| declare_limits(keys, &mut globals.config.limits));
+    keys.gap();
+    keys.sections(
+        key("upstreams", ""),
+        "at least one upstream is required, with a prefix and a url",
+        &mut globals.upstreams,
+        ReadUpstream::empty,
+        upstreams::declare,
+        |read| read.upstream.prefix.to_string(),
+    );
+    keys.later(&LATER);
+}
+
+fn declare_queue(keys: &mut impl Keys, config: &mut Config) {
+    let queue = key("queue", "Name of the queue: letters, digits and . _ : -").fixed();
+    keys.text(queue, &mut config.queue, queue_name, |queue| YamlValue::quoted(queue.as_str()));
+    keys.gap();
+    keys.count(key("concurrency", "Jobs forwarded at once. 0: only accept them."), &mut config.concurrency, 0);
+    keys.gap();
+    let jobs = key("jobsPath", "Where the jobs API is. No upstream can have these paths.").fixed();
+    keys.text(jobs, &mut config.jobs_path, jobs_path, |path| YamlValue::quoted(path.as_str()));
+    keys.gap();
+    let routing = key(
+        "routing",
+        "Which prefixes of upstreams may stand beside each other. `strict`: none inside another, and `/` only alone; \
+         `longest-prefix`: any, and the longest that matches a path takes it.",
+    );
+    keys.choice(routing, &mut config.routing, &ROUTINGS);
+}
+
+fn declare_times(keys: &mut impl Keys, config: &mut Config) {
+    let retention = "How long completed and failed jobs, and their responses, can be fetched.";
+    keys.duration(key("taskRetention", retention), &mut config.task_retention);
+    keys.gap();
+    keys.duration(
+        key("maxWait", "The longest that one request may wait for its job.").example("60s"),
+        &mut config.max_wait,
+    );
+    keys.gap();
+    keys.duration(key("maxDelay", "The longest that X-Proxq-Delay may ask for."), &mut config.max_delay);
+    keys.gap();
+    keys.section(key("idempotency", ""), |keys| {
+        let longest = config.task_retention;
+        keys.key(
+            key(
+                "ttl",
+                "How long an Idempotency-Key stands for its job, from the submission on; at most taskRetention, which it \
+                 is by default.",
+            ),
+            Form::Duration,
+            &mut config.idempotency_ttl,
+            |section, ttl| {
+                *ttl = section.duration("ttl", longest);
+                // A key that outlived its job would stand for nothing.
+                if *ttl > longest {
+                    let longest = GoDuration::from(longest);
+                    section.note(&section.at_of("ttl"), format!("must be at most taskRetention, which is {longest}"));
+                }
+            },
+            |ttl| YamlValue::plain(GoDuration::from(*ttl)),
+        );
+    });
+    keys.gap();
+    let shutdown = "How long running attempts may go on after a signal to stop.";
+    keys.duration(key("shutdownTimeout", shutdown), &mut config.shutdown_timeout);
+}
+
+fn declare_bodies(keys: &mut impl Keys, config: &mut Config) {
+    let inline = "Larger bodies are kept beside the jobs and streamed.";
+    keys.size(key("inlineBodyLimit", inline), &mut config.inline_body_limit);
+    keys.gap();
+    let peek = "How much of a JSON or form body is looked at to tell whether it asks for a stream.";
+    keys.size(key("streamPeekLimit", peek), &mut config.stream_peek_limit);
+    keys.gap();
+    keys.size(key("maxResponseSize", "A job fails when its response is larger."), &mut config.max_response_size);
+}
+
+fn declare_trust(keys: &mut impl Keys, config: &mut Config) {
+    let trusted = key(
+        "trustedProxies",
+        "Peers whose X-Forwarded-* headers are believed: networks, addresses, and the words `loopback` and `private`. [] \
+         believes nobody.",
+    );
+    keys.key(
+        trusted.example("[loopback, private]"),
+        Form::Texts,
+        &mut config.trusted_proxies,
+        read_trusted_proxies,
+        |trusted| YamlValue::list(trusted.networks()),
+    );
+    keys.gap();
+    let via =
+        "This deployment's name in Via, by which it knows its own requests. Empty: a random one, kept in the store.";
+    keys.text(
+        key("viaName", via),
+        &mut config.via_name,
+        |text| pseudonym(text).map(Some),
+        |name| match name {
+            Some(name) => YamlValue::quoted(name),
+            None => YamlValue::quoted("").with_remark("random, kept in the store"),
+        },
+    );
+    keys.gap();
+    let hops = "How often a request may come back to this deployment before it is refused as a loop.";
+    keys.count(key("maxHops", hops), &mut config.max_hops, 0);
+    keys.gap();
+    let losses = "A job that has cost its worker the lease more often than this is given up.";
+    keys.count(key("maxLeaseLosses", losses), &mut config.max_lease_losses, 0);
+    keys.gap();
+    let secret = key(
+        "secretHeaders",
+        "More headers to treat as secret, beside Authorization, Cookie and all whose names say that they are credentials: \
+         they are erased when a job ends.",
+    );
+    keys.key(
+        secret.example("[]"),
+        Form::Texts,
+        &mut config.secret_headers,
+        |section, headers| *headers = SecretHeaders::with(section.header_names("secretHeaders")),
+        |headers| YamlValue::list(headers.names().iter().map(http::HeaderName::as_str)),
+    );
+}
+
+fn declare_cache(keys: &mut impl Keys, cache: &mut CacheConfig, has_redis: bool) {
+    keys.key(
+        key("mode", "`none`; `memory`: in this process; `redis`: in the Redis that keeps the jobs, for all instances."),
+        choice_of(&CACHE_MODES),
+        &mut cache.mode,
+        |section, mode| {
+            let Some(written) = section.choice("mode", &CACHE_MODES) else { return };
+            *mode = written.value;
+            if *mode == CacheMode::Redis && !has_redis {
+                let problem =
+                    "\"redis\" needs the jobs in Redis, too (store: redis); write memory, or add a redis section";
+                section.note(&written.at, problem);
+            }
+        },
+        |mode| YamlValue::plain(word_of(&CACHE_MODES, *mode)),
+    );
+    let ttl = "How long a response is kept at most; less where its upstream says so.";
+    keys.duration(key("ttl", ttl), &mut cache.ttl);
+    keys.key(
+        key(
+            "maxEntries",
+            "How many are kept in memory, and how much of it they take: the one that was not asked for the longest goes \
+             first.",
+        ),
+        Form::Count(0),
+        &mut cache.max_entries,
+        |section, entries| {
+            if let Some(Written { value: written @ 1.., .. }) = section.count("maxEntries", 0) {
+                *entries = written.into();
+            }
+        },
+        |entries| YamlValue::plain(entries),
+    );
+    keys.size(key("maxBytes", ""), &mut cache.max_bytes);
+    keys.text(
+        key("redisKeyPrefix", "What their keys in Redis begin with."),
+        &mut cache.redis_key_prefix,
+        as_written,
+        |prefix| YamlValue::quoted(prefix),
+    );
+}
+
+fn declare_limits(keys: &mut impl Keys, limits: &mut Limits) {
+    keys.key(
+        key("maxHeaderBytes", "Largest request head."),
+        Form::Size,
+        &mut limits.max_header_bytes,
+        |section, bytes| {
+            *bytes = usize::try_from(section.size("maxHeaderBytes", *bytes as u64)).unwrap_or(usize::MAX);
+        },
+        |bytes| YamlValue::plain(size::display(*bytes as u64)),
+    );
+    let head = "Time for a request head from its first byte, and for a new connection to send that byte.";
+    keys.duration(key("headerReadTimeout", head), &mut limits.header_read_timeout);
+    let idle = key(
+        "idleTimeout",
+        "How long a connection may stay open between requests, a body may stop coming, the rest of a body that was \
+         answered may be sent, and a client (or either end of a WebSocket) may take nothing of what it is sent.",
+    );
+    keys.duration(idle.example("120s"), &mut limits.idle_timeout);
+    let connections = key(
+        "maxConnections",
+        "Client connections at once. Fewer are taken where the limit on open files (`ulimit -n`) leaves no room for more.",
+    );
+    keys.count(connections, &mut limits.max_connections, 1);
+}
+
+fn read_trusted_proxies(section: &mut Section<'_>, trusted: &mut TrustedProxies) {
+    let Some(entries) = section.texts("trustedProxies") else { return };
+    for Written { value, at } in &entries {
+        if TrustedProxies::new([value.as_str()]).is_err() {
+            let problem = "is not a network such as 10.0.0.0/8, an address, or one of the words loopback and private";
+            section.note(at, format!("{} {problem}", shown(value)));
+        }
+    }
+    if let Ok(written) = TrustedProxies::new(entries.iter().map(|entry| entry.value.as_str())) {
+        *trusted = written;
+    }
+}
+
+fn jobs_path(text: &str) -> Result<Prefix, &'static str> {
+    let path = Prefix::new(text)?;
+    if path == Prefix::root() { Err("must not be /: the jobs API would hide every upstream") } else { Ok(path) }
+}
+
+fn queue_name(text: &str) -> Result<QueueName, &'static str> {
+    QueueName::new(text).ok_or("is not a queue name: letters, digits and . _ : - make one")
+}
+
+/// A name for `Via` (RFC 9110 §7.6.3): a token (§5.6.2).
+fn pseudonym(text: &str) -> Result<String, &'static str> {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if text.bytes().all(token) {
+        Ok(text.to_owned())
+    } else {
+        Err("is not a name for Via: letters, digits and - . _ ~ and the like make one, without spaces")
+    }
+}

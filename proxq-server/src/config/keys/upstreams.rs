@@ -1,0 +1,255 @@
+//! The keys of one of the `upstreams`.
+
+use std::time::Duration;
+
+use proxq_protocol::GoDuration;
+
+use super::{Key, Keys, choice_of, key, tls, word_of};
+use crate::config::form::Form;
+use crate::config::section::{Section, Written, shown};
+use crate::config::yaml_value::YamlValue;
+use crate::config::{
+    ClientMode, DirectMode, FilterMode, HostHeader, KeyExclusions, PathFilter, Patterns, Prefix, StreamDetection,
+    TlsVerification, Upstream, UpstreamTls, UpstreamUrl, size,
+};
+use crate::job::{Backoff, Delivery, RetryPolicy};
+
+/// An upstream as it is read.
+pub(in crate::config) struct ReadUpstream {
+    /// Not to be used after a mistake: what is missing has a stand-in.
+    pub(in crate::config) upstream: Upstream,
+    /// Its prefix, if one was read.
+    pub(in crate::config) prefix: Option<Written<Prefix>>,
+}
+
+impl From<Upstream> for ReadUpstream {
+    fn from(upstream: Upstream) -> Self {
+        Self { upstream, prefix: None }
+    }
+}
+
+impl ReadUpstream {
+    /// An upstream before it is read: every default, and stand-ins where there is none.
+    pub(super) fn empty() -> Self {
+        let url = UpstreamUrl::new("http://stand-in").expect("a scheme and a host");
+        Upstream::new(Prefix::root(), url).into()
+    }
+}
+
+/// Keys of an upstream whose features come later, and what to do without them.
+const LATER: [(&str, &str); 8] = [
+    ("concurrency", "remove it: the concurrency at the top of the file is for all upstreams"),
+    ("queue", "remove it: the queue at the top of the file is for all upstreams"),
+    ("rateLimit", "remove it"),
+    ("burst", "remove it"),
+    ("maxQueued", "remove it"),
+    ("retryOn", "remove it: every complete response ends its job"),
+    ("circuitBreaker", "remove it"),
+    ("stream", "remove it"),
+];
+
+const DELIVERIES: [(&str, Delivery); 3] =
+    [("auto", Delivery::Auto), ("at-least-once", Delivery::AtLeastOnce), ("at-most-once", Delivery::AtMostOnce)];
+
+const DIRECT_MODES: [(&str, DirectMode); 2] = [("proxy", DirectMode::Proxy), ("redirect", DirectMode::Redirect)];
+
+const FILTER_MODES: [(&str, FilterMode); 2] =
+    [("blacklist", FilterMode::Blacklist), ("whitelist", FilterMode::Whitelist)];
+
+pub(super) fn declare(keys: &mut impl Keys, read: &mut ReadUpstream) {
+    declare_place(keys, read);
+    let upstream = &mut read.upstream;
+    keys.gap();
+    declare_timeouts(keys, upstream);
+    keys.gap();
+    declare_retries(keys, &mut upstream.retries);
+    keys.gap();
+    declare_delivery(keys, upstream);
+    keys.gap();
+    declare_bodies(keys, upstream);
+    keys.gap();
+    declare_streams(keys, upstream);
+    keys.gap();
+    keys.section(key("pathFilter", ""), |keys| declare_path_filter(keys, &mut upstream.path_filter));
+    keys.gap();
+    declare_cache_key(keys, &mut upstream.cache_key_exclusions);
+    keys.gap();
+    let host = key("preserveHost", "Send the client's Host instead of the upstream's.");
+    keys.switch(host, &mut upstream.host_header, HostHeader::Upstream, HostHeader::Client);
+    keys.gap();
+    let tls = key("tls", "TLS to the upstream, from PEM files.");
+    keys.section(tls, |keys| declare_tls(keys, &mut upstream.tls));
+    keys.later(&LATER);
+}
+
+fn declare_place(keys: &mut impl Keys, read: &mut ReadUpstream) {
+    keys.key(
+        key("prefix", "Paths that go here, by whole segments; the prefix is removed. `/` takes all."),
+        Form::RequiredText,
+        read,
+        |section, read| {
+            read.prefix = section.required_text("prefix").and_then(|text| section.check(text, Prefix::new));
+            if let Some(prefix) = &read.prefix {
+                read.upstream.prefix = prefix.value.clone();
+            }
+        },
+        |read| YamlValue::quoted(read.upstream.prefix.as_str()),
+    );
+    keys.key(
+        key("url", "http or https, with a path if needed."),
+        Form::RequiredText,
+        &mut read.upstream.url,
+        |section, url| {
+            let text = section.required_text("url");
+            if let Some(written) = text.and_then(|text| section.check(text, UpstreamUrl::new)) {
+                *url = written.value;
+            }
+        },
+        |url| YamlValue::quoted(&url.to_string()),
+    );
+}
+
+fn declare_timeouts(keys: &mut impl Keys, upstream: &mut Upstream) {
+    keys.duration(key("timeout", "Time for one attempt, until its response is complete."), &mut upstream.timeout);
+    let longest = upstream.max_timeout.max(upstream.timeout);
+    let about = "The longest that a client may ask for instead, with X-Proxq-Timeout.";
+    keys.duration_or(key("maxTimeout", about), &mut upstream.max_timeout, longest);
+}
+
+fn declare_retries(keys: &mut impl Keys, retries: &mut RetryPolicy) {
+    let about = "How often a failed attempt is made again. A response, whatever its status, is no failure.";
+    keys.count(key("maxRetries", about), &mut retries.max_retries, 0);
+    let about = "The pause before a retry. 0: 1 s, 16 s, 81 s, … (the number of the retry to the fourth power).";
+    keys.key(
+        key("retryDelay", about).example("0"),
+        Form::Duration,
+        &mut retries.backoff,
+        |section, backoff| {
+            *backoff = match section.duration("retryDelay", Duration::ZERO) {
+                Duration::ZERO => Backoff::Quartic, // the YAML's 0 ends its life here
+                pause => Backoff::Fixed(pause),
+            };
+        },
+        |backoff| match backoff {
+            Backoff::Fixed(pause) => YamlValue::plain(GoDuration::from(*pause)),
+            Backoff::Quartic => YamlValue::plain("0s").with_remark("n⁴ seconds before retry n"),
+        },
+    );
+}
+
+fn declare_delivery(keys: &mut impl Keys, upstream: &mut Upstream) {
+    let has_retries = upstream.retries.max_retries > 0;
+    keys.key(
+        key(
+            "delivery",
+            "What may be sent twice. `auto`: what the upstream has not seen, and what is harmless to repeat; \
+             `at-most-once`: only what it has not seen; `at-least-once`: everything, and the default where maxRetries is \
+             above 0.",
+        ),
+        choice_of(&DELIVERIES),
+        &mut upstream.delivery,
+        |section, delivery| match section.choice("delivery", &DELIVERIES) {
+            Some(written) => *delivery = written.value,
+            None if has_retries => *delivery = Delivery::AtLeastOnce, // what a file with retries has always meant
+            None => {}
+        },
+        |delivery| YamlValue::plain(word_of(&DELIVERIES, *delivery)),
+    );
+    let about = "The upstream recognises repeated requests by their Idempotency-Key.";
+    keys.switch(key("idempotentUpstream", about), &mut upstream.honours_idempotency_key, false, true);
+}
+
+fn declare_bodies(keys: &mut impl Keys, upstream: &mut Upstream) {
+    keys.size(key("maxBodySize", "Larger bodies are refused by the queue."), &mut upstream.max_body_size);
+    keys.key(
+        key("directProxyThreshold", "Larger bodies bypass the queue. 0: none does for its size."),
+        Form::SignedSize,
+        &mut upstream.direct_proxy_threshold,
+        |section, threshold| {
+            if let Some(written) = section.signed_size("directProxyThreshold") {
+                *threshold = u64::try_from(written.value).ok().filter(|bytes| *bytes > 0);
+            }
+        },
+        |threshold| match threshold {
+            Some(bytes) => YamlValue::plain(size::display(*bytes)),
+            None => YamlValue::plain("0").with_remark("disabled"),
+        },
+    );
+    let mode = key(
+        "directProxyMode",
+        "How requests that bypass the queue reach the upstream: `proxy`, streamed through proxq; `redirect`, by a 307 to \
+         the client, which must be able to reach the upstream itself (WebSockets, streams and CORS preflights go through \
+         proxq all the same).",
+    );
+    keys.choice(mode, &mut upstream.direct_mode, &DIRECT_MODES);
+}
+
+fn declare_streams(keys: &mut impl Keys, upstream: &mut Upstream) {
+    let detection = key(
+        "streamDetection",
+        "Let requests for event streams bypass the queue, told by header, path, query or body. `false`: by header alone.",
+    );
+    keys.switch(detection, &mut upstream.stream_detection, StreamDetection::HeadersOnly, StreamDetection::Full);
+    let paths = key(
+        "streamPaths",
+        r#"Regular expressions on paths, with their queries, whose responses are streams, unless a JSON body has "stream": false. For Gemini: ':streamGenerateContent'. For Bedrock: '-stream(\?|$)'. For Ollama: '/api/(chat|generate)$'."#,
+    );
+    declare_patterns(keys, paths, &mut upstream.stream_paths);
+    let mode =
+        key("clientMode", "Let clients choose, by X-Proxq-Mode: direct or queue. `false`: that header is ignored.");
+    keys.switch(mode, &mut upstream.client_mode, ClientMode::Ignored, ClientMode::Heeded);
+}
+
+fn declare_path_filter(keys: &mut impl Keys, filter: &mut PathFilter) {
+    let mode = "`blacklist`: paths that match a pattern bypass the queue. `whitelist`: only those are queued.";
+    keys.choice(key("mode", mode), &mut filter.mode, &FILTER_MODES);
+    let patterns = "Regular expressions (RE2) on the percent-decoded path, prefix included, such as \"^/api/health\".";
+    declare_patterns(keys, key("patterns", patterns), &mut filter.patterns);
+}
+
+fn declare_cache_key(keys: &mut impl Keys, exclusions: &mut KeyExclusions) {
+    let exclude = key(
+        "cacheKeyExcludeHeaders",
+        "Headers that do not count when requests are compared for the cache, in place of X-Request-ID, X-Forwarded-For, \
+         X-Real-IP and X-Forwarded-Proto. Without Authorization, what one caller was answered is given to others. \
+         x-datadog-* stands for all that begin so. For LLM APIs, beside these four: User-Agent, X-Client-Request-Id, \
+         Priority, sentry-trace, x-datadog-*, b3, x-b3-*, x-amzn-trace-id, x-cloud-trace-context, cf-ray, \
+         x-request-start.",
+    );
+    keys.key(
+        exclude.example("[]"),
+        Form::Texts,
+        exclusions,
+        |section, exclusions| *exclusions = KeyExclusions::of(section.header_patterns("cacheKeyExcludeHeaders")),
+        |exclusions| YamlValue::list(exclusions.patterns()),
+    );
+}
+
+fn declare_tls(keys: &mut impl Keys, tls: &mut UpstreamTls) {
+    let authorities =
+        "Authorities to trust instead of the system's, or the upstream's own certificate if it is self-signed.";
+    tls::declare_files(keys, authorities, &mut tls.ca_file, &mut tls.identity);
+    let skip = key("insecureSkipVerify", "Do not check the upstream's certificate. For tests.");
+    keys.switch(skip, &mut tls.verification, TlsVerification::Full, TlsVerification::None);
+}
+
+/// A list of patterns.
+fn declare_patterns(keys: &mut impl Keys, key: Key, patterns: &mut Patterns) {
+    let read = |section: &mut Section<'_>, patterns: &mut Patterns| *patterns = read_patterns(section, key.name);
+    keys.key(key, Form::Texts, patterns, read, |patterns| YamlValue::list(patterns.written()));
+}
+
+/// Notes every pattern that is none.
+fn read_patterns(section: &mut Section<'_>, key: &'static str) -> Patterns {
+    let mut texts = Vec::new();
+    for Written { value, at } in section.texts(key).unwrap_or_default() {
+        match Patterns::new(std::slice::from_ref(&value)) {
+            Ok(_) => texts.push(value),
+            Err(error) => section.note(&at, format!("{} is not a pattern: {error}", shown(&value))),
+        }
+    }
+    Patterns::new(&texts).unwrap_or_else(|error| {
+        section.note(&section.at_of(key), format!("the patterns are too much together: {error}"));
+        Patterns::default()
+    })
+}
