@@ -11,8 +11,7 @@ use axum::Router;
 use axum::routing::post;
 use embedded::Problem;
 use proxq_client::{JobStatus, Proxq, ProxqClient};
-use proxq_server::Server;
-use proxq_server::config::{Config, StoreConfig, SyncMode, UpstreamUrl};
+use proxq_server::{Config, Server, StoreConfig, SyncMode, UpstreamUrl};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 

@@ -4,8 +4,7 @@ use std::error::Error;
 use std::future::{self, IntoFuture};
 
 use axum::Router;
-use proxq_server::Server;
-use proxq_server::config::{Config, StoreConfig, SyncMode, Upstream, UpstreamUrl};
+use proxq_server::{Config, Server, StoreConfig, SyncMode, Upstream, UpstreamUrl};
 use tokio::net::TcpListener;
 
 /// Any error of an example.

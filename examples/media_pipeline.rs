@@ -20,7 +20,7 @@ const UPLOAD_BYTES: usize = 16 << 20;
 #[tokio::main]
 async fn main() -> Result<(), Problem> {
     let api = Router::new().route("/process", post(process)).layer(DefaultBodyLimit::max(UPLOAD_BYTES));
-    let large = |upstream: &mut proxq_server::config::Upstream| {
+    let large = |upstream: &mut proxq_server::Upstream| {
         upstream.max_body_size = 1 << 30;
         upstream.direct_proxy_threshold = None; // no body bypasses the queue because of its size
     };

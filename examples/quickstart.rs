@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use axum::routing::post;
 use proxq_protocol::{Accepted, JobInfo};
-use proxq_server::Server;
-use proxq_server::config::{Config, StoreConfig, SyncMode, UpstreamUrl};
+use proxq_server::{Config, Server, StoreConfig, SyncMode, UpstreamUrl};
 use tokio::net::TcpListener;
 
 /// The time that the API needs for a report.

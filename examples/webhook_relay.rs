@@ -14,7 +14,7 @@ use axum::extract::{Request, State};
 use axum::routing::post;
 use embedded::{Problem, behind_proxq};
 use proxq_client::{JobStatus, Proxq, ProxqClient};
-use proxq_server::job::{Backoff, Delivery, RetryPolicy};
+use proxq_server::{Backoff, Delivery, RetryPolicy};
 
 /// How many attempts the receiver lets time out before it accepts a webhook.
 const BREAKS: usize = 2;
@@ -23,7 +23,7 @@ const BREAKS: usize = 2;
 async fn main() -> Result<(), Problem> {
     let tries = Arc::new(AtomicUsize::new(0));
     let api = Router::new().route("/hooks/{name}", post(receive)).with_state(Arc::clone(&tries));
-    let patiently = |upstream: &mut proxq_server::config::Upstream| {
+    let patiently = |upstream: &mut proxq_server::Upstream| {
         upstream.timeout = Duration::from_millis(100);
         upstream.retries = RetryPolicy { max_retries: 5, backoff: Backoff::Fixed(Duration::from_millis(50)) };
         upstream.delivery = Delivery::AtLeastOnce;

@@ -30,12 +30,13 @@ mod yaml_value;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use self::advice::warnings;
+pub(crate) use self::advice::warnings;
 pub use self::cache::{CacheConfig, CacheMode, HeaderPattern, KeyExclusions};
 pub(crate) use self::changes::{Changes, FixedSetting, changes};
 pub use self::error::{ConfigErrors, Mistake};
 pub use self::example::example;
-pub use self::load::{Loaded, load};
+pub use self::load::Loaded;
+pub(crate) use self::load::load;
 pub use self::path_filter::{FilterMode, PathFilter};
 pub use self::pattern::{PatternError, Patterns};
 pub use self::redis::{Password, RedisAddress, RedisConfig, RedisTls, Secret};

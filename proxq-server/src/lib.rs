@@ -7,16 +7,14 @@
 //! listen → intake → route → admit → (direct | store) → worker → (cache | forward) → store → jobs_api
 //! ```
 //!
-//! [`job`], [`config`] and [`clock`] are vocabulary for all stages, [`store::JobStore`] is the seam to whatever keeps
-//! the jobs; beyond these a stage knows only what stands to its right. `server.rs` joins them.
+//! `job`, `config` and `clock` are vocabulary for all stages, `store::JobStore` is the seam to whatever keeps the jobs;
+//! beyond these a stage knows only what stands to its right. `server.rs` joins them.
 //!
-//! Public is what it takes to run a server inside a program of one's own: a [`config::Config`], a [`Server`], and
-//! something that says when to stop, such as [`shutdown::StopRequests`]. What else can be seen is there for the program
-//! `proxq` and for the types of these; it may change with any release.
+//! Public is what it takes to run a server inside another program: a [`Config`] and what it is built from, a [`Server`],
+//! and something that says when to stop, such as [`StopRequests`].
 //!
 //! ```no_run
-//! use proxq_server::Server;
-//! use proxq_server::config::{Config, UpstreamUrl};
+//! use proxq_server::{Config, Server, UpstreamUrl};
 //!
 //! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
 //! let config = Config::for_upstream(UpstreamUrl::new("http://127.0.0.1:3000")?);
@@ -30,9 +28,9 @@
 mod admit;
 mod arrival;
 mod cache;
-pub mod cli;
-pub mod clock;
-pub mod config;
+mod cli;
+mod clock;
+mod config;
 mod credential;
 mod current;
 mod deployment;
@@ -40,33 +38,42 @@ mod direct;
 mod ended;
 mod failure;
 mod forward;
-pub mod healthcheck;
+mod healthcheck;
 mod idempotency;
 mod intake;
-pub mod job;
+mod job;
 mod jobs_api;
 mod listen;
 mod multipart;
 mod path;
-pub mod process;
+mod process;
+#[doc(hidden)]
+pub mod program;
 mod redirects;
-pub mod reload;
+mod reload;
 mod replay;
 mod reply;
 mod route;
 mod server;
 mod shortage;
-pub mod shutdown;
+mod shutdown;
 mod slots;
 mod spelling;
-pub mod store;
+mod store;
 mod tasks;
-pub mod telemetry;
-pub mod trust;
-mod upkeep;
+mod telemetry;
+mod trust;
 mod upload;
 mod worker;
 
-pub use failure::chain;
+pub use config::{
+    CacheConfig, CacheMode, ClientIdentity, ClientMode, Config, DirectMode, FilterMode, HeaderPattern, HostHeader,
+    KeyExclusions, Limits, Password, PathFilter, PatternError, Patterns, Prefix, RedisAddress, RedisConfig, RedisTls,
+    Routing, Secret, SecretHeaders, StoreConfig, StreamDetection, SyncMode, TlsVerification, Upstream, UpstreamTls,
+    UpstreamUrl,
+};
 pub use forward::TlsFileError;
+pub use job::{Backoff, Delivery, QueueName, RetryPolicy};
 pub use server::{Server, StartError};
+pub use shutdown::StopRequests;
+pub use trust::TrustedProxies;

@@ -6,12 +6,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use futures_util::Stream;
-use proxq_server::cli::{self, Command, Options};
-use proxq_server::config::{self, Config, Loaded, StoreConfig};
-use proxq_server::reload::ReloadRequests;
-use proxq_server::shutdown::StopRequests;
-use proxq_server::store::embedded;
-use proxq_server::{Server, healthcheck, process, telemetry};
+use proxq_server::program::{self, Command, Loaded, Options, ReloadRequests};
+use proxq_server::{Config, Server, StopRequests, StoreConfig};
 use tokio_util::sync::CancellationToken;
 
 /// A mistake in the flags or the configuration.
@@ -20,19 +16,19 @@ const EXIT_CONFIG: u8 = 2;
 const EXIT_FAILURE: u8 = 1;
 
 fn main() -> ExitCode {
-    let (command, options) = cli::parse().into_parts();
+    let (command, options) = program::parse().into_parts();
     let ended = match command {
         Command::Check { from_go, store, .. } => check(&options, from_go, store),
         Command::Healthcheck => is_healthy(&options),
         Command::Schema => {
-            print(&config::schema());
+            print(&program::schema());
             Ok(ExitCode::SUCCESS)
         }
         Command::Completions { shell } => {
-            print(&String::from_utf8_lossy(&cli::completions(shell)));
+            print(&String::from_utf8_lossy(&program::completions(shell)));
             Ok(ExitCode::SUCCESS)
         }
-        Command::Serve => match process::runtime() {
+        Command::Serve => match program::runtime() {
             Ok(runtime) => runtime.block_on(serve(options)),
             Err(error) => {
                 complain(&format_args!("start threads: {error}"));
@@ -48,21 +44,21 @@ fn main() -> ExitCode {
 
 /// Fails with mistakes in the configuration.
 fn check(options: &Options, from_go: bool, store: bool) -> Result<ExitCode, Box<dyn Error>> {
-    let loaded = cli::read_config_to_check(options)?;
-    print(&config::report(&loaded));
+    let loaded = program::read_config_to_check(options)?;
+    print(&program::report(&loaded));
     if from_go {
-        print(&config::differences_report(&loaded));
+        print(&program::differences_report(&loaded));
     }
     Ok(if store { check_store(&loaded) } else { ExitCode::SUCCESS })
 }
 
 /// Fails with mistakes in the configuration.
 fn is_healthy(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
-    let loaded = cli::read_config_to_ask(options)?;
-    Ok(match healthcheck::healthcheck(&loaded.config) {
+    let loaded = program::read_config_to_ask(options)?;
+    Ok(match program::healthcheck(&loaded.config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&proxq_server::chain(&error));
+            complain(&program::chain(&error));
             ExitCode::from(EXIT_FAILURE)
         }
     })
@@ -73,7 +69,7 @@ fn check_store(loaded: &Loaded) -> ExitCode {
         complain(&"check --store is for the embedded store; jobs in Redis are checked when they are read");
         return ExitCode::from(EXIT_CONFIG);
     };
-    match embedded::verify(data_dir) {
+    match program::store::embedded::verify(data_dir) {
         Ok(findings) if findings.is_empty() => {
             print(&format_args!("# {}: every record and every body is as it was written\n", data_dir.display()));
             ExitCode::SUCCESS
@@ -85,7 +81,7 @@ fn check_store(loaded: &Loaded) -> ExitCode {
             ExitCode::from(EXIT_FAILURE)
         }
         Err(error) => {
-            complain(&proxq_server::chain(&error));
+            complain(&program::chain(&error));
             ExitCode::from(EXIT_FAILURE)
         }
     }
@@ -94,23 +90,23 @@ fn check_store(loaded: &Loaded) -> ExitCode {
 /// Fails with mistakes in flags or configuration; all else goes to the log.
 async fn serve(options: Options) -> Result<ExitCode, Box<dyn Error>> {
     let reloads = ReloadRequests::new(); // before anything else: until then the signal ends the process
-    let loaded = cli::read_config(&options)?;
-    telemetry::init(options.log_format, &options.log_filter())
+    let loaded = program::read_config(&options)?;
+    program::init_telemetry(options.log_format, &options.log_filter())
         .map_err(|error| format!("RUST_LOG cannot be read: {error}"))?;
     Ok(match run(loaded, reloads.configs(options)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = proxq_server::chain(&*error), "proxq ends");
+            tracing::error!(error = program::chain(&*error), "proxq ends");
             ExitCode::from(EXIT_FAILURE)
         }
     })
 }
 
 async fn run(loaded: Loaded, configs: impl Stream<Item = Config>) -> Result<(), Box<dyn Error>> {
-    process::raise_file_limit();
+    program::raise_file_limit();
     let store = loaded.config.store.name();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), store, why = loaded.store_reason, "starting");
-    process::survive_file_size_limits();
+    program::survive_file_size_limits();
     let mut requests = StopRequests::new();
     let server = Server::bind(loaded.config).await?;
     tracing::info!(address = %server.local_addr()?, "listening");

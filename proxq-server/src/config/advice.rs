@@ -13,8 +13,7 @@ use super::{
 use crate::job::{Backoff, Delivery};
 
 /// What is likely not meant, a line each, beginning with the key.
-#[must_use]
-pub fn warnings(config: &Config) -> Vec<String> {
+pub(crate) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     if !is_loopback(&config.listen_address) {
         warnings.push(format!(

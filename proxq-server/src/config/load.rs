@@ -44,7 +44,11 @@ impl Loaded {
 ///
 /// # Errors
 /// Everything that is wrong with the text. Only text that is not YAML hides mistakes after the first.
-pub fn load(source_name: &str, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, ConfigErrors> {
+pub(crate) fn load(
+    source_name: &str,
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded, ConfigErrors> {
     let tree = raw::parse(text).map_err(|(place, message)| {
         ConfigErrors::in_text(source_name, text, vec![Found { place, path: String::new(), message }])
     })?;

@@ -1,0 +1,17 @@
+//! What only the program `proxq` needs of the library. It is no part of the library's interface and changes with any
+//! release.
+
+pub use crate::cli::{Command, Options, completions, parse, read_config, read_config_to_ask, read_config_to_check};
+pub use crate::config::{ConfigErrors, Loaded, Mistake, differences_report, example, report, schema};
+pub use crate::failure::chain;
+pub use crate::healthcheck::healthcheck;
+pub use crate::process::{raise_file_limit, runtime, survive_file_size_limits};
+pub use crate::reload::ReloadRequests;
+pub use crate::telemetry::init as init_telemetry;
+
+/// The stores and the jobs in them. `check --store` verifies them; the other verbs are used by the library alone.
+pub mod store {
+    pub use crate::clock::Clock;
+    pub use crate::job::*;
+    pub use crate::store::*;
+}
