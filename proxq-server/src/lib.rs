@@ -63,6 +63,7 @@ mod store;
 mod tasks;
 mod telemetry;
 mod trust;
+mod upkeep;
 mod upload;
 mod worker;
 
