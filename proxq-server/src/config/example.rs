@@ -13,13 +13,13 @@ pub fn example() -> String {
     let (last, others) = fixed.split_last().expect("the store is fixed");
     let head = [
         "Every key of proxq's configuration with its default. Only `upstreams` is required, and of each upstream only \
-         `prefix` and `url`. Unknown keys are errors, but for those at the top that begin with x-, which are for anchors \
-         and mean nothing. `proxq check FILE` prints what a file means.",
-        "Durations: 300ms, 1.5h, 1h30m. Sizes: bytes, or with KiB, MiB, GiB, kB, MB, GB. For both, 0 is the default. \
-         Values may name environment variables: ${NAME}, ${NAME:-default}; $${ is a literal ${.",
+         `prefix` and `url`. Unknown keys are mistakes. Only keys at the top that begin with x- are allowed: they can hold \
+         YAML anchors and have no meaning to proxq. `proxq check FILE` prints what a file means.",
+        "Durations: 300ms, 1.5h, 1h30m. Sizes: bytes, or with KiB, MiB, GiB, kB, MB, GB. For both, 0 means the default. \
+         Values may contain environment variables: ${NAME}, ${NAME:-default}; $${ is a literal ${.",
         &format!(
-            "SIGHUP has proxq read its file again. Only {} and {last} need a restart: a file that changes one of them is \
-             refused as a whole.",
+            "On SIGHUP, proxq reads its file again. Only {} and {last} need a restart: proxq refuses a whole file if it \
+             changes one of these.",
             others.join(", ")
         ),
     ];

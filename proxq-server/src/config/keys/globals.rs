@@ -71,7 +71,7 @@ pub(in crate::config) fn declare(keys: &mut impl Keys, globals: &mut Globals) {
     declare_trust(keys, &mut globals.config);
     keys.gap();
     let has_redis = globals.store.is_redis();
-    let about = "Whether a response is kept and given to later requests that are equal to the one it is for.";
+    let about = "A response can be kept and given to later requests that are equal to its own request.";
     keys.section(key("cache", about), |keys| declare_cache(keys, &mut globals.config.cache, has_redis));
     keys.gap();
     keys.section(key("limits", ""), |keys| declare_limits(keys, &mut globals.config.limits));
@@ -91,15 +91,15 @@ fn declare_queue(keys: &mut impl Keys, config: &mut Config) {
     let queue = key("queue", "Name of the queue: letters, digits and . _ : -").fixed();
     keys.text(queue, &mut config.queue, queue_name, |queue| YamlValue::quoted(queue.as_str()));
     keys.gap();
-    keys.count(key("concurrency", "Jobs forwarded at once. 0: only accept them."), &mut config.concurrency, 0);
+    keys.count(key("concurrency", "The number of attempts at once. 0: only accept jobs."), &mut config.concurrency, 0);
     keys.gap();
-    let jobs = key("jobsPath", "Where the jobs API is. No upstream can have these paths.").fixed();
+    let jobs = key("jobsPath", "Root of the jobs API. No upstream can have these paths.").fixed();
     keys.text(jobs, &mut config.jobs_path, jobs_path, |path| YamlValue::quoted(path.as_str()));
     keys.gap();
     let routing = key(
         "routing",
-        "Which prefixes of upstreams may stand beside each other. `strict`: none inside another, and `/` only alone; \
-         `longest-prefix`: any, and the longest that matches a path takes it.",
+        "Which prefixes of upstreams are allowed beside each other. `strict`: none inside another, and `/` only \
+         alone; `longest-prefix`: any, and the longest one that matches a path takes it.",
     );
     keys.choice(routing, &mut config.routing, &ROUTINGS);
 }
@@ -113,15 +113,14 @@ fn declare_times(keys: &mut impl Keys, config: &mut Config) {
         &mut config.max_wait,
     );
     keys.gap();
-    keys.duration(key("maxDelay", "The longest that X-Proxq-Delay may ask for."), &mut config.max_delay);
+    keys.duration(key("maxDelay", "The longest delay that X-Proxq-Delay may ask for."), &mut config.max_delay);
     keys.gap();
     keys.section(key("idempotency", ""), |keys| {
         let longest = config.task_retention;
         keys.key(
             key(
                 "ttl",
-                "How long an Idempotency-Key stands for its job, from the submission on; at most taskRetention, which it \
-                 is by default.",
+                "How long a submission claims its Idempotency-Key. At most taskRetention, which is also the default.",
             ),
             Form::Duration,
             &mut config.idempotency_ttl,
@@ -137,7 +136,7 @@ fn declare_times(keys: &mut impl Keys, config: &mut Config) {
         );
     });
     keys.gap();
-    let shutdown = "How long running attempts may go on after a signal to stop.";
+    let shutdown = "How long running attempts may continue after a signal to stop.";
     keys.duration(key("shutdownTimeout", shutdown), &mut config.shutdown_timeout);
 }
 
@@ -145,17 +144,17 @@ fn declare_bodies(keys: &mut impl Keys, config: &mut Config) {
     let inline = "Larger bodies are kept beside the jobs and streamed.";
     keys.size(key("inlineBodyLimit", inline), &mut config.inline_body_limit);
     keys.gap();
-    let peek = "How much of a JSON or form body is looked at to tell whether it asks for a stream.";
+    let peek = "How much of a JSON or form body proxq reads to find out whether it asks for a stream.";
     keys.size(key("streamPeekLimit", peek), &mut config.stream_peek_limit);
     keys.gap();
-    keys.size(key("maxResponseSize", "A job fails when its response is larger."), &mut config.max_response_size);
+    keys.size(key("maxResponseSize", "A job fails if its response is larger."), &mut config.max_response_size);
 }
 
 fn declare_trust(keys: &mut impl Keys, config: &mut Config) {
     let trusted = key(
         "trustedProxies",
-        "Peers whose X-Forwarded-* headers are believed: networks, addresses, and the words `loopback` and `private`. [] \
-         believes nobody.",
+        "Peers whose X-Forwarded-* headers proxq believes: networks, addresses, and the words `loopback` and \
+         `private`. With [] proxq believes no peer.",
     );
     keys.key(
         trusted.example("[loopback, private]"),
@@ -165,8 +164,8 @@ fn declare_trust(keys: &mut impl Keys, config: &mut Config) {
         |trusted| YamlValue::list(trusted.networks()),
     );
     keys.gap();
-    let via =
-        "This deployment's name in Via, by which it knows its own requests. Empty: a random one, kept in the store.";
+    let via = "This deployment's name in Via, by which it recognises its own requests. Empty: a random name, kept in \
+               the store.";
     keys.text(
         key("viaName", via),
         &mut config.via_name,
@@ -177,16 +176,16 @@ fn declare_trust(keys: &mut impl Keys, config: &mut Config) {
         },
     );
     keys.gap();
-    let hops = "How often a request may come back to this deployment before it is refused as a loop.";
+    let hops = "How often a request may come back to this deployment before proxq refuses it as a loop.";
     keys.count(key("maxHops", hops), &mut config.max_hops, 0);
     keys.gap();
-    let losses = "A job that has cost its worker the lease more often than this is given up.";
+    let losses = "A job whose lease was lost more often than this ends as failed.";
     keys.count(key("maxLeaseLosses", losses), &mut config.max_lease_losses, 0);
     keys.gap();
     let secret = key(
         "secretHeaders",
-        "More headers to treat as secret, beside Authorization, Cookie and all whose names say that they are credentials: \
-         they are erased when a job ends.",
+        "More headers to treat as secret, beside Authorization, Cookie and all headers with the name of a credential. \
+         proxq erases them when a job is completed.",
     );
     keys.key(
         secret.example("[]"),
@@ -213,12 +212,12 @@ fn declare_cache(keys: &mut impl Keys, cache: &mut CacheConfig, has_redis: bool)
         },
         |mode| YamlValue::plain(word_of(&CACHE_MODES, *mode)),
     );
-    let ttl = "How long a response is kept at most; less where its upstream says so.";
+    let ttl = "The longest that a response is kept; its upstream may ask for less.";
     keys.duration(key("ttl", ttl), &mut cache.ttl);
     keys.key(
         key(
             "maxEntries",
-            "How many are kept in memory, and how much of it they take: the one that was not asked for the longest goes \
+            "How many responses are kept in memory, and how much memory they take. The least recently used is dropped \
              first.",
         ),
         Form::Count(0),
@@ -232,7 +231,7 @@ fn declare_cache(keys: &mut impl Keys, cache: &mut CacheConfig, has_redis: bool)
     );
     keys.size(key("maxBytes", ""), &mut cache.max_bytes);
     keys.text(
-        key("redisKeyPrefix", "What their keys in Redis begin with."),
+        key("redisKeyPrefix", "The beginning of their keys in Redis."),
         &mut cache.redis_key_prefix,
         as_written,
         |prefix| YamlValue::quoted(prefix),
@@ -241,7 +240,7 @@ fn declare_cache(keys: &mut impl Keys, cache: &mut CacheConfig, has_redis: bool)
 
 fn declare_limits(keys: &mut impl Keys, limits: &mut Limits) {
     keys.key(
-        key("maxHeaderBytes", "Largest request head."),
+        key("maxHeaderBytes", "The largest request head."),
         Form::Size,
         &mut limits.max_header_bytes,
         |section, bytes| {
@@ -249,17 +248,19 @@ fn declare_limits(keys: &mut impl Keys, limits: &mut Limits) {
         },
         |bytes| YamlValue::plain(size::display(*bytes as u64)),
     );
-    let head = "Time for a request head from its first byte, and for a new connection to send that byte.";
+    let head =
+        "Limit for a request head, from its first byte; for a new connection also the limit for that first byte.";
     keys.duration(key("headerReadTimeout", head), &mut limits.header_read_timeout);
     let idle = key(
         "idleTimeout",
-        "How long a connection may stay open between requests, a body may stop coming, the rest of a body that was \
-         answered may be sent, and a client (or either end of a WebSocket) may take nothing of what it is sent.",
+        "Limit for a connection between requests, for a body that stops arriving, for the rest of a body that was \
+         answered early, and for a client (or either end of a WebSocket) that does not read what it is sent.",
     );
     keys.duration(idle.example("120s"), &mut limits.idle_timeout);
     let connections = key(
         "maxConnections",
-        "Client connections at once. Fewer are taken where the limit on open files (`ulimit -n`) leaves no room for more.",
+        "Client connections at once. Fewer are taken where the limit on open files (`ulimit -n`) leaves no room for \
+         more.",
     );
     keys.count(connections, &mut limits.max_connections, 1);
 }

@@ -72,8 +72,8 @@ pub(super) fn declare(keys: &mut impl Keys, store: &mut StoreKeys) {
         key(
             "store",
             "Where jobs are kept: `embedded` is a database in dataDir, for one process at a time; `redis` is a Redis \
-             server for any number of instances. Without this key, it is `redis` where there is a `redis` section, and \
-             `embedded` where there is none.",
+             server, for any number of instances. Without this key, it is `redis` if there is a `redis` section, and \
+             `embedded` if there is none.",
         )
         .fixed()
         .commented_out(),
@@ -102,7 +102,7 @@ pub(super) fn declare(keys: &mut impl Keys, store: &mut StoreKeys) {
             keys.switch(
                 key(
                     "fsync",
-                    "Wait for the disk before a job counts as accepted. `false` is faster, and may lose jobs when the \
+                    "A job counts as accepted only when it is on disk. `false` is faster, and may lose jobs when the \
                      power fails.",
                 ),
                 &mut store.sync,
@@ -114,8 +114,9 @@ pub(super) fn declare(keys: &mut impl Keys, store: &mut StoreKeys) {
     keys.gap();
     let redis = key(
         "redis",
-        "One Redis or Valkey server, 6.2 or later. It must not evict (maxmemory-policy noeviction), and should save what \
-         it is told (appendonly yes). This section is all that it takes: what is not written is as it is here.",
+        "One Redis or Valkey server, 6.2 or later. It must not evict keys (maxmemory-policy noeviction), and should \
+         write to disk (appendonly yes). This section is enough to use Redis; keys that are not set have the values \
+         shown here.",
     );
     keys.only_if(is_redis, |keys| {
         keys.section(redis.fixed(), |keys| redis::declare(keys, &mut store.redis));

@@ -19,9 +19,13 @@ pub(super) fn declare_files(
 ) {
     let some_file = |text: &str| readable_file(text).map(Some);
     keys.text(key("caFile", authorities), ca_file, some_file, |file| YamlValue::path(file.as_deref()));
-    keys.key(key("certFile", "A certificate to show, and its key."), Form::Text, identity, read_identity, |identity| {
-        YamlValue::path(identity.as_ref().map(|identity| identity.cert_file.as_path()))
-    });
+    keys.key(
+        key("certFile", "A client certificate to present, and its key."),
+        Form::Text,
+        identity,
+        read_identity,
+        |identity| YamlValue::path(identity.as_ref().map(|identity| identity.cert_file.as_path())),
+    );
     keys.read_already(key("keyFile", ""), Form::Text, identity, |identity| {
         YamlValue::path(identity.as_ref().map(|identity| identity.key_file.as_path()))
     });

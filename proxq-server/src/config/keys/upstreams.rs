@@ -84,7 +84,7 @@ pub(super) fn declare(keys: &mut impl Keys, read: &mut ReadUpstream) {
 
 fn declare_place(keys: &mut impl Keys, read: &mut ReadUpstream) {
     keys.key(
-        key("prefix", "Paths that go here, by whole segments; the prefix is removed. `/` takes all."),
+        key("prefix", "Paths that go here, compared by whole segments; the prefix is removed. `/` takes all paths."),
         Form::RequiredText,
         read,
         |section, read| {
@@ -110,16 +110,16 @@ fn declare_place(keys: &mut impl Keys, read: &mut ReadUpstream) {
 }
 
 fn declare_timeouts(keys: &mut impl Keys, upstream: &mut Upstream) {
-    keys.duration(key("timeout", "Time for one attempt, until its response is complete."), &mut upstream.timeout);
+    keys.duration(key("timeout", "Limit for one attempt, until its response is complete."), &mut upstream.timeout);
     let longest = upstream.max_timeout.max(upstream.timeout);
-    let about = "The longest that a client may ask for instead, with X-Proxq-Timeout.";
+    let about = "The longest limit that a client may ask for instead, with X-Proxq-Timeout.";
     keys.duration_or(key("maxTimeout", about), &mut upstream.max_timeout, longest);
 }
 
 fn declare_retries(keys: &mut impl Keys, retries: &mut RetryPolicy) {
-    let about = "How often a failed attempt is made again. A response, whatever its status, is no failure.";
+    let about = "How many failed attempts are followed by another. A response is not a failure, whatever its status.";
     keys.count(key("maxRetries", about), &mut retries.max_retries, 0);
-    let about = "The pause before a retry. 0: 1 s, 16 s, 81 s, … (the number of the retry to the fourth power).";
+    let about = "The delay before a retry. 0: 1 s, 16 s, 81 s, … (the number of the retry to the fourth power).";
     keys.key(
         key("retryDelay", about).example("0"),
         Form::Duration,
@@ -143,8 +143,8 @@ fn declare_delivery(keys: &mut impl Keys, upstream: &mut Upstream) {
         key(
             "delivery",
             "What may be sent twice. `auto`: what the upstream has not seen, and what is harmless to repeat; \
-             `at-most-once`: only what it has not seen; `at-least-once`: everything, and the default where maxRetries is \
-             above 0.",
+             `at-most-once`: only what the upstream has not seen; `at-least-once`: everything, and the default if \
+             maxRetries is above 0.",
         ),
         choice_of(&DELIVERIES),
         &mut upstream.delivery,
@@ -160,9 +160,9 @@ fn declare_delivery(keys: &mut impl Keys, upstream: &mut Upstream) {
 }
 
 fn declare_bodies(keys: &mut impl Keys, upstream: &mut Upstream) {
-    keys.size(key("maxBodySize", "Larger bodies are refused by the queue."), &mut upstream.max_body_size);
+    keys.size(key("maxBodySize", "The queue refuses larger bodies."), &mut upstream.max_body_size);
     keys.key(
-        key("directProxyThreshold", "Larger bodies bypass the queue. 0: none does for its size."),
+        key("directProxyThreshold", "Larger bodies bypass the queue. 0: no body does because of its size."),
         Form::SignedSize,
         &mut upstream.direct_proxy_threshold,
         |section, threshold| {
@@ -177,9 +177,9 @@ fn declare_bodies(keys: &mut impl Keys, upstream: &mut Upstream) {
     );
     let mode = key(
         "directProxyMode",
-        "How requests that bypass the queue reach the upstream: `proxy`, streamed through proxq; `redirect`, by a 307 to \
-         the client, which must be able to reach the upstream itself (WebSockets, streams and CORS preflights go through \
-         proxq all the same).",
+        "How requests that bypass the queue reach the upstream: `proxy`, streamed through proxq; `redirect`, by a 307 \
+         to the client, which must be able to reach the upstream itself. WebSockets, streams and CORS preflights \
+         always go through proxq.",
     );
     keys.choice(mode, &mut upstream.direct_mode, &DIRECT_MODES);
 }
@@ -187,34 +187,38 @@ fn declare_bodies(keys: &mut impl Keys, upstream: &mut Upstream) {
 fn declare_streams(keys: &mut impl Keys, upstream: &mut Upstream) {
     let detection = key(
         "streamDetection",
-        "Let requests for event streams bypass the queue, told by header, path, query or body. `false`: by header alone.",
+        "Requests for event streams bypass the queue; header, path, query or body shows them. `false`: only the \
+         header counts.",
     );
     keys.switch(detection, &mut upstream.stream_detection, StreamDetection::HeadersOnly, StreamDetection::Full);
     let paths = key(
         "streamPaths",
-        r#"Regular expressions on paths, with their queries, whose responses are streams, unless a JSON body has "stream": false. For Gemini: ':streamGenerateContent'. For Bedrock: '-stream(\?|$)'. For Ollama: '/api/(chat|generate)$'."#,
+        "Regular expressions for paths, with their queries, whose responses are streams, unless a JSON body has \
+         \"stream\": false. For Gemini: ':streamGenerateContent'. For Bedrock: '-stream(\\?|$)'. For Ollama: \
+         '/api/(chat|generate)$'.",
     );
     declare_patterns(keys, paths, &mut upstream.stream_paths);
     let mode =
-        key("clientMode", "Let clients choose, by X-Proxq-Mode: direct or queue. `false`: that header is ignored.");
+        key("clientMode", "Clients can choose with X-Proxq-Mode: direct or queue. `false`: proxq ignores this header.");
     keys.switch(mode, &mut upstream.client_mode, ClientMode::Ignored, ClientMode::Heeded);
 }
 
 fn declare_path_filter(keys: &mut impl Keys, filter: &mut PathFilter) {
-    let mode = "`blacklist`: paths that match a pattern bypass the queue. `whitelist`: only those are queued.";
+    let mode =
+        "`blacklist`: paths that match a pattern bypass the queue. `whitelist`: only paths that match are queued.";
     keys.choice(key("mode", mode), &mut filter.mode, &FILTER_MODES);
-    let patterns = "Regular expressions (RE2) on the percent-decoded path, prefix included, such as \"^/api/health\".";
+    let patterns = "Regular expressions (RE2) for the percent-decoded path, prefix included, such as \"^/api/health\".";
     declare_patterns(keys, key("patterns", patterns), &mut filter.patterns);
 }
 
 fn declare_cache_key(keys: &mut impl Keys, exclusions: &mut KeyExclusions) {
     let exclude = key(
         "cacheKeyExcludeHeaders",
-        "Headers that do not count when requests are compared for the cache, in place of X-Request-ID, X-Forwarded-For, \
-         X-Real-IP and X-Forwarded-Proto. Without Authorization, what one caller was answered is given to others. \
-         x-datadog-* stands for all that begin so. For LLM APIs, beside these four: User-Agent, X-Client-Request-Id, \
-         Priority, sentry-trace, x-datadog-*, b3, x-b3-*, x-amzn-trace-id, x-cloud-trace-context, cf-ray, \
-         x-request-start.",
+        "Headers that do not count when the cache compares requests, in place of X-Request-ID, X-Forwarded-For, \
+         X-Real-IP and X-Forwarded-Proto. If Authorization is one of them, a response for one caller is given to \
+         other callers. x-datadog-* means all headers that begin with x-datadog-. For LLM APIs, add to the four: \
+         User-Agent, X-Client-Request-Id, Priority, sentry-trace, x-datadog-*, b3, x-b3-*, x-amzn-trace-id, \
+         x-cloud-trace-context, cf-ray, x-request-start.",
     );
     keys.key(
         exclude.example("[]"),
