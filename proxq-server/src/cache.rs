@@ -14,7 +14,6 @@ mod shared;
 
 use std::error::Error as StdError;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,6 +31,7 @@ use crate::clock::Clock;
 use crate::config::{CacheConfig, CacheMode, KeyExclusions};
 use crate::failure::chain;
 use crate::job::{Body, JobRequest, ResponseHead, StoredResponse};
+use crate::metrics::{Counter, Metrics};
 use crate::multipart::digest;
 use crate::store::{BlobStore, SharedValues, StoreError};
 
@@ -52,7 +52,7 @@ pub(crate) struct ResponseCache {
     /// Large responses are read back from the store one at a time, so that only one is in memory.
     reading_back: Semaphore,
     /// How often the cache failed.
-    failures: AtomicU64,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Debug)]
@@ -114,7 +114,12 @@ enum CacheError {
 
 impl ResponseCache {
     /// The cache of this configuration, if there is one. `shared` is what all instances have in common.
-    pub(crate) fn open(config: &CacheConfig, shared: Option<Arc<dyn SharedValues>>, clock: Clock) -> Option<Arc<Self>> {
+    pub(crate) fn open(
+        config: &CacheConfig,
+        shared: Option<Arc<dyn SharedValues>>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Option<Arc<Self>> {
         let place = match (config.mode, shared) {
             (CacheMode::None, _) => return None,
             (CacheMode::Memory, _) => Place::Memory(MemoryCache::new(config.max_entries, config.max_bytes, config.ttl)),
@@ -125,8 +130,7 @@ impl ResponseCache {
             }
         };
         let (flights, reading_back) = (Flights::default(), Semaphore::new(1));
-        let failures = AtomicU64::new(0);
-        Some(Arc::new(Self { place, ttl: config.ttl, clock, flights, reading_back, failures }))
+        Some(Arc::new(Self { place, ttl: config.ttl, clock, flights, reading_back, metrics }))
     }
 
     /// Looks for the response to a request, for no longer than [`FIND_LIMIT`]. Cancel safe.
@@ -182,7 +186,7 @@ impl ResponseCache {
             }
             Ok(None) => false,
             Err(error) => {
-                self.failed("keep a response", &error);
+                self.failed("keep a response", &self.metrics.cache_failures.keep, &error);
                 false
             }
         }
@@ -203,7 +207,7 @@ impl ResponseCache {
                 let read = tokio::time::timeout(FIND_LIMIT, shared.get(key)).await;
                 let read = read.map_or(Err(CacheError::Slow(FIND_LIMIT)), |read| read.map_err(CacheError::from));
                 read.unwrap_or_else(|error| {
-                    self.failed("look for a response", &error);
+                    self.failed("look for a response", &self.metrics.cache_failures.find, &error);
                     None
                 })
             }
@@ -225,7 +229,7 @@ impl ResponseCache {
                 None
             }
             Err(Unreadable::Damaged) => {
-                self.failed("read a response", &CacheError::Damaged);
+                self.failed("read a response", &self.metrics.cache_failures.read, &CacheError::Damaged);
                 None
             }
         }
@@ -271,8 +275,9 @@ impl ResponseCache {
         Ok(Some(record))
     }
 
-    fn failed(&self, step: &'static str, error: &(dyn StdError + 'static)) {
-        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+    fn failed(&self, step: &'static str, counter: &Counter, error: &(dyn StdError + 'static)) {
+        counter.count();
+        let failures = self.metrics.cache_failures.total();
         tracing::warn!(step, error = chain(error), failures, "the response cache failed; its job goes on without it");
     }
 }

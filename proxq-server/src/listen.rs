@@ -31,6 +31,7 @@ use self::crowd::Crowd;
 use crate::arrival::Arrival;
 use crate::config::{Config, Limits};
 use crate::current::Current;
+use crate::metrics::Metrics;
 use crate::process::file_limit;
 use crate::shortage::Shortage;
 use crate::slots::{Slot, Slots};
@@ -93,9 +94,16 @@ pub(crate) struct Surface {
 pub(crate) struct BrokenOff;
 
 impl Surface {
-    pub(crate) fn new(served: Served, requests: Tasks, draining: CancellationToken, cut: CancellationToken) -> Self {
+    pub(crate) fn new(
+        served: Served,
+        metrics: Arc<Metrics>,
+        requests: Tasks,
+        draining: CancellationToken,
+        cut: CancellationToken,
+    ) -> Self {
         let places = Slots::new(served.settings.limits.max_connections);
-        Self { served: Current::new(served), places, crowd: Arc::default(), requests, draining, cut }
+        let crowd = Arc::new(Crowd::new(metrics));
+        Self { served: Current::new(served), places, crowd, requests, draining, cut }
     }
 
     /// Serves this to the requests that begin from now on, and allows as many connections as it says.

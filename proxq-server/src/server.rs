@@ -19,6 +19,7 @@ use crate::ended::JobWaiters;
 use crate::failure::chain;
 use crate::forward::{Forwarder, TlsFileError};
 use crate::listen::Surface;
+use crate::metrics::Metrics;
 use crate::shutdown::Phases;
 use crate::store::embedded::{self, EmbeddedOptions, EmbeddedStore};
 use crate::store::redis::{self, RedisOptions, RedisStore};
@@ -127,7 +128,8 @@ impl Server {
             }
             Err(error) => return Err(error.into()),
         }
-        let cache = ResponseCache::open(&config.cache, store.shared_values(), clock);
+        let metrics = Arc::<Metrics>::default();
+        let cache = ResponseCache::open(&config.cache, store.shared_values(), clock, Arc::clone(&metrics));
         let context = Arc::new(AttemptContext { config, forwarder, cache, former: Vec::new() });
         let tasks = phases.attempts.clone();
         let worker = Worker::new(Arc::clone(&context), Arc::clone(&store) as _, clock, tasks, phases.stop.clone());
@@ -138,6 +140,7 @@ impl Server {
             store: Arc::clone(&store),
             waiters: Arc::new(JobWaiters::new(Arc::clone(&store) as _, phases.stop.draining.clone())),
             clock,
+            metrics: Arc::clone(&metrics),
             deployment,
             connections: phases.connections.clone(),
             draining: phases.stop.draining.clone(),
@@ -145,7 +148,7 @@ impl Server {
         };
         let served = services.served(&context);
         let draining = phases.stop.draining.clone();
-        let surface = Arc::new(Surface::new(served, phases.connections.clone(), draining, phases.cut.clone()));
+        let surface = Arc::new(Surface::new(served, metrics, phases.connections.clone(), draining, phases.cut.clone()));
         phases.connections.spawn(Arc::clone(&surface).serve(listener, phases.connections.clone()));
         let mut live = Live { services, context, worker, surface };
         tokio::select! {

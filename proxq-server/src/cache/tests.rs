@@ -39,7 +39,7 @@ impl SharedValues for Values {
 
 fn cache_on(values: &Arc<Values>) -> Arc<ResponseCache> {
     let config = CacheConfig { mode: CacheMode::Redis, ..CacheConfig::default() };
-    ResponseCache::open(&config, Some(Arc::<Values>::clone(values)), Clock::new()).unwrap()
+    ResponseCache::open(&config, Some(Arc::<Values>::clone(values)), Clock::new(), Arc::default()).unwrap()
 }
 
 async fn find(cache: &ResponseCache) -> Found {
@@ -82,7 +82,8 @@ async fn a_response_ages_and_is_not_given_when_it_is_stale() {
     let time = ChosenTime::at(Timestamp::from_millis(1_767_225_600_000));
     let values: Arc<Values> = Arc::default();
     let config = CacheConfig { mode: CacheMode::Redis, ..CacheConfig::default() };
-    let cache = ResponseCache::open(&config, Some(Arc::<Values>::clone(&values)), time.clock()).unwrap();
+    let cache =
+        ResponseCache::open(&config, Some(Arc::<Values>::clone(&values)), time.clock(), Arc::default()).unwrap();
     let (mut response, _folder, store) = response(b"kept");
     response.head.headers.insert("age", HeaderValue::from_static("20"));
     response.head.headers.insert("cache-control", HeaderValue::from_static("max-age=60"));
@@ -107,7 +108,7 @@ async fn a_place_that_fails_or_hangs_costs_a_bounded_time_and_is_counted() {
         let Found::Miss(miss) = find(&cache).await else { panic!("there is nothing to be found") };
         cache.keep(miss, &response, &KeyExclusions::default(), &store).await;
         assert!(began.elapsed() <= FIND_LIMIT + KEEP_LIMIT);
-        assert_eq!(cache.failures.load(Ordering::Relaxed), 2);
+        assert_eq!(cache.metrics.cache_failures.total(), 2);
     }
 }
 

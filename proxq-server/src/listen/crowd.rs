@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::watchdog::Watchdog;
+use crate::metrics::Metrics;
 use crate::shortage::Seldom;
 
 /// How long a connection is idle at least before it gives way: a client that has just connected sends its request at once.
@@ -24,6 +25,7 @@ pub(super) struct Crowd {
     became_idle: Arc<Notify>,
     left: Notify,
     warning: Seldom,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +38,11 @@ struct Members {
 }
 
 impl Crowd {
+    /// Counts the connections that give way.
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, ..Self::default() }
+    }
+
     /// Counts a connection among those that may give way until the guard is dropped.
     pub(super) fn enter(self: &Arc<Self>, watchdog: &Watchdog) -> Member {
         watchdog.tell_when_idle(Arc::clone(&self.became_idle));
@@ -57,6 +64,7 @@ impl Crowd {
                     // Whoever becomes idle meanwhile has its turn later.
                     tokio::time::sleep_until(since + IDLE_MIN).await;
                     if watchdog.give_way(since) {
+                        self.metrics.connections_displaced.count();
                         if self.warning.is_due() {
                             tracing::warn!("all client connections are taken: idle ones are closed for new ones");
                         }
@@ -168,6 +176,7 @@ mod tests {
         assert_eq!(after, second + IDLE_MIN);
         assert_eq!(gives_way(&crowd, sending).await, Duration::ZERO);
         assert!(gives_way(&crowd, uploading).await < IDLE_MIN);
+        assert_eq!(crowd.metrics.connections_displaced.get(), 3);
     }
 
     #[tokio::test(start_paused = true)]

@@ -18,6 +18,7 @@ use crate::forward::TlsFileError;
 use crate::intake::Intake;
 use crate::jobs_api::JobsApi;
 use crate::listen::{ListenSettings, Served, Surface};
+use crate::metrics::Metrics;
 use crate::store::JobStore;
 use crate::tasks::Tasks;
 use crate::worker::{AttemptContext, Worker};
@@ -31,6 +32,7 @@ pub(super) struct Services {
     pub(super) store: Arc<dyn JobStore>,
     pub(super) waiters: Arc<JobWaiters>,
     pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) deployment: Arc<KnownDeployment>,
     pub(super) connections: Tasks,
     pub(super) draining: CancellationToken,
@@ -40,7 +42,7 @@ pub(super) struct Services {
 impl Services {
     /// What clients are served in this context.
     pub(super) fn served(&self, context: &AttemptContext) -> Served {
-        let Self { store, waiters, clock, deployment, connections, draining, cut } = self.clone();
+        let Self { store, waiters, clock, deployment, connections, draining, cut, .. } = self.clone();
         let config = &context.config;
         let stall_limit = config.limits.idle_timeout;
         let direct = Direct::new(context.forwarder.clone(), connections, cut, stall_limit);
@@ -120,7 +122,8 @@ impl Live {
         let cache = if config.cache == self.context.config.cache {
             self.context.cache.clone()
         } else {
-            ResponseCache::open(&config.cache, self.services.store.shared_values(), self.services.clock)
+            let Services { store, clock, metrics, .. } = &self.services;
+            ResponseCache::open(&config.cache, store.shared_values(), *clock, Arc::clone(metrics))
         };
         // Reads files.
         let renewed = tokio::task::spawn_blocking(move || {
