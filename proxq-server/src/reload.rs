@@ -5,6 +5,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::{self, Options};
 use crate::config::Config;
+use crate::tasks;
 
 /// Every SIGHUP since this was created; none ends the process. Signals that arrive during a reload count as one.
 #[derive(Debug)]
@@ -42,7 +43,7 @@ async fn read(options: Options) -> Option<Config> {
         tracing::warn!("configuration not reloaded: there is no file to read, proxq was started with --upstream");
         return None;
     }
-    let read = tokio::task::spawn_blocking(move || cli::read_config(&options));
+    let read = tasks::blocking(move || cli::read_config(&options));
     match read.await.expect("reading a configuration does not panic") {
         Ok(loaded) => Some(loaded.config),
         Err(mistakes) => {

@@ -24,7 +24,7 @@ use crate::shutdown::Phases;
 use crate::store::embedded::{self, EmbeddedOptions, EmbeddedStore};
 use crate::store::redis::{self, RedisOptions, RedisStore};
 use crate::store::{JobStore, StoreError};
-use crate::upkeep;
+use crate::tasks;
 use crate::worker::{AttemptContext, Worker};
 
 /// A proxq server that listens and has its store open.
@@ -184,7 +184,7 @@ async fn open_store(config: &Config, clock: Clock) -> Result<Arc<dyn JobStore>, 
                 settings: config.into(),
                 instance: instance_name(),
             };
-            let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(options, clock)).await;
+            let opened = tasks::blocking(move || EmbeddedStore::open(options, clock)).await;
             Ok(Arc::new(opened.expect("opening a store does not panic")?))
         }
         StoreConfig::Redis(server) => {

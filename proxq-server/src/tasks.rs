@@ -1,7 +1,22 @@
-//! The one place where tasks are spawned: each is known to a tracker, so that shutdown can wait for all of them.
+//! The one place where tasks are spawned. Each belongs to a group, so that shutdown can wait for all of them. Work that
+//! blocks leaves the runtime's threads here, too; its end needs no group: the runtime waits for it before it ends.
 
 use hyper::rt::Executor;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
+
+/// Does work that blocks on a thread that may. The work goes on when the handle is dropped.
+pub(crate) fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    tokio::task::spawn_blocking(work)
+}
+
+/// Does work that blocks where there is a runtime left to do it; for what is dropped at its end. Nobody waits for the work.
+pub(crate) fn try_blocking(work: impl FnOnce() + Send + 'static) {
+    if let Ok(runtime) = Handle::try_current() {
+        runtime.spawn_blocking(work);
+    }
+}
 
 /// A group of tasks that end together.
 #[derive(Clone, Debug, Default)]
@@ -17,18 +32,19 @@ impl Tasks {
 
     /// Runs a task where there is a runtime left to run it; for what is dropped at its end.
     pub(crate) fn try_spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        if let Ok(runtime) = Handle::try_current() {
             self.tracker.spawn_on(task, &runtime);
         }
     }
 
-    /// Waits until every task has ended, those included that are spawned meanwhile.
+    /// Waits until every task has ended, including those that are spawned meanwhile.
     pub(crate) async fn all_ended(&self) {
         self.tracker.close();
         self.tracker.wait().await;
     }
 }
 
+/// Lets the HTTP library spawn its tasks here.
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
     fn execute(&self, task: F) {
         self.spawn(task);

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{CaptureConnection, HttpConnector, capture_connection};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use tokio::time::Instant;
 
 use super::connection::Connector;
@@ -19,6 +19,7 @@ use super::tls::{self, TlsFileError, TlsMaterial};
 use super::{HandedOver, RequestBody, Reuse, framing};
 use crate::failure::chain;
 use crate::job::Reach;
+use crate::tasks::Tasks;
 
 /// Idle connections are dropped earlier than servers usually drop them (5 s in Node.js, 75 s in nginx).
 const IDLE_LIMIT: Duration = Duration::from_secs(4);
@@ -206,7 +207,8 @@ impl Pools {
 }
 
 fn pool(connector: Tls, idle_limit: Duration, kept_max: usize) -> Pool {
-    Client::builder(TokioExecutor::new())
+    // Nobody waits for the tasks of its connections: they end with the pool.
+    Client::builder(Tasks::default())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(idle_limit)
@@ -235,7 +237,7 @@ mod tests {
     #[tokio::test]
     async fn who_waits_for_an_answer_learns_of_the_end_of_its_connection() {
         let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = Client::builder(TokioExecutor::new()).build(Observing(HttpConnector::new()));
+        let client = Client::builder(Tasks::default()).build(Observing(HttpConnector::new()));
         let uri = format!("http://{}/", upstream.local_addr().unwrap());
         let mut request = Request::get(uri).body(Empty::<bytes::Bytes>::new()).unwrap();
         let connection = capture_connection(&mut request);

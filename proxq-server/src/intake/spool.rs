@@ -9,6 +9,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use crate::direct::BegunBody;
+use crate::tasks;
 
 /// How much of a file is read at a time.
 const READ_BYTES: usize = 64 * 1024;
@@ -76,7 +77,7 @@ impl Spool {
 }
 
 async fn temporary_file() -> io::Result<std::fs::File> {
-    tokio::task::spawn_blocking(tempfile::tempfile).await.map_err(io::Error::other)?
+    tasks::blocking(tempfile::tempfile).await.map_err(io::Error::other)?
 }
 
 #[cfg(test)]

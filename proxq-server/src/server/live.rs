@@ -20,7 +20,7 @@ use crate::jobs_api::JobsApi;
 use crate::listen::{ListenSettings, Served, Surface};
 use crate::metrics::Metrics;
 use crate::store::JobStore;
-use crate::tasks::Tasks;
+use crate::tasks::{self, Tasks};
 use crate::worker::{AttemptContext, Worker};
 
 /// How many upstreams are remembered that reloads have removed: more than anyone removes while their jobs last.
@@ -126,7 +126,7 @@ impl Live {
             ResponseCache::open(&config.cache, store.shared_values(), *clock, Arc::clone(metrics))
         };
         // Reads files.
-        let renewed = tokio::task::spawn_blocking(move || {
+        let renewed = tasks::blocking(move || {
             let forwarder = forwarder.renewed(&config.upstreams, &former)?;
             Ok(AttemptContext { config: Arc::new(config), forwarder, cache, former })
         });

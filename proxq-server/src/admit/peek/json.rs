@@ -1,4 +1,4 @@
-//! Looks for `stream` and `stream_format` among the members of a JSON document's outermost object.
+//! A scanner that looks for `stream` and `stream_format` among the members of a JSON document's outermost object.
 //!
 //! In: the document in pieces. Out: [`Wanted`], at the end of that object: a later member of the same name replaces an
 //! earlier one. A document that breaks off says nothing.

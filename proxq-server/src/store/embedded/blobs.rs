@@ -20,6 +20,7 @@ use crate::config::SyncMode;
 use crate::failure::chain;
 use crate::store::StoreError;
 use crate::store::signals::lock;
+use crate::tasks;
 
 /// How much of a blob is in memory at once.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -54,7 +55,7 @@ impl Blobs {
         }
         let this = Arc::clone(self);
         let removal = move || blobs.into_iter().for_each(|blob| remove_file(&this.path(blob)));
-        let _panicked = tokio::task::spawn_blocking(removal).await;
+        let _panicked = tasks::blocking(removal).await;
     }
 
     /// The blobs on disk that nobody in this process holds, unfinished ones left out: these are removed here.
@@ -99,6 +100,6 @@ fn remove_file(path: &Path) {
 async fn off_the_runtime<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, StoreError> {
-    let done = tokio::task::spawn_blocking(work).await;
+    let done = tasks::blocking(work).await;
     done.map_err(io::Error::other).and_then(|done| done).map_err(StoreError::from_io)
 }

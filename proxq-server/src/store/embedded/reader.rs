@@ -14,6 +14,7 @@ use crate::job::{Job, JobId, Progress, QueueName, State, StoredResponse};
 use crate::store::record::{Facts, Head, Record};
 use crate::store::signals::lock;
 use crate::store::{Content, JobPage, QueueStats, StoreError};
+use crate::tasks;
 
 /// The most connections that read at once. More would only wait for each other's processors.
 const CONNECTIONS: usize = 8;
@@ -39,7 +40,7 @@ impl Readers {
     ) -> Result<T, StoreError> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let (idle, database, index) = (Arc::clone(&self.idle), self.database.clone(), self.index);
-        let task = tokio::task::spawn_blocking(move || {
+        let task = tasks::blocking(move || {
             let pooled = lock(&idle).pop();
             let connection = match pooled {
                 Some(connection) => connection,

@@ -22,6 +22,7 @@ use super::vault::Vault;
 use crate::clock::Timestamp;
 use crate::store::StoreError;
 use crate::store::signals::{Effect, lock};
+use crate::tasks;
 
 /// One atomic step on the database.
 pub(super) trait Step: fmt::Debug + Send + 'static {
@@ -213,7 +214,7 @@ impl Writer {
     /// Has everything done that was asked for, then ends the thread.
     pub(super) async fn close(&self) {
         let Some(thread) = self.begin_to_close() else { return };
-        if tokio::task::spawn_blocking(|| thread.join()).await.is_ok_and(|ended| ended.is_err()) {
+        if tasks::blocking(|| thread.join()).await.is_ok_and(|ended| ended.is_err()) {
             tracing::error!("the store's thread panicked");
         }
     }

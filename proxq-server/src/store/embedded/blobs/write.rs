@@ -18,6 +18,7 @@ use crate::config::SyncMode;
 use crate::job::BlobRef;
 use crate::store::signals::lock;
 use crate::store::{BlobWriter, StoreError};
+use crate::tasks;
 
 /// A blob while it is written.
 ///
@@ -175,11 +176,10 @@ impl BlobWriter for FileWriter {
 
 impl Drop for FileWriter {
     fn drop(&mut self) {
-        let (Some(held), Ok(runtime)) = (self.held.take(), tokio::runtime::Handle::try_current()) else {
-            return; // kept, or left to the sweep
-        };
+        let Some(held) = self.held.take() else { return };
         let outbox = matches!(self.state, State::Named | State::Finished).then(|| self.outbox.clone());
-        runtime.spawn_blocking(move || held.discard(outbox.as_ref()));
+        // Without a runtime the files are left to the sweep.
+        tasks::try_blocking(move || held.discard(outbox.as_ref()));
     }
 }
 
