@@ -59,9 +59,9 @@ pub(crate) struct Served {
 /// The settings of a listener.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ListenSettings {
-    /// Those of connections, of which no more are allowed than fit.
+    /// Limits on connections. Of these no more are allowed than the limit on open files leaves room for.
     limits: Limits,
-    /// Of uploads that nobody wants.
+    /// How much is read of an upload that nobody wants.
     discard: DiscardBounds,
 }
 
@@ -76,15 +76,15 @@ impl ListenSettings {
 #[derive(Debug)]
 pub(crate) struct Surface {
     served: Current<Served>,
-    /// Those of connections.
+    /// One for each connection that is allowed at a time.
     places: Slots,
-    /// The connections that may have to make room for others.
+    /// All connections: an idle one makes room for another.
     crowd: Arc<Crowd>,
-    /// What handles the requests of HTTP/2 connections, and reads uploads that were answered.
+    /// The tasks that handle the requests of HTTP/2 connections, and those that read uploads which were answered.
     requests: Tasks,
-    /// No new connections; open ones end with their present request.
+    /// Cancelled when no new connections are accepted, and open ones end with their present request.
     draining: CancellationToken,
-    /// Open connections are cut.
+    /// Cancelled when open connections are cut.
     cut: CancellationToken,
 }
 
@@ -161,8 +161,8 @@ impl Surface {
     }
 }
 
-/// How many connections this configuration and the limit on open files allow. That they are fewer is a warning only to
-/// somebody who asked for a number: the default is what every machine's limit cuts.
+/// How many connections this configuration and the limit on open files allow. Fewer than configured are a warning where
+/// somebody asked for a number. The default is more than most machines allow, so there it is only information.
 fn connections_for(config: &Config) -> usize {
     const FEWER: &str = "fewer client connections than limits.maxConnections are taken: \
                          the limit on open files has to leave room for upstream connections and the store";

@@ -36,7 +36,7 @@ impl ClientBody {
         Self { begun, rest: Some(rest), silence_limit, silence: None, progress: Progress::default() }
     }
 
-    /// How the body gets on; outlives it.
+    /// How far the body has come. The value outlives the body.
     pub(super) fn progress(&self) -> Progress {
         self.progress.clone()
     }
@@ -89,7 +89,7 @@ impl Body for ClientBody {
                 self.ends(if causes(&*error).any(says_malformed) { Phase::Malformed } else { Phase::Broken });
                 Poll::Ready(Some(Err(error)))
             }
-            // Who has its answer may be silent for as long as it likes: a conversation goes both ways.
+            // A client that has its answer may be silent for as long as it likes: it may send more when it has read some.
             Poll::Pending if self.progress.is_answered() => Poll::Pending,
             Poll::Pending => {
                 self.progress.enter(Phase::Client);
@@ -124,7 +124,7 @@ fn says_malformed(cause: &(dyn std::error::Error + 'static)) -> bool {
     matches!(kind, Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData))
 }
 
-/// How a body gets on, and who is being waited for.
+/// How far a body has come, and who is waited for.
 #[derive(Clone, Debug)]
 pub(super) struct Progress {
     shared: Arc<Mutex<Standing>>,

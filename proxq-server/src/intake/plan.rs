@@ -28,9 +28,9 @@ const UPSTREAM_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// What is to be done with a request.
 #[derive(Debug)]
 pub(super) enum Plan {
-    /// Its client is sent there.
+    /// Its client is sent to this URL.
     Redirect(Uri),
-    /// It goes straight through.
+    /// It goes to its upstream at once.
     Direct(Box<DirectRequest>),
     /// It becomes a job.
     Queue(Box<QueuePlan>),
@@ -49,14 +49,14 @@ pub(super) struct QueuePlan {
     /// The length of its body, and the longest that is queued, in bytes.
     pub(super) length: u64,
     pub(super) limit: u64,
-    /// What finds out whether it has to go direct, and for what it looks.
+    /// What tells which answer its body asks for, and which of these answers have it go direct.
     pub(super) peek: Option<BodyPeek>,
     pub(super) look: Look,
-    /// How it would go then.
+    /// What it needs beside the job's facts to go direct.
     pub(super) passage: Passage,
 }
 
-/// What a request that goes direct has beside what a job has.
+/// What a request needs to go direct, beside what a job has.
 #[derive(Debug)]
 pub(super) struct Passage {
     fields: HeaderMap,
@@ -89,7 +89,7 @@ impl Passage {
 }
 
 impl Intake {
-    /// Decides everything that the head alone decides. Takes the head's fields; `ended` tells that no body follows.
+    /// Decides everything that the head alone decides. Takes the fields out of the head; `ended` tells that no body follows.
     pub(super) fn plan(
         &self,
         head: &mut Parts,

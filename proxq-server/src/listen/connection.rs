@@ -36,7 +36,7 @@ const STREAMS_MAX: u32 = 128;
 /// §5.2): enough for 100 Mbit/s over 20 ms, and what a connection can cost in memory.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
-/// How much of an answer waits in memory for an HTTP/2 client to take it, a stream.
+/// How much of an answer an HTTP/2 stream keeps in memory until the client takes it.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Serves a connection until it ends, or its protocol has been switched.
@@ -60,8 +60,8 @@ pub(super) async fn run(surface: Arc<Surface>, stream: TcpStream, peer: SocketAd
             let connection = http1_settings(limits).serve_connection(TokioIo::new(socket), service).with_upgrades();
             let mut connection = Box::pin(connection);
             let wind_down = http1::UpgradeableConnection::graceful_shutdown;
-            // The answer to a request that is under way says by itself that it is the last one. The library would say so
-            // in a `101`, too, where nothing ends.
+            // An answer that is sent while the server drains says by itself that it is the last one. The library would say
+            // so in a `101`, too, although a tunnel goes on.
             let when = async {
                 lingered(&surface, DRAIN_LINGER).await;
                 watchdog.free().await;
@@ -101,9 +101,9 @@ async fn detect(
     }
 }
 
-/// Lets a connection run until it ends by itself or has to.
+/// Lets a connection run until it ends by itself or has to end.
 ///
-/// `wind_down` asks it to end with the requests that are under way; it is asked `when` that is due.
+/// After `when`, `wind_down` has the connection end with the requests that are under way.
 async fn drive<C: Future<Output = hyper::Result<()>>>(
     surface: &Surface,
     (watchdog, peer): (&Watchdog, SocketAddr),
@@ -119,7 +119,7 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
                 Ok(()) => Ended::Answered,
                 Err(error) => {
                     log_end(peer, &error);
-                    // Of the client's mistakes it was told, if it could be.
+                    // A client that made a mistake got an answer to it, if there could be one.
                     if error.is_user() { Ended::BrokenOff } else { Ended::Answered }
                 }
             },
@@ -161,7 +161,7 @@ async fn linger(surface: &Surface, watchdog: &Watchdog, mut socket: Watched) {
     }
 }
 
-/// Returns when the server has been draining for so long.
+/// Returns when the server has been draining for `linger`.
 async fn lingered(surface: &Surface, linger: Duration) {
     surface.draining.cancelled().await;
     tokio::time::sleep(linger).await;

@@ -32,8 +32,8 @@ pub(super) struct Crowd {
 struct Members {
     by_number: HashMap<u64, Watchdog>,
     entered: u64,
-    /// Those that had been idle the longest at the last look, the longest first. Whoever became idle since then has been
-    /// so for a shorter time.
+    /// The connections that had been idle for the longest at the last look, the longest first. All that became idle since
+    /// then have been idle for a shorter time.
     candidates: VecDeque<(Instant, Watchdog)>,
 }
 
@@ -61,7 +61,7 @@ impl Crowd {
             let (became_idle, left) = (self.became_idle.notified(), self.left.notified());
             match self.longest_idle() {
                 Some((since, watchdog)) => {
-                    // Whoever becomes idle meanwhile has its turn later.
+                    // A connection that becomes idle meanwhile has its turn later.
                     tokio::time::sleep_until(since + IDLE_MIN).await;
                     if watchdog.give_way(since) {
                         self.metrics.connections_displaced.count();

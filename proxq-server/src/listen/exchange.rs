@@ -56,7 +56,7 @@ impl Surface {
         // Boxed, so that the future of the connection stays small.
         let handled = Box::pin(handle(&*served.handler, arrival));
         let answered = AssertUnwindSafe(handled).catch_unwind().instrument(span.clone()).await;
-        std::mem::forget(unanswered); // there is one now
+        std::mem::forget(unanswered); // there is an answer now
         let _entered = span.enter();
         let answer = answered.unwrap_or_else(|_panic| {
             tracing::error!("a request's handling panicked");
@@ -93,7 +93,7 @@ async fn handle(handler: &dyn Handler, mut arrival: Arrival) -> Option<Response<
     }
 }
 
-/// Dropped before there is an answer: its client has gone away.
+/// Tells the log, when it is dropped, that the client went away before its answer.
 struct Unanswered<'a> {
     span: &'a Span,
     began: Instant,
@@ -106,7 +106,7 @@ impl Drop for Unanswered<'_> {
     }
 }
 
-/// A text of a client's choice in a log line: as much of it as people read there.
+/// A text that a client chose, cut to as much as people read in a log line.
 fn shown(text: &str) -> Cow<'_, str> {
     const SHOWN_BYTES: usize = 200;
     let end = text.floor_char_boundary(SHOWN_BYTES);
