@@ -13,6 +13,8 @@ pub(crate) struct Arrival {
     pub(crate) head: Parts,
     pub(crate) body: Upload,
     pub(crate) peer: SocketAddr,
+    /// How the client reached the listener: `http`, without TLS.
+    pub(crate) scheme: &'static str,
     /// As the client chose it, or a fresh one.
     pub(crate) request_id: HeaderValue,
 }

@@ -19,7 +19,7 @@ use http::Response;
 use http_body::Body as _;
 
 use self::body::{Looked, ReceiveError, look};
-use self::plan::{Plan, QueuePlan, record_bypass};
+use self::plan::{Plan, QueuePlan, Sender, record_bypass};
 use self::submitter::{IdOrigin, NewSubmission, Submitter};
 use crate::admit::Bypass;
 use crate::arrival::Arrival;
@@ -62,9 +62,10 @@ impl Intake {
 
     /// Answers a request that is for an upstream. `None` where the client broke off: there is nobody to answer.
     pub(crate) async fn handle(&self, arrival: Arrival) -> Option<Response<ReplyBody>> {
-        let Arrival { mut head, body, peer, request_id } = arrival;
+        let Arrival { mut head, body, peer, scheme, request_id } = arrival;
         self.deployment.ask_quickly(&*self.store).await;
-        match self.plan(&mut head, body.is_end_stream(), peer, &request_id) {
+        let sender = Sender { peer, scheme, request_id: &request_id };
+        match self.plan(&mut head, body.is_end_stream(), sender) {
             Ok(Plan::Redirect(target)) => Some(body.answer_unread(reply::redirect(&target))),
             Ok(Plan::Direct(request)) => self.pass_through(*request, None, body).await,
             // Boxed, so that the future of a request that goes direct stays small.

@@ -56,6 +56,14 @@ pub(super) struct QueuePlan {
     pub(super) passage: Passage,
 }
 
+/// Who sent a request, and how it came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sender<'r> {
+    pub(super) peer: SocketAddr,
+    pub(super) scheme: &'static str,
+    pub(super) request_id: &'r HeaderValue,
+}
+
 /// What a request needs to go direct, beside what a job has.
 #[derive(Debug)]
 pub(super) struct Passage {
@@ -90,13 +98,7 @@ impl Passage {
 
 impl Intake {
     /// Decides everything that the head alone decides. Takes the fields out of the head; `ended` tells that no body follows.
-    pub(super) fn plan(
-        &self,
-        head: &mut Parts,
-        ended: bool,
-        peer: SocketAddr,
-        request_id: &HeaderValue,
-    ) -> Result<Plan, Problem> {
+    pub(super) fn plan(&self, head: &mut Parts, ended: bool, sender: Sender<'_>) -> Result<Plan, Problem> {
         match head.method {
             Method::CONNECT => return Err(Problem::not_implemented("CONNECT is not offered; proxq is no tunnel")),
             Method::TRACE => return Err(Problem::method_not_allowed(UPSTREAM_METHODS)),
@@ -123,11 +125,11 @@ impl Intake {
                     return Ok(Plan::Redirect(target));
                 }
                 let timeout = control::timeout_or_own(&head.headers, upstream)?;
-                let mut passage = Passage::of(head, length, peer);
+                let mut passage = Passage::of(head, length, sender.peer);
                 if bypass == Bypass::WebSocket {
                     passage.client.upgrade = head.extensions.remove();
                 }
-                let outgoing = self.outgoing(head, peer, request_id, upstream);
+                let outgoing = self.outgoing(head, sender, upstream);
                 let upstream = upstream.prefix.as_str().to_owned();
                 let headers = [outgoing.from_client, outgoing.added];
                 Ok(Plan::Direct(Box::new(passage.request(upstream, head.method.clone(), target, headers, timeout))))
@@ -138,11 +140,11 @@ impl Intake {
                 if bytes > limit && body_peek.is_none() {
                     return Err(Problem::body_too_large(bytes, limit));
                 }
-                let passage = Passage::of(head, length, peer);
+                let passage = Passage::of(head, length, sender.peer);
                 let store_known = self.deployment.credential_key().is_some(); // before the key is used
                 let credential =
                     credential_hash(&self.credential_key(), None, &head.headers, &self.config.secret_headers);
-                let request = self.job_request(head, peer, upstream, target, &controls, request_id);
+                let request = self.job_request(head, sender, upstream, target, &controls);
                 let plan = QueuePlan {
                     request,
                     controls,
@@ -178,10 +180,11 @@ impl Intake {
     }
 
     /// Sorts a request's fields. Takes them out of the head.
-    fn outgoing(&self, head: &mut Parts, peer: SocketAddr, request_id: &HeaderValue, upstream: &Upstream) -> Outgoing {
+    fn outgoing(&self, head: &mut Parts, sender: Sender<'_>, upstream: &Upstream) -> Outgoing {
+        let Sender { peer, scheme, request_id } = sender;
         let hop = Hop {
             peer: peer.ip(),
-            scheme: "http",
+            scheme,
             version: head.version,
             trusted: &self.config.trusted_proxies,
             via_name: self.via_name(),
@@ -212,14 +215,13 @@ impl Intake {
     fn job_request(
         &self,
         head: &mut Parts,
-        peer: SocketAddr,
+        sender: Sender<'_>,
         upstream: &Upstream,
         target: Uri,
         controls: &Controls,
-        request_id: &HeaderValue,
     ) -> JobRequest {
         let credential = owner_hash(&self.credential_key(), None, &head.headers);
-        let outgoing = self.outgoing(head, peer, request_id, upstream);
+        let outgoing = self.outgoing(head, sender, upstream);
         let Outgoing { from_client: headers, added: added_headers, client, .. } = outgoing;
         JobRequest {
             id: controls.job_id.unwrap_or_else(JobId::new),
@@ -237,7 +239,7 @@ impl Intake {
             delivery: upstream.delivery,
             owner: None,
             client,
-            request_id: String::from_utf8_lossy(request_id.as_bytes()).into_owned(),
+            request_id: String::from_utf8_lossy(sender.request_id.as_bytes()).into_owned(),
             retention: self.config.task_retention,
             body_sha256: None, // until it has come
         }

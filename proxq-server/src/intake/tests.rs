@@ -64,7 +64,8 @@ impl Bench {
             _open: Box::new(()),
         });
         let peer = "127.0.0.1:1000".parse().unwrap();
-        self.intake.handle(Arrival { head, body, peer, request_id: HeaderValue::from_static("one") }).await
+        let request_id = HeaderValue::from_static("one");
+        self.intake.handle(Arrival { head, body, peer, scheme: "http", request_id }).await
     }
 
     /// How many bytes of a body the job has, and whether they are in memory.

@@ -20,6 +20,8 @@ use crate::arrival::Arrival;
 use crate::reply::{self, Problem};
 use crate::upload::{Discard, Upload};
 
+/// What is spoken on all connections, as there is no TLS.
+const SCHEME: &str = "http";
 /// The phrase of a status code for which nobody gave one.
 const NO_REASON: ReasonPhrase = ReasonPhrase::from_static(b"");
 
@@ -52,7 +54,7 @@ impl Surface {
             draining: self.draining.clone(),
             _open: Box::new(open()),
         });
-        let arrival = Arrival { head, body, peer, request_id: request_id.clone() };
+        let arrival = Arrival { head, body, peer, scheme: SCHEME, request_id: request_id.clone() };
         // Boxed, so that the future of the connection stays small.
         let handled = Box::pin(handle(&*served.handler, arrival));
         let answered = AssertUnwindSafe(handled).catch_unwind().instrument(span.clone()).await;
