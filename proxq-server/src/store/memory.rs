@@ -43,11 +43,19 @@ impl MemoryStore {
         lock(&self.jobs).reopen();
     }
 
+    /// Has so many calls of `settle` fail, as if the store were away, from now on.
+    pub(crate) fn fail_to_settle(&self, calls: usize) {
+        lock(&self.jobs).failing_settles = calls;
+    }
+
     /// Does one step. As with an answer that comes from elsewhere, others have their turn first.
     async fn step<T>(&self, step: impl FnOnce(&mut Jobs) -> T + Send) -> Result<T, StoreError> {
         tokio::task::yield_now().await;
         let mut jobs = lock(&self.jobs);
-        if jobs.closed { Err(StoreError::Closed) } else { Ok(step(&mut jobs)) }
+        if jobs.closed {
+            return Err(StoreError::Closed);
+        }
+        Ok(step(&mut jobs))
     }
 }
 

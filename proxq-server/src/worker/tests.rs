@@ -1,113 +1,160 @@
-use std::io;
+//! Workers on a store in memory, with an upstream that answers as each test says.
+
+mod attempts;
+mod backlog;
+mod lanes;
+mod leases;
+
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::net::TcpListener;
-use tracing_subscriber::fmt::MakeWriter;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
-use super::backlog::Backlog;
 use super::*;
-use crate::config::{Config, Prefix, SyncMode, UpstreamUrl};
+use crate::cache::ResponseCache;
+use crate::clock::{ChosenTime, Timestamp};
+use crate::config::{Config, Prefix, Upstream, UpstreamUrl};
 use crate::forward::Forwarder;
-use crate::job::{Body, JobId, JobRequest};
-use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
-use crate::store::{NewJob, StoreSettings, Submissions};
+use crate::job::{Body, Job, JobId, JobRequest, QueueName, State};
+use crate::store::memory::MemoryStore;
+use crate::store::{JobAccess, JobLookup, NewJob, StoreSettings, Submissions};
 
-/// Hands on every line of the log.
-#[derive(Clone)]
-struct Lines(tokio::sync::mpsc::UnboundedSender<String>);
+/// Longer than anything takes that is not broken.
+const PATIENCE: Duration = Duration::from_secs(20);
 
-impl io::Write for Lines {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let _ended = self.0.send(String::from_utf8_lossy(line).into_owned());
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
-
-/// A worker for one job at a time, and a store with a folder of its own.
+/// Workers, their store and their upstream.
 struct Bench {
     worker: Arc<Worker>,
-    store: Arc<EmbeddedStore>,
-    /// Takes connections, and never answers.
+    store: Arc<MemoryStore>,
     upstream: TcpListener,
-    _folder: tempfile::TempDir,
+    time: &'static ChosenTime,
+    renewals: Tasks,
 }
 
 impl Bench {
-    async fn new(pace: Pace) -> Self {
-        let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = UpstreamUrl::new(&format!("http://{}", upstream.local_addr().unwrap())).unwrap();
-        let config = Config { concurrency: 1, ..Config::for_upstream(url) };
-        let folder = tempfile::tempdir().unwrap();
-        let options = EmbeddedOptions {
-            data_dir: folder.path().to_owned(),
-            sync: SyncMode::OperatingSystem,
-            settings: StoreSettings::from(&config),
-            instance: "one".to_owned(),
-        };
-        let clock = Clock::new();
-        let store = Arc::new(EmbeddedStore::open(options, clock).unwrap());
-        let forwarder = Forwarder::new(&config.upstreams).unwrap();
-        let context = Arc::new(AttemptContext { config: Arc::new(config), forwarder, cache: None, former: Vec::new() });
-        let worker = Worker::new(context, Arc::clone(&store) as _, clock, Tasks::default(), StopSignals::default());
-        Self { worker: Arc::new(Worker { pace, ..worker }), store, upstream, _folder: folder }
+    /// Starts one worker.
+    async fn start() -> Self {
+        Self::start_with(|_| {}).await
     }
 
-    async fn submit(&self) {
+    /// Starts the workers of a configuration, which `change` makes of one with one worker.
+    async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_prepared(change, |_| {}).await
+    }
+
+    /// The same, after `prepare` has changed the workers themselves.
+    async fn start_prepared(change: impl FnOnce(&mut Config), prepare: impl FnOnce(&mut Worker)) -> Self {
+        let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = UpstreamUrl::new(&format!("http://{}", upstream.local_addr().unwrap())).unwrap();
+        let mut config = Config { concurrency: 1, ..Config::for_upstream(url) };
+        change(&mut config);
+        let time = ChosenTime::at(Timestamp::from_millis(1_767_225_600_000));
+        let store = Arc::new(MemoryStore::new(StoreSettings::from(&config), time.clock()));
+        let forwarder = Forwarder::new(&config.upstreams).unwrap();
+        let cache = ResponseCache::open(&config.cache, None, time.clock());
+        let context = Arc::new(AttemptContext { config: Arc::new(config), forwarder, cache, former: Vec::new() });
+        let (tasks, stop) = (Tasks::default(), StopSignals::default());
+        let mut worker = Worker::new(context, Arc::clone(&store) as _, time.clock(), tasks, stop);
+        prepare(&mut worker);
+        let bench = Self { worker: Arc::new(worker), store, upstream, time, renewals: Tasks::default() };
+        Arc::clone(&bench.worker).start(&bench.renewals);
+        bench
+    }
+
+    fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.worker.context.get().config)
+    }
+
+    /// A job for the upstream, which a worker has not seen.
+    fn job(&self) -> NewJob {
         let target = format!("http://{}/x", self.upstream.local_addr().unwrap()).parse().unwrap();
         let upstream = Prefix::root().as_str().to_owned();
         let request = JobRequest { id: JobId::new(), upstream, target, ..JobRequest::sample() };
-        let queue = self.worker.context.get().config.queue.clone();
-        let job = NewJob { queue, request, body: Body::Inline(Bytes::new()), delay: None, claim: None };
+        let queue = self.config().queue.clone();
+        NewJob { queue, request, body: Body::Inline(Bytes::new()), delay: None, claim: None }
+    }
+
+    async fn submit(&self, job: NewJob) -> JobId {
+        let id = job.request.id;
         self.store.submit(job).await.unwrap();
+        id
+    }
+
+    /// Submits an ordinary job.
+    async fn submitted(&self) -> JobId {
+        self.submit(self.job()).await
+    }
+
+    /// The next request that reaches the upstream.
+    async fn request(&self) -> Exchange {
+        let (stream, _) = soon(self.upstream.accept()).await.unwrap();
+        Exchange::begin(stream).await
+    }
+
+    /// The job once it is in this state.
+    async fn job_in(&self, state: State, id: JobId) -> Job {
+        soon(async {
+            loop {
+                let change = self.store.watch(id).await.unwrap();
+                match self.store.get(id).await.unwrap() {
+                    Some(job) if job.state == state => return job,
+                    _ => change.await,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Stops the workers, who have nothing to do any more.
+    async fn stop(self) {
+        self.worker.stop.draining.cancel();
+        soon(self.worker.tasks.all_ended()).await;
+        self.stop_renewals().await;
+    }
+
+    /// No lease is renewed any more.
+    async fn stop_renewals(&self) {
+        self.worker.stop.finished.cancel();
+        soon(self.renewals.all_ended()).await;
     }
 }
 
-#[tokio::test]
-async fn jobs_that_wait_while_all_workers_are_busy_are_a_warning() {
-    let (lines, mut logged) = tokio::sync::mpsc::unbounded_channel();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Lines(lines)).finish();
-    let _logging = tracing::subscriber::set_default(subscriber);
-    let pace = Pace { busy_for: Duration::from_millis(10), say_every: Duration::from_millis(20) };
-    let bench = Bench::new(pace).await;
-    let upkeep = Tasks::default();
-    Arc::clone(&bench.worker).start(&upkeep);
+/// A request that has reached the upstream, and waits for its answer.
+struct Exchange {
+    stream: TcpStream,
+    head: String,
+}
 
-    bench.submit().await;
-    let _connection = bench.upstream.accept().await.unwrap();
-    let queue = bench.worker.context.get().config.queue.clone();
-    Backlog::new(pace).look(&*bench.store, &queue, 1).await;
-    while let Ok(line) = logged.try_recv() {
-        assert!(!line.contains("jobs wait"), "nothing waits: {line}");
+impl Exchange {
+    /// Reads a request without a body.
+    async fn begin(mut stream: TcpStream) -> Self {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(soon(stream.read_u8()).await.unwrap());
+        }
+        Self { stream, head: String::from_utf8(head).unwrap() }
     }
 
-    bench.submit().await;
-    bench.submit().await;
-    for _ in 0..2 {
-        let line = loop {
-            let line = logged.recv().await.unwrap();
-            // A look may have come between both submissions.
-            if line.contains("jobs wait") && !line.contains("waiting=1") {
-                break line;
-            }
-        };
-        assert!(line.contains("WARN") && line.contains("waiting=2") && line.contains("concurrency=1"), "{line}");
+    /// Answers, and closes the connection: each request comes on a new one.
+    async fn answer(mut self, status: &str, body: &str) {
+        let length = body.len();
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+        self.stream.write_all(answer.as_bytes()).await.unwrap();
     }
-    bench.worker.stop.draining.cancel();
-    bench.worker.stop.abort.cancel();
-    bench.worker.tasks.all_ended().await;
-    bench.worker.stop.finished.cancel();
-    upkeep.all_ended().await;
+
+    /// Waits until proxq breaks the exchange off.
+    async fn is_broken_off(mut self) {
+        let read = soon(self.stream.read_u8()).await;
+        assert!(read.is_err(), "the connection ends");
+    }
+}
+
+/// The only upstream.
+fn upstream(config: &mut Config) -> &mut Upstream {
+    &mut config.upstreams[0]
+}
+
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what).await.expect("it happens")
 }

@@ -24,6 +24,8 @@ pub(super) struct Jobs {
     pub(super) signals: Signals,
     pub(super) blobs: Blobs,
     pub(super) closed: bool,
+    /// How many calls of `settle` are still to fail.
+    pub(super) failing_settles: usize,
     claims: Claims,
     entries: BTreeMap<JobId, Entry>,
     /// The last number of a submission or token of a lease.
@@ -38,6 +40,7 @@ impl Jobs {
             signals: Signals::default(),
             blobs: Blobs::default(),
             closed: false,
+            failing_settles: 0,
             claims: Claims::default(),
             entries: BTreeMap::new(),
             last_number: 0,
@@ -129,6 +132,10 @@ impl Jobs {
     }
 
     pub(super) fn settle(&mut self, lease: &Lease, verdict: Verdict) -> Result<(), StoreError> {
+        if let Some(left) = self.failing_settles.checked_sub(1) {
+            self.failing_settles = left;
+            return Err(StoreError::Unavailable { may_be_done: false, source: "as the test says".into() });
+        }
         let (id, now) = (lease.id, self.now());
         let entry = self.entries.get_mut(&id).filter(|entry| entry.is_held(lease.token));
         let entry = entry.ok_or(StoreError::LeaseLost { id })?;
