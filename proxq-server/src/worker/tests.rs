@@ -144,7 +144,7 @@ impl Exchange {
     }
 
     /// Waits until proxq breaks the exchange off.
-    async fn is_broken_off(mut self) {
+    async fn broken_off(mut self) {
         let read = soon(self.stream.read_u8()).await;
         assert!(read.is_err(), "the connection ends");
     }

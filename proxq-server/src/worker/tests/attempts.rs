@@ -11,10 +11,8 @@ use crate::store::{BlobStore, Content, JobAccess};
 /// The response of a completed job.
 async fn response(bench: &Bench, id: JobId) -> StoredResponse {
     bench.job_in(State::Completed, id).await;
-    match bench.store.response(id).await.unwrap() {
-        Content::Ready(response) => response,
-        other => panic!("no response: {other:?}"),
-    }
+    let Content::Ready(response) = bench.store.response(id).await.unwrap() else { panic!("no response") };
+    response
 }
 
 #[tokio::test]
@@ -110,7 +108,7 @@ async fn an_aborted_attempt_is_judged_by_what_may_be_sent_again() {
         bench.worker.stop.abort.cancel();
         let progress = bench.job_in(state, id).await.progress;
         assert_eq!((progress.attempts, progress.retried), (1, 0), "it spends no retry");
-        exchange.is_broken_off().await;
+        exchange.broken_off().await;
         bench.stop().await;
     }
 }

@@ -10,7 +10,7 @@ async fn cancelling_a_job_ends_its_attempt_and_frees_its_slot() {
     let exchange = bench.request().await;
     let next = bench.submitted().await;
     assert!(bench.store.cancel(cancelled).await.unwrap());
-    exchange.is_broken_off().await;
+    exchange.broken_off().await;
     bench.request().await.answer("200 OK", "next").await;
     bench.job_in(State::Completed, next).await;
     assert!(bench.store.get(cancelled).await.unwrap().is_none());
@@ -27,7 +27,7 @@ async fn an_attempt_whose_lease_was_taken_away_is_given_up() {
     bench.stop_renewals().await;
     bench.time.advance(LEASE_TERM + RECLAIM_GRACE + Duration::from_millis(1));
     assert_eq!(bench.store.upkeep().await.unwrap().reclaimed, 1);
-    lost.is_broken_off().await;
+    lost.broken_off().await;
     bench.request().await.answer("200 OK", "again").await;
     let progress = bench.job_in(State::Completed, id).await.progress;
     assert_eq!((progress.attempts, progress.lease_losses), (2, 1));
