@@ -250,3 +250,6 @@ impl Intake {
 pub(super) fn record_bypass(bypass: Bypass) {
     tracing::Span::current().record("bypass", bypass.as_str());
 }
+
+#[cfg(test)]
+mod tests;
