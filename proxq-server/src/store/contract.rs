@@ -5,6 +5,7 @@ mod blobs;
 mod claiming;
 mod leasing;
 mod ordering;
+mod queues;
 mod racing;
 mod reading;
 mod settling;
@@ -27,8 +28,8 @@ use crate::job::{
 };
 
 pub(super) use self::{
-    blobs::*, claiming::*, leasing::*, ordering::*, racing::*, reading::*, settling::*, submitting::*, time::*,
-    waiting::*,
+    blobs::*, claiming::*, leasing::*, ordering::*, queues::*, racing::*, reading::*, settling::*, submitting::*,
+    time::*, waiting::*,
 };
 
 /// A store under test, and its world.
@@ -84,7 +85,6 @@ macro_rules! keeps_the_contract {
             a_worker_that_asks_for_very_many_gets_a_batch
             a_leased_job_is_not_leased_again
             concurrent_workers_never_get_the_same_job
-            queues_do_not_mix
             a_lease_begins_an_attempt
             a_renewed_lease_lasts_a_full_term_more
             an_expired_lease_that_nobody_took_away_can_be_renewed
@@ -94,6 +94,11 @@ macro_rules! keeps_the_contract {
             a_job_that_loses_too_many_leases_fails
             how_many_leases_may_be_lost_can_change
             a_worker_that_goes_away_while_it_waits_for_jobs_loses_none
+            // queues
+            queues_do_not_mix
+            a_worker_is_woken_for_its_own_queue
+            leases_of_several_queues_are_renewed_together
+            upkeep_looks_after_every_queue
             // settling
             a_completed_job_has_its_response
             a_job_that_rests_is_due_after_its_pause

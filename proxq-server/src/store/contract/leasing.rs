@@ -67,15 +67,6 @@ pub(in super::super) async fn concurrent_workers_never_get_the_same_job(backend:
     assert_eq!(leased.into_iter().collect::<HashSet<_>>(), ids);
 }
 
-pub(in super::super) async fn queues_do_not_mix(backend: &mut impl Backend) {
-    let store = backend.store();
-    let other = QueueName::new("other").unwrap();
-    store.submit(NewJob { queue: other.clone(), ..job() }).await.unwrap();
-    assert!(lease_ids(store, 10).await.is_empty());
-    assert_eq!(store.stats(&queue()).await.unwrap().count(State::Pending), 0);
-    assert_eq!(store.lease(&other, 10).await.unwrap().len(), 1);
-}
-
 pub(in super::super) async fn a_lease_begins_an_attempt(backend: &mut impl Backend) {
     let store = backend.store();
     let id = submitted(store).await;
