@@ -25,6 +25,7 @@ use crate::store::embedded::{self, EmbeddedOptions, EmbeddedStore};
 use crate::store::redis::{self, RedisOptions, RedisStore};
 use crate::store::{JobStore, StoreError};
 use crate::tasks;
+use crate::upkeep;
 use crate::worker::{AttemptContext, Worker};
 
 /// A proxq server that listens and has its store open.

@@ -99,7 +99,7 @@ impl Worker {
         let (began, context) = (Instant::now(), self.context.get());
         let _running = self.running.enter(lease, &revoked);
         let attempt = Attempt { context: &context, queue: &lane.queue, request: &request, number: progress.attempts };
-        let span = attempt::span(&attempt);
+        let span = attempt::span(&request, attempt.number);
         let end = tokio::select! {
             biased;
             () = revoked.cancelled() => None,

@@ -4,6 +4,7 @@
 mod blobs;
 mod claiming;
 mod leasing;
+mod listing;
 mod ordering;
 mod queues;
 mod racing;
@@ -28,8 +29,8 @@ use crate::job::{
 };
 
 pub(super) use self::{
-    blobs::*, claiming::*, leasing::*, ordering::*, queues::*, racing::*, reading::*, settling::*, submitting::*,
-    time::*, waiting::*,
+    blobs::*, claiming::*, leasing::*, listing::*, ordering::*, queues::*, racing::*, reading::*, settling::*,
+    submitting::*, time::*, waiting::*,
 };
 
 /// A store under test, and its world.
@@ -147,6 +148,9 @@ macro_rules! keeps_the_contract {
             the_deployment_keeps_its_secrets
             a_store_is_ready
             a_closed_store_says_so
+            // listing
+            a_list_goes_on_where_it_was_when_jobs_leave
+            jobs_of_one_instant_are_listed_once
             // blobs
             a_blob_comes_back_as_it_was_written
             an_empty_blob_is_a_blob

@@ -20,6 +20,7 @@ mod held_blobs;
 mod keys;
 mod lease;
 mod leases;
+mod listing;
 mod message;
 mod orders;
 mod queues;
@@ -281,7 +282,7 @@ impl JobAccess for RedisStore {
         cursor: Option<u64>,
         max: usize,
     ) -> Result<JobPage, StoreError> {
-        read::page(&self.shared, queue, state, cursor, max).await
+        listing::page(&self.shared, queue, state, cursor, max).await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

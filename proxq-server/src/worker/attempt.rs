@@ -52,9 +52,8 @@ impl From<AttemptEnd> for Attempted {
 
 /// The span of an attempt in the log: its lines say of which job and which attempt they are. It has the highest level, so
 /// that every filter which lets a line through lets the span through, too.
-pub(super) fn span(attempt: &Attempt<'_>) -> Span {
-    let request = attempt.request;
-    tracing::error_span!("attempt", job.id = %request.id, attempt = attempt.number, upstream = request.upstream.as_str())
+pub(super) fn span(request: &JobRequest, attempt: u32) -> Span {
+    tracing::error_span!("attempt", job.id = %request.id, attempt, upstream = request.upstream.as_str())
 }
 
 impl Worker {

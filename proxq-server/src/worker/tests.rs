@@ -52,7 +52,7 @@ impl Bench {
         let time = ChosenTime::at(Timestamp::from_millis(1_767_225_600_000));
         let store = Arc::new(MemoryStore::new(StoreSettings::from(&config), time.clock()));
         let forwarder = Forwarder::new(&config.upstreams).unwrap();
-        let cache = ResponseCache::open(&config.cache, None, time.clock());
+        let cache = ResponseCache::open(&config.cache, None, time.clock(), Arc::default());
         let context = Arc::new(AttemptContext { config: Arc::new(config), forwarder, cache, former: Vec::new() });
         let (tasks, stop) = (Tasks::default(), StopSignals::default());
         let mut worker = Worker::new(context, Arc::clone(&store) as _, time.clock(), tasks, stop);

@@ -46,8 +46,9 @@ fn request(change: impl FnOnce(http::request::Builder) -> http::request::Builder
 
 /// What the intake plans for a request, which has a body.
 fn plan(intake: &Intake, mut head: Parts) -> Result<Plan, StatusCode> {
-    let peer = "192.0.2.1:1000".parse().unwrap();
-    let plan = intake.plan(&mut head, false, peer, &HeaderValue::from_static("one"));
+    let request_id = HeaderValue::from_static("one");
+    let sender = Sender { peer: "192.0.2.1:1000".parse().unwrap(), scheme: "http", request_id: &request_id };
+    let plan = intake.plan(&mut head, false, sender);
     plan.map_err(|problem| problem.into_response().status())
 }
 

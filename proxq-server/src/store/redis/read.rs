@@ -10,11 +10,10 @@ use super::foreign::{self, Unusable};
 use super::message::TaskMessage;
 use super::queues::Queue;
 use super::shared::Shared;
-use crate::failure::chain;
 use crate::forward::headers::strip_response;
 use crate::job::{Body, Job, JobId, QueueName, State, StoredResponse};
 use crate::store::record::{Head, Record};
-use crate::store::{Content, JobPage, QueueStats, StoreError};
+use crate::store::{Content, QueueStats, StoreError};
 
 /// The job as it stands, without bodies.
 pub(super) async fn job(shared: &Shared, id: JobId) -> Result<Option<Job>, StoreError> {
@@ -27,7 +26,13 @@ pub(super) async fn job(shared: &Shared, id: JobId) -> Result<Option<Job>, Store
     }
 }
 
-async fn job_of(shared: &Shared, queue: &Queue, id: JobId, fields: &JobFields) -> Result<Option<Job>, StoreError> {
+/// The job with these fields; `None` for what is no job of proxq's.
+pub(super) async fn job_of(
+    shared: &Shared,
+    queue: &Queue,
+    id: JobId,
+    fields: &JobFields,
+) -> Result<Option<Job>, StoreError> {
     let facts = fields.facts(id)?;
     let Some(state) = fields.state else { return Ok(None) };
     let ended_elsewhere = matches!(state, State::Completed | State::Archived) && fields.progress.ended_at.is_none();
@@ -138,51 +143,4 @@ pub(super) async fn stats(shared: &Shared, queue: &QueueName) -> Result<QueueSta
 /// Pending and active jobs are in lists, the newest on the left; all others in sets by time.
 fn is_list(state: State) -> bool {
     matches!(state, State::Pending | State::Active)
-}
-
-/// Up to `max` jobs in a state, oldest first. The cursor is how many to pass over.
-pub(super) async fn page(
-    shared: &Shared,
-    queue: &QueueName,
-    state: State,
-    cursor: Option<u64>,
-    max: usize,
-) -> Result<JobPage, StoreError> {
-    let queue = shared.queues.named(queue.as_str());
-    let first = i64::try_from(cursor.unwrap_or_default()).unwrap_or(i64::MAX - 1);
-    let last = first.saturating_add(i64::try_from(max).unwrap_or(i64::MAX)).saturating_sub(1);
-    let mut command = redis::cmd(if is_list(state) { "LRANGE" } else { "ZRANGE" });
-    command.arg(queue.keys.asynq(word(state)));
-    // One more than asked for tells whether there is another page.
-    if is_list(state) {
-        command.arg(-2 - last).arg(-1 - first)
-    } else {
-        command.arg(first).arg(last.saturating_add(1))
-    };
-    let ids = shared.commands.run("ZRANGE", &command).await?.fields()?;
-    let mut ids: Vec<JobId> =
-        ids.into_iter().flatten().filter_map(|id| std::str::from_utf8(&id).ok()?.parse().ok()).collect();
-    if is_list(state) {
-        ids.reverse();
-    }
-    let more = ids.len() > max;
-    ids.truncate(max);
-    let mut jobs = Vec::with_capacity(ids.len());
-    if !ids.is_empty() {
-        let mut commands = Pipeline::with_capacity(ids.len());
-        for id in &ids {
-            commands.cmd("HMGET").arg(queue.keys.task(*id)).arg(&JOB_FIELDS);
-        }
-        for (id, answer) in ids.into_iter().zip(shared.commands.run_all("HMGET", &commands).await?) {
-            let fields = JobFields::read(&mut answer.fields()?.into_iter());
-            match job_of(shared, &queue, id, &fields).await {
-                Ok(job) => jobs.extend(job.filter(|job| job.state == state)),
-                Err(error @ (StoreError::CorruptJob { .. } | StoreError::NewerRecord { .. })) => {
-                    tracing::warn!(job.id = %id, error = chain(&error), "job left out of a list");
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-    Ok(JobPage { jobs, next: more.then(|| cursor.unwrap_or_default().saturating_add(max as u64)) })
 }

@@ -10,6 +10,7 @@ mod blobs;
 mod end;
 mod lease;
 mod orders;
+mod page;
 mod reclaim;
 mod settle;
 mod submit;
@@ -22,6 +23,7 @@ pub(super) use self::blobs::{Chunk, DropBlob, Sweep};
 pub(super) use self::end::{Archive, By, Complete, ResultPlace};
 pub(super) use self::lease::{HandedOutJob, LeaseJobs, Peek, Renew};
 pub(super) use self::orders::{Cancel, Cancelled, Rerun, Watch};
+pub(super) use self::page::{ListOrder, ListPage, ListPlace, Listed, SetPage, SetPlace};
 pub(super) use self::reclaim::{LostJob, LostJobs, Reclaim};
 pub(super) use self::settle::{Release, Retry};
 pub(super) use self::submit::{Submit, Taken};
@@ -120,6 +122,6 @@ macro_rules! scripts {
 }
 
 scripts! {
-    archive cancel chunk complete drop expire heal lease lost peek reclaim release renew rerun retry submit sweep trim wake
+    archive cancel chunk complete drop expire heal lease list_page lost peek reclaim release renew rerun retry set_page submit sweep trim wake
     watch
 }

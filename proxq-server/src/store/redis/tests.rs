@@ -5,6 +5,7 @@ mod damage;
 mod faults;
 mod from_go;
 mod layout;
+mod listing;
 mod retries;
 mod server;
 mod several;

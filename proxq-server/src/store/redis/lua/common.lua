@@ -31,6 +31,12 @@ local function read(id, ...)
   return job
 end
 
+-- The values of some fields of a job's hash; none for what is no hash.
+local function fields_of(id, ...)
+  local values = redis.pcall('HMGET', task(id), ...)
+  return values.err and {} or values
+end
+
 -- A number that a field holds; 0 for none, and for what is none.
 local function number(value)
   return tonumber(value) or 0
