@@ -1,9 +1,15 @@
 //! Several instances on one queue.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+
+use super::super::HashWriter;
 use super::*;
-use crate::job::{JobId, QueueName, State, Verdict};
+use crate::job::{Body, JobId, QueueName, State, Verdict};
 use crate::store::contract::{found, job, job_in, leased, response, state_of, submitted};
-use crate::store::{Claim, Content, Lease, NewJob, Requeued, Submitted};
+use crate::store::{BlobWriter, Claim, Content, Lease, NewJob, Requeued, Submitted};
 
 /// Longer than anything takes that is not broken.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -159,6 +165,26 @@ async fn cancelling_a_job_ends_no_attempt_at_one_of_another_queue_with_the_same_
     assert!(!theirs.revoked.is_cancelled());
     assert_eq!(state_of(&there, id).await, Some(State::Active));
     there.settle(&theirs.lease, Verdict::Complete(response(200, "theirs"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_blob_lies_in_the_queue_of_its_job() {
+    let redis = in_redis().await;
+    let (there, other) = of_another_queue(&redis).await;
+    let shared = &redis.store.shared;
+    let mut writer = Box::new(HashWriter::begin(Arc::clone(shared), shared.queues.named(other.as_str())));
+    writer.write("body".into()).await.unwrap();
+    let blob = writer.finish().await.unwrap();
+    redis.advance(Duration::from_mins(40)).await;
+    redis.store.upkeep().await.unwrap();
+    redis.advance(Duration::from_mins(40)).await;
+    redis.store.upkeep().await.unwrap();
+    let job = NewJob { queue: other.clone(), body: Body::Blob(blob), ..job() };
+    assert_eq!(redis.store.submit(job).await.unwrap(), Submitted::New, "no sweep takes what is in hand");
+    writer.keep();
+    assert_eq!(there.lease(&other, 1).await.unwrap().pop().unwrap().body, Body::Blob(blob));
+    let bytes: Vec<Bytes> = there.open_blob(&blob).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(bytes.concat(), b"body");
 }
 
 #[tokio::test]
