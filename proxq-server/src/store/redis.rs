@@ -10,6 +10,7 @@ mod answer;
 mod blobs;
 mod connecting;
 mod connection;
+mod deployment;
 mod envelope;
 mod error;
 mod events;
@@ -22,6 +23,7 @@ mod lease;
 mod leases;
 mod listing;
 mod message;
+mod oddities;
 mod orders;
 mod queues;
 mod read;
@@ -169,7 +171,7 @@ impl RedisStore {
             tasks,
             instance: Instance { id: instance, name: options.instance },
         });
-        shared.tasks.spawn(orders::look_over(Arc::clone(&shared), closing.clone()));
+        shared.tasks.spawn(oddities::look_over(Arc::clone(&shared), closing.clone()));
         shared.tasks.spawn(events::listen(Arc::clone(&shared), client.clone(), closing.clone()));
         Ok(Self { shared, client, identity, closing, rounds: Mutex::default() })
     }
@@ -314,7 +316,7 @@ impl BlobStore for RedisStore {
 #[async_trait]
 impl StoreControl for RedisStore {
     async fn deployment(&self) -> Result<Deployment, StoreError> {
-        orders::deployment(&self.shared).await
+        deployment::deployment(&self.shared).await
     }
 
     async fn upkeep(&self) -> Result<Upkept, StoreError> {

@@ -32,8 +32,8 @@ impl Answer {
         usize::try_from(self.number()?).map_err(|_| unexpected(command))
     }
 
-    /// Whether a script did what it was told: 1 for yes, 0 for no.
-    pub(super) fn is_done(self) -> Result<bool, StoreError> {
+    /// True for 1, as scripts say it.
+    pub(super) fn flag(self) -> Result<bool, StoreError> {
         Ok(self.number()? == 1)
     }
 

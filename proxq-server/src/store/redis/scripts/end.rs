@@ -69,7 +69,7 @@ impl Call for Complete {
     }
 
     fn output(answer: Answer) -> Result<bool, StoreError> {
-        answer.is_done()
+        answer.flag()
     }
 }
 
@@ -128,6 +128,6 @@ impl Call for Archive {
     }
 
     fn output(answer: Answer) -> Result<bool, StoreError> {
-        answer.is_done()
+        answer.flag()
     }
 }

@@ -79,9 +79,9 @@ impl Call for LeaseJobs<'_> {
     fn output(answer: Answer) -> Result<LeasedJobs, StoreError> {
         let [paused, now, due, more, jobs] = answer.array()?;
         Ok(LeasedJobs {
-            paused: paused.number()? == 1,
+            paused: paused.flag()?,
             next_due: RedisInstant::read(due, now)?,
-            more: more.number()? == 1,
+            more: more.flag()?,
             jobs: jobs.list()?.into_iter().map(HandedOutJob::read).collect(),
         })
     }
@@ -144,10 +144,6 @@ impl Call for Peek {
 
     fn output(answer: Answer) -> Result<Outlook, StoreError> {
         let [paused, now, due, something] = answer.array()?;
-        Ok(Outlook {
-            paused: paused.number()? == 1,
-            next_due: RedisInstant::read(due, now)?,
-            something: something.number()? == 1,
-        })
+        Ok(Outlook { paused: paused.flag()?, next_due: RedisInstant::read(due, now)?, something: something.flag()? })
     }
 }

@@ -109,6 +109,6 @@ impl Call for Watch<'_> {
     }
 
     fn output(answer: Answer) -> Result<bool, StoreError> {
-        answer.is_done()
+        answer.flag()
     }
 }

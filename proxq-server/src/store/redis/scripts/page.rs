@@ -65,7 +65,7 @@ impl Call for SetPage {
             Ok((Listed::read(id, fields)?, second.number()?))
         };
         let jobs = jobs.list()?.into_iter().map(job).collect::<Result<_, StoreError>>()?;
-        Ok((jobs, more.is_done()?))
+        Ok((jobs, more.flag()?))
     }
 }
 
@@ -154,7 +154,7 @@ impl Call for ListPage {
         Ok(ListPaged {
             jobs: jobs.list()?.into_iter().map(job).collect::<Result<_, _>>()?,
             anchor: u64::try_from(anchor.number()?).ok(),
-            more: more.is_done()?,
+            more: more.flag()?,
         })
     }
 }

@@ -82,6 +82,6 @@ impl Call for Reclaim {
     }
 
     fn output(answer: Answer) -> Result<bool, StoreError> {
-        answer.is_done()
+        answer.flag()
     }
 }

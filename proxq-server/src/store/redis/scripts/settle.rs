@@ -49,7 +49,7 @@ impl Call for Retry {
 
     fn output(answer: Answer) -> Result<Option<RedisInstant>, StoreError> {
         let [done, due, now] = answer.array()?;
-        if done.number()? == 1 { RedisInstant::read(due, now) } else { Ok(None) }
+        if done.flag()? { RedisInstant::read(due, now) } else { Ok(None) }
     }
 }
 
@@ -75,6 +75,6 @@ impl Call for Release {
     }
 
     fn output(answer: Answer) -> Result<bool, StoreError> {
-        answer.is_done()
+        answer.flag()
     }
 }

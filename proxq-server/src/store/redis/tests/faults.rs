@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::super::orders::oddities;
+use super::super::oddities::oddities;
 use super::super::scripts::{Rerun, Scripts};
 use super::*;
 use crate::job::{JobId, State, Verdict};
