@@ -159,7 +159,7 @@ mod tests {
     const ID: &str = "550e8400-e29b-41d4-a716-446655440000";
 
     #[test]
-    fn a_job_is_where_the_answer_says_if_that_is_here() {
+    fn a_location_counts_only_on_the_same_origin() {
         let by_path = JobsAt::Path("/__jobs".to_owned());
         let here = format!("https://proxq.example/__jobs/{ID}");
         for (location, expected) in [
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configured_place_counts_for_more() {
+    fn a_configured_jobs_url_overrides_the_location() {
         let address = address(&JobsAt::Url("http://jobs.example/all/".parse().unwrap()), Some("/queue/7"));
         assert_eq!(address.url().as_str(), format!("http://jobs.example/all/{ID}"));
         let mut content = address.request_below(Method::GET, "content");
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_go_along_and_nothing_else() {
+    fn only_the_credentials_of_a_request_are_sent_along() {
         let request = address(&JobsAt::Path("/__jobs".to_owned()), None).request(Method::GET);
         assert_eq!(request.headers().len(), 2);
         assert!(request.headers().contains_key("x-api-key") && request.headers().contains_key(AUTHORIZATION));

@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_work_is_refused_with_its_reason() {
+    fn bad_settings_are_refused_with_their_reason() {
         let refused = |builder: Builder| builder.build().unwrap_err().to_string();
         assert!(refused(Proxq::builder().proxq_url("proxq.example.com")).contains("no URL of a proxq"));
         assert!(refused(Proxq::builder().jobs_url("unix:/run/proxq")).contains("http or https"));

@@ -224,7 +224,7 @@ mod tests {
     struct Retried(#[source] reqwest_middleware::Error);
 
     #[test]
-    fn it_is_found_under_what_other_layers_wrap_around_it() {
+    fn an_error_is_found_under_the_errors_of_other_layers() {
         let id = JobId::new();
         let lost = || Error::JobLost { id }.into_middleware();
         let wrapped = [
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn it_says_what_happened_at_once_and_only_once() {
+    fn an_error_names_its_cause_exactly_once() {
         let error = failed().into_middleware();
         assert!(error.to_string().ends_with("failed: connection refused"), "{error}");
         let source = Error::Poll { id: JobId::new(), source: "connection reset".into() }.into_middleware();
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn it_can_be_taken_out() {
+    fn an_error_can_be_taken_out_of_its_wrapper() {
         assert!(matches!(Error::take_from(failed().into_middleware()), Ok(Error::JobFailed { .. })));
         let direct = reqwest_middleware::Error::middleware(failed());
         assert!(matches!(Error::take_from(direct), Ok(Error::JobFailed { .. })));
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_end_of_a_requests_timeout_is_one_of_reqwests_and_has_the_job() {
+    async fn a_requests_timeout_is_an_error_of_reqwests_that_knows_the_job() {
         let id = JobId::new();
         let lost = Error::WaitTimeout { id, waited: Duration::from_secs(3) };
         let error = lost.into_timeout("http://proxq.example/x".parse().unwrap()).await;

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_found_however_they_are_cut() {
+    fn events_are_found_wherever_chunks_are_split() {
         let stream = b"event: status\ndata: {\"a\":1}\n\n: nothing\n\nevent: status\ndata: x\ndata:y\n\n";
         for size in 1..stream.len() {
             let mut parser = Parser::default();

@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_call_may_do_otherwise() {
+    fn the_options_of_a_call_override_the_settings() {
         let settings =
             Settings::default().with(&ProxqOptions::new().wait(None).max_wait(Duration::from_secs(1)).direct());
         assert_eq!((settings.wait, settings.max_wait), (None, Some(Duration::from_secs(1))));
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_are_written_in_ascii() {
+    fn durations_are_written_in_ascii() {
         for (span, text) in
             [(Duration::from_secs(20), "20s"), (Duration::from_micros(2_500), "2ms"), (Duration::ZERO, "1ms")]
         {

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_is_forgotten() {
+    fn the_oldest_origin_is_forgotten() {
         let origins = Origins::default();
         for host in 0..=LEARNED_MAX {
             origins.learn(&url(&format!("http://host-{host}.example/")));

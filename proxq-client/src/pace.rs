@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn looks_slow_down_to_the_interval() {
+    fn polling_slows_down_to_the_interval() {
         let interval = Duration::from_millis(500);
         let mut pace = Pace::of_looks(interval);
         let pauses: Vec<_> = (0..20).filter_map(|_| pace.next()).collect();
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn rests_stay_below_what_a_call_would_not_want_to_wait() {
+    fn pauses_of_an_outage_stay_below_their_limit() {
         let mut pace = Pace::of_outage();
         assert!((0..50).all(|_| pace.next().is_some_and(|pause| pause <= 2 * LONGEST_REST)));
     }

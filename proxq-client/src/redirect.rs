@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn one_redirect_to_elsewhere_takes_the_token_away_for_good() {
+    fn a_redirect_to_another_origin_removes_the_token_for_good() {
         let mut trail = trail();
         let shown = |trail: &Trail| {
             let mut headers = HeaderMap::from_iter([(proxq::TOKEN.parse().unwrap(), HeaderValue::from_static("t"))]);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_reports_the_same_again_leads_nowhere() {
+    fn a_redirect_that_is_reported_twice_is_an_error() {
         let (mut trail, one) = (trail(), redirect("/1"));
         trail.lead_on(&one, true).unwrap();
         assert!(matches!(trail.lead_on(&one, true), Err(Error::Protocol { .. })));
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_stood_in_for_by_what_cannot_be_sent_again_either() {
+    fn the_copy_of_a_streamed_request_cannot_be_sent_again_either() {
         let mut request = Request::new(Method::POST, "http://proxq.example/".parse().unwrap());
         request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("7"));
         *request.body_mut() = Some(Body::wrap(Body::from("a large")));

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_caller_has_set_stays() {
+    fn controls_that_the_caller_has_set_stay() {
         let id = JobId::new();
         let mut request = request();
         let own =
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_go_direct_proposes_no_job() {
+    fn a_direct_request_proposes_no_job() {
         let mut request = request();
         let settings = Settings::default().with(&ProxqOptions::new().direct());
         assert_eq!(Controls::put(&mut request, true, &settings, HOLD).proposed, None);

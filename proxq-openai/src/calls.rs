@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_not_sent_makes_new_jobs_and_is_told_as_it_is() {
+    async fn requests_that_were_not_sent_make_new_jobs_and_end_as_connection_errors() {
         let (result, tries, ids) = call(|| failed(Some(Outcome::NotSent))).await;
         assert!(matches!(&result, Err(OpenAIError::Reqwest(error)) if error.is_connect()), "{result:?}");
         assert!(matches!(proxq_error(&result.unwrap_err()), Some(Error::JobFailed { .. })));

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn it_reads_as_a_connection_that_failed() {
+    async fn a_request_that_was_not_sent_ends_as_a_connection_error() {
         let id = JobId::new();
         let outcome = Some(Outcome::NotSent);
         let url = "https://api.openai.com/v1/chat/completions";
