@@ -123,7 +123,7 @@ fn requests() -> Vec<Request> {
 
 /// Under gunicorn, `/bytes` promises a body and breaks off: what fails directly fails in the queue.
 #[test]
-fn what_httpbin_breaks_off_fails() {
+fn a_response_that_httpbin_breaks_off_fails() {
     harness::run(async {
         let httpbin = Httpbin::start().await;
         let route = Route::new("/", &format!("http://{}", httpbin.address));

@@ -34,7 +34,7 @@ fn the_compose_files_configuration_is_one() {
 }
 
 #[test]
-fn compose_waits_for_a_redis_that_forgets_nothing() {
+fn compose_waits_for_a_redis_that_keeps_its_data() {
     let services = &yaml("compose.yaml")["services"];
     assert_eq!(services["proxq"]["depends_on"]["redis"]["condition"], "service_healthy");
     let redis = &services["redis"];

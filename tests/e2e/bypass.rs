@@ -79,7 +79,7 @@ once! {
         proxq.submit(json(r#"{"stream":true}"#).header("Content-Encoding", "gzip")).await;
     }
 
-    async fn damage_that_parsers_take_does_not_hide_a_stream(proxq: Proxq, upstream: Upstream) {
+    async fn json_that_lenient_parsers_accept_does_not_hide_a_stream(proxq: Proxq, upstream: Upstream) {
         for body in [
             &br#"{"m":"\ud83d","stream":true}"#[..],
             br#"{"temperature":NaN,"stream":true}"#,
@@ -169,7 +169,7 @@ once! {
         client.comes("2\r\nhi\r\n").await;
     }
 
-    async fn what_a_quoted_string_says_asks_for_no_stream(proxq: Proxq, _upstream: Upstream) {
+    async fn a_quoted_string_in_accept_asks_for_no_stream(proxq: Proxq, _upstream: Upstream) {
         let quoted = r#"a/b;p=", text/event-stream, ""#;
         proxq.submit(get("/x").header("Accept", quoted)).await;
         proxq.send(get("/x").header("Accept", format!("{quoted}, text/event-stream"))).await.from_upstream(200);
@@ -227,7 +227,7 @@ once! {
         assert_eq!(upstream.received().len(), 1);
     }
 
-    async fn what_its_client_cannot_follow_is_not_redirected(store: Store) {
+    async fn requests_whose_clients_cannot_follow_are_not_redirected(store: Store) {
         let upstream = Upstream::start().await;
         let proxq = Proxq::start(redirecting(store, &upstream.url())).await;
         for request in [

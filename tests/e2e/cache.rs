@@ -70,7 +70,7 @@ on_every_store! {
         }
     }
 
-    async fn only_successes_that_are_nobodys_own_are_kept(store: Store) {
+    async fn only_successes_that_are_not_private_are_kept(store: Store) {
         let upstream = Upstream::start().await;
         upstream.plan(|head| {
             let (name, value) = match head.word(1) {
@@ -103,7 +103,7 @@ on_every_store! {
         }
     }
 
-    async fn a_request_may_ask_for_the_upstreams_own_word(store: Store) {
+    async fn a_request_may_skip_the_cache(store: Store) {
         let upstream = Upstream::start().await;
         for config in cached(store, &upstream) {
             let proxq = Proxq::start(config).await;
@@ -115,7 +115,7 @@ on_every_store! {
         }
     }
 
-    async fn a_request_for_a_part_or_with_a_condition_neither_asks_nor_fills(store: Store) {
+    async fn range_and_conditional_requests_neither_read_nor_fill_the_cache(store: Store) {
         let upstream = Upstream::start().await;
         for config in cached(store, &upstream) {
             let proxq = Proxq::start(config).await;
@@ -130,7 +130,7 @@ on_every_store! {
         }
     }
 
-    async fn what_varies_with_a_header_outside_the_key_is_not_given_to_others(store: Store) {
+    async fn a_response_that_varies_by_a_header_outside_the_key_is_not_shared(store: Store) {
         let upstream = Upstream::start().await;
         upstream.plan(|head| {
             let zipped = head.value("accept-encoding").is_some_and(|value| value.contains("gzip"));
@@ -163,7 +163,7 @@ on_every_store! {
         }
     }
 
-    async fn content_says_what_the_cache_did_and_how_old_it_is(store: Store) {
+    async fn content_has_the_cache_status_and_the_age(store: Store) {
         let upstream = Upstream::start().await;
         let limits = ["RateLimit", "RateLimit-Policy", "X-RateLimit-Remaining-Tokens", "anthropic-ratelimit-tokens-reset"];
         let answer = || limits.iter().fold(Answer::status(200), |answer, name| answer.header(name, "1"));
@@ -204,7 +204,7 @@ on_every_store! {
         }
     }
 
-    async fn the_retry_of_an_sdk_hits_and_so_does_another_version_of_it(store: Store) {
+    async fn retries_and_other_versions_of_an_sdk_hit(store: Store) {
         let upstream = Upstream::start().await;
         for config in cached(store, &upstream) {
             let proxq = Proxq::start(config.upstream("cacheKeyExcludeHeaders", vec!["user-agent", "x-datadog-*"])).await;
@@ -219,7 +219,7 @@ on_every_store! {
         }
     }
 
-    async fn a_response_is_forgotten_when_its_time_is_over(store: Store) {
+    async fn a_response_is_gone_after_its_time_to_live(store: Store) {
         let upstream = Upstream::start().await;
         for config in cached(store, &upstream) {
             let proxq = Proxq::start(config.set("cache.ttl", "1s")).await;
@@ -230,7 +230,7 @@ on_every_store! {
         }
     }
 
-    async fn whatever_the_answer_may_depend_on_tells_requests_apart(store: Store) {
+    async fn requests_differ_by_whatever_the_answer_may_depend_on(store: Store) {
         let upstream = Upstream::start().await;
         for config in cached(store, &upstream) {
             let proxq = Proxq::start(config).await;
@@ -255,7 +255,7 @@ on_every_store! {
         }
     }
 
-    async fn what_tells_one_sending_from_another_does_not(store: Store) {
+    async fn headers_that_only_identify_a_sending_do_not_count(store: Store) {
         let upstream = Upstream::start().await;
         for config in cached(store, &upstream) {
             let proxq = Proxq::start(config).await;
@@ -275,7 +275,7 @@ on_every_store! {
         }
     }
 
-    async fn an_upstreams_own_list_replaces_the_usual_one(store: Store) {
+    async fn an_upstreams_list_of_excluded_headers_replaces_the_default(store: Store) {
         let upstream = Upstream::start().await;
         for config in cached(store, &upstream) {
             let proxq = Proxq::start(config.upstream("cacheKeyExcludeHeaders", vec!["x-noise"])).await;
@@ -291,7 +291,7 @@ on_every_store! {
         }
     }
 
-    async fn the_clients_host_counts_where_the_upstream_is_sent_it(store: Store) {
+    async fn the_clients_host_is_part_of_the_key_where_it_is_preserved(store: Store) {
         let upstream = Upstream::start().await;
         for config in cached(store, &upstream) {
             let proxq = Proxq::start(config.upstream("preserveHost", true)).await;
@@ -302,7 +302,7 @@ on_every_store! {
         }
     }
 
-    async fn without_a_cache_content_has_no_verdict_but_the_upstreams(store: Store) {
+    async fn without_a_cache_content_has_only_the_upstreams_cache_status(store: Store) {
         let upstream = Upstream::start().await;
         upstream.once(Answer::status(200));
         upstream.always(Answer::status(200).header("X-Cache-Status", "STALE").header("X-Cache-Status", "EVEN"));
@@ -318,7 +318,7 @@ on_every_store! {
         }
     }
 
-    async fn direct_requests_pass_it_by(store: Store) {
+    async fn direct_requests_skip_the_cache(store: Store) {
         let upstream = Upstream::start().await;
         for config in cached(store, &upstream) {
             let proxq = Proxq::start(config).await;

@@ -70,7 +70,7 @@ on_every_store! {
         gate.open();
     }
 
-    async fn what_is_not_kept_is_for_the_first_alone_and_the_others_go_on_together(store: Store) {
+    async fn a_response_that_is_not_kept_sends_all_waiting_jobs_at_once(store: Store) {
         let upstream = Upstream::start().await;
         let gate = Gate::new();
         upstream.always(Answer::status(503).wait(&gate));
@@ -85,7 +85,7 @@ on_every_store! {
         }
     }
 
-    async fn where_the_first_fails_the_others_go_on_by_themselves(store: Store) {
+    async fn waiting_jobs_are_sent_when_the_first_fails(store: Store) {
         let upstream = Upstream::start().await;
         let gate = Gate::new();
         upstream.once(Answer::nothing().wait(&gate).reset());
@@ -99,7 +99,7 @@ on_every_store! {
         assert_eq!(verdict(&proxq, &proxq.submit(post("/x")).await).await, "HIT", "what they brought is kept");
     }
 
-    async fn where_the_first_is_cancelled_the_others_go_on_by_themselves(store: Store) {
+    async fn waiting_jobs_are_sent_when_the_first_is_cancelled(store: Store) {
         let upstream = Upstream::start().await;
         upstream.once(Answer::nothing().hang());
         let Flight { proxq, leader, waiting } = flight(cached(store, &upstream), &upstream, 2).await;
@@ -110,7 +110,7 @@ on_every_store! {
         assert_eq!(upstream.received().len(), 3);
     }
 
-    async fn one_that_waits_is_cancelled_like_any_other(store: Store) {
+    async fn a_waiting_job_can_be_cancelled(store: Store) {
         let upstream = Upstream::start().await;
         let gate = Gate::new();
         upstream.once(Answer::status(200).wait(&gate));
@@ -124,7 +124,7 @@ on_every_store! {
         assert_eq!(upstream.deliveries(waiting[0].id), 0);
     }
 
-    async fn one_that_waits_keeps_to_its_own_timeout(store: Store) {
+    async fn a_waiting_job_has_its_own_timeout(store: Store) {
         let upstream = Upstream::start().await;
         let gate = Gate::new();
         upstream.once(Answer::status(200).wait(&gate));
@@ -141,7 +141,7 @@ on_every_store! {
         assert_eq!(verdict(&proxq, &leader).await, "MISS");
     }
 
-    async fn waiting_takes_from_the_time_of_the_attempt(store: Store) {
+    async fn waiting_counts_towards_the_attempts_timeout(store: Store) {
         let upstream = Upstream::start().await;
         let gate = Gate::new();
         upstream.once(Answer::status(500).wait(&gate));
@@ -158,7 +158,7 @@ on_every_store! {
         assert!((2000..2900).contains(&took.as_millis()), "{took:?}, where a whole timeout of its own would be 3 s");
     }
 
-    async fn one_that_waits_for_longer_than_a_lease_lasts_keeps_its_own(store: Store) {
+    async fn a_waiting_jobs_lease_is_renewed(store: Store) {
         let upstream = Upstream::start().await;
         let gate = Gate::new();
         upstream.always(Answer::status(200).wait(&gate));
@@ -169,7 +169,7 @@ on_every_store! {
         assert_eq!(proxq.status(&waiting[0]).await.attempts, Some(1));
     }
 
-    async fn one_that_waits_when_the_server_stops_is_not_in_doubt(store: Store) {
+    async fn a_waiting_job_is_not_in_doubt_when_the_server_stops(store: Store) {
         let upstream = Upstream::start().await;
         upstream.once(Answer::nothing().hang());
         let config = cached(store, &upstream).upstream("delivery", "at-most-once").set("shutdownTimeout", "300ms");

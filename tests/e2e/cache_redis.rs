@@ -28,7 +28,7 @@ fn is_failure(record: &Record) -> bool {
 on_the_store! {
     Redis:
 
-    async fn what_one_instance_kept_answers_for_another(store: Store) {
+    async fn instances_share_cached_responses(store: Store) {
         let upstream = Upstream::start().await;
         let length = 1 << 20;
         upstream.always(Answer::status(200).pattern(Pattern::new(1, length)));
@@ -59,7 +59,7 @@ on_the_store! {
         }
     }
 
-    async fn what_is_damaged_is_not_there(store: Store) {
+    async fn a_damaged_entry_is_a_miss(store: Store) {
         let upstream = Upstream::start().await;
         upstream.answers(200, "right");
         let proxq = Proxq::start(cached(store, &upstream)).await;

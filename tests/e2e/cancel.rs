@@ -102,7 +102,7 @@ on_every_store! {
         assert_eq!(proxq.response(&next).await.text(), "next");
     }
 
-    async fn what_is_no_job_cannot_be_cancelled(proxq: Proxq, _upstream: Upstream) {
+    async fn an_unknown_job_cannot_be_cancelled(proxq: Proxq, _upstream: Upstream) {
         proxq.send(delete(&format!("/__jobs/{}", JobId::new()))).await.refused(404, "NOT_FOUND");
         proxq.send(delete("/__jobs/nonsense")).await.refused(404, "NOT_FOUND");
     }
@@ -120,7 +120,7 @@ on_every_store! {
         assert_eq!(upstream.deliveries(cancelled.id), 0);
     }
 
-    async fn whoever_asks_for_content_while_it_is_deleted_gets_it_or_is_told_that_it_is_gone(store: Store) {
+    async fn content_that_is_being_deleted_is_whole_or_not_found(store: Store) {
         let upstream = Upstream::start().await;
         upstream.always(Answer::status(200).body(vec![b'x'; 10_000]));
         let proxq = Proxq::start(store.config_for(&upstream).set("inlineBodyLimit", 1000)).await;

@@ -85,7 +85,7 @@ async fn was_set(proxq: &Proxq, direction: &str) {
 on_the_store! {
     Embedded:
 
-    async fn a_clock_that_is_set_changes_nothing(store: Store) {
+    async fn setting_the_clock_changes_nothing(store: Store) {
         let upstream = Upstream::start().await;
         upstream.always(Answer::echo());
         let clock = SetClock::ahead_by(0);
@@ -100,7 +100,7 @@ on_the_store! {
         }
     }
 
-    async fn a_clock_that_was_wrong_and_is_set_right_costs_nothing_at_the_next_start(store: Store) {
+    async fn correcting_a_wrong_clock_changes_nothing_at_the_next_start(store: Store) {
         let upstream = Upstream::start().await;
         upstream.always(Answer::echo());
         for wrong in [-2 * HOUR, 2 * HOUR] {
@@ -120,7 +120,7 @@ on_the_store! {
         }
     }
 
-    async fn a_clock_that_is_set_between_two_runs_costs_nothing(store: Store) {
+    async fn setting_the_clock_between_two_runs_changes_nothing(store: Store) {
         let upstream = Upstream::start().await;
         upstream.always(Answer::echo());
         for wrong in [-2 * HOUR, 2 * HOUR] {

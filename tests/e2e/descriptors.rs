@@ -36,7 +36,7 @@ async fn stays_healthy(proxq: &Proxq) {
 }
 
 on_every_store! {
-    async fn silent_connections_take_no_file_from_a_job(store: Store) {
+    async fn silent_connections_leave_files_for_jobs(store: Store) {
         let upstream = Upstream::start().await;
         let gate = Gate::new();
         upstream.always(Answer::status(200).body("done").wait(&gate));
@@ -61,7 +61,7 @@ on_every_store! {
         drop(silent);
     }
 
-    async fn a_request_that_is_under_way_does_not_give_way(store: Store) {
+    async fn a_connection_with_a_request_is_not_closed_for_another(store: Store) {
         let upstream = Upstream::start().await;
         let gate = Gate::new();
         upstream.always(Answer::status(200).body("done").wait(&gate));
@@ -80,7 +80,7 @@ on_every_store! {
         drop(silent);
     }
 
-    async fn a_job_rests_while_no_file_can_be_opened(store: Store) {
+    async fn a_job_waits_while_no_file_can_be_opened(store: Store) {
         let upstream = Upstream::start().await;
         upstream.always(Answer::status(200).body("done"));
         let mut proxq = Proxq::start(store.config_for(&upstream)).await;

@@ -175,7 +175,7 @@ once! {
         served.comes("0\r\n\r\n").await;
     }
 
-    async fn trailers_of_a_request_tell_no_tales_of_its_way(store: Store) {
+    async fn trailers_of_a_request_carry_no_forwarding_fields(store: Store) {
         let upstream = RawUpstream::start().await;
         let proxq = in_front_of(store, &upstream.url()).await;
         let mut client = proxq.wire().await;
@@ -244,7 +244,7 @@ once! {
         proxq.send(direct("/x").header("X-Proxq-Timeout", "soon")).await.refused(400, "BAD_HEADER");
     }
 
-    async fn what_a_slow_client_takes_to_send_is_not_the_upstreams_time(store: Store) {
+    async fn a_slow_upload_does_not_count_towards_the_upstreams_timeout(store: Store) {
         let upstream = RawUpstream::start().await;
         let config = store.config().route(Route::new("/", &upstream.url()).set("timeout", "300ms"));
         let proxq = Proxq::start(config).await;

@@ -30,7 +30,7 @@ async fn delayed(proxq: &Proxq) -> Job {
 on_the_store! {
     Embedded:
 
-    async fn a_full_disk_is_told_and_recovered_from(store: Store) {
+    async fn a_full_disk_is_reported_and_recovered_from(store: Store) {
         let upstream = Upstream::start().await;
         upstream.always(Answer::echo());
         let gate = Gate::new();
@@ -116,7 +116,7 @@ on_the_store! {
         assert!(disk.file("data/reserve").exists(), "space is kept back again");
     }
 
-    async fn a_store_without_anything_kept_back_starts_on_a_full_disk(store: Store) {
+    async fn a_store_without_its_reserve_starts_on_a_full_disk(store: Store) {
         let upstream = Upstream::start().await;
         upstream.always(Answer::echo());
         let disk = SmallDisk::of_mib(16);

@@ -137,7 +137,7 @@ on_every_store! {
         }
     }
 
-    async fn names_in_disguise_are_not_forwarded(proxq: Proxq, upstream: Upstream) {
+    async fn dropped_headers_are_also_dropped_when_spelled_with_underscores(proxq: Proxq, upstream: Upstream) {
         let disguised = [
             "X_Proxq_Job_Id",
             "X-Proxq_Attempt",
@@ -317,7 +317,7 @@ on_every_store! {
         assert_eq!(received.headers("cookie"), ["a=b", "c=d"]);
     }
 
-    async fn an_upstream_cannot_speak_as_proxq(proxq: Proxq, upstream: Upstream) {
+    async fn an_upstreams_answer_keeps_no_headers_of_proxq(proxq: Proxq, upstream: Upstream) {
         let fake = Answer::status(202)
             .header("X-Proxq-Source", "proxq")
             .header("X-Proxq-Job-Id", JobId::new().to_string())

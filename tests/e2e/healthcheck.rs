@@ -48,7 +48,7 @@ on_the_store! {
 }
 
 #[test]
-fn a_mistake_in_the_configuration_is_no_illness() {
+fn a_bad_configuration_differs_from_an_unhealthy_server() {
     harness::run(async {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let exit = Launch::new(folder.path()).args(["healthcheck", "--config", "missing"]).to_exit().await;

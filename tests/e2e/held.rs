@@ -45,7 +45,7 @@ on_every_store! {
         assert_eq!(received[2].header("Prefer").as_deref(), Some("respond-async, wait=30"), "a preference is");
     }
 
-    async fn an_answer_that_comes_too_late_is_asked_for(proxq: Proxq, upstream: Upstream) {
+    async fn a_late_response_is_asked_for_at_its_location(proxq: Proxq, upstream: Upstream) {
         let gate = gated(&upstream);
         let begun = Instant::now();
         let job = location(&proxq.send(post("/x").header("X-Proxq-Wait", "300ms")).await);
@@ -66,7 +66,7 @@ on_every_store! {
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     }
 
-    async fn a_failed_job_is_told_of_at_once(proxq: Proxq, upstream: Upstream) {
+    async fn a_failed_job_is_reported_at_once(proxq: Proxq, upstream: Upstream) {
         upstream.always(Answer::nothing().reset());
         let begun = Instant::now();
         let job = location(&proxq.send(waiting(post("/x"))).await);
@@ -74,7 +74,7 @@ on_every_store! {
         assert_eq!(proxq.send(get(&job)).await.json()["status"], "failed");
     }
 
-    async fn a_cancelled_job_is_told_of_at_once(proxq: Proxq, upstream: Upstream) {
+    async fn a_cancelled_job_is_reported_at_once(proxq: Proxq, upstream: Upstream) {
         let _gate = gated(&upstream);
         let begun = Instant::now();
         let (reply, ()) = tokio::join!(proxq.send(waiting(post("/x"))), async {
@@ -87,7 +87,7 @@ on_every_store! {
         proxq.send(get(&job)).await.refused(404, "NOT_FOUND");
     }
 
-    async fn who_waits_and_goes_away_cancels_nothing(proxq: Proxq, upstream: Upstream) {
+    async fn a_waiting_client_that_leaves_cancels_nothing(proxq: Proxq, upstream: Upstream) {
         let gate = gated(&upstream);
         let mut wire = proxq.wire().await;
         wire.send("POST /x HTTP/1.1\r\nHost: h\r\nX-Proxq-Wait: 30s\r\nContent-Length: 0\r\n\r\n").await;
@@ -113,7 +113,7 @@ on_every_store! {
         }
     }
 
-    async fn what_is_no_wait_is_refused_or_not_heeded(proxq: Proxq, upstream: Upstream) {
+    async fn a_bad_wait_is_refused_or_ignored(proxq: Proxq, upstream: Upstream) {
         let _gate = gated(&upstream);
         for bad in ["", "soon", "-1s", "1.5"] {
             let reply = proxq.send(post("/x").header("X-Proxq-Wait", bad)).await;

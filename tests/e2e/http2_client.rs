@@ -148,7 +148,7 @@ once! {
         proxq.assert_healthy().await;
     }
 
-    async fn a_client_that_resets_what_it_asks_for_again_and_again_is_cut(proxq: Proxq, upstream: Upstream) {
+    async fn a_client_that_resets_stream_after_stream_is_disconnected(proxq: Proxq, upstream: Upstream) {
         upstream.always(Answer::nothing().hang());
         let mut client = Http2Client::connect(proxq.address()).await;
         let mut resets = 0;
@@ -198,7 +198,7 @@ once! {
         .await;
     }
 
-    async fn a_client_that_takes_nothing_of_a_stream_is_cut(store: Store) {
+    async fn a_client_that_reads_nothing_of_its_stream_is_disconnected(store: Store) {
         let upstream = Upstream::start().await;
         upstream.always(Answer::status(200).body("x".repeat(1 << 20)));
         let proxq = Proxq::start(store.config_for(&upstream).set("limits.idleTimeout", "500ms")).await;

@@ -123,7 +123,7 @@ on_every_store! {
         }
     }
 
-    async fn a_large_body_is_told_from_another_of_its_length(store: Store) {
+    async fn large_bodies_of_one_length_are_different_requests(store: Store) {
         let upstream = Upstream::start().await;
         let proxq = Proxq::start(store.config_for(&upstream).set("inlineBodyLimit", 1000)).await;
         let before = proxq.large_bodies();
@@ -186,7 +186,7 @@ on_every_store! {
         assert_eq!(upstream.received().len(), 1, "nothing is sent twice");
     }
 
-    async fn a_key_lapses(store: Store) {
+    async fn a_key_expires(store: Store) {
         let upstream = Upstream::start().await;
         let proxq = Proxq::start(store.config_for(&upstream).set("idempotency", serde_json::json!({"ttl": "500ms"}))).await;
         let first = fresh(&proxq, keyed("k")).await;
@@ -226,7 +226,7 @@ on_every_store! {
 }
 
 once! {
-    async fn a_key_that_is_none_is_refused(proxq: Proxq, upstream: Upstream) {
+    async fn a_bad_key_is_refused(proxq: Proxq, upstream: Upstream) {
         for request in [keyed(""), keyed("a").header("Idempotency-Key", "b")] {
             let reply = proxq.send(request).await;
             reply.refused(400, "BAD_HEADER");

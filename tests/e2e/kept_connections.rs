@@ -227,7 +227,7 @@ on_every_store! {
     }
 
     /// A kept connection is taken by what may be repeated, after half a second by nothing else.
-    async fn freshness_follows_delivery(store: Store) {
+    async fn the_delivery_decides_which_kept_connections_may_be_used(store: Store) {
         for (delivery, method, connections) in [
             ("auto", "GET", 1),
             ("auto", "QUERY", 1),
@@ -282,7 +282,7 @@ on_the_store! { Embedded:
     }
 
     /// A body that has not come whole by the time when its connection is found closed.
-    async fn what_was_sent_of_a_slow_body_is_sent_again(store: Store) {
+    async fn the_part_of_a_slow_body_that_was_sent_is_sent_again(store: Store) {
         let upstream = RawUpstream::start().await;
         let proxq = Proxq::start(store.config().route(Route::new("/", &upstream.url()))).await;
         let mut client = proxq.wire().await;
@@ -344,7 +344,7 @@ on_the_store! { Embedded:
         assert!(error.starts_with(begin) && error.contains("connection refused"), "{error}");
     }
 
-    async fn what_is_sent_again_gets_a_large_response_whole(store: Store) {
+    async fn a_request_that_is_sent_again_gets_its_large_response_whole(store: Store) {
         for version in [Version::Http1, Version::Http2] {
             let upstream = version.upstream().await;
             let config: Config = store.config().route(kind("GET", true).route(&upstream, version));

@@ -64,7 +64,7 @@ once! {
         assert!(begin.elapsed() < Duration::from_secs(7), "{:?}", begin.elapsed());
     }
 
-    async fn an_answer_to_a_body_that_is_not_worth_reading_ends_the_connection(store: Store) {
+    async fn an_answer_ends_the_connection_where_the_rest_of_the_body_is_too_long(store: Store) {
         let (proxq, _upstream) = with_body_limit(store, 1000).await;
         let mut wire = proxq.wire().await;
         wire.send("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 10000000\r\n\r\n").await;

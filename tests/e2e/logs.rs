@@ -13,7 +13,7 @@ fn mentions(record: &Record, field: &str, value: &str) -> bool {
 on_the_store! {
     Embedded:
 
-    async fn jobs_that_a_power_failure_may_cost_are_announced(store: Store) {
+    async fn a_store_without_fsync_is_warned_of(store: Store) {
         let upstream = Upstream::start().await;
         let proxq = Proxq::start(store.config_for(&upstream).set("embedded.fsync", false)).await;
         let warns = |record: &Record| record.level() == "WARN" && record.message().contains("embedded.fsync");
@@ -39,7 +39,7 @@ on_every_store! {
         assert_eq!(warnings.map(|record| record.message()).collect::<Vec<_>>(), Vec::<String>::new());
     }
 
-    async fn a_log_that_nobody_reads_any_more_costs_nothing_but_the_log(store: Store) {
+    async fn a_closed_log_disturbs_no_request(store: Store) {
         let upstream = Upstream::start().await;
         let until_it_listens = ["bash", "-c", "exec \"$@\" 2> >(exec sed -u /listening/q >&2)", "bash"];
         let mut proxq = Proxq::builder(store.config_for(&upstream)).through(&until_it_listens).start().await;
@@ -145,7 +145,7 @@ on_every_store! {
         assert_eq!((failed.field("outcome").as_deref(), &api["outcome"]), (Some("not_sent"), &"not_sent".into()));
     }
 
-    async fn a_cancelled_job_is_called_so(store: Store) {
+    async fn a_cancelled_job_is_logged_as_cancelled(store: Store) {
         let upstream = Upstream::start().await;
         let gate = Gate::new();
         upstream.always(Answer::status(200).wait(&gate));

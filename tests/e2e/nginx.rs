@@ -47,7 +47,7 @@ fn fields(reply: &Reply) -> Vec<(String, Vec<u8>)> {
 }
 
 on_every_store! {
-    async fn what_outlasts_the_patience_of_nginx_is_fetched_when_it_is_there(proxq: Proxq, upstream: Upstream) {
+    async fn a_response_slower_than_the_timeout_of_nginx_is_fetched_later(proxq: Proxq, upstream: Upstream) {
         let nginx = before(&proxq);
         let client = Client::at(nginx.address());
         let (gate, report) = (Gate::new(), Pattern::new(1, 1 << 20));

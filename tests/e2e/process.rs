@@ -293,7 +293,7 @@ fn check_and_healthcheck_know_the_environment_of_the_service_and_the_server_does
 }
 
 #[test]
-fn what_is_not_yaml_is_told_in_plain_words() {
+fn invalid_yaml_is_reported_without_the_parsers_jargon() {
     harness::run(async {
         let exit = refused("upstreams:\n  - prefix: /\n   url: http://a\n").await;
         let told =

@@ -44,7 +44,7 @@ on_every_store! {
         assert_eq!(sent, [("POST", "/begin"), ("GET", "/end")].map(|(method, target)| (method.to_owned(), target.to_owned())));
     }
 
-    async fn it_is_another_job_whatever_else_is_different(proxq: Proxq, upstream: Upstream) {
+    async fn the_redirected_request_is_another_job_whatever_headers_differ(proxq: Proxq, upstream: Upstream) {
         script(&upstream, 307);
         let followers = [
             get("/begin"),
@@ -64,7 +64,7 @@ on_every_store! {
         }
     }
 
-    async fn it_is_neither_delayed_nor_taken_for_a_repetition(proxq: Proxq, upstream: Upstream) {
+    async fn the_redirected_request_is_neither_delayed_nor_a_repetition(proxq: Proxq, upstream: Upstream) {
         script(&upstream, 307);
         let id = JobId::new();
         let with_all = |request: Request| {
@@ -97,7 +97,7 @@ on_every_store! {
         assert_eq!(upstream.received().len(), 6);
     }
 
-    async fn a_response_that_leads_nowhere_is_none(proxq: Proxq, upstream: Upstream) {
+    async fn a_response_without_a_usable_location_is_no_redirect(proxq: Proxq, upstream: Upstream) {
         for answer in [Answer::status(304), Answer::status(302), Answer::status(300).header("Location", "/end")] {
             upstream.always(answer);
             let id = JobId::new();
@@ -140,7 +140,7 @@ on_every_store! {
         assert_eq!(upstream.received().len(), 1);
     }
 
-    async fn while_a_job_runs_its_id_is_no_other_requests(proxq: Proxq, upstream: Upstream) {
+    async fn the_id_of_a_running_job_makes_no_second_job(proxq: Proxq, upstream: Upstream) {
         let gate = Gate::new();
         upstream.always(Answer::status(307).header("Location", "/end").wait(&gate));
         let id = JobId::new();
@@ -153,7 +153,7 @@ on_every_store! {
 }
 
 once! {
-    async fn a_header_that_is_none_is_refused(proxq: Proxq, _upstream: Upstream) {
+    async fn a_bad_redirects_header_is_refused(proxq: Proxq, _upstream: Upstream) {
         let id = JobId::new();
         for value in ["", "yes", "report, x"] {
             proxq.send(post("/x").header(header::REDIRECTS, value)).await.refused(400, "BAD_HEADER");

@@ -68,7 +68,7 @@ on_the_store! {
         }
     }
 
-    async fn a_redis_that_stands_still_for_longer_than_any_patience_costs_nothing(store: Store) {
+    async fn a_redis_that_hangs_beyond_every_timeout_costs_no_job(store: Store) {
         let upstream = Upstream::start().await;
         let gate = Gate::new();
         upstream.always(Answer::nothing().wait(&gate).then("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nkept"));
@@ -90,7 +90,7 @@ on_the_store! {
         proxq.through_queue(post("/after")).await;
     }
 
-    async fn a_full_redis_is_told_and_recovered_from(store: Store) {
+    async fn a_full_redis_is_reported_and_recovered_from(store: Store) {
         let (proxq, upstream) = store.pair().await;
         let mut proxq = proxq;
         for text in ["store a job", "settle an attempt"] {
@@ -119,7 +119,7 @@ on_the_store! {
         .await;
     }
 
-    async fn one_instance_submits_another_works_a_third_waits(store: Store) {
+    async fn one_instance_takes_a_job_another_runs_it_and_a_third_waits_for_it(store: Store) {
         let upstream = Upstream::start().await;
         upstream.answers(200, "shared");
         let config = store.config_for(&upstream);
@@ -202,7 +202,7 @@ on_the_store! {
         assert!(!other.log().records().iter().any(ended), "and no other");
     }
 
-    async fn a_job_whose_state_cannot_be_read_is_told_from_one_that_is_gone(store: Store) {
+    async fn an_unreadable_job_differs_from_one_that_is_gone(store: Store) {
         let (mut proxq, _upstream) = store.pair().await;
         proxq.expect_error("read a job");
         let job = proxq.submit(post("/x").header("X-Proxq-Delay", "1h")).await;

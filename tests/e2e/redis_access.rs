@@ -37,7 +37,7 @@ async fn works(config: Config) {
 }
 
 /// A server with this configuration runs, says why it cannot use Redis, and does what it can without. Gives it.
-async fn stands_before_a_closed_door(config: Config, says: &str, causes: &[&str]) -> Proxq {
+async fn is_refused_by_redis(config: Config, says: &str, causes: &[&str]) -> Proxq {
     let mut proxq = Proxq::start(config).await;
     proxq.expect_error("store a job");
     let warns = |record: &Record| {
@@ -55,7 +55,7 @@ async fn stands_before_a_closed_door(config: Config, says: &str, causes: &[&str]
 }
 
 /// A server becomes ready by itself, and a job goes through.
-async fn opens(proxq: &Proxq) {
+async fn becomes_ready(proxq: &Proxq) {
     proxq.ready().await;
     assert_eq!(proxq.through_queue(post("/x")).await.status, 200);
 }
@@ -91,21 +91,21 @@ on_the_store! {
         works(to(&upstream).in_redis_by(redis, &url)).await;
     }
 
-    async fn a_password_opens_redis(_store: Store) {
+    async fn a_password_is_used(_store: Store) {
         let upstream = Upstream::start().await;
         let redis = with_password();
         let address = redis.host_and_port();
         works(to(&upstream).in_redis_at(redis, &address).set("redis.password", PASSWORD)).await;
     }
 
-    async fn a_password_in_the_url_opens_redis(_store: Store) {
+    async fn a_password_in_the_url_is_used(_store: Store) {
         let upstream = Upstream::start().await;
         let redis = with_password();
         let url = format!("redis://:{PASSWORD}@{}/0", redis.host_and_port());
         works(to(&upstream).in_redis_by(redis, &url)).await;
     }
 
-    async fn a_password_from_a_file_opens_redis(_store: Store) {
+    async fn a_password_from_a_file_is_used(_store: Store) {
         let upstream = Upstream::start().await;
         let redis = with_password();
         let address = redis.host_and_port();
@@ -116,7 +116,7 @@ on_the_store! {
         works(to(&upstream).in_redis_at(redis, &address).set("redis.passwordFile", file)).await;
     }
 
-    async fn the_user_that_is_documented_may_do_all_that_proxq_does_and_no_more(_store: Store) {
+    async fn the_documented_user_has_just_the_permissions_that_proxq_needs(_store: Store) {
         let upstream = Upstream::start().await;
         let redis = Redis::start_tcp();
         run(&redis, &documented_user(PASSWORD));
@@ -151,14 +151,14 @@ on_the_store! {
         }
     }
 
-    async fn tls_with_an_authority_of_ones_own_opens_redis(_store: Store) {
+    async fn redis_is_reached_over_tls_with_a_private_authority(_store: Store) {
         let upstream = Upstream::start().await;
         let redis = Redis::start_tls(Visitors::Any);
         let (url, ca) = (format!("rediss://{}/0", redis.host_and_port()), redis.tls_file("ca.pem"));
         works(to(&upstream).in_redis_by(redis, &url).set("redis.tls.caFile", ca)).await;
     }
 
-    async fn a_clients_certificate_opens_redis(_store: Store) {
+    async fn a_client_certificate_is_used(_store: Store) {
         let upstream = Upstream::start().await;
         let redis = Redis::start_tls(Visitors::Known);
         let file = |name| redis.tls_file(name);
@@ -184,37 +184,37 @@ on_the_store! {
         assert!(redis.run(&["INFO", "keyspace"]).text().contains("db3:"), "it is in that database");
     }
 
-    async fn a_wrong_password_is_told_and_works_once_it_is_right(_store: Store) {
+    async fn a_wrong_password_is_reported_and_recovered_from(_store: Store) {
         let upstream = Upstream::start().await;
         let redis = Redis::start_tcp();
         redis.run(&["CONFIG", "SET", "requirepass", "another"]);
         let address = redis.host_and_port();
         let config = to(&upstream).in_redis_at(Arc::clone(&redis), &address).set("redis.password", PASSWORD);
-        let proxq = stands_before_a_closed_door(config, LOGIN, &["WRONGPASS", "invalid username-password", "AuthenticationFailed"]).await;
+        let proxq = is_refused_by_redis(config, LOGIN, &["WRONGPASS", "invalid username-password", "AuthenticationFailed"]).await;
         redis.run(&["CONFIG", "SET", "requirepass", PASSWORD]);
-        opens(&proxq).await;
+        becomes_ready(&proxq).await;
     }
 
-    async fn a_missing_password_is_told_and_works_once_none_is_needed(_store: Store) {
+    async fn a_missing_password_is_reported_and_recovered_from(_store: Store) {
         let upstream = Upstream::start().await;
         let redis = with_password();
         let address = redis.host_and_port();
         let config = to(&upstream).in_redis_at(Arc::clone(&redis), &address);
-        let proxq = stands_before_a_closed_door(config, LOGIN, &["NOAUTH", "Authentication required"]).await;
+        let proxq = is_refused_by_redis(config, LOGIN, &["NOAUTH", "Authentication required"]).await;
         redis.run(&["CONFIG", "SET", "requirepass", ""]);
-        opens(&proxq).await;
+        becomes_ready(&proxq).await;
     }
 
-    async fn a_user_with_another_password_is_told_and_works_once_it_is_right(_store: Store) {
+    async fn a_users_wrong_password_is_reported_and_recovered_from(_store: Store) {
         let upstream = Upstream::start().await;
         let redis = Redis::start_tcp();
         run(&redis, &documented_user("another"));
         let address = redis.host_and_port();
         let config = to(&upstream).in_redis_at(Arc::clone(&redis), &address);
         let config = config.set("redis.username", "proxq").set("redis.password", PASSWORD);
-        let proxq = stands_before_a_closed_door(config, LOGIN, &["WRONGPASS", "invalid username-password", "AuthenticationFailed"]).await;
+        let proxq = is_refused_by_redis(config, LOGIN, &["WRONGPASS", "invalid username-password", "AuthenticationFailed"]).await;
         run(&redis, &documented_user(PASSWORD));
-        opens(&proxq).await;
+        becomes_ready(&proxq).await;
     }
 
     async fn a_certificate_of_another_authority_is_not_trusted(_store: Store) {
@@ -222,14 +222,14 @@ on_the_store! {
         let (redis, other) = (Redis::start_tls(Visitors::Any), Redis::start_tls(Visitors::Any));
         let url = format!("rediss://{}/0", redis.host_and_port());
         let config = to(&upstream).in_redis_by(redis, &url).set("redis.tls.caFile", other.tls_file("ca.pem"));
-        stands_before_a_closed_door(config, TLS, &["certificate"]).await;
+        is_refused_by_redis(config, TLS, &["certificate"]).await;
     }
 
-    async fn a_redis_that_wants_a_certificate_is_told_when_there_is_none(_store: Store) {
+    async fn a_missing_client_certificate_is_reported(_store: Store) {
         let upstream = Upstream::start().await;
         let redis = Redis::start_tls(Visitors::Known);
         let (url, ca) = (format!("rediss://{}/0", redis.host_and_port()), redis.tls_file("ca.pem"));
         let config = to(&upstream).in_redis_by(redis, &url).set("redis.tls.caFile", ca);
-        stands_before_a_closed_door(config, TLS, &["ertificate"]).await;
+        is_refused_by_redis(config, TLS, &["ertificate"]).await;
     }
 }

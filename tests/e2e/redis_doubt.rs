@@ -64,7 +64,7 @@ impl Setting {
 on_the_store! {
     Redis:
 
-    async fn a_submission_to_a_redis_that_stands_still_may_have_been_accepted(store: Store) {
+    async fn a_submission_to_a_redis_that_hangs_may_have_been_accepted(store: Store) {
         let upstream = Upstream::start().await;
         let proxq = expecting_failures(Proxq::start(store.config_for(&upstream)).await);
         proxq.through_queue(post("/before")).await;

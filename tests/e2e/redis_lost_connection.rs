@@ -80,7 +80,7 @@ on_the_store! {
         assert!(reply.body == large);
     }
 
-    async fn whoever_waits_goes_on_waiting(store: Store) {
+    async fn a_waiting_client_goes_on_waiting(store: Store) {
         let upstream = Upstream::start().await;
         let gate = Gate::new();
         upstream.always(Answer::status(200).body("late").wait(&gate));
@@ -107,7 +107,7 @@ on_the_store! {
         assert!(events.text().contains(r#""status":"completed""#), "{events}");
     }
 
-    async fn a_removal_whose_answer_is_lost_is_told_as_what_it_was(_store: Store) {
+    async fn a_cancellation_whose_answer_is_lost_is_reported_as_done(_store: Store) {
         let (proxq, _upstream, redis, cable) = failing().await;
         let job = proxq.submit(post("/x").header("X-Proxq-Delay", "1h")).await;
         cable.lose_the_answer_to(as_argument(&job));

@@ -61,7 +61,7 @@ impl Setting {
 
     /// Every submission was accepted or refused; a job that was accepted reaches one final state, and was delivered once at
     /// most: exactly once, if it completed. A refused one was not delivered twice, either. New jobs go through.
-    async fn healed(&self, replies: &[Reply]) {
+    async fn assert_consistent(&self, replies: &[Reply]) {
         self.proxq.ready().await;
         assert_eq!(self.proxq.through_queue(post("/after")).await.status, 200);
         let refused = replies.iter().filter(|reply| reply.status == 503).count();
@@ -100,7 +100,7 @@ on_the_store! {
         });
         let replies = replies.await;
         setting.cable.delay(Duration::ZERO);
-        setting.healed(&replies).await;
+        setting.assert_consistent(&replies).await;
         setting.cable.reconnected(before + 2).await;
     }
 
@@ -114,7 +114,7 @@ on_the_store! {
         });
         let replies = replies.await;
         setting.cable.delay(Duration::ZERO);
-        setting.healed(&replies).await;
+        setting.assert_consistent(&replies).await;
         setting.cable.reconnected(before + 2).await;
     }
 
@@ -128,10 +128,10 @@ on_the_store! {
         });
         let replies = replies.await;
         assert!(replies.iter().all(|reply| reply.status == 202), "{replies:?}");
-        setting.healed(&replies).await;
+        setting.assert_consistent(&replies).await;
     }
 
-    async fn a_delay_beyond_all_patience_is_recovered_from(_store: Store) {
+    async fn a_delay_beyond_every_timeout_is_recovered_from(_store: Store) {
         let setting = Setting::new().await;
         setting.cable.delay(Duration::from_secs(1)); // there, and the same back
         let replies = setting.submit_through(async |number| {
@@ -140,7 +140,7 @@ on_the_store! {
             }
         });
         let replies = replies.await;
-        setting.healed(&replies).await;
+        setting.assert_consistent(&replies).await;
     }
 
     async fn responses_that_arrive_while_the_connections_are_cut_are_kept(_store: Store) {
@@ -153,7 +153,7 @@ on_the_store! {
         gate.open();
         setting.cable.cut();
         assert!(replies.iter().all(|reply| reply.status == 202), "{replies:?}");
-        setting.healed(&replies).await;
+        setting.assert_consistent(&replies).await;
     }
 
     async fn a_submission_whose_answer_is_lost_is_not_doubled(_store: Store) {
@@ -170,7 +170,7 @@ on_the_store! {
         };
         let (reply, ()) = tokio::join!(submission, stored);
         assert_eq!(reply.status, 202, "asked again, Redis knows the job: {reply}");
-        setting.healed(&[reply]).await;
+        setting.assert_consistent(&[reply]).await;
         assert_eq!(setting.redis.keys("asynq:{default}:t:*").len(), 3, "before, this one, after");
     }
 }

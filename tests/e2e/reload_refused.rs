@@ -112,7 +112,7 @@ on_every_store! {
 }
 
 #[test]
-fn without_a_file_there_is_nothing_to_read() {
+fn a_server_started_by_flags_does_not_reload() {
     harness::run(async {
         let upstream = Upstream::start().await;
         let proxq = Proxq::without_file(&upstream.url()).await;

@@ -83,7 +83,7 @@ on_every_store! {
     }
 
     /// The same job fails nowhere, and its request is sent once.
-    async fn the_answer_to_a_post_is_not_lost_by_a_space(proxq: Proxq, upstream: Upstream) {
+    async fn a_space_before_a_colon_does_not_lose_the_answer_to_a_post(proxq: Proxq, upstream: Upstream) {
         upstream.always(Answer::raw("HTTP/1.1 201 Created\r\nServer : old\r\nContent-Length: 4\r\n\r\nmade"));
         let reply = proxq.through_queue(harness::post("/x").body("once")).await;
         assert_eq!((reply.status, reply.text().as_str(), reply.header("server").as_deref()), (201, "made", Some("old")));

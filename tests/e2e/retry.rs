@@ -292,7 +292,7 @@ on_every_store! {
         assert_eq!(connections, [0, 1]);
     }
 
-    async fn an_upstream_that_closes_idle_connections_surfaces_nowhere(proxq: Proxq, upstream: Upstream) {
+    async fn an_upstream_that_closes_idle_connections_fails_no_job(proxq: Proxq, upstream: Upstream) {
         upstream.always(Answer::status(200).body("x").close());
         for _ in 0..30 {
             proxq.through_queue(post("/x")).await;

@@ -99,7 +99,7 @@ on_every_store! {
         assert!(error.starts_with("forward request: ") && !error.contains('\n'), "{error}");
     }
 
-    async fn what_is_no_job_is_not_found(proxq: Proxq, _upstream: Upstream) {
+    async fn an_unknown_job_is_not_found(proxq: Proxq, _upstream: Upstream) {
         for path in [
             "/__jobs",
             "/__jobs/",

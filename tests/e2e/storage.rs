@@ -183,7 +183,7 @@ on_the_store! {
         }
     }
 
-    async fn a_torn_last_write_costs_nothing_that_came_before(store: Store) {
+    async fn a_torn_last_write_loses_nothing_before_it(store: Store) {
         let upstream = Upstream::start().await;
         let mut proxq = Proxq::start(store.config_for(&upstream).set("concurrency", 0)).await;
         let mut jobs = Vec::new();
@@ -208,7 +208,7 @@ on_the_store! {
         }
     }
 
-    async fn a_limit_on_file_sizes_is_a_full_store(store: Store) {
+    async fn a_limit_on_file_sizes_counts_as_a_full_store(store: Store) {
         let upstream = Upstream::start().await;
         upstream.always(Answer::echo());
         let mut proxq = Proxq::start(store.config_for(&upstream)).await;

@@ -244,7 +244,7 @@ on_every_store! {
         }
     }
 
-    async fn a_front_accepts_and_leaves_the_work_to_others(store: Store) {
+    async fn an_instance_without_workers_accepts_jobs_for_others(store: Store) {
         let upstream = Upstream::start().await;
         let config = store.config_for(&upstream);
         let mut proxq = Proxq::start(config.clone().set("concurrency", 0)).await;

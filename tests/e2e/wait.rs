@@ -96,7 +96,7 @@ on_every_store! {
         proxq.send(get(&format!("{}/content?wait=100ms", job.location))).await.refused(404, "NOT_READY");
     }
 
-    async fn content_of_a_job_that_fails_meanwhile_is_told_so(proxq: Proxq, upstream: Upstream) {
+    async fn waiting_for_the_content_of_a_failing_job_ends_in_job_failed(proxq: Proxq, upstream: Upstream) {
         let gate = Gate::new();
         upstream.always(Answer::nothing().wait(&gate).reset());
         let job = proxq.submit(post("/x")).await;

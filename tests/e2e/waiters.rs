@@ -60,7 +60,7 @@ async fn waiting(proxq: &Proxq, jobs: &[Job]) -> Vec<Wire> {
 }
 
 /// Opens the gate. Gives how long it took until everybody was told of the end.
-async fn all_told(wires: &mut Vec<Wire>, gate: Gate) -> Duration {
+async fn time_until_all_are_answered(wires: &mut Vec<Wire>, gate: Gate) -> Duration {
     let (began, mut told) = (Instant::now(), JoinSet::new());
     for mut wire in wires.drain(..) {
         told.spawn(async move {
@@ -85,7 +85,7 @@ fn commands(redis: &Redis) -> u64 {
 }
 
 on_every_store! {
-    async fn many_waiters_are_cheap_and_told_at_once(store: Store) {
+    async fn many_waiters_are_cheap_and_answered_at_once(store: Store) {
         raise_file_limit();
         let upstream = Upstream::start().await;
         let proxq = Proxq::start(store.config_for(&upstream).set("concurrency", JOBS).set("maxWait", "1h")).await;
@@ -96,7 +96,7 @@ on_every_store! {
         assert_eq!(proxq.send(get(&jobs[0].location)).await.json()["status"], "running");
         let each = proxq.memory().saturating_sub(before + BYTES_SHARED) / wires.len() as u64;
 
-        let took = all_told(&mut wires, gate).await;
+        let took = time_until_all_are_answered(&mut wires, gate).await;
         eprintln!("{} waiters: {each} bytes each, all told after {took:?}", waiters());
         assert!(took < ALL_TOLD_WITHIN, "{took:?}");
         assert!(each <= BYTES_EACH_MAX, "{each} bytes for each waiter");
@@ -116,7 +116,7 @@ on_the_store! {
         // Requests are taken in order of arrival: when a later one is answered, the earlier ones wait.
         assert_eq!(proxq.send(get(&jobs[0].location)).await.json()["status"], "running");
         let before = commands(proxq.redis());
-        all_told(&mut wires, gate).await;
+        time_until_all_are_answered(&mut wires, gate).await;
         let by_the_ends = commands(proxq.redis()) - before;
         eprintln!("{by_the_ends} commands for the ends of {JOBS} jobs and {waiters} waiters");
         assert!(by_the_ends < waiters, "{by_the_ends} commands for {waiters} waiters");
@@ -126,7 +126,7 @@ on_the_store! {
 on_the_store! {
     Redis:
 
-    async fn who_waits_costs_redis_nothing(store: Store) {
+    async fn waiters_cost_redis_no_commands(store: Store) {
         const SPAN: Duration = Duration::from_secs(4);
         raise_file_limit();
         let upstream = Upstream::start().await;

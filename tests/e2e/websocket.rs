@@ -152,7 +152,7 @@ once! {
         client.closed().await;
     }
 
-    async fn an_end_that_is_gone_after_its_last_word_takes_nothing_more(store: Store) {
+    async fn an_end_that_is_gone_after_its_last_message_is_sent_nothing_more(store: Store) {
         let upstream = RawUpstream::start().await;
         let proxq = in_front_of(store, &upstream.url()).await;
         for client_first in [true, false] {
@@ -188,7 +188,7 @@ once! {
         assert_eq!(client.reply().await.status, 200, "the connection goes on");
     }
 
-    async fn an_upstream_that_is_not_there_or_does_not_answer_is_told(store: Store) {
+    async fn an_unreachable_or_silent_upstream_is_reported(store: Store) {
         let refusing = Refusing::new();
         let proxq = in_front_of(store, &refusing.url()).await;
         proxq.raw(HANDSHAKE).await.refused(502, "UPSTREAM_UNREACHABLE");
@@ -279,7 +279,7 @@ once! {
         assert_eq!(proxq.exit_code().await, Some(0));
     }
 
-    async fn what_a_conversation_held_is_given_back(store: Store) {
+    async fn the_sockets_of_ended_conversations_are_closed(store: Store) {
         let echo = EchoServer::start().await;
         let proxq = in_front_of(store, &echo.url()).await;
         let mut sockets = Vec::new();

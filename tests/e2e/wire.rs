@@ -53,7 +53,7 @@ once! {
         client.reply().await.from_upstream(204);
     }
 
-    async fn chunks_win_over_a_length_and_the_connection_ends(store: Store) {
+    async fn chunked_coding_overrides_a_length_and_ends_the_connection(store: Store) {
         for fields in ["Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n"] {
             let hidden = "GET /hidden HTTP/1.1\r\nHost: h\r\n\r\n";
             let request = format!("POST /x HTTP/1.1\r\nHost: h\r\n{fields}\r\n2\r\nhi\r\n0\r\n\r\n{hidden}");
@@ -77,7 +77,7 @@ once! {
         served.comes("hi").await;
     }
 
-    async fn what_could_be_read_in_two_ways_never_reaches_an_upstream(store: Store) {
+    async fn an_ambiguous_request_never_reaches_an_upstream(store: Store) {
         let upstream = Upstream::start().await;
         let config = store.config_for(&upstream).upstream("pathFilter.patterns", vec![".*"]);
         let proxq = Proxq::start(config).await;
@@ -208,7 +208,7 @@ once! {
         }
     }
 
-    async fn a_response_that_could_be_read_in_two_ways_is_not_passed_on(proxq: Proxq, upstream: Upstream) {
+    async fn an_ambiguous_response_is_not_passed_on(proxq: Proxq, upstream: Upstream) {
         for answer in [
             "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nhi!",
             "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nhi",

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_is_told_by_seed_and_length() {
+    fn patterns_differ_by_seed_and_length() {
         let pattern = Pattern::new(7, 200_001);
         let bytes = pattern.bytes();
         assert_eq!(bytes.len(), 200_001);

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_cut_short_is_no_reply() {
+    async fn a_reply_that_is_cut_short_is_an_error() {
         for broken in [
             b"".as_slice(),
             b"HTTP/1.1 200 OK\r\nContent-Length",

@@ -30,7 +30,7 @@ fn call(builder: Builder, url: String) -> JoinSet<()> {
 }
 
 on_every_store! {
-    async fn while_it_waits(proxq: Proxq, upstream: Upstream) {
+    async fn a_dropped_call_cancels_its_running_job(proxq: Proxq, upstream: Upstream) {
         upstream.always(Answer::nothing().hang());
         let (told, mut events) = mpsc::unbounded_channel();
         // Nothing says before the first answer that there is a proxq.
@@ -43,7 +43,7 @@ on_every_store! {
         proxq.send(get(&format!("/__jobs/{id}"))).await.refused(404, "NOT_FOUND");
     }
 
-    async fn while_its_submission_is_held(proxq: Proxq, upstream: Upstream) {
+    async fn a_dropped_call_cancels_the_job_of_a_held_submission(proxq: Proxq, upstream: Upstream) {
         upstream.always(Answer::nothing().hang());
         let call = call(Middleware::builder().proxq_url(url(&proxq, "")), url(&proxq, "/x"));
         upstream.arrivals(1).await;
@@ -51,7 +51,7 @@ on_every_store! {
         drop_and_see_it_aborted(&upstream, call, id).await;
     }
 
-    async fn before_its_submission_arrives(proxq: Proxq, upstream: Upstream) {
+    async fn a_job_whose_submission_arrives_after_its_cancellation_is_aborted(proxq: Proxq, upstream: Upstream) {
         upstream.always(Answer::nothing().hang());
         let cable = Cable::to(&proxq.address().to_string()).await;
         let gate = Gate::new();
@@ -77,7 +77,7 @@ on_every_store! {
         proxq.send(get(&format!("/__jobs/{id}"))).await.refused(404, "NOT_FOUND");
     }
 
-    async fn not_if_it_is_switched_off(proxq: Proxq, upstream: Upstream) {
+    async fn a_dropped_call_leaves_its_job_where_cancelling_is_switched_off(proxq: Proxq, upstream: Upstream) {
         let gate = Gate::new();
         upstream.always(Answer::status(200).body("done").wait(&gate));
         let call = call(Middleware::builder().proxq_url(url(&proxq, "")).cancel_on_drop(false), url(&proxq, "/x"));
@@ -111,7 +111,7 @@ async fn cancelled(server: &Upstream, id: JobId) -> harness::Received {
 
 /// What was on its way when its call was dropped may become a job after that was cancelled for the first time.
 #[test]
-fn before_there_is_a_job() {
+fn a_job_that_is_unknown_yet_is_cancelled_until_it_is_known() {
     harness::run(async {
         let server = Upstream::start().await;
         let mut asked = 0;
@@ -136,7 +136,7 @@ fn before_there_is_a_job() {
 }
 
 #[test]
-fn while_its_result_is_fetched() {
+fn a_dropped_call_cancels_the_job_whose_result_is_fetched() {
     harness::run(async {
         let id = JobId::new();
         let server = scripted(id, Answer::nothing().hang()).await;
@@ -153,7 +153,7 @@ async fn is_pending(mut future: Pin<&mut impl Future<Output = ()>>) -> bool {
 }
 
 #[test]
-fn until_then_a_program_can_wait() {
+fn flush_waits_until_the_cancellations_are_answered() {
     harness::run(async {
         let (id, gate) = (JobId::new(), Gate::new());
         let server = Upstream::start().await;
@@ -181,7 +181,7 @@ fn until_then_a_program_can_wait() {
 }
 
 #[test]
-fn with_the_credentials_of_the_call() {
+fn a_cancellation_has_the_credentials_of_its_call() {
     harness::run(async {
         let id = JobId::new();
         let server = Upstream::start().await;
@@ -206,7 +206,7 @@ fn with_the_credentials_of_the_call() {
 }
 
 #[test]
-fn not_after_it_has_its_response() {
+fn a_call_that_has_its_response_cancels_nothing() {
     harness::run(async {
         let id = JobId::new();
         let server = scripted(id, Answer::status(200).body("done")).await;

@@ -53,7 +53,7 @@ on_every_store! {
 }
 
 on_the_store! { Embedded:
-    async fn what_is_not_queued_is_no_job(store: Store) {
+    async fn a_response_that_was_not_queued_gives_no_job(store: Store) {
         let upstream = Upstream::start().await;
         let filtered = Route::new("/direct", &upstream.url()).set("pathFilter.mode", "blacklist");
         let config = store.config().route(filtered.set("pathFilter.patterns", vec![".*"])).route(Route::new("/queued", &upstream.url()));

@@ -25,7 +25,7 @@ fn through(client: reqwest::Client) -> ClientWithMiddleware {
 }
 
 on_every_store! {
-    async fn retries_above_see_one_logical_call(proxq: Proxq, upstream: Upstream) {
+    async fn retries_above_see_one_call(proxq: Proxq, upstream: Upstream) {
         upstream.once(Answer::status(503));
         upstream.answers(200, "second");
         let http = ClientBuilder::new(plain()).with(retries()).with(Middleware::new()).build();

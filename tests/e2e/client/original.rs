@@ -40,7 +40,7 @@ async fn asked(server: &MockServer) -> Vec<String> {
 }
 
 #[test]
-fn its_jobs_are_looked_at_until_they_have_ended() {
+fn jobs_of_the_go_server_are_polled_until_they_end() {
     harness::run(async {
         let server = original().await;
         serve(&server, "GET", &job(""), own(200, json!({"id": ID, "status": "queued"})), Some(2)).await;
@@ -70,7 +70,7 @@ fn its_jobs_are_looked_at_until_they_have_ended() {
 }
 
 #[test]
-fn its_failed_and_lost_jobs_are_errors() {
+fn failed_and_lost_jobs_of_the_go_server_are_errors() {
     harness::run(async {
         let server = original().await;
         let failed = json!({"id": ID, "status": "failed", "error": "forward request: dial tcp: connection refused"});
@@ -89,7 +89,7 @@ fn its_failed_and_lost_jobs_are_errors() {
 }
 
 #[test]
-fn a_dropped_call_is_cancelled() {
+fn a_dropped_call_cancels_its_job() {
     harness::run(async {
         let server = original().await;
         serve(&server, "GET", &job(""), own(200, json!({"id": ID, "status": "running"})), None).await;
@@ -104,7 +104,7 @@ fn a_dropped_call_is_cancelled() {
 }
 
 #[test]
-fn its_jobs_path_can_be_another() {
+fn the_go_servers_jobs_path_can_be_configured() {
     harness::run(async {
         let server = original().await;
         serve(&server, "GET", &format!("/q/jobs/{ID}"), own(200, json!({"id": ID, "status": "completed"})), None).await;

@@ -78,7 +78,7 @@ on_the_store! { Embedded:
 }
 
 #[test]
-fn nobody_there_is_told_at_once() {
+fn an_unreachable_proxq_is_reported_at_once() {
     harness::run(async {
         let nobody = Refusing::new();
         let http = with(Middleware::builder().proxq_url(nobody.url()));
@@ -89,7 +89,7 @@ fn nobody_there_is_told_at_once() {
 }
 
 #[test]
-fn an_outage_that_lasts_ends_the_call_and_names_its_job() {
+fn a_lasting_outage_ends_the_call_and_names_its_job() {
     harness::run(async {
         let id = JobId::new();
         let server = scripted(id, Answer::status(503).body("from a load balancer")).await;
@@ -106,7 +106,7 @@ fn an_outage_that_lasts_ends_the_call_and_names_its_job() {
 }
 
 #[test]
-fn what_stands_between_may_fail_for_a_while() {
+fn a_failing_proxy_between_is_tolerated_for_a_while() {
     harness::run(async {
         let id = JobId::new();
         let server = Upstream::start().await;

@@ -40,7 +40,7 @@ fn stream() -> reqwest::Body {
 }
 
 on_every_store! {
-    async fn they_are_followed_to_where_they_lead(proxq: Proxq, upstream: Upstream) {
+    async fn redirects_are_followed_to_their_end(proxq: Proxq, upstream: Upstream) {
         upstream.plan(|head| match head.word(1) {
             "/begin" => Answer::status(303).header("Location", "/middle"),
             "/middle" => Answer::status(302).header("Location", "/end"),
@@ -59,7 +59,7 @@ on_every_store! {
         assert_eq!(begun, 3, "one for each call");
     }
 
-    async fn they_are_handed_over_by_a_client_that_does_not_follow_any(proxq: Proxq, upstream: Upstream) {
+    async fn redirects_are_returned_by_a_client_that_follows_none(proxq: Proxq, upstream: Upstream) {
         upstream.always(Answer::status(307).header("Location", "/elsewhere").body("this way"));
         for http in all_of(|| with_provider(reqwest::Client::builder().redirect(Policy::none()))).into_iter().skip(1) {
             for _ in 0..2 {
@@ -72,7 +72,7 @@ on_every_store! {
         assert_eq!(upstream.received().len(), 4);
     }
 
-    async fn the_clients_limit_counts_all_of_them(proxq: Proxq, upstream: Upstream) {
+    async fn the_clients_limit_counts_all_redirects(proxq: Proxq, upstream: Upstream) {
         chain(&upstream, 308, 3);
         for (limit, followed) in [(2, false), (3, true)] {
             for (http, front) in all_of(|| with_provider(reqwest::Client::builder().redirect(Policy::limited(limit))))
@@ -94,7 +94,7 @@ on_every_store! {
         assert!(received.iter().all(|one| one.method() == "POST" && one.text() == "x"));
     }
 
-    async fn a_policy_of_ones_own_sees_the_urls_of_the_calls(proxq: Proxq, upstream: Upstream) {
+    async fn a_custom_policy_sees_the_urls_of_the_calls(proxq: Proxq, upstream: Upstream) {
         chain(&upstream, 302, 3);
         let asked = Arc::new(Mutex::new(Vec::new()));
         let policy = || {
@@ -157,7 +157,7 @@ on_every_store! {
         }
     }
 
-    async fn a_slow_one_behind_is_waited_for(proxq: Proxq, upstream: Upstream) {
+    async fn a_slow_redirect_is_waited_for(proxq: Proxq, upstream: Upstream) {
         let gate = Gate::new();
         let plan = gate.clone();
         upstream.plan(move |head| match head.word(1) {
@@ -185,7 +185,7 @@ on_every_store! {
         assert_eq!(sent, vec![("POST".to_owned(), "x".to_owned()); 3]);
     }
 
-    async fn a_call_that_is_dropped_takes_the_job_along_to_which_it_was_led(proxq: Proxq, upstream: Upstream) {
+    async fn a_dropped_call_cancels_the_job_that_its_redirect_made(proxq: Proxq, upstream: Upstream) {
         upstream.plan(|head| match head.word(1) {
             "/begin" => Answer::status(307).header("Location", "/slow"),
             _ => Answer::nothing().hang(),
@@ -297,7 +297,7 @@ fn the_token_goes_to_no_other_origin() {
 }
 
 #[test]
-fn a_server_that_reports_for_ever_ends_the_call() {
+fn a_server_that_reports_redirects_without_end_ends_the_call() {
     harness::run(async {
         let server = Upstream::start().await;
         let (id, behind) = (JobId::new(), JobId::new());

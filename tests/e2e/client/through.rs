@@ -71,7 +71,7 @@ on_every_store! {
         assert_eq!(response.chunk().await.unwrap().unwrap(), "data: 2\n");
     }
 
-    async fn a_stream_that_nobody_can_recognise_is_told_by_the_caller(proxq: Proxq, upstream: Upstream) {
+    async fn the_caller_can_mark_a_request_as_a_stream(proxq: Proxq, upstream: Upstream) {
         upstream.answers(200, "direct");
         let http = client();
         for _ in 0..2 {
@@ -91,7 +91,7 @@ on_every_store! {
 }
 
 on_the_store! { Embedded:
-    async fn what_proxq_itself_says_is_a_response(store: Store) {
+    async fn an_answer_of_proxqs_own_is_a_response(store: Store) {
         let upstream = Upstream::start().await;
         let route = Route::new("/api", &upstream.url()).set("maxBodySize", 10);
         let proxq = Proxq::start(store.config().route(route).route(Route::new("/other", &upstream.url()))).await;
@@ -104,7 +104,7 @@ on_the_store! { Embedded:
         }
     }
 
-    async fn a_route_leads_code_whose_urls_cannot_be_changed_through_proxq(store: Store) {
+    async fn a_route_sends_requests_with_fixed_urls_through_proxq(store: Store) {
         let upstream = Upstream::start().await;
         upstream.answers(200, "here");
         let config = store.config().route(Route::new("/api", &upstream.url())).route(Route::new("/b", &upstream.url()));

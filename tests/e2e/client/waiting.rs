@@ -43,7 +43,7 @@ on_every_store! {
         assert!(matches!(error(&failed), Error::JobLost { .. }), "{failed:?}");
     }
 
-    async fn time_can_be_limited_and_the_job_goes_on(proxq: Proxq, upstream: Upstream) {
+    async fn the_wait_can_be_limited_and_the_job_goes_on(proxq: Proxq, upstream: Upstream) {
         let gate = Gate::new();
         upstream.always(Answer::status(200).body("late").wait(&gate));
         let limit = Duration::from_millis(300);
@@ -70,7 +70,7 @@ on_every_store! {
         }
     }
 
-    async fn an_upstreams_503_is_told_from_that_of_something_between(proxq: Proxq, upstream: Upstream) {
+    async fn an_upstreams_503_differs_from_that_of_a_proxy_between(proxq: Proxq, upstream: Upstream) {
         upstream.always(Answer::status(503).header("X-From", "upstream").body("busy"));
         let http = client();
         for options in [ProxqOptions::new(), ProxqOptions::new().wait(None), ProxqOptions::new()] {
@@ -80,7 +80,7 @@ on_every_store! {
         assert_eq!(upstream.received().len(), 3, "and nothing was sent twice");
     }
 
-    async fn a_listener_hears_how_a_call_gets_on(proxq: Proxq, upstream: Upstream) {
+    async fn a_listener_is_given_the_events_of_a_call(proxq: Proxq, upstream: Upstream) {
         let gate = Gate::new();
         upstream.always(Answer::status(200).wait(&gate));
         let (told, mut events) = mpsc::unbounded_channel();
@@ -139,7 +139,7 @@ fn a_server_that_does_not_hold_its_answers_is_not_flooded() {
 }
 
 #[test]
-fn what_is_no_place_for_jobs_makes_no_second_job() {
+fn a_location_that_answers_202_again_makes_no_second_job() {
     harness::run(async {
         let id = JobId::new();
         let server = Upstream::start().await;
@@ -188,7 +188,7 @@ fn a_jobs_url_elsewhere_gets_no_credentials() {
 }
 
 #[test]
-fn any_flavour_of_runtime_will_do() {
+fn it_works_on_both_kinds_of_runtime() {
     let flavours = [tokio::runtime::Builder::new_current_thread(), tokio::runtime::Builder::new_multi_thread()];
     for mut flavour in flavours {
         let heard = Arc::new(Mutex::new(0));

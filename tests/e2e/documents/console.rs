@@ -156,7 +156,7 @@ struct Shown {
 }
 
 #[test]
-fn sessions_go_as_they_are_shown() {
+fn console_sessions_print_what_is_shown() {
     harness::run(async {
         for page in pages() {
             let blocks: Vec<_> = page.blocks().into_iter().filter(|block| block.info == "console").collect();

@@ -60,7 +60,7 @@ fn is_known_to_go(redis: &Redis, job: &Job) -> bool {
 on_the_store! {
     Redis:
 
-    async fn a_change_over_breaks_nothing_off(_store: Store) {
+    async fn a_migration_from_the_go_server_breaks_no_request_off(_store: Store) {
         let page = Document::named("docs/migration.md");
         let [_start, pause, active, resume, _reload] = &page.blocks_below("Changing over", "sh")[..] else {
             panic!("the page has other steps")

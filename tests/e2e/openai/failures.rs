@@ -146,7 +146,7 @@ on_every_store! {
         assert_eq!(upstream.received().len(), 1);
     }
 
-    async fn a_call_has_its_time(proxq: Proxq, upstream: Upstream) {
+    async fn a_call_ends_at_its_timeout(proxq: Proxq, upstream: Upstream) {
         upstream.always(Answer::nothing().hang());
         let options = proxq_client::Proxq::builder().max_wait(Duration::from_millis(300));
         let client = Builder::new(proxq.url()).proxq(options).build(config("https://api.openai.com")).unwrap();
