@@ -21,6 +21,9 @@ pub use value::Value;
 /// How long a server may take to start, or to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long it is left alone before it is asked again whether it has started: it answers after some 5 ms.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(2);
+
 /// How often a free port is looked for: another process may take one before Redis does.
 const PORTS_TRIED: usize = 5;
 
@@ -142,7 +145,7 @@ impl Redis {
             if self.process().as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(Some(_)))) {
                 return false;
             }
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::sleep(ASK_AGAIN_AFTER);
         }
         true
     }

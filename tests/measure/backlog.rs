@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use harness::Redis;
-use tokio::time::{Instant, sleep};
+use harness::{Redis, count_for, eventually, outlast};
+use tokio::time::Instant;
 
 use crate::server::{Logging, Server};
 use crate::wire::{load, post};
@@ -56,7 +56,7 @@ pub(crate) async fn beside_an_empty_queue(folder: &Path, upstream: SocketAddr) -
     rig.fill(BACKLOG + ADDED).await?;
     let empty = rig.rates(folder, true).await?;
     rig.fill(BACKLOG).await?;
-    sleep(10 * PHASE).await;
+    outlast(10 * PHASE).await; // whatever the fill set in motion in Redis is not measured
     let waiting = rig.count("LLEN", PENDING);
     let long = rig.rates(folder, false).await?;
 
@@ -94,11 +94,9 @@ impl Rig {
             let worker = Server::start(&folder, self.upstream, &self.worker_settings, Logging::Warnings)?;
             // What it takes to start is not measured.
             let before = self.count("ZCARD", COMPLETED);
-            while self.count("ZCARD", COMPLETED) == before {
-                sleep(PHASE / 100).await;
-            }
+            eventually("the worker has begun", async || self.count("ZCARD", COMPLETED) > before).await;
             let (begun, before) = (Instant::now(), self.count("ZCARD", COMPLETED));
-            sleep(PHASE).await;
+            count_for(PHASE).await;
             let done = self.count("ZCARD", COMPLETED) - before;
             jobs.push(f64::from(i32::try_from(done)?) / begun.elapsed().as_secs_f64());
             worker_kib = worker.resident_kib()?;
