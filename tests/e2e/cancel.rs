@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use harness::{
-    Answer, Gate, Job, Proxq, Refusing, Route, Store, Upstream, delete, eventually, get, never_within, on_every_store,
-    post,
+    Answer, Gate, Job, Proxq, Refusing, Route, Store, Upstream, delete, get, never_within, on_every_store, post,
 };
 use proxq_protocol::JobId;
 use tokio::time::Instant;
@@ -66,7 +65,7 @@ on_every_store! {
         assert_eq!(proxq.large_bodies(), before + 2, "request and response lie in files");
         assert_eq!(proxq.cancel(&job).await.status, 200);
         gone(&proxq, &job).await;
-        eventually("the files are gone", async || proxq.large_bodies() == before).await;
+        proxq.keeps_large_bodies(before).await;
     }
 
     async fn a_failed_job_is_deleted(proxq: Proxq, upstream: Upstream) {

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use harness::{
-    Answer, Gate, Pattern, Proxq, Refusing, Store, Upstream, eventually, get, on_every_store, outlast, post,
-};
+use harness::{Answer, Gate, Pattern, Proxq, Refusing, Store, Upstream, get, on_every_store, outlast, post};
 use jiff::Timestamp;
 use proxq_protocol::{JobInfo, JobStatus, Outcome};
 use tokio::time::Instant;
@@ -84,7 +82,7 @@ on_every_store! {
         let before = proxq.large_bodies();
         let job = proxq.submit(get("/x")).await;
         assert_eq!(proxq.response(&job).await.digest, whole.digest());
-        eventually("only the whole body is kept", async || proxq.large_bodies() == before + 1).await;
+        proxq.keeps_large_bodies(before + 1).await;
     }
 
     async fn garbage_is_tried_again(store: Store) {
@@ -227,7 +225,7 @@ on_every_store! {
             proxq.content(&job).await.refused(404, "JOB_FAILED");
             assert_eq!(upstream.deliveries(job.id), 1);
         }
-        eventually("nothing of it is kept", async || proxq.large_bodies() == before).await;
+        proxq.keeps_large_bodies(before).await;
         upstream.always(Answer::status(200).body(vec![b'x'; 65_536]));
         assert_eq!(proxq.through_queue(get("/x")).await.body.len(), 65_536, "the limit itself is fine");
     }

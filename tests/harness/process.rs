@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
@@ -176,7 +176,12 @@ pub fn binary() -> &'static Path {
 
 fn is_stale(binary: &Path) -> bool {
     let Ok(built) = fs::metadata(binary).and_then(|file| file.modified()) else { return true };
-    ["proxq-server/src", "proxq-protocol/src"].iter().any(|folder| newest(&checkout().join(folder)) > Some(built))
+    newest_source() > Some(built)
+}
+
+/// When the server's source was changed last.
+fn newest_source() -> Option<SystemTime> {
+    ["proxq-server/src", "proxq-protocol/src"].iter().filter_map(|folder| newest(&checkout().join(folder))).max()
 }
 
 fn newest(folder: &Path) -> Option<SystemTime> {
@@ -197,4 +202,9 @@ fn build(profile: &Path) {
     }
     let status = command.status().expect("cargo can be started");
     assert!(status.success(), "proxq does not build");
+    // Cargo leaves the binary as it is where only tests have changed. Without a new date it would be stale again and again.
+    if let Some(newest) = newest_source() {
+        let binary = File::open(profile.join("proxq")).expect("it has just been built");
+        binary.set_modified(newest).expect("the binary is ours");
+    }
 }

@@ -16,7 +16,7 @@ use crate::process::{Exit, Launch, Process};
 use crate::redis::Redis;
 use crate::set_clock::SetClock;
 use crate::small_disk::SmallDisk;
-use crate::waiting::within;
+use crate::waiting::{eventually, within};
 
 /// A running server with a folder of its own, which outlives restarts. Speaks through [`Client`].
 ///
@@ -84,6 +84,11 @@ impl Proxq {
             Some(redis) => redis.keys("proxq:{*}:blob:*").len(),
             None => self.files().len(),
         }
+    }
+
+    /// Returns when it keeps so many large bodies, by the count of [`Proxq::large_bodies`].
+    pub async fn keeps_large_bodies(&self, count: usize) {
+        eventually(&format!("{count} large bodies are kept"), async || self.large_bodies() == count).await;
     }
 
     /// Every file below the data folder, with its length.
