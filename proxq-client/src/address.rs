@@ -2,24 +2,16 @@
 
 use std::time::Duration;
 
+use proxq_protocol::credential::OWNER_HEADERS;
 use proxq_protocol::{JobId, header as proxq};
-use reqwest::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Request, Url};
 use url::Origin;
 
 use crate::options::span_text;
 
-/// Headers that say who is asking. They go to the jobs API, too, if it is of the request's origin.
-const CREDENTIALS: [HeaderName; 8] = [
-    AUTHORIZATION,
-    COOKIE,
-    HeaderName::from_static("api-key"),
-    HeaderName::from_static("x-api-key"),
-    HeaderName::from_static("x-goog-api-key"),
-    HeaderName::from_static("x-auth-token"),
-    HeaderName::from_static("x-amz-security-token"),
-    HeaderName::from_static(proxq::TOKEN),
-];
+/// Headers that say who is asking, beside those of the owner. A reverse proxy in front of the jobs API may ask for cookies.
+const OTHER_CREDENTIALS: [&str; 2] = ["cookie", proxq::TOKEN];
 
 /// Where jobs are asked for.
 #[derive(Clone, Debug)]
@@ -38,12 +30,12 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// Those of a request.
+    /// Those of a request. They go to the jobs API, too, if it is of the request's origin.
     pub(crate) fn of(request: &Request) -> Self {
         let mut headers = HeaderMap::new();
-        for name in &CREDENTIALS {
+        for name in OWNER_HEADERS.into_iter().chain(OTHER_CREDENTIALS) {
             for value in request.headers().get_all(name) {
-                headers.append(name, value.clone());
+                headers.append(HeaderName::from_static(name), value.clone());
             }
         }
         Self { headers, origin: request.url().origin() }
@@ -144,6 +136,8 @@ fn below(url: &Url, segment: &str) -> Url {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::AUTHORIZATION;
+
     use super::*;
 
     fn address(jobs_at: &JobsAt, location: Option<&'static str>) -> JobAddress {

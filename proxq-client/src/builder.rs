@@ -1,17 +1,19 @@
 //! Puts a [`Proxq`] together.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 
 use crate::address::JobsAt;
-use crate::cancel::Cancellations;
+use crate::cancel::Canceller;
 use crate::event::{Event, Listener};
 use crate::options::Settings;
 use crate::origins::Origins;
-use crate::proxq::{CancelClient, Proxq, Setup};
+use crate::proxq::Proxq;
 use crate::route::Route;
+use crate::setup::Setup;
 
 /// The server's default for `jobsPath`.
 const JOBS_PATH: &str = "/__jobs";
@@ -191,9 +193,30 @@ impl Builder {
             routes,
             jobs_at,
             token,
-            client: CancelClient::by(self.client),
-            cancellations: Cancellations::default(),
+            canceller: Arc::new(Canceller::by(self.client)),
         }))
+    }
+}
+
+impl Proxq {
+    /// With every default: finds out by itself which servers are a proxq.
+    ///
+    /// # Panics
+    /// Never: nothing that is set by default can be wrong.
+    #[must_use]
+    pub fn new() -> Self {
+        Builder::default().build().expect("nothing that is set by default can be wrong")
+    }
+
+    /// With settings of your own.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
+impl Default for Proxq {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -1,7 +1,6 @@
 //! One call, from the request to the response that its caller gets.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use proxq_protocol::{Accepted, JobId, header as proxq};
 use reqwest::header::{HeaderValue, LOCATION};
@@ -12,9 +11,9 @@ use crate::cancel::{Guard, Submission};
 use crate::error::Error;
 use crate::event::Event;
 use crate::options::Settings;
-use crate::proxq::Setup;
 use crate::redirect::{Redirect, Trail};
 use crate::response::{deliver, is_accepted, is_own, named_job, pass_on, read_own};
+use crate::setup::Setup;
 use crate::submission::{self, Controls};
 use crate::transport::Transport;
 use crate::waiting::{Deadline, Ended, Manner, Redirects, Waiting};
@@ -71,7 +70,7 @@ pub(crate) async fn run(
     let mut call = Call {
         credentials: Credentials::of(&request),
         method: request.method().clone(),
-        guard: Guard::new(Arc::clone(setup)),
+        guard: Guard::new(Arc::clone(&setup.canceller)),
         target: request.url().clone(),
         setup,
         settings,
@@ -255,14 +254,4 @@ pub(crate) async fn submitted(
 /// The original API tells a job in the body only, and knows no waiting.
 fn manner(location: Option<&HeaderValue>, named: Option<JobId>) -> Manner {
     if location.is_some() || named.is_some() { Manner::Held } else { Manner::Looked }
-}
-
-/// How long the server is to hold the answer to a submission, so that it comes before the caller's time is up. Not at all for
-/// a caller that listens, which hears at once that there is a job.
-pub(crate) fn submission_hold(settings: &Settings, deadline: Deadline) -> Option<Duration> {
-    /// Of the caller's time; the rest is left for the answer to come and for naming the job in an error.
-    const SHARE: (u32, u32) = (3, 4);
-    let wait = settings.wait.filter(|_| settings.listener.is_none())?;
-    let timeout = deadline.timeout_left().map(|left| left * SHARE.0 / SHARE.1);
-    timeout.into_iter().chain(settings.max_wait).chain([wait]).min().filter(|wait| !wait.is_zero())
 }

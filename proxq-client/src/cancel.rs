@@ -1,14 +1,14 @@
 //! Cancels the job of a call that nobody waits for any more.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use reqwest::redirect::Policy;
 use reqwest::{Method, StatusCode};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::address::JobAddress;
-use crate::proxq::Setup;
 use crate::response::is_own;
 
 /// The pauses between attempts: a submission whose sender has just gone may take so long to become the job.
@@ -27,14 +27,14 @@ pub(crate) enum Submission {
 /// While it is armed, dropping it cancels a job.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    setup: Arc<Setup>,
+    canceller: Arc<Canceller>,
     armed: Option<(JobAddress, Submission)>,
 }
 
 impl Guard {
     /// Not armed.
-    pub(crate) fn new(setup: Arc<Setup>) -> Self {
-        Self { setup, armed: None }
+    pub(crate) fn new(canceller: Arc<Canceller>) -> Self {
+        Self { canceller, armed: None }
     }
 
     /// Cancels this job from now on, in place of another.
@@ -53,60 +53,71 @@ impl Drop for Guard {
         let Some((address, submission)) = self.armed.take() else { return };
         // Without a runtime nobody could send it.
         let Ok(runtime) = Handle::try_current() else { return };
-        let setup = Arc::clone(&self.setup);
-        let under_way = self.setup.cancellations.begin();
+        let canceller = Arc::clone(&self.canceller);
+        let under_way = canceller.begin();
         runtime.spawn(async move {
-            cancel(&setup, &address, submission).await;
+            canceller.cancel(&address, submission).await;
             drop(under_way);
         });
     }
 }
 
-/// The cancellations under way.
+/// Cancels jobs, and knows how many cancellations are under way.
 #[derive(Debug)]
-pub(crate) struct Cancellations(watch::Sender<usize>);
-
-impl Default for Cancellations {
-    fn default() -> Self {
-        Self(watch::Sender::new(0))
-    }
+pub(crate) struct Canceller {
+    /// The client that was given for it.
+    given: Option<reqwest::Client>,
+    /// The client that is made where none was given; `None` inside where the system lets none be made.
+    made: OnceLock<Option<reqwest::Client>>,
+    under_way: watch::Sender<usize>,
 }
 
 /// One that is under way until this is dropped.
 struct UnderWay(watch::Sender<usize>);
 
-impl Cancellations {
-    fn begin(&self) -> UnderWay {
-        self.0.send_modify(|count| *count += 1);
-        UnderWay(self.0.clone())
+impl Canceller {
+    /// Cancels by this client, or by a plain one.
+    pub(crate) fn by(given: Option<reqwest::Client>) -> Self {
+        Self { given, made: OnceLock::new(), under_way: watch::Sender::new(0) }
     }
 
-    /// Returns when none is under way.
+    /// Returns when no cancellation is under way.
     pub(crate) async fn ended(&self) {
         let none = |count: &usize| *count == 0;
-        self.0.subscribe().wait_for(none).await.expect("the sender is here");
+        self.under_way.subscribe().wait_for(none).await.expect("the sender is here");
+    }
+
+    fn begin(&self) -> UnderWay {
+        self.under_way.send_modify(|count| *count += 1);
+        UnderWay(self.under_way.clone())
+    }
+
+    /// Deletes the job: four attempts at most.
+    async fn cancel(&self, address: &JobAddress, submission: Submission) {
+        let Some(client) = self.client() else { return };
+        let mut pauses = PAUSES.iter();
+        loop {
+            let mut request = address.request(Method::DELETE);
+            *request.timeout_mut() = Some(ATTEMPT_LIMIT);
+            let is_gone = match client.execute(request).await {
+                Ok(answer) if answer.status() == StatusCode::NOT_FOUND => submission == Submission::Accepted,
+                Ok(answer) => is_own(&answer) && answer.status().is_success(),
+                Err(_) => false,
+            };
+            let Some(pause) = pauses.next().filter(|_| !is_gone) else { return };
+            tokio::time::sleep(*pause).await;
+        }
+    }
+
+    fn client(&self) -> Option<&reqwest::Client> {
+        // proxq answers a cancellation itself, so there is nothing to follow, and nowhere for a token to be taken to.
+        let plain = || reqwest::Client::builder().redirect(Policy::none()).build().ok();
+        self.given.as_ref().or_else(|| self.made.get_or_init(plain).as_ref())
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.send_modify(|count| *count -= 1);
-    }
-}
-
-/// Deletes the job: four attempts at most.
-async fn cancel(setup: &Setup, address: &JobAddress, submission: Submission) {
-    let Some(client) = setup.cancelling_client() else { return };
-    let mut pauses = PAUSES.iter();
-    loop {
-        let mut request = address.request(Method::DELETE);
-        *request.timeout_mut() = Some(ATTEMPT_LIMIT);
-        let is_gone = match client.execute(request).await {
-            Ok(answer) if answer.status() == StatusCode::NOT_FOUND => submission == Submission::Accepted,
-            Ok(answer) => is_own(&answer) && answer.status().is_success(),
-            Err(_) => false,
-        };
-        let Some(pause) = pauses.next().filter(|_| !is_gone) else { return };
-        tokio::time::sleep(*pause).await;
     }
 }

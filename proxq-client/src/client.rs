@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use proxq_protocol::JobId;
-use reqwest::Request;
+use reqwest::{Method, Request};
 use reqwest_middleware::ClientWithMiddleware;
 
-use crate::address::Credentials;
+use crate::address::{Credentials, JobAddress};
 use crate::asking::error_for_refusal;
 use crate::call::submitted;
 use crate::error::Error;
 use crate::job::Job;
 use crate::options::{Settings, Travel};
-use crate::proxq::{Proxq, Setup};
+use crate::proxq::Proxq;
 use crate::response::is_accepted;
+use crate::setup::Setup;
 use crate::submission;
 use crate::transport::Transport;
 use crate::waiting::{Deadline, Manner};
@@ -66,7 +67,7 @@ impl ProxqClient {
         let answer = sent.map_err(|source| Error::Request { source })?;
         if is_accepted(&answer) {
             let submitted = submitted(&self.setup, answer, controls.proposed, &credentials).await?;
-            return Ok(Job::new(self.clone(), submitted.address, submitted.manner, method));
+            return Ok(self.job(submitted.address, submitted.manner, method));
         }
         let answer = error_for_refusal(answer).await?;
         let detail = format!("the request was not queued but answered with {}", answer.status());
@@ -95,14 +96,10 @@ impl ProxqClient {
             return Err(Error::Protocol { id: Some(id), detail });
         };
         let address = self.setup.address(id, server, None, &Credentials::none());
-        Ok(Job::new(self.clone(), address, Manner::Held, reqwest::Method::GET))
+        Ok(self.job(address, Manner::Held, Method::GET))
     }
 
-    pub(crate) fn transport(&self) -> Transport<'_> {
-        Transport::Client(&self.http)
-    }
-
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.setup.settings
+    fn job(&self, address: JobAddress, manner: Manner, method: Method) -> Job {
+        Job::new(Arc::clone(&self.setup), self.http.clone(), address, manner, method)
     }
 }

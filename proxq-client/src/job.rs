@@ -1,32 +1,43 @@
 //! One job, to ask for and to act on.
 
+use std::sync::Arc;
+
 use proxq_protocol::{JobId, JobInfo};
 use reqwest::header::{ACCEPT, HeaderValue};
 use reqwest::{Method, Request, Response, StatusCode};
+use reqwest_middleware::ClientWithMiddleware;
 
 use crate::address::JobAddress;
 use crate::asking::{self, Refusal, Trouble};
-use crate::client::ProxqClient;
 use crate::error::Error;
 use crate::job_events::JobEvents;
 use crate::response::{deliver, is_own};
+use crate::setup::Setup;
+use crate::transport::Transport;
 use crate::waiting::{Deadline, Ended, Manner, Redirects, Waiting};
 
-/// A job of a [`ProxqClient`]. Cloning and dropping it changes nothing at the server.
+/// A job of a [`ProxqClient`](crate::ProxqClient). Cloning and dropping it changes nothing at the server.
 #[derive(Clone, Debug)]
 pub struct Job {
-    client: ProxqClient,
+    setup: Arc<Setup>,
+    http: ClientWithMiddleware,
     address: JobAddress,
     manner: Manner,
     method: Method,
 }
 
 impl Job {
-    pub(crate) fn new(client: ProxqClient, address: JobAddress, manner: Manner, method: Method) -> Self {
-        Self { client, address, manner, method }
+    pub(crate) fn new(
+        setup: Arc<Setup>,
+        http: ClientWithMiddleware,
+        address: JobAddress,
+        manner: Manner,
+        method: Method,
+    ) -> Self {
+        Self { setup, http, address, manner, method }
     }
 
-    /// Its id: all that is needed to [`attach`](ProxqClient::attach) to it later.
+    /// Its id: all that is needed to [`attach`](crate::ProxqClient::attach) to it later.
     #[must_use]
     pub fn id(&self) -> JobId {
         self.address.id()
@@ -37,7 +48,7 @@ impl Job {
     /// # Errors
     /// [`Error::JobLost`] if it is gone, [`Error::Poll`] if there was no answer.
     pub async fn status(&self) -> Result<JobInfo, Error> {
-        let status = asking::status(&mut self.client.transport(), &self.address, None).await;
+        let status = asking::status(&mut self.transport(), &self.address, None).await;
         match status {
             Ok(info) => info.ok_or(Error::JobLost { id: self.id() }),
             Err(Trouble::Passing { error, .. }) => Err(Error::Poll { id: self.id(), source: error }),
@@ -50,7 +61,7 @@ impl Job {
     /// # Errors
     /// [`Error::JobLost`], [`Error::Poll`] after `max_outage`, [`Error::WaitTimeout`] after `max_wait`.
     pub async fn wait(&self) -> Result<JobInfo, Error> {
-        self.waiting(&mut self.client.transport()).status().await
+        self.waiting(&mut self.transport()).status().await
     }
 
     /// Waits for the upstream's response, whose body is streamed.
@@ -58,7 +69,7 @@ impl Job {
     /// # Errors
     /// [`Error::JobFailed`] if there is none, and those of [`wait`](Self::wait).
     pub async fn content(&self) -> Result<Response, Error> {
-        match self.waiting(&mut self.client.transport()).response().await? {
+        match self.waiting(&mut self.transport()).response().await? {
             Ended::Response(response) => Ok(deliver(response, None, self.id())),
             Ended::Redirect(_) => {
                 let detail = "the server reports a redirect, though nobody has asked it to".to_owned();
@@ -108,8 +119,12 @@ impl Job {
         Ok(JobEvents::new(self.id(), self.ask(request).await?))
     }
 
-    fn waiting<'w, 't>(&'w self, transport: &'w mut crate::transport::Transport<'t>) -> Waiting<'w, 't> {
-        let settings = self.client.settings();
+    fn transport(&self) -> Transport<'_> {
+        Transport::Client(&self.http)
+    }
+
+    fn waiting<'w, 't>(&'w self, transport: &'w mut Transport<'t>) -> Waiting<'w, 't> {
+        let settings = &self.setup.settings;
         let deadline = Deadline::start(None, settings.max_wait);
         Waiting {
             transport,
@@ -124,7 +139,7 @@ impl Job {
 
     /// Sends a request about the job, to which proxq itself answers.
     async fn ask(&self, request: Request) -> Result<Response, Error> {
-        let answer = self.client.transport().send(request).await.map_err(|source| Error::Request { source })?;
+        let answer = self.transport().send(request).await.map_err(|source| Error::Request { source })?;
         if !is_own(&answer) {
             let detail = format!("{} without X-Proxq-Source from {}", answer.status(), self.address.url());
             return Err(Error::Protocol { id: Some(self.id()), detail });

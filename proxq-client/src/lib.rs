@@ -18,6 +18,7 @@ mod proxq;
 mod redirect;
 mod response;
 mod route;
+mod setup;
 mod submission;
 mod transport;
 mod waiting;

@@ -56,6 +56,16 @@ fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
     headers.entry(HeaderName::from_static(name)).or_insert(value);
 }
 
+/// How long the server is to hold the answer to a submission, so that it comes before the caller's time is up. Not at all for
+/// a caller that listens, which hears at once that there is a job.
+pub(crate) fn hold(settings: &Settings, deadline: Deadline) -> Option<Duration> {
+    /// Of the caller's time; the rest is left for the answer to come and for naming the job in an error.
+    const SHARE: (u32, u32) = (3, 4);
+    let wait = settings.wait.filter(|_| settings.listener.is_none())?;
+    let timeout = deadline.timeout_left().map(|left| left * SHARE.0 / SHARE.1);
+    timeout.into_iter().chain(settings.max_wait).chain([wait]).min().filter(|wait| !wait.is_zero())
+}
+
 /// Sends the submission; again under the same id, up to three times, if the connection broke before its answer. A body that is
 /// a stream is there only once, and so is its submission.
 pub(crate) async fn send(
