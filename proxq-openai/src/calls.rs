@@ -17,8 +17,8 @@ use async_openai::middleware::HttpRequestFactory;
 use async_openai::middleware::retry::OpenAIRetryLayer;
 use proxq_client::{Error, JobId, Outcome, error_for_refusal};
 use proxq_protocol::header;
-use reqwest::Response;
 use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::{Response, Url};
 use reqwest_middleware::ClientWithMiddleware;
 use tower::{Layer, ServiceExt};
 
@@ -81,10 +81,21 @@ impl Call {
             },
         };
         Err(if matches!(failure, Error::JobFailed { outcome: Some(Outcome::NotSent), .. }) {
-            unconnected(failure, asked).await
+            without_connection(failure, asked).await
         } else {
             from_proxq(failure)
         })
+    }
+}
+
+/// The error of a call whose upstream could not be connected to.
+async fn without_connection(failure: Error, asked: Url) -> OpenAIError {
+    let failure = Arc::new(failure);
+    match unconnected(Arc::clone(&failure), asked).await {
+        Some(error) => OpenAIError::Reqwest(error),
+        // How the call ends must not depend on whether the system lets a client be made.
+        None => Arc::into_inner(failure)
+            .map_or_else(|| OpenAIError::Boxed("no connection to the upstream".into()), from_proxq),
     }
 }
 

@@ -1,6 +1,6 @@
 //! An upstream that could not be connected to, told as reqwest tells it of a connection of its own.
 //!
-//! Programs look for [`OpenAIError::Reqwest`] with `is_connect`, and so do the SDK's retries. Such an error cannot be made up,
+//! Programs look for the SDK's `OpenAIError::Reqwest` with `is_connect`, and so do the SDK's retries. Such an error cannot be made up,
 //! but it can be had: from a client that fails to connect, for a reason of ours.
 
 use std::error::Error as StdError;
@@ -9,25 +9,15 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use async_openai::error::OpenAIError;
 use proxq_client::Error;
 use reqwest::Url;
 use tower::{BoxError, Layer, Service};
 
-use crate::error::from_proxq;
-
-/// The error of a request for `url` that was never sent, with the failure among its causes.
-pub(crate) async fn unconnected(failure: Error, url: Url) -> OpenAIError {
-    let cause = Arc::new(failure);
-    let client = reqwest::Client::builder().no_proxy().connector_layer(Failing(Arc::clone(&cause))).build();
-    if let Ok(client) = client
-        && let Err(error) = client.get(url).send().await
-        && error.is_connect()
-    {
-        return OpenAIError::Reqwest(error);
-    }
-    // A system that lets no client be made; how the call ends must not depend on it.
-    Arc::into_inner(cause).map_or_else(|| OpenAIError::Boxed("no connection to the upstream".into()), from_proxq)
+/// The error of a request for `url` that was never sent, with the failure among its causes. `None` on a system that lets no
+/// client be made.
+pub(crate) async fn unconnected(failure: Arc<Error>, url: Url) -> Option<reqwest::Error> {
+    let client = reqwest::Client::builder().no_proxy().connector_layer(Failing(failure)).build().ok()?;
+    client.get(url).send().await.err().filter(reqwest::Error::is_connect)
 }
 
 /// The failure, out of an error that [`unconnected`] made.
@@ -87,8 +77,7 @@ mod tests {
         let url = "https://api.openai.com/v1/chat/completions";
         for url in [url, "http://127.0.0.1:1/v1"] {
             let failure = Error::JobFailed { id, error: "connection refused".to_owned(), outcome };
-            let error = unconnected(failure, url.parse().unwrap()).await;
-            let OpenAIError::Reqwest(error) = &error else { panic!("{error:?}") };
+            let error = &unconnected(Arc::new(failure), url.parse().unwrap()).await.unwrap();
             assert!(error.is_connect() && error.is_request() && !error.is_timeout(), "{error:?}");
             assert_eq!(error.url().map(Url::as_str), Some(url));
             assert_eq!(cause_of(error).and_then(Error::job_id), Some(id));
