@@ -44,6 +44,7 @@ mod intake;
 mod job;
 mod jobs_api;
 mod listen;
+mod lock;
 mod metrics;
 mod multipart;
 mod path;

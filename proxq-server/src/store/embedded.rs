@@ -30,7 +30,7 @@ use self::steps::{Cancel, Expire, LeaseJobs, Probe, Renew, RetryFailed, Settle, 
 use self::time::StoreTime;
 pub use self::verify::{Finding, verify};
 use self::writer::{Health, Writer};
-use super::signals::{Signals, lock};
+use super::signals::Signals;
 use super::{
     BATCH_LIMIT, BlobStore, BlobStream, BlobWriter, Content, Deployment, JobAccess, JobLookup, JobPage, JobWatch,
     Lease, LeasedJob, NewJob, QueueStats, Requeued, StoreControl, StoreError, StoreSettings, Submissions, Submitted,
@@ -40,6 +40,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::SyncMode;
 use crate::current::Current;
 use crate::job::{BlobRef, Job, JobId, QueueName, State, Verdict};
+use crate::lock::lock;
 
 /// How an embedded store is opened.
 #[derive(Clone, Debug)]

@@ -15,13 +15,13 @@ use futures_util::stream;
 
 use self::blobs::MemoryWriter;
 use self::jobs::Jobs;
-use super::signals::lock;
 use super::{
     BlobStore, BlobStream, BlobWriter, Content, Deployment, JobAccess, JobLookup, JobPage, JobWatch, Lease, LeasedJob,
     NewJob, QueueStats, Requeued, StoreControl, StoreError, StoreSettings, Submissions, Submitted, Upkept, WorkQueues,
 };
 use crate::clock::Clock;
 use crate::job::{BlobRef, Job, JobId, QueueName, State, Verdict};
+use crate::lock::lock;
 
 /// Jobs in memory.
 #[derive(Debug)]

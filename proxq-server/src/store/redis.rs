@@ -61,7 +61,7 @@ use self::seen_states::SeenStates;
 use self::shared::{Instance, Shared};
 use self::values::RedisValues;
 use self::waiting_workers::WaitingWorkers;
-use super::signals::{Signals, lock};
+use super::signals::Signals;
 use super::{
     BlobStore, BlobStream, BlobWriter, Content, Deployment, JobAccess, JobLookup, JobPage, JobWatch, Lease, LeasedJob,
     NewJob, QueueStats, Requeued, SharedValues, StoreControl, StoreError, StoreSettings, Submissions, Submitted,
@@ -72,6 +72,7 @@ use crate::config::RedisConfig;
 use crate::current::Current;
 use crate::failure::chain;
 use crate::job::{BlobRef, Job, JobId, QueueName, State, Verdict};
+use crate::lock::lock;
 use crate::tasks::Tasks;
 
 /// How a store in Redis is opened.

@@ -2,13 +2,14 @@
 //! changed, attempts that their lease is gone. Lives in memory; nothing here is asked of what keeps the jobs.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Timestamp};
 use crate::job::JobId;
+use crate::lock::lock;
 use crate::store::JobWatch;
 
 /// Something that others learn when the change that caused it is durable.
@@ -193,9 +194,4 @@ impl Drop for Subscription {
             }
         }
     }
-}
-
-/// Locks; what a panicking thread left is as good as any, every change being one step.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use futures_util::future::join_all;
 
 use super::*;
-use crate::store::signals::lock;
+use crate::lock::lock;
 use crate::store::{Content, LEASE_TERM, Lease, RECLAIM_GRACE, Requeued, StoreError};
 
 /// Interleavings that are tried, each with dice of its own.

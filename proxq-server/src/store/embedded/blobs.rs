@@ -18,8 +18,8 @@ pub(super) use self::read::{Damage, stream, verify};
 pub(super) use self::write::FileWriter;
 use crate::config::SyncMode;
 use crate::failure::chain;
+use crate::lock::lock;
 use crate::store::StoreError;
-use crate::store::signals::lock;
 use crate::tasks;
 
 /// How much of a blob is in memory at once.

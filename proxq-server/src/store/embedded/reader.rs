@@ -11,8 +11,8 @@ use super::steps::{job_id, number, state};
 use crate::clock::Timestamp;
 use crate::failure::chain;
 use crate::job::{Job, JobId, Progress, QueueName, State, StoredResponse};
+use crate::lock::lock;
 use crate::store::record::{Facts, Head, Record};
-use crate::store::signals::lock;
 use crate::store::{Content, JobPage, QueueStats, StoreError};
 use crate::tasks;
 

@@ -20,8 +20,9 @@ use super::folder::Folder;
 use super::time::Moment;
 use super::vault::Vault;
 use crate::clock::Timestamp;
+use crate::lock::lock;
 use crate::store::StoreError;
-use crate::store::signals::{Effect, lock};
+use crate::store::signals::Effect;
 use crate::tasks;
 
 /// One atomic step on the database.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::jobs::Jobs;
 use crate::job::BlobRef;
-use crate::store::signals::lock;
+use crate::lock::lock;
 use crate::store::{BlobWriter, StoreError};
 
 /// The finished blobs.

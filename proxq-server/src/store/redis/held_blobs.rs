@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use uuid::Uuid;
 
 use super::queues::Queue;
-use crate::store::signals::lock;
+use crate::lock::lock;
 
 /// Blobs that are being written, or were written and not handed over, each with its queue.
 #[derive(Debug, Default)]

@@ -13,8 +13,8 @@ use super::message::{StoredTask, TaskMessage};
 use super::queues::Queue;
 use crate::clock::Timestamp;
 use crate::job::JobId;
+use crate::lock::lock;
 use crate::store::Lease;
-use crate::store::signals::lock;
 
 /// A lease in the hands of this process, and what of its job is needed to end it.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use super::keys::Keys;
-use crate::store::signals::lock;
+use crate::lock::lock;
 
 /// A queue and its keys.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use bytes::Bytes;
 
 use crate::job::JobId;
-use crate::store::signals::lock;
+use crate::lock::lock;
 
 /// A job's state in asynq's word; `None` if the job is gone.
 type Seen = Option<Bytes>;

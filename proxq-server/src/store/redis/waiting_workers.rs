@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
-use crate::store::signals::lock;
+use crate::lock::lock;
 
 /// The workers that wait, by queue.
 #[derive(Debug, Default)]

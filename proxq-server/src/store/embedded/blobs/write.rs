@@ -16,7 +16,7 @@ use super::super::writer::Outbox;
 use super::{Blobs, CHUNK_BYTES, off_the_runtime, remove_file};
 use crate::config::SyncMode;
 use crate::job::BlobRef;
-use crate::store::signals::lock;
+use crate::lock::lock;
 use crate::store::{BlobWriter, StoreError};
 use crate::tasks;
 

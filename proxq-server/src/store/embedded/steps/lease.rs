@@ -11,8 +11,9 @@ use super::end::archive_damaged;
 use super::row::{JobRow, number};
 use crate::clock::Timestamp;
 use crate::job::{JobId, State};
+use crate::lock::lock;
 use crate::store::record::Record;
-use crate::store::signals::{Effect, QueueSignal, lock};
+use crate::store::signals::{Effect, QueueSignal};
 use crate::store::{BATCH_LIMIT, LEASE_TERM, Lease, LeasedJob, StoreError};
 
 /// Leases up to `max` jobs of a queue.

@@ -15,7 +15,7 @@ use super::outbox::{Envelope, Failure, Message, Waiting};
 use super::{Step, Tx, WriterState};
 use crate::clock::Timestamp;
 use crate::failure::chain;
-use crate::store::signals::lock;
+use crate::lock::lock;
 use crate::store::{RECLAIM_AFTER_OUTAGE, StoreError};
 
 /// The most steps that share a transaction.

@@ -9,7 +9,7 @@ use super::super::HashWriter;
 use super::*;
 use crate::job::{Body, JobId, QueueName, State, Verdict};
 use crate::store::contract::{found, job, job_in, leased, response, state_of, submitted};
-use crate::store::{BlobWriter, Claim, Content, Lease, NewJob, Requeued, Submitted};
+use crate::store::{BlobStore, BlobWriter, Claim, Content, Lease, NewJob, Requeued, Submitted};
 
 /// Longer than anything takes that is not broken.
 const PATIENCE: Duration = Duration::from_secs(20);
