@@ -8,7 +8,8 @@ use http::request::Parts;
 
 use self::peek::Wanted;
 use crate::config::{StreamDetection, Upstream};
-use crate::forward::headers::{BodyLength, list_items};
+use crate::forward::headers::BodyLength;
+use crate::list_items::list_items;
 use crate::path;
 
 /// How a request travels.

@@ -7,6 +7,7 @@ mod connection;
 mod error;
 pub(crate) mod forwarded;
 mod framing;
+mod head_limits;
 pub(crate) mod headers;
 mod observed;
 pub(crate) mod target;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::stop_signals::StopSignals;
 use crate::store::StoreControl;
 use crate::tasks::Tasks;
-use crate::worker::StopSignals;
 
 /// How long aborted attempts may take to be settled, and connections to end, after the drain's time limit.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);

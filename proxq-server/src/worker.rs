@@ -15,7 +15,6 @@ mod tests;
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use self::attempt::{Attempt, Attempted};
@@ -28,6 +27,7 @@ use crate::clock::Clock;
 use crate::current::Current;
 use crate::job::judge;
 use crate::slots::Slot;
+use crate::stop_signals::StopSignals;
 use crate::store::{LeasedJob, WorkQueues};
 use crate::tasks::Tasks;
 
@@ -43,17 +43,6 @@ pub(crate) struct Worker {
     stop: StopSignals,
     /// How it is noticed that jobs wait.
     pace: Pace,
-}
-
-/// When the workers are to stop, in this order.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct StopSignals {
-    /// No new leases.
-    pub(crate) draining: CancellationToken,
-    /// Running attempts are aborted.
-    pub(crate) abort: CancellationToken,
-    /// No more renewals and upkeep: nothing runs any more.
-    pub(crate) finished: CancellationToken,
 }
 
 impl Worker {

@@ -9,7 +9,7 @@
 
 use http::header::{self, HeaderMap};
 
-use crate::forward::headers::list_items;
+use crate::list_items::list_items;
 
 mod json;
 mod multipart;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::StatusCode;
 use http::header::{AGE, CACHE_CONTROL, DATE, EXPIRES, HeaderMap, HeaderName, RANGE, SET_COOKIE, VARY};
 
-use crate::forward::headers::list_items;
 use crate::job::ResponseHead;
+use crate::list_items::list_items;
 
 /// Whether a request may be answered from the cache, and its response be kept. Not if it asks for the upstream's own
 /// answer (RFC 9111 §5.2.1), and not if it asks for a part of a response or has a condition: that answer depends on what

@@ -1,6 +1,6 @@
 //! The connection pools of one upstream.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::header::HOST;
@@ -14,11 +14,13 @@ use tokio::time::Instant;
 
 use super::connection::Connector;
 use super::error::ForwardError;
+use super::head_limits::{MAX_RESPONSE_HEAD_BYTES, MAX_RESPONSE_HEADERS};
 use super::observed::{Observing, Usage};
 use super::tls::{self, TlsFileError, TlsMaterial};
 use super::{HandedOver, RequestBody, Reuse, framing};
 use crate::failure::chain;
 use crate::job::Reach;
+use crate::lock::lock;
 use crate::tasks::Tasks;
 
 /// Idle connections are dropped earlier than servers usually drop them (5 s in Node.js, 75 s in nginx).
@@ -40,14 +42,9 @@ const LAST_WORDS: Duration = Duration::from_millis(250);
 /// Kept connections per host; further ones are closed after use. This many concurrent clients are served without a new
 /// connection for each request.
 const MAX_IDLE_PER_HOST: usize = 512;
-/// The most header fields of a response; the library's default of 100 would fail legitimate responses.
-pub(super) const MAX_RESPONSE_HEADERS: usize = 512;
 /// How many streams a new HTTP/2 connection carries before the upstream's settings tell its limit: streams above the
 /// limit would be refused (RFC 9113 §5.1.2).
 const INITIAL_STREAMS: usize = 1;
-/// The largest response head, as the sum of its fields: far more than legitimate upstreams send, and a bound on the
-/// memory of a connection.
-pub(super) const MAX_RESPONSE_HEAD_BYTES: usize = 256 * 1024;
 /// The largest read buffer. The library refuses a head that does not fit, but lets a larger one pass if it arrives fast.
 /// So the buffer has room for more than the fields, and the fields are measured separately.
 const READ_BUFFER_BYTES: usize = MAX_RESPONSE_HEAD_BYTES + 64 * 1024;
@@ -138,12 +135,12 @@ impl UpstreamClient {
     }
 
     fn is_distrusted(&self) -> bool {
-        let since = *self.distrusted_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = *lock(&self.distrusted_at);
         since.is_some_and(|since| since.elapsed() < DISTRUST)
     }
 
     fn distrust(&self) {
-        *self.distrusted_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *lock(&self.distrusted_at) = Some(Instant::now());
     }
 }
 

@@ -7,8 +7,8 @@ use hyper_util::client::legacy;
 use tokio::time::Instant;
 
 use super::body_end::CutShort;
-use super::client::{MAX_RESPONSE_HEAD_BYTES, MAX_RESPONSE_HEADERS};
 use super::framing::UnknownCoding;
+use super::head_limits::{MAX_RESPONSE_HEAD_BYTES, MAX_RESPONSE_HEADERS};
 use super::observed::Usage;
 use crate::failure::causes;
 use crate::job::Reach;

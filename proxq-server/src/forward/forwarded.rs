@@ -7,7 +7,8 @@ use http::header::{self, Entry};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use proxq_protocol::header as proxq;
 
-use super::headers::{list_items, strip_disguised, strip_hop_by_hop, strip_proxq, strip_response};
+use super::headers::{strip_disguised, strip_hop_by_hop, strip_proxq, strip_response};
+use crate::list_items::list_items;
 use crate::trust::TrustedProxies;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

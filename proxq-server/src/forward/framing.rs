@@ -4,8 +4,8 @@
 use http::header::{self, HeaderMap};
 use http::{HeaderValue, Method, Response, StatusCode};
 
-use super::headers::list_items;
 use crate::job::ends_with_head;
+use crate::list_items::list_items;
 
 /// A body with a transfer coding that proxq does not decode, so that nobody could read it.
 #[derive(Debug, thiserror::Error)]

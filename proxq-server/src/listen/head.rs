@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use proxq_protocol::header as proxq;
 
 use super::host;
-use crate::forward::headers::list_items;
+use crate::list_items::list_items;
 use crate::path;
 use crate::reply::Problem;
 
