@@ -14,7 +14,6 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use axum::body::Body as ReplyBody;
 use http::Response;
 use http_body::Body as _;
 
@@ -29,6 +28,7 @@ use crate::deployment::KnownDeployment;
 use crate::direct::{BegunBody, ClientBody, Direct, DirectRequest};
 use crate::ended::JobWaiters;
 use crate::failure::chain;
+use crate::reply::body::Body as ReplyBody;
 use crate::reply::{self, Problem};
 use crate::store::JobStore;
 use crate::upload::Upload;

@@ -7,7 +7,6 @@ mod view;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use http::request::Parts;
 use http::{Method, Response};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +19,7 @@ use crate::failure::chain;
 use crate::job::{Job, JobId, ResponseHead};
 use crate::redirects::{KnownRedirects, id_behind};
 use crate::replay::replay;
+use crate::reply::body::Body;
 use crate::reply::{self, Problem};
 use crate::store::{Content, JobAccess, Requeued, StoreError};
 
@@ -150,9 +150,9 @@ impl JobsApi {
             return Err(unknown_job(id));
         }
         let body = if *method == Method::HEAD {
-            Body::empty()
+            reply::body::empty()
         } else {
-            Body::from_stream(events::of_job(
+            reply::body::stream(events::of_job(
                 Arc::clone(&self.config),
                 Arc::clone(&self.store) as _,
                 id,

@@ -21,7 +21,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use futures_util::future::BoxFuture;
 use http::Response;
 use tokio::net::TcpListener;
@@ -33,6 +32,7 @@ use crate::config::{Config, Limits};
 use crate::current::Current;
 use crate::metrics::Metrics;
 use crate::process::file_limit;
+use crate::reply::body::Body;
 use crate::shortage::Shortage;
 use crate::slots::{Slot, Slots};
 use crate::tasks::Tasks;

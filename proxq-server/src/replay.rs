@@ -1,10 +1,10 @@
 //! The upstream's response, replayed from the store: status, headers and body, byte for byte.
 
-use axum::body::Body as ReplyBody;
 use http::header::{self, HeaderMap};
 use http::{HeaderValue, Method, Response, StatusCode};
 
 use crate::job::{Body, StoredResponse, ends_with_head};
+use crate::reply::body::{self, Body as ReplyBody};
 use crate::store::{BlobStore, StoreError};
 
 /// Answers a `GET` or `HEAD` with a stored response.
@@ -17,9 +17,9 @@ pub(crate) async fn replay(
     let mut headers = head.headers;
     promise_what_comes(&mut headers, head.status, stored_body.length(), asking);
     let body = match stored_body {
-        _ if *asking == Method::HEAD => ReplyBody::empty(),
-        Body::Inline(bytes) => ReplyBody::from(bytes),
-        Body::Blob(blob) => ReplyBody::from_stream(store.open_blob(&blob).await?),
+        _ if *asking == Method::HEAD => body::empty(),
+        Body::Inline(bytes) => body::full(bytes),
+        Body::Blob(blob) => body::stream(store.open_blob(&blob).await?),
     };
     let mut response = Response::new(body);
     *response.status_mut() = head.status;

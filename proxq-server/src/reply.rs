@@ -1,8 +1,9 @@
 //! The responses that proxq itself makes: their source stamp, and the status code of each error.
 
+pub(crate) mod body;
+
 use std::time::Duration;
 
-use axum::body::Body;
 use bytes::Bytes;
 use http::header::{self, HeaderName};
 use http::{HeaderValue, Response, StatusCode, Uri};
@@ -10,6 +11,7 @@ use proxq_protocol::header as proxq;
 use proxq_protocol::{Accepted, Cancelled, ErrorBody, ErrorCode, JobId, JobInfo};
 use serde_json::json;
 
+use self::body::Body;
 use crate::job::ResponseHead;
 use crate::path::BadPath;
 use crate::store::StoreError;
@@ -341,7 +343,7 @@ fn own(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Respons
 }
 
 fn stamped(status: StatusCode, body: Vec<u8>) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
+    let mut response = Response::new(body::full(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

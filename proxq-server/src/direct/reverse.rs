@@ -3,7 +3,6 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use axum::body::Body as ReplyBody;
 use http::header::{self, HeaderMap};
 use http::uri::Scheme;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
@@ -22,6 +21,7 @@ use crate::failure::chain;
 use crate::forward::headers::strip_response;
 use crate::forward::{HandedOver, Reuse, target};
 use crate::reply::Problem;
+use crate::reply::body::{Body as ReplyBody, relayed};
 
 impl Direct {
     /// Gives the upstream's response as soon as its head is there, its body still to come; or proxq's own where there is
@@ -117,7 +117,7 @@ impl Direct {
             response.extensions_mut().insert(reason);
         }
         let version = response.version();
-        Ok(response.map(|body| ReplyBody::new(UpstreamBody::new(body, version))))
+        Ok(response.map(|body| relayed(UpstreamBody::new(body, version))))
     }
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body as ReplyBody;
 use http::{Method, Response};
 
 use super::Intake;
@@ -12,6 +11,7 @@ use super::submitter::{SubmitError, SubmittedJob};
 use crate::failure::chain;
 use crate::job::{JobId, State};
 use crate::replay::replay;
+use crate::reply::body::Body as ReplyBody;
 use crate::reply::{self, Problem};
 use crate::store::{Content, StoreError};
 

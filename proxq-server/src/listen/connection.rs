@@ -5,7 +5,6 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -22,6 +21,7 @@ use super::watched::Watched;
 use super::{BrokenOff, Surface};
 use crate::config::Limits;
 use crate::failure::chain;
+use crate::reply::body::Body;
 use crate::slots::Slot;
 use crate::tasks::Tasks;
 

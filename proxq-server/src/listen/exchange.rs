@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 
-use axum::body::Body;
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -17,6 +16,7 @@ use tracing::{Instrument, Span};
 use super::watchdog::OpenBody;
 use super::{BrokenOff, Handler, Surface, head, http2};
 use crate::arrival::Arrival;
+use crate::reply::body::Body;
 use crate::reply::{self, Problem};
 use crate::upload::{Discard, Upload};
 

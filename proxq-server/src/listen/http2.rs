@@ -1,10 +1,11 @@
 //! Request heads of HTTP/2 as the rest of proxq knows them, like those of HTTP/1.1, and answers as HTTP/2 wants them.
 
-use axum::body::Body;
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HeaderMap};
 use http::request::Parts;
 use http::{HeaderValue, Response, Version};
 use http_body::Body as _;
+
+use crate::reply::body::Body;
 
 /// Gives the head of an HTTP/2 request what it would have in HTTP/1.1: one `Cookie` in place of several (RFC 9113
 /// §8.2.3). Leaves others as they are; `host.rs` sees to `Host`.
@@ -69,7 +70,7 @@ mod tests {
     #[test]
     fn an_answer_to_a_head_is_its_head_and_the_length_of_what_a_get_would_bring() {
         let shaped = |length: Option<u64>, body: &'static str, asks_for_head| {
-            let mut answer = Response::new(Body::from(body));
+            let mut answer = Response::new(crate::reply::body::full(body));
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             answer.headers_mut().extend(length.map(|length| (CONTENT_LENGTH, HeaderValue::from(length))));
             shape(&mut answer, asks_for_head);

@@ -5,6 +5,7 @@ use tokio::net::TcpStream;
 
 use super::*;
 use crate::config::UpstreamUrl;
+use crate::reply::body;
 
 /// Answers with the request's path, or not at all.
 #[derive(Debug)]
@@ -16,7 +17,7 @@ impl Handler for Echo {
             match arrival.head.uri.path() {
                 "/panic" => panic!("a handler's mistake"),
                 "/nobody" => None,
-                path => Some(Response::new(Body::from(path.to_owned()))),
+                path => Some(Response::new(body::full(path.to_owned()))),
             }
         })
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use futures_util::future::BoxFuture;
 use http::Response;
 
@@ -11,6 +10,7 @@ use crate::config::Config;
 use crate::intake::Intake;
 use crate::jobs_api::JobsApi;
 use crate::listen::Handler;
+use crate::reply::body::Body;
 
 /// The stages that handle requests.
 #[derive(Debug)]
