@@ -26,16 +26,25 @@ pub fn example() -> String {
     let mut lines = vec!["# yaml-language-server: $schema=config.schema.json".to_owned(), String::new()];
     let paragraphs = head.map(|paragraph| comment(paragraph, LINE_LENGTH));
     lines.extend(paragraphs.join(&"#".to_owned()));
-    lines.push(String::new());
-    lines.extend(lines_of(&keys, LINE_LENGTH));
+    lines.extend(lines_of(&keys, LINE_LENGTH, Spacing::Apart));
     lines.join("\n") + "\n"
 }
 
+/// How the keys of a section stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spacing {
+    /// One below the other.
+    Close,
+    /// With an empty line before each that is a section, or of which something is said.
+    Apart,
+}
+
 /// The keys of a section, each below what is said of it.
-fn lines_of(entries: &[Entry], length: usize) -> Vec<String> {
+fn lines_of(entries: &[Entry], length: usize, spacing: Spacing) -> Vec<String> {
     let mut lines = Vec::new();
     for entry in entries {
-        if entry.after_gap {
+        let stands_apart = !entry.key.about.is_empty() || !matches!(entry.content, Content::Value(..));
+        if spacing == Spacing::Apart && stands_apart {
             lines.push(String::new());
         }
         lines.extend(comment(entry.key.about, length));
@@ -53,11 +62,12 @@ fn without_comment(entry: &Entry, length: usize) -> Vec<String> {
     match &entry.content {
         Content::Value(..) => lines[0].extend([" ", &entry.example().unwrap_or_default()]),
         Content::Section(inside) => {
-            lines.extend(lines_of(inside, length - 2).iter().map(|line| indented("  ", line)));
+            lines.extend(lines_of(inside, length - 2, Spacing::Close).iter().map(|line| indented("  ", line)));
         }
         Content::Sections(items) => {
             for (_, inside) in items {
-                let inside = lines_of(inside, length - 4);
+                let inside = lines_of(inside, length - 4, Spacing::Apart);
+                let inside = &inside[1..]; // the list begins without an empty line
                 let comments = inside.iter().take_while(|line| line.starts_with('#')).count();
                 for (index, line) in inside.iter().enumerate() {
                     let margin = match index {

@@ -91,9 +91,6 @@ pub(super) trait Keys: Sized {
     /// Keys whose features come later, each with what to do without it.
     fn later(&mut self, keys: &[(&'static str, &str)]);
 
-    /// An empty line in the example.
-    fn gap(&mut self);
-
     /// A key that is read together with the one before it.
     fn read_already<T>(&mut self, key: Key, form: Form, field: &mut T, show: impl FnOnce(&T) -> YamlValue) {
         self.key(key, form, field, |_, _| {}, show);

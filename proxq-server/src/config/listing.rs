@@ -15,8 +15,6 @@ pub(super) struct Entry {
     pub(super) content: Content,
     /// Whether it belongs in the effective configuration; what is under it may not, all the same.
     pub(super) applies: bool,
-    /// Whether the example has an empty line before it.
-    pub(super) after_gap: bool,
 }
 
 /// What is under a key.
@@ -64,14 +62,12 @@ fn without_zeros(duration: &str) -> &str {
 #[derive(Default)]
 struct Listing {
     entries: Vec<Entry>,
-    has_gap: bool,
     is_left_out: bool,
 }
 
 impl Listing {
     fn push(&mut self, key: Key, content: Content) {
-        let after_gap = std::mem::take(&mut self.has_gap);
-        self.entries.push(Entry { key, content, applies: !self.is_left_out, after_gap });
+        self.entries.push(Entry { key, content, applies: !self.is_left_out });
     }
 }
 
@@ -117,10 +113,6 @@ impl Keys for Listing {
     }
 
     fn later(&mut self, _: &[(&'static str, &str)]) {}
-
-    fn gap(&mut self) {
-        self.has_gap = true;
-    }
 }
 
 #[cfg(test)]

@@ -119,8 +119,6 @@ impl Keys for Section<'_> {
             self.refuse_for_now(key, hint);
         }
     }
-
-    fn gap(&mut self) {}
 }
 
 #[cfg(test)]

@@ -59,23 +59,15 @@ pub(in crate::config) fn declare(keys: &mut impl Keys, globals: &mut Globals) {
         },
         |globals| YamlValue::quoted(&globals.config.listen_address),
     );
-    keys.gap();
     store::declare(keys, &mut globals.store);
-    keys.gap();
     declare_queue(keys, &mut globals.config);
-    keys.gap();
     declare_times(keys, &mut globals.config);
-    keys.gap();
     declare_bodies(keys, &mut globals.config);
-    keys.gap();
     declare_trust(keys, &mut globals.config);
-    keys.gap();
     let has_redis = globals.store.is_redis();
     let about = "A response can be kept and given to later requests that are equal to its own request.";
     keys.section(key("cache", about), |keys| declare_cache(keys, &mut globals.config.cache, has_redis));
-    keys.gap();
     keys.section(key("limits", ""), |keys| declare_limits(keys, &mut globals.config.limits));
-    keys.gap();
     keys.sections(
         key("upstreams", ""),
         "at least one upstream is required, with a prefix and a url",
@@ -90,12 +82,9 @@ pub(in crate::config) fn declare(keys: &mut impl Keys, globals: &mut Globals) {
 fn declare_queue(keys: &mut impl Keys, config: &mut Config) {
     let queue = key("queue", "Name of the queue: letters, digits and . _ : -").fixed();
     keys.text(queue, &mut config.queue, queue_name, |queue| YamlValue::quoted(queue.as_str()));
-    keys.gap();
     keys.count(key("concurrency", "The number of attempts at once. 0: only accept jobs."), &mut config.concurrency, 0);
-    keys.gap();
     let jobs = key("jobsPath", "Root of the jobs API. No upstream can have these paths.").fixed();
     keys.text(jobs, &mut config.jobs_path, jobs_path, |path| YamlValue::quoted(path.as_str()));
-    keys.gap();
     let routing = key(
         "routing",
         "Which prefixes of upstreams are allowed beside each other. `strict`: none inside another, and `/` only \
@@ -107,14 +96,11 @@ fn declare_queue(keys: &mut impl Keys, config: &mut Config) {
 fn declare_times(keys: &mut impl Keys, config: &mut Config) {
     let retention = "How long completed and failed jobs, and their responses, can be fetched.";
     keys.duration(key("taskRetention", retention), &mut config.task_retention);
-    keys.gap();
     keys.duration(
         key("maxWait", "The longest that one request may wait for its job.").example("60s"),
         &mut config.max_wait,
     );
-    keys.gap();
     keys.duration(key("maxDelay", "The longest delay that X-Proxq-Delay may ask for."), &mut config.max_delay);
-    keys.gap();
     keys.section(key("idempotency", ""), |keys| {
         let longest = config.task_retention;
         keys.key(
@@ -135,7 +121,6 @@ fn declare_times(keys: &mut impl Keys, config: &mut Config) {
             |ttl| YamlValue::plain(GoDuration::from(*ttl)),
         );
     });
-    keys.gap();
     let shutdown = "How long running attempts may continue after a signal to stop.";
     keys.duration(key("shutdownTimeout", shutdown), &mut config.shutdown_timeout);
 }
@@ -143,10 +128,8 @@ fn declare_times(keys: &mut impl Keys, config: &mut Config) {
 fn declare_bodies(keys: &mut impl Keys, config: &mut Config) {
     let inline = "Larger bodies are kept beside the jobs and streamed.";
     keys.size(key("inlineBodyLimit", inline), &mut config.inline_body_limit);
-    keys.gap();
     let peek = "How much of a JSON or form body proxq reads to find out whether it asks for a stream.";
     keys.size(key("streamPeekLimit", peek), &mut config.stream_peek_limit);
-    keys.gap();
     keys.size(key("maxResponseSize", "A job fails if its response is larger."), &mut config.max_response_size);
 }
 
@@ -163,7 +146,6 @@ fn declare_trust(keys: &mut impl Keys, config: &mut Config) {
         read_trusted_proxies,
         |trusted| YamlValue::list(trusted.networks()),
     );
-    keys.gap();
     let via = "This deployment's name in Via, by which it recognises its own requests. Empty: a random name, kept in \
                the store.";
     keys.text(
@@ -175,13 +157,10 @@ fn declare_trust(keys: &mut impl Keys, config: &mut Config) {
             None => YamlValue::quoted("").with_remark("random, kept in the store"),
         },
     );
-    keys.gap();
     let hops = "How often a request may come back to this deployment before proxq refuses it as a loop.";
     keys.count(key("maxHops", hops), &mut config.max_hops, 0);
-    keys.gap();
     let losses = "A job whose lease was lost more often than this ends as failed.";
     keys.count(key("maxLeaseLosses", losses), &mut config.max_lease_losses, 0);
-    keys.gap();
     let secret = key(
         "secretHeaders",
         "More headers to treat as secret, beside Authorization, Cookie and all headers with the name of a credential. \

@@ -111,7 +111,6 @@ pub(super) fn declare(keys: &mut impl Keys, store: &mut StoreKeys) {
             );
         });
     });
-    keys.gap();
     let redis = key(
         "redis",
         "One Redis or Valkey server, 6.2 or later. It must not evict keys (maxmemory-policy noeviction), and should \

@@ -59,24 +59,15 @@ const FILTER_MODES: [(&str, FilterMode); 2] =
 pub(super) fn declare(keys: &mut impl Keys, read: &mut ReadUpstream) {
     declare_place(keys, read);
     let upstream = &mut read.upstream;
-    keys.gap();
     declare_timeouts(keys, upstream);
-    keys.gap();
     declare_retries(keys, &mut upstream.retries);
-    keys.gap();
     declare_delivery(keys, upstream);
-    keys.gap();
     declare_bodies(keys, upstream);
-    keys.gap();
     declare_streams(keys, upstream);
-    keys.gap();
     keys.section(key("pathFilter", ""), |keys| declare_path_filter(keys, &mut upstream.path_filter));
-    keys.gap();
     declare_cache_key(keys, &mut upstream.cache_key_exclusions);
-    keys.gap();
     let host = key("preserveHost", "Send the client's Host instead of the upstream's.");
     keys.switch(host, &mut upstream.host_header, HostHeader::Upstream, HostHeader::Client);
-    keys.gap();
     let tls = key("tls", "TLS to the upstream, from PEM files.");
     keys.section(tls, |keys| declare_tls(keys, &mut upstream.tls));
     keys.later(&LATER);
