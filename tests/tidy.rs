@@ -1,5 +1,8 @@
-//! What a program can check about the project: that data moves one way through the stages, that what belongs to one
-//! file stays there, and that the documents keep step with the code.
+//! What a program can check about the project: the order of its modules (`tidy/rooms.rs`), and that the documents keep step
+//! with the code.
+
+#[path = "tidy/rooms.rs"]
+mod rooms;
 
 use std::fs;
 use std::path::Path;
@@ -7,104 +10,8 @@ use std::path::Path;
 use harness::checkout;
 use serde_json::Value;
 
-/// The stages in the order in which data meets them. A stage imports only what stands after it.
-const STAGES: [&str; 10] =
-    ["server", "listen", "intake", "jobs_api", "route", "admit", "direct", "worker", "cache", "forward"];
-
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// Every source file of the server with its path below `src/` and its text before the unit tests; files of tests aside.
-fn sources() -> Vec<(String, String)> {
-    let src = checkout().join("proxq-server/src");
-    let mut folders = vec![src.clone()];
-    let mut found = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("a folder of the checkout") {
-            let path = entry.expect("an entry of it").path();
-            if path.file_stem().is_some_and(|name| name == "tests") {
-                continue;
-            }
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|ending| ending == "rs") {
-                let name = path.strip_prefix(&src).expect("it was found there").to_string_lossy().into_owned();
-                let text = read(&path);
-                let product = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned();
-                found.push((name, product));
-            }
-        }
-    }
-    assert!(found.len() > 30, "the sources were found");
-    found
-}
-
-fn stage_of(file: &str) -> Option<usize> {
-    let first = file.split(['/', '.']).next()?;
-    STAGES.iter().position(|stage| *stage == first)
-}
-
-#[test]
-fn a_stage_imports_only_what_stands_to_its_right() {
-    for (file, text) in sources() {
-        let Some(own) = stage_of(&file) else { continue };
-        for (line, stage) in text.lines().flat_map(|line| STAGES.iter().map(move |stage| (line, *stage))) {
-            if line.contains(&format!("crate::{stage}::")) {
-                let imported = STAGES.iter().position(|other| *other == stage).expect("it is one of them");
-                assert!(imported >= own, "{file} imports a stage to its left: {line}");
-            }
-        }
-    }
-}
-
-#[test]
-fn only_the_server_and_the_store_name_a_backend() {
-    for (file, text) in sources() {
-        let may = file == "server.rs" || file == "main.rs" || file.starts_with("store");
-        assert!(
-            may || !["store::embedded", "store::redis"].iter().any(|backend| text.contains(backend)),
-            "{file} names a backend"
-        );
-    }
-}
-
-#[test]
-fn only_the_clock_reads_the_time_of_day() {
-    for (file, text) in sources() {
-        assert!(file == "clock.rs" || !text.contains("SystemTime"), "{file} reads the wall clock");
-    }
-}
-
-#[test]
-fn encodings_stay_where_they_belong() {
-    for (file, text) in sources() {
-        let knows_serde = file.starts_with("config/raw")
-            || ["config/schema.rs", "reply.rs", "store/redis/envelope.rs"].contains(&file.as_str());
-        assert!(knows_serde || !text.contains("serde"), "{file} knows how texts are encoded");
-        let knows_prost = file.starts_with("store/record") || file.starts_with("store/redis");
-        assert!(knows_prost || !text.contains("prost"), "{file} knows how a job is encoded");
-    }
-}
-
-#[test]
-fn what_decides_does_not_wait() {
-    for (file, text) in sources() {
-        let decides =
-            ["route.rs", "admit.rs", "job/delivery.rs", "cache/key.rs", "cache/policy.rs"].contains(&file.as_str());
-        if decides || file.starts_with("admit/") {
-            assert!(!text.contains("async ") && !text.contains(".await"), "{file} waits for something");
-        }
-    }
-}
-
-#[test]
-fn tasks_are_spawned_in_one_place() {
-    for (file, text) in sources() {
-        for spawning in ["tokio::spawn(", "spawn_blocking(", "TokioExecutor", "JoinSet", "TaskTracker"] {
-            assert!(file == "tasks.rs" || !text.contains(spawning), "{file} spawns tasks by itself: {spawning}");
-        }
-    }
 }
 
 /// The example configuration as a value, with the choice of a store and the section of the one that it does not use, which

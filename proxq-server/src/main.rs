@@ -69,7 +69,7 @@ fn check_store(loaded: &Loaded) -> ExitCode {
         complain(&"check --store is for the embedded store; jobs in Redis are checked when they are read");
         return ExitCode::from(EXIT_CONFIG);
     };
-    match program::store::embedded::verify(data_dir) {
+    match program::verify_embedded_store(data_dir) {
         Ok(findings) if findings.is_empty() => {
             print(&format_args!("# {}: every record and every body is as it was written\n", data_dir.display()));
             ExitCode::SUCCESS

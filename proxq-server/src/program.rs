@@ -7,9 +7,10 @@ pub use crate::failure::chain;
 pub use crate::healthcheck::healthcheck;
 pub use crate::process::{raise_file_limit, runtime, survive_file_size_limits};
 pub use crate::reload::ReloadRequests;
+pub use crate::server::verify_embedded_store;
 pub use crate::telemetry::init as init_telemetry;
 
-/// The stores and the jobs in them. `check --store` verifies them; the other verbs are used by the library alone.
+/// The vocabulary of the stores and of the jobs in them, of which the program needs nothing yet.
 pub mod store {
     pub use crate::clock::Clock;
     pub use crate::job::*;

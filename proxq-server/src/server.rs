@@ -21,6 +21,7 @@ use crate::forward::{Forwarder, TlsFileError};
 use crate::listen::Surface;
 use crate::metrics::Metrics;
 use crate::shutdown::Phases;
+pub use crate::store::embedded::verify as verify_embedded_store;
 use crate::store::embedded::{self, EmbeddedOptions, EmbeddedStore};
 use crate::store::redis::{self, RedisOptions, RedisStore};
 use crate::store::{JobStore, StoreError};

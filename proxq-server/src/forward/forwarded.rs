@@ -7,7 +7,7 @@ use http::header::{self, Entry};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use proxq_protocol::header as proxq;
 
-use super::headers::{strip_disguised, strip_hop_by_hop, strip_proxq, strip_response};
+use super::headers::{X_FORWARDED, X_REAL_IP, strip_disguised, strip_hop_by_hop, strip_proxq, strip_response};
 use crate::list_items::list_items;
 use crate::trust::TrustedProxies;
 
@@ -15,9 +15,6 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
-pub(super) const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-/// The prefix of the forwarding fields' names.
-pub(super) const X_FORWARDED: &str = "x-forwarded-";
 
 /// How a request reached proxq.
 #[derive(Clone, Copy, Debug)]

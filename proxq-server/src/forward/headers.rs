@@ -4,8 +4,11 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use proxq_protocol::header as proxq;
 
-use super::forwarded::{X_FORWARDED, X_REAL_IP};
 use crate::list_items::list_items;
+
+pub(super) const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// How the names of the forwarding fields begin.
+pub(super) const X_FORWARDED: &str = "x-forwarded-";
 
 /// Fields that belong to one connection, besides those that `Connection` names (RFC 9110 §7.6.1, RFC 9112 §6.1 and
 /// the older names that are still sent).
