@@ -10,7 +10,7 @@ const LINE_LENGTH: usize = 120;
 pub fn example() -> String {
     let keys = defaults();
     let fixed: Vec<_> = keys.iter().filter(|entry| entry.key.is_fixed).map(|entry| entry.key.name).collect();
-    let (last, others) = fixed.split_last().expect("the store is fixed");
+    let (last, others) = fixed.split_last().unwrap_or((&"none", &[]));
     let head = [
         "Every key of proxq's configuration with its default. Only `upstreams` is required, and of each upstream only \
          `prefix` and `url`. Unknown keys are mistakes. Only keys at the top that begin with x- are allowed: they can hold \

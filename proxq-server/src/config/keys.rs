@@ -60,13 +60,14 @@ impl Key {
 
 /// Whoever goes through the keys. The order of the declarations is that of the effective configuration and the example.
 pub(super) trait Keys: Sized {
-    /// A key with a value. `read` changes the field to what is written, if anything is; `show` writes the field.
+    /// A key with a value. `read` changes the field to what is written under this name, if anything is; `show` writes the
+    /// field.
     fn key<T>(
         &mut self,
         key: Key,
         form: Form,
         field: &mut T,
-        read: impl FnOnce(&mut Section<'_>, &mut T),
+        read: impl FnOnce(&mut Section<'_>, &'static str, &mut T),
         show: impl FnOnce(&T) -> YamlValue,
     );
 
@@ -93,7 +94,7 @@ pub(super) trait Keys: Sized {
 
     /// A key that is read together with the one before it.
     fn read_already<T>(&mut self, key: Key, form: Form, field: &mut T, show: impl FnOnce(&T) -> YamlValue) {
-        self.key(key, form, field, |_, _| {}, show);
+        self.key(key, form, field, |_, _, _| {}, show);
     }
 
     /// A text that `parse` makes a value of.
@@ -104,8 +105,8 @@ pub(super) trait Keys: Sized {
         parse: impl FnOnce(&str) -> Result<T, E>,
         show: impl FnOnce(&T) -> YamlValue,
     ) {
-        let read = |section: &mut Section<'_>, field: &mut T| {
-            if let Some(written) = section.parsed(key.name, parse) {
+        let read = |section: &mut Section<'_>, name: &'static str, field: &mut T| {
+            if let Some(written) = section.parsed(name, parse) {
                 *field = written.value;
             }
         };
@@ -114,8 +115,8 @@ pub(super) trait Keys: Sized {
 
     /// One of a few words.
     fn choice<T: Copy + PartialEq>(&mut self, key: Key, field: &mut T, words: &[(&'static str, T)]) {
-        let read = |section: &mut Section<'_>, field: &mut T| {
-            if let Some(written) = section.choice(key.name, words) {
+        let read = |section: &mut Section<'_>, name: &'static str, field: &mut T| {
+            if let Some(written) = section.choice(name, words) {
                 *field = written.value;
             }
         };
@@ -124,16 +125,16 @@ pub(super) trait Keys: Sized {
 
     /// `true` or `false`, which stand for `on` and for `off`.
     fn switch<T: Copy + PartialEq>(&mut self, key: Key, field: &mut T, off: T, on: T) {
-        let read = |section: &mut Section<'_>, field: &mut T| {
-            *field = if section.boolean(key.name, *field == on) { on } else { off };
+        let read = |section: &mut Section<'_>, name: &'static str, field: &mut T| {
+            *field = if section.boolean(name, *field == on) { on } else { off };
         };
         self.key(key, Form::Boolean, field, read, |field| YamlValue::plain(*field == on));
     }
 
     /// A whole number, `least` or more.
     fn count<T: TryFrom<u32> + fmt::Display>(&mut self, key: Key, field: &mut T, least: u32) {
-        let read = |section: &mut Section<'_>, field: &mut T| {
-            if let Some(number) = section.count(key.name, least).and_then(|written| T::try_from(written.value).ok()) {
+        let read = |section: &mut Section<'_>, name: &'static str, field: &mut T| {
+            if let Some(number) = section.count(name, least).and_then(|written| T::try_from(written.value).ok()) {
                 *field = number;
             }
         };
@@ -148,13 +149,15 @@ pub(super) trait Keys: Sized {
 
     /// A duration; 0 is `default`.
     fn duration_or(&mut self, key: Key, field: &mut Duration, default: Duration) {
-        let read = |section: &mut Section<'_>, field: &mut Duration| *field = section.duration(key.name, default);
+        let read = |section: &mut Section<'_>, name: &'static str, field: &mut Duration| {
+            *field = section.duration(name, default);
+        };
         self.key(key, Form::Duration, field, read, |field| YamlValue::plain(GoDuration::from(*field)));
     }
 
     /// A size in bytes; 0 is the default.
     fn size(&mut self, key: Key, field: &mut u64) {
-        let read = |section: &mut Section<'_>, field: &mut u64| *field = section.size(key.name, *field);
+        let read = |section: &mut Section<'_>, name: &'static str, field: &mut u64| *field = section.size(name, *field);
         self.key(key, Form::Size, field, read, |field| YamlValue::plain(size::display(*field)));
     }
 }
@@ -171,6 +174,6 @@ fn choice_of<T>(words: &[(&'static str, T)]) -> Form {
 }
 
 /// The word for a value.
-fn word_of<T: PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
+fn word_of<T: Copy + PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
     words.iter().find(|(_, of)| *of == value).expect("every value has a word").0
 }

@@ -83,7 +83,7 @@ impl Keys for Listing {
         key: Key,
         form: Form,
         field: &mut T,
-        _: impl FnOnce(&mut Section<'_>, &mut T),
+        _: impl FnOnce(&mut Section<'_>, &'static str, &mut T),
         show: impl FnOnce(&T) -> YamlValue,
     ) {
         self.push(key, Content::Value(form, show(field)));

@@ -78,13 +78,13 @@ fn read(reading: &Reading<'_>, tree: &raw::Node) -> Globals {
 impl Keys for Section<'_> {
     fn key<T>(
         &mut self,
-        _: Key,
+        key: Key,
         _: Form,
         field: &mut T,
-        read: impl FnOnce(&mut Section<'_>, &mut T),
+        read: impl FnOnce(&mut Section<'_>, &'static str, &mut T),
         _: impl FnOnce(&T) -> YamlValue,
     ) {
-        read(self, field);
+        read(self, key.name, field);
     }
 
     fn section(&mut self, key: Key, inside: impl FnOnce(&mut Self)) {

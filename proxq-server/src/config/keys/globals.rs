@@ -52,8 +52,8 @@ pub(in crate::config) fn declare(keys: &mut impl Keys, globals: &mut Globals) {
         key("listenAddress", "Where clients connect. :8080 listens on all interfaces.").fixed(),
         Form::Text,
         globals,
-        |section, globals| {
-            if let Some(address) = section.parsed("listenAddress", listen_address::parse) {
+        |section, name, globals| {
+            if let Some(address) = section.parsed(name, listen_address::parse) {
                 (globals.config.listen_address, globals.says_address) = (address.value, true);
             }
         },
@@ -110,12 +110,12 @@ fn declare_times(keys: &mut impl Keys, config: &mut Config) {
             ),
             Form::Duration,
             &mut config.idempotency_ttl,
-            |section, ttl| {
-                *ttl = section.duration("ttl", longest);
+            |section, name, ttl| {
+                *ttl = section.duration(name, longest);
                 // A key that outlived its job would stand for nothing.
                 if *ttl > longest {
                     let longest = GoDuration::from(longest);
-                    section.note(&section.at_of("ttl"), format!("must be at most taskRetention, which is {longest}"));
+                    section.note(&section.at_of(name), format!("must be at most taskRetention, which is {longest}"));
                 }
             },
             |ttl| YamlValue::plain(GoDuration::from(*ttl)),
@@ -170,7 +170,7 @@ fn declare_trust(keys: &mut impl Keys, config: &mut Config) {
         secret.example("[]"),
         Form::Texts,
         &mut config.secret_headers,
-        |section, headers| *headers = SecretHeaders::with(section.header_names("secretHeaders")),
+        |section, name, headers| *headers = SecretHeaders::with(section.header_names(name)),
         |headers| YamlValue::list(headers.names().iter().map(http::HeaderName::as_str)),
     );
 }
@@ -180,8 +180,8 @@ fn declare_cache(keys: &mut impl Keys, cache: &mut CacheConfig, has_redis: bool)
         key("mode", "`none`; `memory`: in this process; `redis`: in the Redis that keeps the jobs, for all instances."),
         choice_of(&CACHE_MODES),
         &mut cache.mode,
-        |section, mode| {
-            let Some(written) = section.choice("mode", &CACHE_MODES) else { return };
+        |section, name, mode| {
+            let Some(written) = section.choice(name, &CACHE_MODES) else { return };
             *mode = written.value;
             if *mode == CacheMode::Redis && !has_redis {
                 let problem =
@@ -201,8 +201,8 @@ fn declare_cache(keys: &mut impl Keys, cache: &mut CacheConfig, has_redis: bool)
         ),
         Form::Count(0),
         &mut cache.max_entries,
-        |section, entries| {
-            if let Some(Written { value: written @ 1.., .. }) = section.count("maxEntries", 0) {
+        |section, name, entries| {
+            if let Some(Written { value: written @ 1.., .. }) = section.count(name, 0) {
                 *entries = written.into();
             }
         },
@@ -222,8 +222,8 @@ fn declare_limits(keys: &mut impl Keys, limits: &mut Limits) {
         key("maxHeaderBytes", "The largest request head."),
         Form::Size,
         &mut limits.max_header_bytes,
-        |section, bytes| {
-            *bytes = usize::try_from(section.size("maxHeaderBytes", *bytes as u64)).unwrap_or(usize::MAX);
+        |section, name, bytes| {
+            *bytes = usize::try_from(section.size(name, *bytes as u64)).unwrap_or(usize::MAX);
         },
         |bytes| YamlValue::plain(size::display(*bytes as u64)),
     );
@@ -244,8 +244,8 @@ fn declare_limits(keys: &mut impl Keys, limits: &mut Limits) {
     keys.count(connections, &mut limits.max_connections, 1);
 }
 
-fn read_trusted_proxies(section: &mut Section<'_>, trusted: &mut TrustedProxies) {
-    let Some(entries) = section.texts("trustedProxies") else { return };
+fn read_trusted_proxies(section: &mut Section<'_>, name: &'static str, trusted: &mut TrustedProxies) {
+    let Some(entries) = section.texts(name) else { return };
     for Written { value, at } in &entries {
         if TrustedProxies::new([value.as_str()]).is_err() {
             let problem = "is not a network such as 10.0.0.0/8, an address, or one of the words loopback and private";

@@ -53,8 +53,8 @@ pub(super) fn declare(keys: &mut impl Keys, redis: &mut RedisConfig) {
     keys.later(&LATER);
 }
 
-fn read_url(section: &mut Section<'_>, redis: &mut RedisConfig) {
-    let Some(url) = section.parsed("url", RedisUrl::parse) else { return };
+fn read_url(section: &mut Section<'_>, name: &'static str, redis: &mut RedisConfig) {
+    let Some(url) = section.parsed(name, RedisUrl::parse) else { return };
     let url = url.value;
     for key in IN_URL.into_iter().filter(|key| section.has(key)) {
         if !(matches!(key, "password" | "passwordFile") && url.password.is_none()) {
@@ -73,8 +73,8 @@ fn show_url(redis: &RedisConfig) -> YamlValue {
 }
 
 /// Reads `password` and `passwordFile`.
-fn read_password(section: &mut Section<'_>, password: &mut Password) {
-    match (section.text("password"), section.parsed("passwordFile", tls::readable_file)) {
+fn read_password(section: &mut Section<'_>, name: &'static str, password: &mut Password) {
+    match (section.text(name), section.parsed("passwordFile", tls::readable_file)) {
         (Some(_), Some(file)) => section.note(&file.at, "stands beside password; keep one of them"),
         (Some(text), None) => *password = Password::Given(Secret::new(text.value)),
         (None, Some(file)) => *password = Password::File(file.value),

@@ -79,8 +79,8 @@ pub(super) fn declare(keys: &mut impl Keys, store: &mut StoreKeys) {
         .commented_out(),
         choice_of(&STORES),
         store,
-        |section, store| {
-            store.chosen = section.choice("store", &STORES).map(|written| written.value);
+        |section, name, store| {
+            store.chosen = section.choice(name, &STORES).map(|written| written.value);
             store.has_redis = section.is_written("redis");
         },
         |store| YamlValue::plain(word_of(&STORES, store.used())),
@@ -91,8 +91,8 @@ pub(super) fn declare(keys: &mut impl Keys, store: &mut StoreKeys) {
             key("dataDir", "").fixed(),
             Form::Text,
             &mut store.data_dir,
-            |section, data_dir| {
-                if let Some(written) = section.text("dataDir") {
+            |section, name, data_dir| {
+                if let Some(written) = section.text(name) {
                     *data_dir = PathBuf::from(written.value);
                 }
             },

@@ -32,8 +32,8 @@ pub(super) fn declare_files(
 }
 
 /// Reads `certFile` and `keyFile`: both, or neither.
-fn read_identity(section: &mut Section<'_>, identity: &mut Option<ClientIdentity>) {
-    match (section.text("certFile"), section.text("keyFile")) {
+fn read_identity(section: &mut Section<'_>, name: &'static str, identity: &mut Option<ClientIdentity>) {
+    match (section.text(name), section.text("keyFile")) {
         (Some(cert), Some(key)) => {
             let (cert, key) = (section.check(cert, readable_file), section.check(key, readable_file));
             *identity = cert.zip(key).map(|(cert, key)| ClientIdentity { cert_file: cert.value, key_file: key.value });

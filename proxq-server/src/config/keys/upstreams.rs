@@ -78,8 +78,8 @@ fn declare_place(keys: &mut impl Keys, read: &mut ReadUpstream) {
         key("prefix", "Paths that go here, compared by whole segments; the prefix is removed. `/` takes all paths."),
         Form::RequiredText,
         read,
-        |section, read| {
-            read.prefix = section.required_text("prefix").and_then(|text| section.check(text, Prefix::new));
+        |section, name, read| {
+            read.prefix = section.required_text(name).and_then(|text| section.check(text, Prefix::new));
             if let Some(prefix) = &read.prefix {
                 read.upstream.prefix = prefix.value.clone();
             }
@@ -90,8 +90,8 @@ fn declare_place(keys: &mut impl Keys, read: &mut ReadUpstream) {
         key("url", "http or https, with a path if needed."),
         Form::RequiredText,
         &mut read.upstream.url,
-        |section, url| {
-            let text = section.required_text("url");
+        |section, name, url| {
+            let text = section.required_text(name);
             if let Some(written) = text.and_then(|text| section.check(text, UpstreamUrl::new)) {
                 *url = written.value;
             }
@@ -115,8 +115,8 @@ fn declare_retries(keys: &mut impl Keys, retries: &mut RetryPolicy) {
         key("retryDelay", about).example("0"),
         Form::Duration,
         &mut retries.backoff,
-        |section, backoff| {
-            *backoff = match section.duration("retryDelay", Duration::ZERO) {
+        |section, name, backoff| {
+            *backoff = match section.duration(name, Duration::ZERO) {
                 Duration::ZERO => Backoff::Quartic, // the YAML's 0 ends its life here
                 pause => Backoff::Fixed(pause),
             };
@@ -139,7 +139,7 @@ fn declare_delivery(keys: &mut impl Keys, upstream: &mut Upstream) {
         ),
         choice_of(&DELIVERIES),
         &mut upstream.delivery,
-        |section, delivery| match section.choice("delivery", &DELIVERIES) {
+        |section, name, delivery| match section.choice(name, &DELIVERIES) {
             Some(written) => *delivery = written.value,
             None if has_retries => *delivery = Delivery::AtLeastOnce, // what a file with retries has always meant
             None => {}
@@ -156,8 +156,8 @@ fn declare_bodies(keys: &mut impl Keys, upstream: &mut Upstream) {
         key("directProxyThreshold", "Larger bodies bypass the queue. 0: no body does because of its size."),
         Form::SignedSize,
         &mut upstream.direct_proxy_threshold,
-        |section, threshold| {
-            if let Some(written) = section.signed_size("directProxyThreshold") {
+        |section, name, threshold| {
+            if let Some(written) = section.signed_size(name) {
                 *threshold = u64::try_from(written.value).ok().filter(|bytes| *bytes > 0);
             }
         },
@@ -215,7 +215,7 @@ fn declare_cache_key(keys: &mut impl Keys, exclusions: &mut KeyExclusions) {
         exclude.example("[]"),
         Form::Texts,
         exclusions,
-        |section, exclusions| *exclusions = KeyExclusions::of(section.header_patterns("cacheKeyExcludeHeaders")),
+        |section, name, exclusions| *exclusions = KeyExclusions::of(section.header_patterns(name)),
         |exclusions| YamlValue::list(exclusions.patterns()),
     );
 }
@@ -230,7 +230,9 @@ fn declare_tls(keys: &mut impl Keys, tls: &mut UpstreamTls) {
 
 /// A list of patterns.
 fn declare_patterns(keys: &mut impl Keys, key: Key, patterns: &mut Patterns) {
-    let read = |section: &mut Section<'_>, patterns: &mut Patterns| *patterns = read_patterns(section, key.name);
+    let read = |section: &mut Section<'_>, name: &'static str, patterns: &mut Patterns| {
+        *patterns = read_patterns(section, name);
+    };
     keys.key(key, Form::Texts, patterns, read, |patterns| YamlValue::list(patterns.written()));
 }
 
