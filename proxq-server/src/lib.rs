@@ -57,6 +57,7 @@ mod reload;
 mod replay;
 mod reply;
 mod route;
+mod seldom;
 mod server;
 mod shortage;
 mod shutdown;

@@ -5,20 +5,16 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Mutex;
-use std::time::Duration;
 
 use http::Uri;
 use http::uri::Scheme;
 use rustix::io::Errno;
 use tokio::net::UdpSocket;
-use tokio::time::Instant;
 
 use crate::failure::{causes, chain};
 use crate::process::file_limit;
+use crate::seldom::Seldom;
 
-/// How often the log repeats a lasting condition.
-const REPEAT_EVERY: Duration = Duration::from_mins(1);
 /// When the log last reported each shortage; shortages concern the whole process.
 static REPORTED: Seldom = Seldom::new();
 
@@ -124,39 +120,9 @@ fn no_socket() -> Option<Shortage> {
     Shortage::of(&std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).err()?)
 }
 
-/// A log message that is repeated only now and then, however often its cause occurs.
-#[derive(Debug, Default)]
-pub(crate) struct Seldom {
-    last: Mutex<Option<Instant>>,
-}
-
-impl Seldom {
-    pub(crate) const fn new() -> Self {
-        Self { last: Mutex::new(None) }
-    }
-
-    /// Whether it is time to log it; then not again for a while.
-    pub(crate) fn is_due(&self) -> bool {
-        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let due = last.is_none_or(|last| last.elapsed() >= REPEAT_EVERY);
-        if due {
-            *last = Some(Instant::now());
-        }
-        due
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn what_goes_on_is_said_once_a_minute() {
-        let seldom = Seldom::new();
-        assert!(seldom.is_due() && !seldom.is_due());
-        tokio::time::advance(REPEAT_EVERY).await;
-        assert!(seldom.is_due() && !seldom.is_due());
-    }
 
     #[test]
     fn a_shortage_is_found_behind_an_error() {

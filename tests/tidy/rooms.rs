@@ -38,6 +38,7 @@ const ROOMS: [&[&str]; 3] = [
         "credential",
         "upload",
         "shortage",
+        "seldom",
         "process",
         "multipart",
         "spelling",

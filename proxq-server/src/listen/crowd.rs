@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::watchdog::Watchdog;
 use crate::metrics::Metrics;
-use crate::shortage::Seldom;
+use crate::seldom::Seldom;
 
 /// How long a connection is idle at least before it gives way: a client that has just connected sends its request at once.
 /// Probes wait for little more than this when silent connections take all places.
