@@ -24,11 +24,11 @@ impl Intake {
         let report = behind.filter(|_| !known);
         // A redirect that its client knows is there, and wanted now.
         let hold = controls.hold.or(known.then_some(Hold { span: Duration::ZERO, preferred: None }));
-        let held = match hold {
+        let response = match hold {
             Some(hold) => self.hold(id, hold, method, report).await,
             None => None,
         };
-        let mut answer = held.unwrap_or_else(|| reply::accepted(self.config.jobs_path.as_str(), id));
+        let mut answer = response.unwrap_or_else(|| reply::accepted(self.config.jobs_path.as_str(), id));
         if replayed {
             reply::mark_replayed(&mut answer);
         }
