@@ -3,14 +3,17 @@
 mod attempt;
 mod backlog;
 mod cached;
+mod collect;
 mod context;
 mod dispatch;
 mod heartbeat;
 mod lane;
+mod response_blob;
 mod running;
 mod settle;
 #[cfg(test)]
 mod tests;
+mod time_limit;
 
 use std::sync::Arc;
 

@@ -1,30 +1,27 @@
-//! One attempt: sends the stored request and puts the response where it can be stored.
+//! One attempt: sends the stored request, and has the response collected.
 
 use std::convert::Infallible;
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt;
 use http::header::{self, HeaderMap};
-use http::{HeaderValue, Method, Request, StatusCode, Uri, Version};
+use http::{HeaderValue, Method, Request, StatusCode, Version};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
 use proxq_protocol::header as proxq;
-use tokio::time::Instant;
 use tracing::Span;
 
+use super::collect::CollectError;
+use super::time_limit::TimeLimit;
 use super::{AttemptContext, Worker};
 use crate::config::Config;
 use crate::failure::chain;
 use crate::forward::headers::strip_response;
-use crate::forward::{BodyError, ForwardError, HandedOver, RequestBody, Reuse, body_end, target};
+use crate::forward::{BodyError, ForwardError, HandedOver, RequestBody, Reuse, target};
 use crate::job::{
-    AttemptEnd, BlobRef, Body, JobRequest, QueueName, Reach, ResponseHead, StoredResponse, ends_with_head,
-    may_send_again,
+    AttemptEnd, Body, JobRequest, QueueName, Reach, ResponseHead, StoredResponse, ends_with_head, may_send_again,
 };
-use crate::store::{BlobWriter, StoreError, StorePauses};
+use crate::store::{BlobWriter, StoreError};
 
 /// An attempt at a job: what is sent, and with what.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +34,7 @@ pub(super) struct Attempt<'a> {
     pub(super) number: u32,
 }
 
-/// An ended attempt, and the blob of its response, which goes with it unless it is told to stay.
+/// An ended attempt, and the blob of its response, which is removed on drop unless it is kept.
 #[derive(Debug)]
 pub(super) struct Attempted {
     pub(super) end: AttemptEnd,
@@ -58,7 +55,7 @@ pub(super) fn span(request: &JobRequest, attempt: u32) -> Span {
 
 impl Worker {
     /// Calls the upstream in what is left of the attempt's time. Dropped, it breaks the exchange off.
-    pub(super) async fn call(&self, attempt: Attempt<'_>, body: Body, patience: &mut Patience<'_>) -> Attempted {
+    pub(super) async fn call(&self, attempt: Attempt<'_>, body: Body, limit: &mut TimeLimit<'_>) -> Attempted {
         let request = attempt.request;
         if self.stop.draining.is_cancelled() {
             return AttemptEnd::NotBegun.into();
@@ -73,7 +70,7 @@ impl Worker {
         let head = assemble(request, body.length(), attempt.number);
         tokio::select! {
             biased;
-            attempted = self.exchange(attempt, head, (opened, body), patience) => attempted,
+            attempted = self.exchange(attempt, head, (opened, body), limit) => attempted,
             () = self.stop.abort.cancelled() => AttemptEnd::Aborted { reach: Reach::Unknown }.into(),
         }
     }
@@ -93,7 +90,7 @@ impl Worker {
         attempt: Attempt<'_>,
         head: Request<()>,
         (opened, body): (RequestBody, Body),
-        patience: &mut Patience<'_>,
+        limit: &mut TimeLimit<'_>,
     ) -> Attempted {
         let Attempt { context, request, .. } = attempt;
         let reuse = if may_send_again(request, Reach::Unknown) { Reuse::Any } else { Reuse::Recent };
@@ -103,7 +100,7 @@ impl Worker {
         };
         let handed_over = HandedOver::default();
         let sending = context.forwarder.send(&request.upstream, head, opened, reuse, again, &handed_over);
-        let response = match patience.wait(sending).await {
+        let response = match limit.wait(sending).await {
             Ok(Ok(response)) => response,
             Err(ForwardError::Timeout { origin, limit }) if !handed_over.already() => {
                 return broke(&ForwardError::ConnectTimeout { origin, limit }).into();
@@ -126,7 +123,7 @@ impl Worker {
             let now = httpdate::fmt_http_date(std::time::UNIX_EPOCH + self.clock.wall().since_epoch());
             head.headers.insert(header::DATE, HeaderValue::try_from(now).expect("a date is visible ASCII"));
         }
-        match self.collect(attempt, body, head.version, promised, patience).await {
+        match self.collect(attempt, body, head.version, promised, limit).await {
             Ok((body, blob)) => {
                 let reason = head.extensions.remove::<ReasonPhrase>();
                 let head = ResponseHead { status: head.status, reason, headers: head.headers };
@@ -137,135 +134,6 @@ impl Worker {
                 broke(&error).into()
             }
             Err(CollectError::TooLarge) => too_large(&context.config).into(),
-        }
-    }
-
-    /// Reads the response's body: into memory while it is small, into a blob if it is large.
-    async fn collect(
-        &self,
-        attempt: Attempt<'_>,
-        mut body: Incoming,
-        version: Version,
-        promised: Option<u64>,
-        patience: &mut Patience<'_>,
-    ) -> Result<(Body, Option<Box<dyn BlobWriter>>), CollectError> {
-        let config = &attempt.context.config;
-        let inline_limit = config.inline_body_limit;
-        let mut small = BytesMut::new();
-        let mut large: Option<Box<dyn BlobWriter>> = None;
-        let mut received: u64 = 0;
-        if promised.is_some_and(|length| length > inline_limit) {
-            large = Some(self.new_blob(attempt.queue).await);
-        }
-        while let Some(chunk) = next_chunk(&mut body, version, patience).await? {
-            received += chunk.len() as u64;
-            if received > config.max_response_size {
-                return Err(CollectError::TooLarge);
-            }
-            if large.is_none() && received > inline_limit {
-                let mut blob = self.new_blob(attempt.queue).await;
-                write(&mut *blob, std::mem::take(&mut small).freeze()).await;
-                large = Some(blob);
-            }
-            match &mut large {
-                Some(blob) => write(&mut **blob, chunk).await,
-                None => small.extend_from_slice(&chunk),
-            }
-        }
-        match large {
-            None => Ok((Body::Inline(small.freeze()), None)),
-            Some(mut blob) => Ok((Body::Blob(finish(&mut *blob).await), Some(blob))),
-        }
-    }
-
-    /// Begins a blob for a job of this queue, as long as it takes.
-    pub(super) async fn new_blob(&self, queue: &QueueName) -> Box<dyn BlobWriter> {
-        let mut pauses = StorePauses::new();
-        loop {
-            match self.store.new_blob(queue).await {
-                Ok(blob) => return blob,
-                Err(error) => rest("begin a response's blob", &error, &mut pauses).await,
-            }
-        }
-    }
-}
-
-/// Writes a chunk, as long as it takes: the response must not be fetched again because the store has no room.
-pub(super) async fn write(blob: &mut dyn BlobWriter, chunk: Bytes) {
-    let mut pauses = StorePauses::new();
-    while let Err(error) = blob.write(chunk.clone()).await {
-        rest("write a response's blob", &error, &mut pauses).await;
-    }
-}
-
-/// Finishes a blob, as long as it takes.
-pub(super) async fn finish(blob: &mut dyn BlobWriter) -> BlobRef {
-    let mut pauses = StorePauses::new();
-    loop {
-        match blob.finish().await {
-            Ok(reference) => return reference,
-            Err(error) => rest("finish a response's blob", &error, &mut pauses).await,
-        }
-    }
-}
-
-async fn rest(step: &'static str, error: &StoreError, pauses: &mut StorePauses) {
-    let pause = pauses.next();
-    tracing::error!(step, error = chain(error), ?pause, "keep a response");
-    tokio::time::sleep(pause).await;
-}
-
-/// How long the upstream may still take. The store's time does not count.
-pub(super) struct Patience<'a> {
-    left: Duration,
-    limit: Duration,
-    target: &'a Uri,
-}
-
-impl<'a> Patience<'a> {
-    /// All of an attempt's time.
-    pub(super) fn of(request: &'a JobRequest) -> Self {
-        Self { left: request.timeout, limit: request.timeout, target: &request.target }
-    }
-
-    /// Waits for a step for as long as there is time left, and takes what it takes from that.
-    pub(super) async fn wait<T>(&mut self, step: impl Future<Output = T>) -> Result<T, ForwardError> {
-        let began = Instant::now();
-        let done = tokio::time::timeout(self.left, step).await;
-        self.left = self.left.saturating_sub(began.elapsed());
-        done.map_err(|_elapsed| ForwardError::Timeout { origin: target::origin(self.target), limit: self.limit })
-    }
-}
-
-enum CollectError {
-    Forward(ForwardError),
-    TooLarge,
-}
-
-async fn next_chunk(
-    body: &mut Incoming,
-    version: Version,
-    patience: &mut Patience<'_>,
-) -> Result<Option<Bytes>, CollectError> {
-    loop {
-        match patience.wait(body.frame()).await.map_err(CollectError::Forward)? {
-            None => {
-                let origin = || target::origin(patience.target);
-                let complete = body_end::check(body, version);
-                return complete
-                    .map(|()| None)
-                    .map_err(|source| CollectError::Forward(ForwardError::CutShort { origin: origin(), source }));
-            }
-            Some(Ok(frame)) => {
-                // Trailers are fields of one transfer; a stored response has none.
-                if let Ok(data) = frame.into_data() {
-                    return Ok(Some(data));
-                }
-            }
-            Some(Err(source)) => {
-                let origin = target::origin(patience.target);
-                return Err(CollectError::Forward(ForwardError::Body { origin, source }));
-            }
         }
     }
 }

@@ -6,7 +6,9 @@ use http::{HeaderName, HeaderValue};
 use proxq_protocol::header::CACHE_STATUS;
 
 use super::Worker;
-use super::attempt::{Attempt, Attempted, Patience, finish, write};
+use super::attempt::{Attempt, Attempted};
+use super::response_blob::{finish, write};
+use super::time_limit::TimeLimit;
 use crate::cache::{Asked, Cached, Found, Miss, ResponseCache};
 use crate::config::KeyExclusions;
 use crate::job::{AttemptEnd, Body, JobRequest, QueueName, Reach, StoredResponse};
@@ -15,16 +17,16 @@ use crate::store::BlobWriter;
 /// What caches on the way did, in the order from the upstream to the client (RFC 9211).
 const STANDARD_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// In pieces of how many bytes a large response is taken from the cache to a blob.
+/// How many bytes of a large response one step copies from the cache to a blob.
 const PIECE_BYTES: usize = 256 * 1024;
 
 impl Worker {
     /// Makes an attempt. Dropped, it breaks off whatever was begun.
     pub(super) async fn attempt(&self, attempt: Attempt<'_>, body: Body) -> Attempted {
-        let mut patience = Patience::of(attempt.request);
+        let mut limit = TimeLimit::of(attempt.request);
         match &attempt.context.cache {
-            None => self.call(attempt, body, &mut patience).await,
-            Some(cache) => self.attempt_with(cache, attempt, body, patience).await,
+            None => self.call(attempt, body, &mut limit).await,
+            Some(cache) => self.attempt_with(cache, attempt, body, limit).await,
         }
     }
 
@@ -33,12 +35,12 @@ impl Worker {
         cache: &ResponseCache,
         attempt: Attempt<'_>,
         body: Body,
-        mut patience: Patience<'_>,
+        mut limit: TimeLimit<'_>,
     ) -> Attempted {
         let Attempt { context, request, .. } = attempt;
         let usual = KeyExclusions::default();
         let exclusions = context.upstream(&request.upstream).map_or(&usual, |own| &own.cache_key_exclusions);
-        let looked = self.look_up(cache, request, &body, exclusions, &mut patience).await;
+        let looked = self.look_up(cache, request, &body, exclusions, &mut limit).await;
         let (mut attempted, verdict, status) = match looked {
             Ok((Found::Hit(response), waited)) => {
                 let (age, status) = (response.age.as_secs(), hit_status(&response, waited));
@@ -50,8 +52,8 @@ impl Worker {
             }
             Ok((Found::Miss(miss), _)) => {
                 let passes_by = matches!(miss, Miss::PassesBy);
-                let attempted = self.call(attempt, body, &mut patience).await;
-                // Without a response the miss ends here, and whoever waits for it goes on.
+                let attempted = self.call(attempt, body, &mut limit).await;
+                // Without a response the miss is dropped here, and those who wait for it go on.
                 let kept = if let AttemptEnd::Responded(response) = &attempted.end {
                     cache.keep(miss, response, exclusions, &*self.store).await
                 } else {
@@ -69,15 +71,15 @@ impl Worker {
         attempted
     }
 
-    /// Asks the cache, and waits in the attempt's time for an equal request that is on its way: whether it has is given,
-    /// too. The upstream sees nothing of it.
+    /// Asks the cache. Where an equal request is under way, waits for its response, within the attempt's time, and says
+    /// that it did. The upstream sees nothing of it.
     async fn look_up(
         &self,
         cache: &ResponseCache,
         request: &JobRequest,
         body: &Body,
         exclusions: &KeyExclusions,
-        patience: &mut Patience<'_>,
+        limit: &mut TimeLimit<'_>,
     ) -> Result<(Found, bool), AttemptEnd> {
         let waiting = match cache.ask(request, body, exclusions).await {
             Asked::Found(found) => return Ok((found, false)),
@@ -85,7 +87,7 @@ impl Worker {
         };
         tokio::select! {
             biased;
-            found = patience.wait(cache.landed(waiting)) => found.map(|found| (found, true)).map_err(|_timeout| AttemptEnd::Broke {
+            found = limit.wait(cache.landed(waiting)) => found.map(|found| (found, true)).map_err(|_timeout| AttemptEnd::Broke {
                 reach: Reach::NotSent,
                 error: format!("wait for the response to an equal request: none came within {:?}", request.timeout),
             }),
