@@ -1,4 +1,4 @@
-//! What no honest client sends: it is refused in its own terms, leaves nothing behind, and harms nobody else.
+//! Tests of malformed requests and broken submissions: they are refused, leave nothing behind and harm no other client.
 
 use harness::{Http2Client, Proxq, Store, Upstream, eventually, get, on_every_store, once, post};
 use proxq_protocol::{JobId, header};

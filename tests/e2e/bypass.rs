@@ -1,4 +1,4 @@
-//! Which requests bypass the queue for what their body or their client says, and how they are sent on.
+//! Tests of which requests bypass the queue because of their body or a control of their client, and how they are sent on.
 
 use harness::{Config, Proxq, RawUpstream, Request, Route, Store, Upstream, get, on_every_store, once, post, request};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! The response cache: equal requests are answered once by the upstream, and `X-Cache-Status` says by whom.
+//! Tests of the response cache: of equal requests the upstream answers one, and `X-Cache-Status` tells which.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Equal requests at the same time: one calls the upstream, the others wait for what it brings, each in its own time.
+//! Tests of equal requests at the same time: one calls the upstream, the others wait for its response.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The response cache in Redis: one for all instances, and never a reason for a job to fail.
+//! Tests of the response cache in Redis: all instances share it, and no job fails because of it.
 
 use std::time::Duration;
 

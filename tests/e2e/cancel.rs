@@ -1,4 +1,4 @@
-//! `DELETE`: from the moment of the answer there is no such job, and no attempt starts.
+//! Tests of `DELETE`: once it is answered the job is gone, and no attempt starts.
 
 use std::time::Duration;
 

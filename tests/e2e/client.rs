@@ -1,4 +1,4 @@
-//! `proxq-client`: a call through the queue looks like a direct one.
+//! Tests of `proxq-client`: a call through the queue looks like a direct one.
 
 mod cancel;
 mod explicit;

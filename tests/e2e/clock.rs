@@ -1,4 +1,4 @@
-//! A wall clock that is wrong, set, or right again: nothing hangs, fires at once or is gone before its time.
+//! Tests with a wall clock that is wrong, is set, or is right again: no job hangs, runs early or expires early.
 
 use std::time::Duration;
 

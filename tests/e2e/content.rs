@@ -1,4 +1,4 @@
-//! The upstream's response, exactly, as often as it is asked for.
+//! Tests of a job's content: the upstream's response, unchanged, as often as it is asked for.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! curl as a client: what a user types works.
+//! Tests with curl as the client: the commands that a user types work.
 
 use std::fs::{self, File};
 

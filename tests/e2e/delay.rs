@@ -1,4 +1,4 @@
-//! `X-Proxq-Delay`: not before its time.
+//! Tests of `X-Proxq-Delay`: a job does not run before its time.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `delivery`: what may be sent again when it is unknown whether it arrived.
+//! Tests of `delivery`: which requests are sent again when it is unknown whether they arrived.
 
 use harness::{
     Answer, Config, Job, Proxq, Refusing, Request, Route, Store, Upstream, get, on_every_store, post, put, request,
@@ -10,7 +10,7 @@ fn retrying(config: Config) -> Config {
     config.upstream("maxRetries", 3).upstream("retryDelay", "10ms")
 }
 
-/// How a job ends, and how often it was sent, whose first attempt breaks off after it was sent.
+/// How a job ends whose first attempt breaks off after it was sent, and how often it was sent.
 async fn after_a_reset(store: Store, delivery: &str, request: Request) -> (JobInfo, usize) {
     let upstream = Upstream::start().await;
     upstream.once(Answer::nothing().reset());

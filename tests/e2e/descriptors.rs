@@ -1,4 +1,4 @@
-//! Files and sockets are limited (`ulimit -n`): client connections leave room for jobs, and a shortage of proxq's own
+//! Tests with a limit on open files (`ulimit -n`): client connections leave room for jobs, and a shortage of proxq's own
 //! fails no job.
 
 use std::time::Duration;
@@ -86,7 +86,7 @@ on_every_store! {
         let mut proxq = Proxq::start(store.config_for(&upstream)).await;
         proxq.expect_error("proxq is short of something");
         let mut wire = proxq.wire().await;
-        // Whatever is opened when it is first needed, is open afterwards.
+        // Files that are opened at their first use are open from now on.
         proxq.through_queue(get("/x")).await;
         wire.assert_healthy().await;
         proxq.limit_open_files(3);

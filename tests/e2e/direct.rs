@@ -1,4 +1,4 @@
-//! Requests that bypass the queue: streamed both ways, and broken off both ways.
+//! Tests of requests that bypass the queue: both bodies stream, and each side sees when the other breaks off.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A server that stops lets what goes direct end, for as long as it may.
+//! Tests of a drain with direct requests under way: they may end until `shutdownTimeout`.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Answers that are given before the request's body was read: clients that write everything before they read see them,
+//! Tests of answers before the request's body was read: clients that write everything before they read see them,
 //! and no client holds a connection that way.
 
 use std::process::Command;
@@ -31,7 +31,7 @@ async fn refusing_all(store: Store) -> (Proxq, Upstream, Refusing) {
     (Proxq::start(config).await, upstream, down)
 }
 
-/// Where to send a large body in vain, and the status that is due.
+/// Targets that refuse a large body, each with its status.
 const TARGETS: [(u16, &str); 7] = [
     (429, "/direct/x"),
     (307, "/redirect/x"),
@@ -122,7 +122,7 @@ once! {
             let head = head_of_upload("/queue/x", &format!("{sized}{fields}"));
             assert_eq!(answer_after(&mut proxq.wire().await, &head, LARGE).await, 400, "{fields:?}");
         }
-        // Not waited for, although that was promised.
+        // `Expect: 100-continue` was sent, and the answer not waited for.
         let head = head_of_upload("/queue/x", &format!("{sized}Expect: 100-continue\r\n"));
         assert_eq!(answer_after(&mut proxq.wire().await, &head, LARGE).await, 413);
     }

@@ -1,4 +1,4 @@
-//! `…/events`: a job's changes as they happen; `…/retry`: another run of a failed job.
+//! Tests of `…/events`, a job's changes as they happen, and of `…/retry`, another run of a failed job.
 
 use harness::{
     Answer, Events, Gate, Proxq, Refusing, Request, Route, Store, Upstream, get, head, on_every_store, post,

@@ -1,4 +1,4 @@
-//! A disk without room, for the embedded store.
+//! Tests of the embedded store on a full disk.
 
 use std::fs;
 

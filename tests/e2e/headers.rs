@@ -1,4 +1,4 @@
-//! What goes upstream of a request's head, and what comes back of a response's.
+//! Tests of which headers of a request reach the upstream, and which of a response reach the client.
 
 use harness::{Answer, Proxq, Route, Store, Upstream, get, on_every_store, once, post};
 use proxq_protocol::{JobId, header};

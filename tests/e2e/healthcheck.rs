@@ -1,4 +1,5 @@
-//! `proxq healthcheck`, which containers call, `proxq completions`, which shells read, and `proxq schema`, for editors.
+//! Tests of `proxq healthcheck`, which containers call, `proxq completions`, which shells read, and `proxq schema`, for
+//! editors.
 
 use harness::{Answer, Exit, Gate, Launch, Proxq, Store, Upstream, on_every_store, on_the_store, post};
 

@@ -1,4 +1,4 @@
-//! `X-Proxq-Wait` and `Prefer: wait`: a submission that is answered with its response, if that comes in time.
+//! Tests of `X-Proxq-Wait` and `Prefer: wait`: a submission is answered with its response, if that comes in time.
 
 use std::time::Duration;
 

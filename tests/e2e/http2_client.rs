@@ -1,4 +1,4 @@
-//! Clients that speak HTTP/2 without TLS: everything works as over HTTP/1.1, and no connection can ask for too much.
+//! Tests of clients that speak HTTP/2 without TLS: everything works as over HTTP/1.1, within limits for each connection.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Upstreams that speak HTTP/2, which a TLS handshake finds out.
+//! Tests of upstreams that speak HTTP/2, agreed on in the TLS handshake.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,7 +21,7 @@ async fn pair(store: Store) -> (Proxq, Upstream) {
     (proxq, upstream)
 }
 
-/// How a job ends whose attempts meet this first and a `200` then, and how often it was sent.
+/// How a job ends whose first attempt gets this answer and whose others get a `200`, and how often it was sent.
 async fn ends(store: Store, retries: u32, sent: Request, first: Answer) -> (JobInfo, usize) {
     let upstream = Upstream::start_http2().await;
     upstream.once(first);

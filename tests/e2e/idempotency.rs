@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: the same request again makes no second job.
+//! Tests of `Idempotency-Key`: the same request again makes no second job.
 
 use std::time::Duration;
 

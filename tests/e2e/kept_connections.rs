@@ -1,4 +1,4 @@
-//! Upstreams that close the connections that proxq keeps: what may be sent twice is sent again, what may not is told of.
+//! Tests of upstreams that close kept connections: a request that may be repeated is sent again, any other is reported.
 
 use std::time::Duration;
 
@@ -146,7 +146,7 @@ async fn trial(store: Store, (way, version): (Way, Version), kinds: &[Kind], cou
             for number in 0..count {
                 if let Pace::Closing(_) = pace {
                     keep_pace(pause).await;
-                    // Nearer to the moment, from whichever side.
+                    // Approaches the moment of closing, from whichever side.
                     let kept = upstream.connections() == connections;
                     pause = if kept { pause + STEP } else { pause.saturating_sub(STEP) };
                     connections = upstream.connections();
@@ -167,14 +167,14 @@ async fn trial(store: Store, (way, version): (Way, Version), kinds: &[Kind], cou
             eprintln!(
                 "{way:?} {version:?} {kind:?}: {count} requests on {connections} connections, {twice} arrived twice, {lost} lost"
             );
-            // What cannot be repeated is lost once, and then keeps off kept connections for a minute.
+            // A request that cannot be repeated is lost once; then such requests use no kept connections for a minute.
             assert!(lost <= 1 + began.elapsed().as_secs() / 60, "{way:?} {version:?} {kind:?}: lost {lost}");
         });
     }
     lanes.join_all().await;
 }
 
-/// By how much a pause is changed that was too long or too short.
+/// By how much a pause is changed that was too long or too short: less than the moment of closing varies.
 const STEP: Duration = Duration::from_millis(1);
 
 /// How many requests of each kind are sent around the moment in which their upstream closes their connection.

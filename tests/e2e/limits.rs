@@ -1,4 +1,4 @@
-//! Sizes and times that a client may not exceed, and how it learns of it.
+//! Tests of the limits on sizes and times of client connections, and of the answers beyond them.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What an operator reads, and what nobody may read there.
+//! Tests of the log: what it says to an operator, and what never appears in it.
 
 use harness::{
     Answer, Gate, Proxq, Record, Refusing, Route, Store, Upstream, get, on_every_store, on_the_store, once, post,

@@ -1,4 +1,4 @@
-//! What proxq promises, seen from outside: the real server, a scripted upstream, plain HTTP. A file a promise.
+//! End-to-end tests of what proxq promises: the real server, a scripted upstream, plain HTTP. A file a promise.
 
 #[cfg(test)]
 mod bad_input;

@@ -1,4 +1,4 @@
-//! Memory does not grow with a body, nor with how many there are.
+//! Tests of memory: it does not grow with a body's size, nor with the number of bodies.
 //!
 //! `PROXQ_TEST_BODIES` and `PROXQ_TEST_BODY_MIB` make it a larger trial: 20 and 100 is what is promised.
 

@@ -1,4 +1,4 @@
-//! nginx on either side: before proxq, as the proxy whose patience is too short, and behind it, as the upstream.
+//! Tests with nginx: before proxq, as a proxy with a short timeout, and behind it, as the upstream.
 
 use std::fs;
 use std::path::Path;

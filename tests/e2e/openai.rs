@@ -1,4 +1,4 @@
-//! `proxq-openai`: a call of the SDK through proxq gives what the same call gives without it, and OpenAI sees the same.
+//! Tests of `proxq-openai`: a call of the SDK through proxq gives what it gives without proxq, and OpenAI sees the same.
 
 mod bench;
 mod errors;

@@ -1,4 +1,4 @@
-//! The program: where its configuration comes from, and with which code it ends.
+//! Tests of the program: where its configuration comes from, and with which exit code it ends.
 
 use std::fs;
 use std::path::Path;

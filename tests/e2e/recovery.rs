@@ -1,4 +1,4 @@
-//! `kill -9` under load, again and again: nothing acknowledged is lost, nothing is sent twice that must not be.
+//! Tests with `kill -9` under load: no accepted job is lost, and no request is sent twice that must not be.
 //!
 //! A population of clients submits numbered jobs to an upstream that counts every delivery. `PROXQ_TEST_KILLS` and
 //! `PROXQ_TEST_JOBS` (how many reach the upstream between two kills) make it a longer trial.
@@ -54,7 +54,7 @@ async fn under_fire(proxq: &mut Proxq, upstream: &Upstream, make: fn(&str) -> Re
                 let body = format!("{number} {}", "x".repeat(filler));
                 let acknowledged = match client.try_send(request.body(body)).await {
                     Ok(reply) if reply.status == 202 => true,
-                    // While it starts or stops.
+                    // It is starting or stopping.
                     Ok(reply) if reply.status == 503 => false,
                     Ok(reply) => panic!("{reply}"),
                     Err(_killed) => {
@@ -113,7 +113,7 @@ fn answer_by_number(upstream: &Upstream) {
     });
 }
 
-/// The right response and no other.
+/// Asserts that a job has its own response.
 async fn has_its_response(proxq: &Proxq, job: &Job, number: u64) {
     let reply = proxq.content(job).await;
     assert!(reply.status == 200 && reply.text().starts_with(&format!("answer to {number} y")), "{number}: {reply}");

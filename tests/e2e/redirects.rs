@@ -1,4 +1,4 @@
-//! Redirects under a proposed id: a client that follows one takes the id along, and one that asks for it gets a report.
+//! Tests of redirects under a proposed id: a client that follows one keeps the id, and one that asks for reports gets them.
 
 use harness::{Answer, Gate, Proxq, Reply, Request, Upstream, delete, get, head, on_every_store, once, post, request};
 use proxq_protocol::{JobId, header};

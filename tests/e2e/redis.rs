@@ -1,4 +1,4 @@
-//! What is only so where jobs are in Redis: it comes and goes, and several instances share it.
+//! Tests of what is special to Redis: it goes away and comes back, and several instances share it.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use proxq_protocol::{JobStatus, Outcome};
 use rustix::process::Signal;
 use tokio::time::Instant;
 
-/// What the log says while Redis is away, which the tests that send it away expect.
+/// Errors that the log may have while Redis is away.
 const AWAY: [&str; 4] = ["store a job", "settle an attempt", "did not say whether", "asked of the store"];
 
-/// For how long it is counted what an idle instance asks: twice the longest of its periods.
+/// For how long the commands of an idle instance are counted: twice the longest of its periods.
 const MEASURED: Duration = Duration::from_secs(10);
 
 fn expecting(mut proxq: Proxq) -> Proxq {

@@ -1,4 +1,4 @@
-//! The ways into a Redis: addresses, passwords, users, TLS, databases; and what happens at a closed door.
+//! Tests of access to Redis: addresses, passwords, users, TLS, databases, and what happens when it is refused.
 
 use std::fs;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use harness::{
 };
 use tokio::time::Instant;
 
-/// What the tests take for a password. It must not be found in any log.
+/// The password of these tests. It must not be found in any log.
 const PASSWORD: &str = "correct-horse-battery";
 
-/// What the log says of a refused login, and of TLS that does not come about.
+/// Texts of the log for a refused login, and for a failed TLS handshake.
 const LOGIN: &str = "Redis refuses the login; check redis.username and redis.password";
 const TLS: &str = "no encrypted connection to Redis can be made; check redis.tls";
 
@@ -28,7 +28,7 @@ fn with_password() -> Arc<Redis> {
     redis
 }
 
-/// A job goes through a server with this configuration, whose log does not give the password away.
+/// Asserts that a job goes through a server with this configuration, and that its log does not have the password.
 async fn works(config: Config) {
     let proxq = Proxq::start(config).await;
     assert_eq!(proxq.through_queue(post("/x")).await.status, 200);
@@ -36,7 +36,7 @@ async fn works(config: Config) {
     assert!(!proxq.log().text().contains(PASSWORD), "{}", proxq.log().text());
 }
 
-/// A server with this configuration runs, says why it cannot use Redis, and does what it can without. Gives it.
+/// Starts a server that Redis refuses: it logs the cause, and serves what needs no store. Gives it.
 async fn is_refused_by_redis(config: Config, says: &str, causes: &[&str]) -> Proxq {
     let mut proxq = Proxq::start(config).await;
     proxq.expect_error("store a job");
@@ -54,7 +54,7 @@ async fn is_refused_by_redis(config: Config, says: &str, causes: &[&str]) -> Pro
     proxq
 }
 
-/// A server becomes ready by itself, and a job goes through.
+/// Asserts that a server becomes ready by itself, and that a job goes through.
 async fn becomes_ready(proxq: &Proxq) {
     proxq.ready().await;
     assert_eq!(proxq.through_queue(post("/x")).await.status, 200);

@@ -1,4 +1,4 @@
-//! Beside servers of asynq on the same Redis, which tell nobody of ours what they do.
+//! Tests beside asynq's own servers on the same Redis, which announce nothing to proxq.
 
 use std::time::Duration;
 

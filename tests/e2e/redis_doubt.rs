@@ -1,5 +1,5 @@
-//! What is said of a submission when nobody can say whether Redis has it: that it may have been accepted, under which id, and
-//! only after asking again for as long as that may help.
+//! Tests of submissions of which it is unknown whether Redis has them: proxq asks again for a while, and then
+//! answers that the job may have been accepted, and under which id.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What clients notice of one connection to Redis that is lost while Redis itself is well: nothing.
+//! Tests of single lost connections to a healthy Redis: clients notice nothing.
 
 use std::sync::Arc;
 

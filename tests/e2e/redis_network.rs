@@ -1,4 +1,4 @@
-//! What a bad network between proxq and Redis costs: no acknowledged job, and no second delivery.
+//! Tests of a bad network between proxq and Redis: it costs no accepted job and makes no second delivery.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use harness::{
 };
 use proxq_protocol::JobStatus;
 
-/// What the log says of a network that fails, which the tests that make it fail expect.
+/// Errors that the log may have while the network fails.
 const FAILING: [&str; 4] = ["store a job", "settle an attempt", "did not say whether", "asked of the store"];
 
 /// How many jobs go through each fault.
 const JOBS: u32 = 12;
 
-/// How long everything takes on its way, so that there is a middle to cut.
+/// How long everything travels, so that a cut can meet it on its way.
 const LATENCY: Duration = Duration::from_millis(20);
 
 /// By how much later than the last one each fault comes after its submission began.

@@ -1,4 +1,4 @@
-//! SIGHUP: another configuration, and whoever was there before does not notice.
+//! Tests of a reload by SIGHUP: the new configuration counts, and whatever is under way goes on undisturbed.
 
 use std::fs;
 use std::sync::Arc;
@@ -208,7 +208,7 @@ on_every_store! {
             }
             clients
         };
-        // What is opened once, at the first use, is open afterwards.
+        // Files that are opened at their first use are open from now on.
         let warmed: usize = load(&Arc::new(AtomicBool::new(true))).join_all().await.into_iter().sum();
         upstream.quiet().await;
         let idle = proxq.open_files();

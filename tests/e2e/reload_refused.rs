@@ -1,4 +1,4 @@
-//! SIGHUP when there is nothing to take over: what must not change, what cannot be used, the wrong moment.
+//! Tests of refused reloads: keys that must not change, files that cannot be used, and moments without a reload.
 
 use std::fs;
 

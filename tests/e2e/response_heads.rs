@@ -1,4 +1,4 @@
-//! The heads of upstreams' responses: what a client gets of them on every way, whatever the upstream's manners.
+//! Tests of unusual heads of upstreams' responses, and of what a client gets of them on every way.
 
 use harness::{Answer, Http2Client, Proxq, Reply, Request, Store, Upstream, get, on_every_store};
 

@@ -1,4 +1,4 @@
-//! What a failed attempt is, when the next one comes, and what is said about it.
+//! Tests of retries: which attempts fail, when the next one comes, and what a status says about it.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Which requests are queued, for which upstream and with which path.
+//! Tests of routing: which requests are queued, for which upstream and with which path.
 
 use harness::{Proxq, Route, Store, Upstream, get, on_every_store, once, post, request};
 

@@ -1,4 +1,4 @@
-//! A signal to stop: in order, in time, and nothing acknowledged is lost.
+//! Tests of a stop by a signal: in order, in time, and without the loss of an accepted job.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ async fn draining(store: Store) -> Draining {
     Draining { proxq, upstream, job, gate, wire }
 }
 
-/// The listener closes.
+/// Returns when the listener is closed.
 async fn refused(proxq: &Proxq) {
     let closed = async || proxq.try_send(get("/__jobs/healthz")).await.is_err();
     harness::eventually("new connections are refused", closed).await;
@@ -195,7 +195,7 @@ on_every_store! {
             let client = (*proxq).clone();
             clients.spawn(async move {
                 let mut jobs = Vec::new();
-                // To the first refusal: a connection that was taken has its answer, complete.
+                // Up to the first refused connection: every connection that was taken gets its whole answer.
                 for turn in 0.. {
                     let body = format!("{number}/{turn}");
                     match client.try_send(post("/x").body(body.clone())).await {

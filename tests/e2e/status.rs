@@ -1,4 +1,4 @@
-//! Where a job stands.
+//! Tests of a job's status, and of the probes.
 
 use std::time::Duration;
 

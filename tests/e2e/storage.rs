@@ -1,4 +1,4 @@
-//! What lies on the disk: damaged, newer, or without room.
+//! Tests of the embedded store's files: damaged, of a newer format, or limited in size.
 
 use std::fs::{self, Permissions};
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! A request that is queued is answered with a `202` that names its job.
+//! Tests of submissions: a queued request is answered with a `202` that names its job.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Upstreams behind TLS.
+//! Tests of upstreams behind TLS.
 
 use harness::{Answer, Proxq, Route, Store, Upstream, Validity, on_every_store, post};
 use proxq_protocol::{JobStatus, Outcome};

@@ -1,4 +1,4 @@
-//! `wait`: the answer comes when there is something to say.
+//! Tests of `wait`: a question is answered when the job ends, or when its time is up.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Thousands of clients that wait: cheap while nothing happens, all told when something does.
+//! Tests of thousands of waiting clients: they cost little while nothing happens, and all are answered when the job ends.
 //!
 //! `PROXQ_TEST_WAITERS` makes it a larger trial: 10,000 is what is promised. Times are those of a release build
 //! (`PROXQ_BIN`); a debug build has a multiple of them.

@@ -1,4 +1,4 @@
-//! A WebSocket passes through as if proxq were not there.
+//! Tests of WebSockets, which pass through as if proxq were not there.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The bytes on both sides of a direct request: whatever a client sends, its upstream sees one request, and the one that
-//! was meant.
+//! Tests of the bytes on both sides of a direct request: whatever a client sends, its upstream sees one request, and the one
+//! that was meant.
 
 use harness::{Answer, Proxq, RawUpstream, Route, Store, Upstream, Wire, once};
 

@@ -1,4 +1,4 @@
-//! What lies between proxq and its Redis, to be cut: a TCP proxy that carries bytes, late, one way only, or no more.
+//! A TCP proxy between proxq and its Redis, which a test can make slow, one-way or dead.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

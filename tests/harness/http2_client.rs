@@ -1,4 +1,4 @@
-//! A client that knows that HTTP/2 is spoken at an address (RFC 9113 §3.3).
+//! A client of HTTP/2 without TLS, which knows that the server speaks it (RFC 9113 §3.3).
 
 use std::net::SocketAddr;
 

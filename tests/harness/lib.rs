@@ -1,4 +1,4 @@
-//! What the end-to-end tests stand on: the real server as a process, a scripted upstream, raw HTTP in between.
+//! The harness of the end-to-end tests: the real server as a process, a scripted upstream, raw HTTP in between.
 //!
 //! - [`Proxq`] starts the `proxq` binary on a free port with a data folder of its own, and speaks to it.
 //! - [`Upstream`] is what it forwards to: answers from a script, well or badly, and keeps what it received.

@@ -1,4 +1,4 @@
-//! What the server under test writes to its standard error.
+//! The log of the server under test, as it writes it to its standard error.
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Mutex, PoisonError};

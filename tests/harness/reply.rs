@@ -1,4 +1,4 @@
-//! What every reply that proxq itself makes must look like.
+//! The rules for every reply that proxq itself makes.
 
 use proxq_protocol::{ErrorBody, header};
 

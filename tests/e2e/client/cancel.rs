@@ -1,4 +1,4 @@
-//! A call that is dropped takes its job along, as a direct one closes its connection.
+//! Tests of dropped calls: each cancels its job, as a direct call closes its connection.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};

@@ -1,4 +1,4 @@
-//! The explicit API: jobs to hold.
+//! Tests of the explicit API, whose callers hold their jobs.
 
 use harness::{Answer, Gate, Proxq, Route, Store, Upstream, on_every_store, on_the_store};
 use proxq_client::{Error, JobStatus, Outcome, Proxq as Middleware, ProxqClient};

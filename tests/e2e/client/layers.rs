@@ -1,4 +1,4 @@
-//! In company: other middleware above and below, and clients with something of their own.
+//! Tests of the middleware together with other middleware, and with clients that have settings of their own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! A server that knows only the original API: no `Location`, no waiting, no ids of a client's choice.
+//! Tests against a server with the original API of the Go proxq: no `Location`, no waiting, no proposed ids.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What breaks between a call and its proxq.
+//! Tests of outages between a call and its proxq.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Requests and responses, as they pass.
+//! Tests of how requests and responses pass through the middleware.
 
 use std::time::Duration;
 

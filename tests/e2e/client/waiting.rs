@@ -1,4 +1,4 @@
-//! How a wait ends when it does not end with a response at once.
+//! Tests of waits that do not end with a response at once.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! OpenAI's errors surface as they do without proxq.
+//! Tests of OpenAI's errors, which a caller gets as it does without proxq.
 
 use async_openai::error::OpenAIError;
 use harness::{Store, on_every_store};

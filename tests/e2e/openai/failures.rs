@@ -1,4 +1,4 @@
-//! What fails on the way to OpenAI, or in proxq: typed, and never by a second call that OpenAI might see.
+//! Tests of failures in proxq and on the way to OpenAI: each has its type, and none makes a second call to OpenAI.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! What the SDK repeats without proxq, it repeats through it, and nothing else.
+//! Tests of the SDK's retries, which are the same through proxq as without it.
 
 use std::collections::HashSet;
 use std::time::Duration;

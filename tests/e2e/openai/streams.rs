@@ -1,4 +1,4 @@
-//! Streams go past the queue: event by event, ended by either side.
+//! Tests of streams, which bypass the queue: events come one by one, and either side may end them.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What Redis answers, as it travels.
+//! An answer of Redis, read from its bytes.
 
 use std::fmt;
 use std::io::{self, BufRead};

@@ -1,4 +1,4 @@
-//! What an upstream does with a request, step by step.
+//! The script of an upstream's answer: what it does with a request, step by step.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The working end over HTTP/2: each stream is a request, answered by the same script.
+//! The connections of an upstream over HTTP/2: each stream is a request, answered by the same script.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;

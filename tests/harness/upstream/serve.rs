@@ -1,4 +1,4 @@
-//! The working end of an upstream: connections, requests, and the steps of their answers.
+//! The connections of an upstream: their requests, and the steps of the answers.
 
 use std::io;
 use std::sync::Arc;

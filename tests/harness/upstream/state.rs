@@ -1,4 +1,4 @@
-//! What an upstream has to do and what it has seen, shared by its handle and its connections.
+//! The state of an upstream: its script and what it has received, shared by its handle and its connections.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What tests rely on when they script an upstream.
+//! Tests of the scripted upstream itself.
 
 use std::io;
 
