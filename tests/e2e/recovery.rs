@@ -33,8 +33,8 @@ fn from_environment(name: &str, otherwise: usize) -> usize {
 struct Submitted {
     id: JobId,
     number: u64,
-    /// Whether the `202` was seen. Without it the job may exist or not.
-    acknowledged: bool,
+    /// Whether its `202` was seen. Without one the job may exist or not.
+    accepted: bool,
 }
 
 /// Submits numbered jobs through a server that is killed meanwhile; gives all of them, and how often it was killed.
@@ -52,7 +52,7 @@ async fn under_fire(proxq: &mut Proxq, upstream: &Upstream, make: fn(&str) -> Re
                 let filler = if number % 5 == 0 { 5_000 } else { 10 };
                 let request = make(&format!("/{number}")).header(header::JOB_ID, id.to_string());
                 let body = format!("{number} {}", "x".repeat(filler));
-                let acknowledged = match client.try_send(request.body(body)).await {
+                let accepted = match client.try_send(request.body(body)).await {
                     Ok(reply) if reply.status == 202 => true,
                     // It is starting or stopping.
                     Ok(reply) if reply.status == 503 => false,
@@ -62,7 +62,7 @@ async fn under_fire(proxq: &mut Proxq, upstream: &Upstream, make: fn(&str) -> Re
                         false
                     }
                 };
-                submitted.push(Submitted { id, number, acknowledged });
+                submitted.push(Submitted { id, number, accepted });
                 number += CLIENTS;
             }
             submitted
@@ -139,16 +139,16 @@ async fn survives_beside(others: usize, store: Store, delivery: &str, make: fn(&
     }
     let mut proxq = Proxq::start(config).await;
     let submitted = under_fire(&mut proxq, &upstream, make).await;
-    let acknowledged = submitted.iter().filter(|one| one.acknowledged).count();
-    assert!(acknowledged > jobs_between_kills() * kills(), "there was load: {acknowledged}");
+    let accepted = submitted.iter().filter(|one| one.accepted).count();
+    assert!(accepted > jobs_between_kills() * kills(), "there was load: {accepted}");
 
     let mut failed = 0;
     for one in &submitted {
         let job = job(one.id);
-        if !one.acknowledged {
+        if !one.accepted {
             let reply = proxq.send(get(&job.location)).await;
             if reply.status == 404 {
-                continue; // never accepted
+                continue; // it became no job
             }
         }
         let status = proxq.settled(&job).await;
@@ -172,12 +172,12 @@ async fn survives_beside(others: usize, store: Store, delivery: &str, make: fn(&
     let most = counts.values().max().copied().unwrap_or_default();
     let again = counts.values().filter(|count| **count > 1).count();
     let in_flight_at_most = CONCURRENCY * kills();
-    eprintln!("{delivery}: {acknowledged} acknowledged, {failed} failed, {again} sent again, at most {most} times");
+    eprintln!("{delivery}: {accepted} accepted, {failed} failed, {again} sent again, at most {most} times");
     assert!(failed <= in_flight_at_most, "{failed} failed, {in_flight_at_most} can have been under way");
     assert!(again <= in_flight_at_most, "{again} were sent again, {in_flight_at_most} can have been under way");
     if may_repeat {
-        let lost = submitted.iter().find(|one| one.acknowledged && !counts.contains_key(&one.id));
-        assert!(lost.is_none(), "every acknowledged job was sent");
+        let lost = submitted.iter().find(|one| one.accepted && !counts.contains_key(&one.id));
+        assert!(lost.is_none(), "every accepted job was sent");
     } else {
         assert!(most <= 1, "sent {most} times");
     }

@@ -72,7 +72,7 @@ on_every_store! {
         assert_eq!(proxq.exit_code().await, Some(0));
         proxq.start_again().await;
         assert_eq!(proxq.response(&job).await.text(), "done");
-        assert_eq!(proxq.response(&harness::Job::of(&reply)).await.text(), "done", "what was acknowledged is kept");
+        assert_eq!(proxq.response(&harness::Job::of(&reply)).await.text(), "done", "an accepted job is kept");
     }
 
     async fn readiness_ends_first(store: Store) {
@@ -186,7 +186,7 @@ on_every_store! {
         assert_eq!(proxq.response(&harness::Job::of(&reply)).await.text(), "done");
     }
 
-    async fn under_load_nothing_acknowledged_is_lost_and_nothing_is_sent_twice(store: Store) {
+    async fn under_load_no_accepted_job_is_lost_and_nothing_is_sent_twice(store: Store) {
         let upstream = Upstream::start().await;
         upstream.always(Answer::echo());
         let mut proxq = Proxq::start(store.config_for(&upstream)).await;
