@@ -1,9 +1,9 @@
 //! Jobs in Redis, shared by any number of instances, in the layout of asynq: its tools show them, and a Go proxq's queue is
 //! taken over as it is.
 //!
-//! Every transition is one script (`lua/`), which goes by Redis's own clock. Commands share one connection
-//! (`connection.rs`); changes of watched jobs are heard on another (`events.rs`); a worker waits for work on a third
-//! (`wait.rs`).
+//! Every transition is one script (`lua/`, called by the structs of `scripts.rs`), which goes by Redis's own clock. Commands share
+//! one connection (`connection.rs`); changes of watched jobs are heard on another (`events.rs`); a worker waits for work on a
+//! third (`wait.rs`). What the verbs have in common is in `shared.rs`.
 
 mod address;
 mod answer;
@@ -88,7 +88,7 @@ pub struct RedisOptions {
     pub instance: String,
 }
 
-/// Why a store in Redis could not be opened. That Redis does not answer is no reason: it is tried until it does.
+/// Why a store in Redis could not be opened. A Redis that does not answer is no reason: proxq tries until it does.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -110,11 +110,11 @@ pub enum OpenError {
     },
 }
 
-/// How often blobs are looked for that no job refers to. Several times within the hour that is promised.
+/// How often blobs are removed that no job refers to. Several times within the hour that is promised.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
-/// How often it is looked for what a crash of somebody else left.
+/// How often the traces of other servers' crashes are looked for.
 const HEAL_EVERY: Duration = Duration::from_mins(1);
-/// How long what was begun may take when the store is closed: an answer of Redis, or the time in which there is none.
+/// How long each of two steps may take when the store is closed. Long enough for an answer of Redis, or for its timeout.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Jobs in Redis.
@@ -126,7 +126,7 @@ pub struct RedisStore {
     rounds: Mutex<Rounds>,
 }
 
-/// When things were done last that are not done at every upkeep.
+/// When the tasks were done last that are not part of every upkeep.
 #[derive(Debug, Default)]
 struct Rounds {
     beat: Option<Timestamp>,

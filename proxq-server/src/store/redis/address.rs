@@ -1,4 +1,4 @@
-//! From the configuration of a Redis server to what its client library takes.
+//! The client library's view of the configured Redis server: address, credentials, TLS and keep-alive.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Reads the answers of commands and scripts.
+//! The answers of commands and scripts, and how they are read.
 
 use bytes::Bytes;
 use redis::Value;
@@ -7,12 +7,12 @@ use super::error::unexpected;
 use crate::clock::{Clock, Timestamp};
 use crate::store::StoreError;
 
-/// An answer, and the command that it is to.
+/// An answer, with the command that it belongs to.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) value: Value,
     pub(super) command: &'static str,
-    /// Whether it was asked for again, because an earlier answer was lost with its connection.
+    /// Whether the command was sent again because the first answer was lost with its connection.
     pub(super) repeated: bool,
 }
 
@@ -71,7 +71,7 @@ impl Answer {
     }
 }
 
-/// An instant of Redis's clock, and what that clock showed when it was told.
+/// An instant of Redis's clock, and the time of that clock when it gave the answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RedisInstant {
     at_ms: i64,
@@ -79,7 +79,7 @@ pub(super) struct RedisInstant {
 }
 
 impl RedisInstant {
-    /// Reads the instant, which is negative where there is none, and the time of the answer.
+    /// Reads an instant, where a negative number means none, and the time of the answer.
     pub(super) fn read(at: Answer, now: Answer) -> Result<Option<Self>, StoreError> {
         let instant = Self { at_ms: at.number()?, now_ms: now.number()? };
         Ok((instant.at_ms >= 0).then_some(instant))

@@ -1,4 +1,4 @@
-//! Large bodies: a hash each, of chunks of 1 MiB by their numbers. A chunk is written as often as it takes.
+//! Large bodies. Each is a hash with a field a chunk of 1 MiB. A chunk may be written several times: the last time counts.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::failure::chain;
 use crate::job::BlobRef;
 use crate::store::{BlobStream, BlobWriter, StoreError};
 
-/// How long a chunk is, all but the last: what one command carries, and what is in memory of a blob.
+/// The length of every chunk but the last. One command carries so much, and so much of a blob is in memory.
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// A blob while it is written.
@@ -64,7 +64,7 @@ impl BlobWriter for HashWriter {
             self.checksum.update(&chunk);
             return Ok(());
         }
-        // Nothing counts until all is written: what was, is written again under the same number.
+        // Nothing counts before all of it is written. After an error the same chunks are written again under the same numbers.
         let mut rest = self.rest.clone();
         let (mut written, mut left) = (self.written, &chunk[..]);
         loop {
@@ -115,7 +115,7 @@ impl Drop for HashWriter {
     }
 }
 
-/// The bytes of a blob, once its length and its checksum are seen to be right.
+/// The bytes of a blob. Checks its length and its checksum first.
 pub(super) async fn stream(shared: &Arc<Shared>, blob: BlobRef) -> Result<BlobStream, StoreError> {
     let key = find(shared, blob.id).await?;
     let chunks = blob.length.div_ceil(CHUNK_BYTES as u64).max(1);

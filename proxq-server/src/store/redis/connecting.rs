@@ -1,4 +1,4 @@
-//! Makes the connection for commands, and makes it anew whenever it breaks.
+//! The making of the connection for commands, again and again whenever it breaks.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// once Redis is back.
 const RECONNECT_PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 
-/// Growing pauses between tries to connect, no two instances in step.
+/// Growing pauses between tries to connect. They are random, so that not all instances try at the same moment.
 pub(super) fn reconnect_pauses() -> impl Iterator<Item = Duration> + Send {
     let [min, max] = RECONNECT_PAUSES;
     ExponentialBuilder::default().with_min_delay(min).with_max_delay(max).with_jitter().without_max_times().build()
@@ -31,7 +31,7 @@ pub(super) fn reconnect_pauses() -> impl Iterator<Item = Duration> + Send {
 /// The pause after which a try to connect is made for certain.
 pub(super) const LONGEST_PAUSE: Duration = RECONNECT_PAUSES[1];
 
-/// How it stands.
+/// The state of the connection.
 #[derive(Clone)]
 pub(super) enum State {
     /// The first try since the last break is under way.
@@ -55,8 +55,8 @@ impl fmt::Debug for State {
     }
 }
 
-/// Connects until `closing`, and reports how that goes. `breaks` says which connection is of no use any more; on each new
-/// one, these commands come first.
+/// Keeps connected until `closing`, and reports the state. `breaks` says which connection is of no use any more. The
+/// commands of `loading` go first on each new connection.
 pub(super) async fn keep_connected(
     client: Client,
     loading: Pipeline,
@@ -107,8 +107,8 @@ async fn connect(client: &Client, loading: &Pipeline) -> Result<MultiplexedConne
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
         .set_response_timeout(Some(RESPONSE_TIMEOUT));
     let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-    // Loaded later, each script would cost the first who needs it two more round trips. Who brought no password is asked for
-    // one here; any other refusal is met again by whoever needs Redis.
+    // A script that is not loaded costs its first caller two more round trips. A server that wants a password refuses these
+    // commands; then there is no connection. Any other refusal is left to the callers, who meet it again.
     let sent = connection.send_packed_commands(loading, 0, loading.len()).await;
     match sent.and_then(|answers| answers.into_iter().try_for_each(|answer| checked(answer).map(drop))) {
         Err(error) if is_refused_login(&error) || error.code().is_none() => Err(error),

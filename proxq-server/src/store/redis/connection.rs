@@ -1,6 +1,7 @@
-//! The connection on which all commands go, many at once. It is made anew whenever it breaks (`connecting.rs`): what is
-//! asked meanwhile waits while there is hope, and fails at once when Redis was asked and did not take the connection. What was
-//! asked on a connection that broke is asked again on the next one, where a repetition does no harm.
+//! The connection on which all commands go, many at once. It is made anew whenever it breaks (`connecting.rs`).
+//!
+//! While the first try to connect again is under way, commands wait. When it failed, they fail at once. A command whose answer
+//! was lost with the connection is sent again on the next one, if a repetition does no harm.
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -23,11 +24,11 @@ use crate::clock::Clock;
 use crate::store::StoreError;
 use crate::tasks::Tasks;
 
-/// The most commands that wait for their answers at once. Where thousands of clients ask in one moment, the rest wait here: the
-/// time for an answer, which tells a Redis that is ill, is then Redis's own and not that of a crowd before it.
+/// The most commands that wait for their answers at once; others wait for their turn here. So when thousands of clients ask
+/// in one moment, the time limit of an answer measures Redis, and not the queue of commands before it.
 const UNDER_WAY_MAX: usize = 512;
-/// How often the same is asked again. Connections that break one after the other are no accident, and are not to be made as
-/// fast as they break.
+/// How often one command is sent again. When one connection after the other breaks, more tries do not help: they only make
+/// more connections that break.
 const REPETITIONS_MAX: usize = 3;
 
 /// Where commands go.
@@ -74,7 +75,7 @@ impl Commands {
         }
     }
 
-    /// For how long Redis has answered whatever it was asked; `None` if it did not the last time.
+    /// For how long Redis has answered every command; `None` if it did not answer the last one.
     pub(super) fn answering_for(&self) -> Option<Duration> {
         let since = self.answering_since.load(Ordering::Acquire);
         let now = self.clock.steady().as_millis();
@@ -115,8 +116,8 @@ impl Commands {
         answer.ok_or_else(|| Failed::NotSent(unexpected(name)))
     }
 
-    /// Sends commands, and again on another connection while the one that they were sent on breaks: as long as an answer may
-    /// take altogether.
+    /// Sends commands, and sends them again on the next connection if theirs breaks. All tries together take no longer than one
+    /// answer may.
     async fn send(&self, name: &'static str, commands: Packed<'_>, repeatable: bool) -> Result<Vec<Answer>, Failed> {
         let _turn = self.turns.acquire().await.map_err(|_closed| Failed::NotSent(StoreError::Closed))?;
         let deadline = Instant::now() + RESPONSE_TIMEOUT;
@@ -129,7 +130,7 @@ impl Commands {
         {
             repetitions += 1;
             match tokio::time::timeout_at(deadline, self.send_once(commands)).await {
-                // What it failed with the last time is still all that is known of it.
+                // This try says nothing about the former one, whose error stands.
                 Err(_) | Ok(Err(Failed::NotSent(_))) => break,
                 Ok(again) => sent = again,
             }
@@ -148,7 +149,7 @@ impl Commands {
         self.note(checked, generation).map_err(Failed::Answered)
     }
 
-    /// The connection, as soon as there is one or it is known that there is none.
+    /// The connection. Waits while one is being made; fails when that failed.
     async fn connection(&self) -> Result<(MultiplexedConnection, u64), StoreError> {
         let mut state = self.state.clone();
         loop {
@@ -156,7 +157,7 @@ impl Commands {
                 return Err(StoreError::Closed);
             }
             match &*state.borrow_and_update() {
-                // One that is known to be broken is on its way out.
+                // A connection that is known to be broken is replaced soon.
                 State::Up { connection, generation } if *generation > *self.broken.borrow() => {
                     return Ok((connection.clone(), *generation));
                 }
@@ -172,7 +173,7 @@ impl Commands {
         }
     }
 
-    /// Keeps the books about whether Redis answers, and has the connection replaced if it is spoiled.
+    /// Notes whether Redis answers, and has the connection replaced if it is of no use any more.
     fn note<T>(&self, outcome: Result<T, RedisError>, generation: u64) -> Result<T, RedisError> {
         match &outcome {
             Ok(_) => {

@@ -1,4 +1,4 @@
-//! Hears what other instances tell: that a watched job changed, that an attempt is to end.
+//! The news from other instances and from asynq's tools: that a watched job changed, or that an attempt is to end.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use crate::store::{Lease, StoreError};
 
 /// Listens until the end of the store.
 ///
-/// What was told while nobody listened is not told again: after every connection each watcher is woken to look for itself,
-/// and an attempt whose lease is gone ends with the next renewal.
+/// Redis does not repeat what it told while this process was not connected. So after every new connection all watchers are
+/// woken to look for themselves, and an attempt whose lease is gone ends with the next renewal.
 pub(super) async fn listen(shared: Arc<Shared>, client: Client, closing: CancellationToken) {
     let mut pauses = reconnect_pauses();
     loop {
@@ -60,7 +60,7 @@ async fn subscribe(shared: &Shared, client: &Client) -> Result<PubSub, RedisErro
     connected.await.unwrap_or_else(|_elapsed| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
 }
 
-/// Until the connection breaks.
+/// Hears messages until the connection breaks.
 async fn hear(shared: &Arc<Shared>, connection: PubSub) {
     let mut messages = connection.into_on_message();
     while let Some(message) = messages.next().await {
@@ -73,8 +73,8 @@ async fn hear(shared: &Arc<Shared>, connection: PubSub) {
     }
 }
 
-/// Looks at the watched jobs of these queues in one round trip, and wakes whoever watches one that is not known to be as
-/// it was. For changes that servers make which are none of proxq's, and tell nobody.
+/// Looks at the watched jobs of these queues in one round trip, and wakes those who watch a job that may have changed. This
+/// finds the changes that servers of asynq make, for those tell nobody.
 pub(super) async fn look_at_watched(shared: &Shared, queues: &[Queue]) -> Result<(), StoreError> {
     let watched = if queues.is_empty() { Vec::new() } else { shared.signals.watched() };
     if watched.is_empty() {
@@ -100,7 +100,7 @@ pub(super) async fn look_at_watched(shared: &Shared, queues: &[Queue]) -> Result
     Ok(())
 }
 
-/// The id of a job, and the token of its lease where that was taken away.
+/// The id of a job, and the token of its lease if the message says that the lease was taken away.
 fn told(message: &Msg) -> Option<(JobId, Option<u64>)> {
     let text = std::str::from_utf8(message.get_payload_bytes()).ok()?;
     let (id, token) = text.split_once(' ').map_or((text, None), |(id, token)| (id, Some(token)));
@@ -115,7 +115,7 @@ fn end_attempt(shared: &Arc<Shared>, id: JobId) {
     tasks.spawn(async move {
         match give_up(&shared, &lease).await {
             Ok(()) => shared.leases.revoke(&lease),
-            // Should the job be gone, the next renewal says so.
+            // If the job is gone, the next renewal finds that out and ends the attempt.
             Err(error) => tracing::warn!(job.id = %id, error = chain(&error), "end an attempt from outside"),
         }
     });

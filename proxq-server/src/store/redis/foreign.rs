@@ -1,4 +1,4 @@
-//! Jobs that Go's proxq submitted, as jobs of ours.
+//! Tasks that Go's proxq submitted, read as jobs.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use crate::job::{Body, CredentialHash, Delivery, JobId, JobRequest, Outcome, Pro
 /// Why a task cannot be worked on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unusable {
-    /// It is somebody else's.
+    /// It is a task of another program.
     #[error("handler not found for task {kind:?}")]
     NoHandler {
         /// Its type.
         kind: String,
     },
-    /// Its payload is none of Go's proxq's.
+    /// Its payload is not what Go's proxq writes.
     #[error("the payload of task {id:?} is no request")]
     NoRequest {
         /// The task.
@@ -110,7 +110,7 @@ fn upstream_of<'a>(target: &Uri, upstreams: &'a [Upstream]) -> Option<&'a Upstre
     upstreams.iter().filter(inside).max_by_key(|upstream| upstream.url.to_string().len())
 }
 
-/// What asynq knows of a task's progress, where ours is not there.
+/// The progress of a task as far as asynq knows it, for tasks about which proxq has noted nothing.
 pub(super) fn progress(message: &TaskMessage, state: State, due: Option<i64>) -> Progress {
     let count = |number: i32| u32::try_from(number).unwrap_or_default();
     let seconds = |at: i64| (at > 0).then(|| Timestamp::from_millis(at.saturating_mul(1000)));

@@ -1,4 +1,5 @@
-//! Shows asynq's tools that this server lives and what it works on; hears from the same keys whether other servers do.
+//! The heartbeat: asynq's tools see from it that this server lives and what it works on. The same keys say which servers of
+//! asynq live.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,7 +47,7 @@ impl Identity {
         }
     }
 
-    /// From now on this server only ends what it has begun.
+    /// From now on this server begins nothing new.
     pub(super) fn drain(&self) {
         self.draining.store(true, Ordering::Release);
     }
@@ -71,7 +72,7 @@ impl Identity {
             commands.cmd("HSET").arg(&workers).arg(id.to_string()).arg(self.worker(*id, held).encode_to_vec()).ignore();
         }
         commands.cmd("EXPIRE").arg(&workers).arg(ALIVE.as_secs()).ignore();
-        // What died is taken out by whoever comes by, or it would stay until somebody lists servers.
+        // Every server removes the entries of dead ones. Otherwise they would stay until somebody lists servers.
         for set in [SERVERS, WORKERS] {
             commands.cmd("ZREMRANGEBYSCORE").arg(set).arg("-inf").arg(now - 1).ignore();
         }

@@ -1,4 +1,4 @@
-//! The blobs in the hands of this process, which no job need refer to yet. Each sweep keeps them.
+//! The blobs that this process writes or is about to give to a job. No job refers to them yet, so every sweep has to spare them.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::queues::Queue;
 use crate::lock::lock;
 
-/// Blobs that are being written, or were written and not handed over, each with its queue.
+/// The blobs in the hands of this process, each with its queue.
 #[derive(Debug, Default)]
 pub(super) struct HeldBlobs {
     queues: Mutex<HashMap<Uuid, Queue>>,

@@ -12,15 +12,15 @@ pub(super) const PROBE: &str = "proxq:probe";
 pub(super) const SERVERS: &str = "asynq:servers";
 /// The tasks that each of them works on.
 pub(super) const WORKERS: &str = "asynq:workers";
-/// Where ids of jobs are told whose attempts are to end, whatever their queues: asynq's tools know no other way.
+/// The channel on which asynq's tools name a job whose attempt is to end, whatever its queue.
 pub(super) const CANCEL_CHANNEL: &str = "asynq:cancel";
 
-/// Where an instance is told of changes of the jobs that it watches.
+/// The channel on which an instance hears of changes of the jobs that it watches.
 pub(super) fn changed_channel(instance: &str) -> String {
     format!("proxq:changed:{instance}")
 }
 
-/// Where the instances of a queue are told of leases that were taken away: the job's id and the lease's token.
+/// The channel on which the instances of a queue hear of leases that were taken away: the job's id and the lease's token.
 pub(super) fn revoked_channel(queue: &str) -> String {
     format!("proxq:changed:{{{queue}}}")
 }

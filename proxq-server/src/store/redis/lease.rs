@@ -1,4 +1,4 @@
-//! Hands jobs out, and prolongs the right to work on them.
+//! Leases: handing jobs out, and prolonging the right to work on them.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub(super) async fn lease(shared: &Arc<Shared>, queue: &str, max: usize) -> Resu
     answered.await.unwrap_or(Err(StoreError::Closed)).map(HandedOut::accept)
 }
 
-/// Whether jobs can be had: asks for none.
+/// Checks that jobs can be leased. Asks for none.
 pub(super) async fn can_lease(shared: &Shared) -> Result<(), StoreError> {
     let call = LeaseJobs { max: 0, instance: &shared.instance.id, name: &shared.instance.name, order: "probe" };
     shared.commands.call(&shared.queues.home().keys, call).await.map(drop)
@@ -40,7 +40,7 @@ async fn order(shared: &Arc<Shared>, queue: &Queue, max: usize) -> Result<Handed
     let call = LeaseJobs { max, instance: &shared.instance.id, name: &shared.instance.name, order: &order };
     let leased = match shared.commands.call(&queue.keys, call).await {
         Ok(leased) => leased,
-        // Whatever it failed with: this order, or an earlier try of the same one, may have been done.
+        // Whatever the error is: this order, or an earlier try of it, may have been carried out.
         Err(error) => {
             shared.leases.answer_lost(&queue.name, order);
             return Err(error);
@@ -55,7 +55,7 @@ async fn order(shared: &Arc<Shared>, queue: &Queue, max: usize) -> Result<Handed
     if leased.more && !leased.paused {
         shared.ready(queue);
     }
-    // Of an order that was repeated, with fewer workers free than at first.
+    // An order that is repeated gives the same jobs again, and by now fewer workers may be free. What is too much goes back.
     while handed_out.jobs.len() > max {
         let surplus = handed_out.jobs.pop();
         drop(HandedOut { jobs: surplus.into_iter().collect(), shared: Arc::clone(shared) });
@@ -131,7 +131,7 @@ fn usable(shared: &Shared, queue: &Queue, job: &HandedOutJob) -> Result<LeasedJo
     Ok(LeasedJob { lease: Lease { id: job_id, token }, request, body, progress, revoked })
 }
 
-/// Gives up a job that nobody can work on, so that it does not stand in the way of others. What is damaged stays as it is.
+/// Archives a job that nobody can work on, so that it does not hold up others. Its damaged parts stay as they are.
 async fn set_aside(shared: &Shared, queue: &Queue, job: HandedOutJob, why: &NotUsable) -> Result<(), StoreError> {
     let HandedOutJob { lease, fields, .. } = job;
     let id = lease.id.clone();
@@ -195,7 +195,7 @@ impl Drop for HandedOut {
 pub(super) async fn renew(shared: &Shared, leases: &[Lease]) -> Result<Vec<Lease>, StoreError> {
     let mut gone = Vec::new();
     for queue in shared.queues.all() {
-        // A lease that this process does not hold is of its own queue, if of any.
+        // If this process does not hold a lease, it is a lease of the home queue or of none.
         let home = shared.queues.home();
         let of_queue: Vec<&Lease> = leases
             .iter()

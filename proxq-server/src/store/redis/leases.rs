@@ -39,7 +39,7 @@ pub(super) struct Held {
 #[derive(Debug, Default)]
 pub(super) struct Leases {
     held: Mutex<HashMap<JobId, Held>>,
-    /// By queue.
+    /// The last order of each queue whose answer was lost.
     unanswered: Mutex<HashMap<String, String>>,
 }
 
@@ -70,14 +70,15 @@ impl Leases {
         if held.get(&lease.id).is_some_and(|held| held.token == lease.token) { held.remove(&lease.id) } else { None }
     }
 
-    /// Ends the attempt under a lease that is gone. By its token: the job may be under another one here by now.
+    /// Ends the attempt under a lease that is gone. If the job has another lease here by now, that one stays.
     pub(super) fn revoke(&self, lease: &Lease) {
         if let Some(held) = self.let_go(lease) {
             held.revoked.cancel();
         }
     }
 
-    /// The next order for jobs of a queue: the last one, if its answer was lost, for it may have been carried out.
+    /// Names the next order for jobs of a queue. If the answer to the last order was lost, it is that order again, for it may
+    /// have been carried out.
     pub(super) fn next_order(&self, queue: &str) -> String {
         lock(&self.unanswered).remove(queue).unwrap_or_else(|| Uuid::new_v4().simple().to_string())
     }
@@ -88,8 +89,8 @@ impl Leases {
     }
 }
 
-/// How many failures were charged to a job: by proxq, or by a worker of Go's, which counts in the message only. A job of a
-/// type that Go's workers refuse they charge for nothing.
+/// How many failures were charged to a job. Go's workers count them in asynq's message only. They also count that they refuse a
+/// job whose type they do not know; such a count is ignored.
 pub(super) fn charged(known_to_proxq: u32, message: &TaskMessage) -> u32 {
     let by_go = u32::try_from(message.retried).unwrap_or_default();
     if message.kind.starts_with(REQUEST) { known_to_proxq.max(by_go) } else { known_to_proxq }

@@ -1,4 +1,4 @@
-//! What is odd about the Redis server: settings and versions that an operator is warned of.
+//! Settings and versions of the Redis server that an operator is warned of.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::shared::Shared;
 use crate::failure::chain;
 use crate::store::StoreError;
 
-/// Warns of what is odd about the server, as soon as it answers.
+/// Logs the warnings about the server as soon as it answers.
 pub(super) async fn look_over(shared: Arc<Shared>, closing: CancellationToken) {
     let mut pauses = reconnect_pauses();
     loop {
@@ -29,7 +29,7 @@ pub(super) async fn look_over(shared: Arc<Shared>, closing: CancellationToken) {
     }
 }
 
-/// What is odd about the server, for the operator.
+/// The warnings about this server.
 pub(super) async fn oddities(shared: &Shared) -> Result<Vec<String>, StoreError> {
     let info = shared.commands.run("INFO", &redis::cmd("INFO")).await?.text()?;
     let value = |name: &str| {

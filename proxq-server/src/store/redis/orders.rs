@@ -14,7 +14,7 @@ use super::shared::Shared;
 use crate::job::{JobId, State};
 use crate::store::{Requeued, StoreError};
 
-/// How much later than its limit an attempt of a worker of Go's may write its result: clocks differ, and Redis may be slow.
+/// How much later than its time limit a worker of Go's may write a result: clocks differ, and Redis may be slow.
 const GO_MARGIN: Duration = Duration::from_mins(1);
 
 /// Removes a job. Gives whether there was one.
@@ -36,7 +36,7 @@ pub(super) async fn cancel(shared: &Shared, id: JobId) -> Result<bool, StoreErro
     }
 }
 
-/// How long an attempt of a worker of Go's at this job may take.
+/// The time limit of an attempt that a worker of Go's makes at this job.
 async fn limit_in_go(shared: &Shared, queue: &Queue, id: JobId) -> Result<Duration, StoreError> {
     let message = shared.commands.run("HGET", redis::cmd("HGET").arg(queue.keys.task(id)).arg("msg")).await?.bytes()?;
     let message = message.and_then(|message| TaskMessage::decode(message).ok()).unwrap_or_default();
@@ -58,7 +58,7 @@ pub(super) async fn retry_failed(shared: &Shared, id: JobId, confirmed: bool) ->
     Ok(requeued)
 }
 
-/// Has this instance told of the job's next change, whoever makes it.
+/// Asks to be told of the job's next change, whichever instance makes it.
 pub(super) async fn watch(shared: &Shared, id: JobId) -> Result<(), StoreError> {
     for queue in shared.queues.all() {
         if shared.commands.call(&queue.keys, Watch { id, instance: &shared.instance.id }).await? {

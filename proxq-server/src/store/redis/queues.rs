@@ -18,8 +18,8 @@ impl Queue {
     }
 }
 
-/// The queues in which this instance's jobs may be: the configured one first. Those of other deployments on the same Redis are
-/// none of its business.
+/// The queues in which this instance's jobs may be, the configured one first. Queues of other deployments on the same Redis are
+/// not among them.
 #[derive(Debug)]
 pub(super) struct Queues {
     known: Mutex<Vec<Queue>>,

@@ -1,4 +1,4 @@
-//! Reads jobs and responses, and changes nothing.
+//! Reading of jobs, responses and counts. Changes nothing.
 
 use bytes::Bytes;
 use prost::Message;
@@ -20,7 +20,7 @@ pub(super) async fn job(shared: &Shared, id: JobId) -> Result<Option<Job>, Store
     let Some((queue, values)) = shared.find(id, &JOB_FIELDS).await? else { return Ok(None) };
     let fields = JobFields::read(&mut values.into_iter());
     match job_of(shared, &queue, id, &fields).await {
-        // It is there, and its state is not.
+        // The job is there, but its state cannot be read.
         Ok(None) if fields.state.is_none() => Err(StoreError::CorruptJob { id, what: "state" }),
         job => job,
     }
@@ -43,14 +43,14 @@ pub(super) async fn job_of(
         facts => {
             let Some((message, due)) = asynqs_view(shared, queue, id, state).await? else { return Ok(None) };
             let known = foreign::progress(&message, state, due);
-            // What proxq has noted of its own attempts stands; asynq's word counts for the rest.
+            // Of attempts that proxq made, its own notes count. Of all others, asynq's.
             let progress =
                 if fields.progress.attempts > 0 && !ended_elsewhere { fields.progress.clone() } else { known };
             let request = match facts {
                 Some(facts) => facts.request,
                 None => match foreign::request(&message, shared.clock.wall(), shared) {
                     Ok((mut request, _body)) => {
-                        // asynq does not say when a task was made: before anything happened to it.
+                        // asynq does not say when a task was made. It was before anything happened to it.
                         let happened = [progress.started_at, progress.ended_at].into_iter().flatten().min();
                         request.created_at = happened.unwrap_or(request.created_at);
                         shared.settings.get().secret_headers.split_off(&mut request.headers);

@@ -36,8 +36,8 @@ pub(super) trait Call {
     /// What it answers.
     type Output;
 
-    /// Whether it may run again while it is unknown whether it has run: the second run changes nothing that the first one
-    /// did, and says the same of it.
+    /// Whether it may be sent again when its answer was lost. If it had run, the second run changes nothing more and gives the
+    /// same answer.
     const REPEATABLE: bool;
 
     /// The script.
@@ -53,9 +53,9 @@ pub(super) trait Call {
 /// Whose time the scripts go by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ScriptClock {
-    /// That of Redis.
+    /// The time of Redis.
     Redis,
-    /// That which a test has written into it.
+    /// The time that a test has written into Redis.
     #[cfg(test)]
     Chosen,
 }
@@ -122,6 +122,26 @@ macro_rules! scripts {
 }
 
 scripts! {
-    archive cancel chunk complete drop expire heal lease list_page lost peek reclaim release renew rerun retry set_page submit sweep trim wake
+    archive
+    cancel
+    chunk
+    complete
+    drop
+    expire
+    heal
+    lease
+    list_page
+    lost
+    peek
+    reclaim
+    release
+    renew
+    rerun
+    retry
+    set_page
+    submit
+    sweep
+    trim
+    wake
     watch
 }

@@ -1,4 +1,4 @@
-//! Ends leases as their owners say.
+//! The end of leases, as their owners decide it.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ pub(super) async fn settle(shared: &Shared, lease: &Lease, verdict: Verdict) -> 
     }
 }
 
-/// What is to be known of a lease that a former run of this process was given.
+/// Reads what is needed to end a lease that a former run of this process was given.
 async fn load(shared: &Shared, lease: &Lease) -> Result<Held, StoreError> {
     let lost = || StoreError::LeaseLost { id: lease.id };
     let found = match shared.find(lease.id, &["x_token", "msg", "x_secrets", "x_retried", "x_facts"]).await {
@@ -59,7 +59,7 @@ async fn load(shared: &Shared, lease: &Lease) -> Result<Held, StoreError> {
     let token: u64 = number(token).filter(|token| *token == lease.token).ok_or_else(lost)?;
     let message = StoredTask::decode(message.unwrap_or_default()).map_err(|_| lost())?;
     let secrets = secrets.map(|secrets| Secrets::decode(lease.id, secrets)).transpose()?.unwrap_or_default().names();
-    // How the attempt ended is worth more than what can be read of the job.
+    // A lease can be ended even if the facts are damaged: the result of the attempt must not be lost.
     let facts = facts.and_then(|facts| Facts::decode(lease.id, facts).ok());
     let seconds = |seconds: i64| Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
     Ok(Held {

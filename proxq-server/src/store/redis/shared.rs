@@ -85,7 +85,7 @@ impl Shared {
         let mut commands = Pipeline::with_capacity(2 * queues.len());
         for queue in &queues {
             let key = queue.keys.task(id);
-            // A task has a message, whatever else is missing. It is not read, for it has the body.
+            // Every task has a message, so it tells that the job is there. It is not read, for it has the body.
             commands.cmd("HEXISTS").arg(&key).arg("msg").cmd("HMGET").arg(key).arg(fields);
         }
         let answers =

@@ -1,4 +1,4 @@
-//! Takes jobs in.
+//! Submission: a job is taken in, in asynq's words and in proxq's.
 
 use bytes::Bytes;
 use prost::Message;
@@ -33,7 +33,7 @@ pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, St
         claim,
     };
     let (taken, facts_there) = shared.commands.call(&queue.keys, call).await?;
-    // The facts of a job never change: they may as well be compared now.
+    // The facts of a job never change, so it does no harm to compare them after the script.
     let facts_there = facts_there.and_then(|record| Facts::decode(id, record).ok());
     if facts_there.is_some_and(|there| there.asked() != facts.asked()) {
         return Ok(Submitted::Taken);
@@ -66,7 +66,7 @@ fn blob_of(body: &Body) -> Option<Uuid> {
 
 /// The job as asynq knows it.
 fn message(request: &JobRequest, body: &Body, queue: &Queue, max_retries: i32) -> TaskMessage {
-    // Go's workers retry whatever failed, for as often as the message says.
+    // Go's workers retry every failure, as often as the message says.
     let go_retries_too_much = max_retries > 0 && !may_send_again(request, Reach::Unknown);
     let for_go = match body {
         Body::Inline(bytes) if !go_retries_too_much => payload(request, bytes),
@@ -89,7 +89,7 @@ fn message(request: &JobRequest, body: &Body, queue: &Queue, max_retries: i32) -
     }
 }
 
-/// Has asynq's tools know of these queues. Gives whether that was news.
+/// Makes these queues known to asynq's tools. Gives whether one of them was unknown.
 pub(super) async fn register(shared: &Shared, queues: &[Queue]) -> Result<bool, StoreError> {
     let names: Vec<&str> = queues.iter().map(|queue| queue.name.as_str()).collect();
     let added = shared.commands.run("SADD", redis::cmd("SADD").arg(keys::ASYNQ_QUEUES).arg(&names)).await?;

@@ -1,4 +1,4 @@
-//! What time brings: delayed jobs become pending, lost leases are taken away, old jobs and blobs are dropped.
+//! Upkeep: delayed jobs become pending, lost leases are taken away, old jobs and blobs are dropped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::failure::chain;
 use crate::job::{JobId, Outcome, Reach, Verdict, judge_lost_lease};
 use crate::store::{BATCH_LIMIT, Lease, RECLAIM_AFTER_OUTAGE, StoreError, UPKEEP_EVERY, Upkept};
 
-/// Brings all queues up to date. In those that servers of asynq work on, too, asynq's limits to failed jobs hold.
+/// Brings all queues up to date. Where servers of asynq work on a queue, too, failed jobs are kept within asynq's limits.
 pub(super) async fn upkeep(shared: &Arc<Shared>, beside_asynq: &[Queue]) -> Result<Upkept, StoreError> {
     let begun = shared.clock.steady();
     let mut sum = Upkept::default();
@@ -38,9 +38,9 @@ pub(super) async fn upkeep(shared: &Arc<Shared>, beside_asynq: &[Queue]) -> Resu
 
 async fn round(shared: &Arc<Shared>, queue: &Queue, beside_asynq: bool) -> Result<Upkept, StoreError> {
     let commands = &shared.commands;
-    // After an outage the living owners renew first.
+    // After an outage the owners that live renew their leases first.
     let may_reclaim = commands.answering_for().is_some_and(|span| span >= RECLAIM_AFTER_OUTAGE);
-    // Asked at once, they travel together.
+    // The calls are made at once, so that they share a round trip.
     let (woken, lost, expired, trimmed) = tokio::try_join!(
         commands.call(&queue.keys, Wake),
         async { if may_reclaim { commands.call(&queue.keys, LostJobs).await } else { Ok(Vec::new()) } },
@@ -92,7 +92,7 @@ async fn reclaim(shared: &Arc<Shared>, queue: &Queue, job: LostJob) -> Result<bo
 /// What becomes of a job whose worker was lost.
 struct Judged {
     verdict: Verdict,
-    /// For how long it is kept if it ends.
+    /// For how long the job is kept if it ends.
     retention: Duration,
     /// How often it may be retried, where its message is to say so.
     max_retries: Option<i32>,
@@ -135,7 +135,7 @@ pub(super) async fn sweep(shared: &Shared) -> Result<(), StoreError> {
         if batches.is_empty() {
             batches.push(&[]);
         }
-        // All are kept before the first is swept.
+        // The sweep of one batch spares the other batches: the last upkeep began their terms anew.
         for keep in batches {
             shared.commands.call(&queue.keys, Sweep { keep }).await?;
         }
@@ -143,7 +143,7 @@ pub(super) async fn sweep(shared: &Shared) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Puts right what crashes of others left.
+/// Repairs what crashes of other servers left.
 pub(super) async fn heal(shared: &Shared) -> Result<(), StoreError> {
     for queue in shared.queues.all() {
         let healed = shared.commands.call(&queue.keys, Heal).await?;

@@ -1,9 +1,9 @@
-//! Waits for work without asking for it again and again.
+//! The wait for work, which does not ask Redis again and again.
 //!
-//! Whoever pushes to a queue, proxq or any client of asynq, wakes a command that blocks on the list:
-//! `BLMOVE pending pending RIGHT RIGHT` puts the id that it took back where it was, so that it is a pure wait. It has a
-//! connection of its own, blocks only while a worker waits, and then until its list has something. What becomes due later is
-//! known to the moment. Once a second it is looked whether anything was missed.
+//! `BLMOVE pending pending RIGHT RIGHT` blocks until the list has something, and then puts the id that it took back where it
+//! was: it waits and changes nothing. So a push of proxq or of any client of asynq ends the wait. The command has a connection
+//! of its own, and is sent only while a worker waits. When delayed and resting jobs are due is known in advance. In case
+//! something was missed, each waiting worker looks once a second.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +21,9 @@ use super::shared::Shared;
 use super::waiting_workers::QueueWorkers;
 use crate::store::StoreError;
 
-/// How often it is looked whether a wake-up was missed.
+/// How often a waiting worker looks whether a wake-up was missed.
 const TICK: Duration = Duration::from_secs(1);
-/// How long one command blocks; a connection that died without a word is noticed after it.
+/// How long one command blocks. A connection that is dead is noticed after this time.
 const BLOCK: Duration = Duration::from_secs(5);
 /// How much later than that Redis may answer.
 const BLOCK_MARGIN: Duration = Duration::from_secs(2);
@@ -42,7 +42,7 @@ pub(super) async fn due(shared: &Arc<Shared>, client: &Client, closing: &Cancell
     let missed = async {
         loop {
             tokio::time::sleep(TICK).await;
-            // An error is no reason to wake anybody; it will be met, and dealt with, by whoever needs Redis.
+            // An error is no reason to wake the worker. Those who need Redis meet it themselves.
             if let Ok(true) = peek(shared, &queue, &workers).await {
                 return;
             }
@@ -127,7 +127,7 @@ async fn connect(client: &Client) -> Result<MultiplexedConnection, RedisError> {
     client.get_multiplexed_async_connection_with_config(&config).await
 }
 
-/// Whether the list came to have something, or had it already.
+/// Waits until the list has something, for as long as one command blocks. Gives whether it has.
 async fn pushed(connection: &mut MultiplexedConnection, queue: &Queue) -> Result<bool, RedisError> {
     let pending = queue.keys.asynq("pending");
     let mut command = redis::cmd("BLMOVE");

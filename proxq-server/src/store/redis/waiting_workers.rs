@@ -1,4 +1,4 @@
-//! The workers of this process that wait for work, by queue. Lives in memory; `wait.rs` asks Redis on their behalf.
+//! The workers of this process that wait for work, by queue. Lives in memory; `wait.rs` asks Redis for them.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,12 +44,12 @@ pub(super) struct Demand {
 }
 
 impl QueueWorkers {
-    /// Whether nobody has begun to wait for pushes on their behalf: true for the first caller, who is to begin.
+    /// True for the first caller, who is to begin waiting for pushes for all of them.
     pub(super) fn begin_to_serve(&self) -> bool {
         !self.served.swap(true, Ordering::AcqRel)
     }
 
-    /// Notes whether the queue is paused: then it has nothing for anybody, whatever its list has.
+    /// Notes whether the queue is paused. A paused queue hands out nothing, whatever its list has.
     pub(super) fn set_paused(&self, paused: bool) {
         self.paused.store(paused, Ordering::Release);
     }
