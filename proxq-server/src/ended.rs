@@ -1,4 +1,5 @@
-//! Waits for the ends of jobs. However many wait for one, each of its changes costs the store one look (`ended/round.rs`).
+//! Clients that wait for the end of a job. However many wait for one job, each of its changes costs the store one read
+//! (`ended/round.rs`).
 
 mod round;
 #[cfg(test)]
@@ -15,7 +16,7 @@ use self::round::{Round, Rounds, Seen};
 use crate::job::{Job, JobId};
 use crate::store::{JobLookup, StoreError};
 
-/// Everybody who waits for a job's end.
+/// All who wait for the end of a job.
 #[derive(Debug)]
 pub(crate) struct JobWaiters {
     rounds: Arc<Rounds>,
@@ -24,13 +25,14 @@ pub(crate) struct JobWaiters {
 }
 
 impl JobWaiters {
-    /// Waits are over when the server is `draining`.
+    /// All waits end when the server is `draining`.
     pub(crate) fn new(store: Arc<dyn JobLookup>, draining: CancellationToken) -> Self {
         Self { rounds: Arc::default(), draining, store }
     }
 
-    /// The job once it has ended, or as it stands when `wait` is over or the server begins to drain; `None` where there is
-    /// none, or none any more. A `wait` of zero costs a look and nothing else. Cancel safe, for those beside it, too.
+    /// Gives the job once it has ended. When `wait` is over or the server begins to drain, gives it as it stands. `None`
+    /// where there is no such job, or none any more. A `wait` of zero costs one read. Cancel safe, also for all others
+    /// who wait.
     pub(crate) async fn job_when_ended(&self, id: JobId, wait: Duration) -> Result<Option<Arc<Job>>, Arc<StoreError>> {
         if !wait.is_zero() {
             let deadline = Instant::now() + wait;
@@ -46,7 +48,7 @@ impl JobWaiters {
                     () = tokio::time::sleep_until(deadline) => break,
                     () = self.draining.cancelled() => break,
                 }
-                seen = round.seen(|| Box::pin(self.look(id))).await; // boxed, for the few who look: all others keep room for it
+                seen = round.seen(|| Box::pin(self.look(id))).await; // boxed: few of those who wait look
             }
         }
         Ok(self.store.get(id).await?.map(Arc::new))
@@ -57,10 +59,10 @@ impl JobWaiters {
     }
 
     async fn try_look(&self, id: JobId) -> Result<Seen, StoreError> {
-        // Before the look: a change that comes after it ends the round.
+        // The watch begins before the read, so that a change after the read ends the round.
         let round = self.round(id).await?;
         Ok(match self.store.get(id).await? {
-            Some(job) if !job.state.status().is_final() => Seen::Open(round), // the job is let go: thousands may wait
+            Some(job) if !job.state.status().is_final() => Seen::Open(round), // without the job: thousands may wait
             ended => Seen::Ended(ended.map(Arc::new)),
         })
     }
@@ -74,7 +76,7 @@ impl JobWaiters {
     }
 }
 
-/// How long a client would wait, as it writes it: a Go duration or whole seconds. Else what is wrong with it.
+/// Reads how long a client wants to wait: a Go duration or whole seconds. The error says what is wrong with it.
 pub(crate) fn wait_span(text: &str) -> Result<Duration, String> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // More seconds than a number holds are capped like any other wait that is too long.

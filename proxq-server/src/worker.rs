@@ -44,7 +44,7 @@ pub(crate) struct Worker {
     running: Running,
     tasks: Tasks,
     stop: StopSignals,
-    /// How it is noticed that jobs wait.
+    /// When a backlog is looked for.
     pace: Pace,
 }
 

@@ -1,7 +1,7 @@
-//! Those who wait for one job's next change together: they share the watch, and the look that follows.
+//! A round: all who wait for the same change of a job. They share one watch, and one look at the job after the change.
 //!
-//! A look is shared only with those who had joined before it began: a round is closed first. So nobody is told of a state
-//! that is older than the change that ended the wait, nor than the question.
+//! A look is shared only with those who joined before it began: the round is closed first. So nobody gets a state that is
+//! older than the change that woke them, or older than their question.
 
 use std::collections::HashMap;
 use std::ptr;
@@ -17,11 +17,11 @@ use crate::store::{JobWatch, StoreError};
 /// What a look at a job found.
 #[derive(Clone, Debug)]
 pub(super) enum Seen {
-    /// It has ended, or is gone.
+    /// The job has ended, or is gone.
     Ended(Option<Arc<Job>>),
-    /// It has not; its next change ends this round, which began before the look.
+    /// The job goes on. Its next change ends this round, which began before the look.
     Open(Arc<Round>),
-    /// It could not be read.
+    /// The job could not be read.
     Failed(Arc<StoreError>),
 }
 
@@ -37,7 +37,7 @@ impl Rounds {
         self.lock().get(&id)?.upgrade()
     }
 
-    /// Begins a round that this change ends, unless somebody else has begun one meanwhile: then joins that.
+    /// Begins a round that this change ends. Joins the one that somebody else has begun meanwhile, if there is one.
     pub(super) fn begin(self: &Arc<Self>, id: JobId, change: JobWatch) -> Arc<Round> {
         let mut open = self.lock();
         if let Some(round) = open.get(&id).and_then(Weak::upgrade) {
@@ -48,10 +48,10 @@ impl Rounds {
         round
     }
 
-    /// From here on nobody joins this round.
+    /// From now on nobody joins this round.
     fn close(&self, round: &Round) {
         let mut open = self.lock();
-        // Another one may be in its place.
+        // A later round of the same job may have its place.
         if open.get(&round.id).is_some_and(|of_job| ptr::eq(of_job.as_ptr(), round)) {
             open.remove(&round.id);
         }
@@ -82,7 +82,7 @@ impl Round {
         self.change.clone()
     }
 
-    /// What the first of those whom the change woke finds, by `look`. Should it go away meanwhile, the next one looks.
+    /// What a look after the change finds. The first who asks looks; if that one is cancelled, the next one does.
     pub(super) async fn seen<'a>(&self, look: impl FnOnce() -> BoxFuture<'a, Seen>) -> Seen {
         let look = || {
             self.rounds.close(self);

@@ -20,10 +20,10 @@ use crate::store::{JobLookup, StoreError};
 /// How long a stream may be silent, so that nothing on the way takes it for dead.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
 
-/// A line that readers pass over.
+/// A comment, which readers of events ignore.
 const COMMENT: Bytes = Bytes::from_static(b": the job has not changed\n\n");
 
-/// Who follows a job, and what it was told last.
+/// A client that follows a job, and the last event that it got.
 struct Follower {
     config: Arc<Config>,
     store: Arc<dyn JobLookup>,
@@ -36,7 +36,7 @@ struct Follower {
 
 /// The events of a job. Ends after a final state, when the job is gone, and when the server begins to drain.
 ///
-/// Goes on only as it is read: a reader that is slow misses what was between, and holds up nothing.
+/// The stream advances only as it is read: a slow reader misses changes, and delays nobody.
 pub(super) fn of_job(
     config: Arc<Config>,
     store: Arc<dyn JobLookup>,
@@ -57,7 +57,7 @@ impl Follower {
         match self.look_until_changed().await {
             Ok(next) => next,
             Err(error) => {
-                // The reader comes back, as readers of events do.
+                // Readers of events reconnect by themselves.
                 tracing::warn!(job.id = %self.id, error = chain(&error), "follow a job");
                 None
             }
@@ -66,7 +66,7 @@ impl Follower {
 
     async fn look_until_changed(&mut self) -> Result<Option<Bytes>, StoreError> {
         while !self.over {
-            // Before the look: a change that comes after it ends the watch.
+            // The watch begins before the read, so that a change after the read ends the watch.
             let change = self.store.watch(self.id).await?;
             let Some(job) = self.store.get(self.id).await? else { return Ok(None) };
             self.over = job.state.status().is_final();

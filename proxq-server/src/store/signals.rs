@@ -1,5 +1,5 @@
-//! What a store tells those who wait, once a change is made: workers that something is due, watchers that a job
-//! changed, attempts that their lease is gone. Lives in memory; nothing here is asked of what keeps the jobs.
+//! The signals of a store to those who wait: to workers that something is due, to watchers that a job has changed, to
+//! attempts that their lease is gone. They live in memory, whatever keeps the jobs.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use crate::job::JobId;
 use crate::lock::lock;
 use crate::store::JobWatch;
 
-/// Something that others learn when the change that caused it is durable.
+/// A signal. It is sent when the change that caused it is durable.
 #[derive(Debug)]
 pub(super) enum Effect {
     /// A job of this queue is pending.
@@ -56,7 +56,7 @@ impl Signals {
         lock(&self.queues).values().map(Arc::clone).collect()
     }
 
-    /// Ends at the job's next change. The subscription begins before this returns.
+    /// Ends at the job's next change. Changes count from this call on, whether the future is polled or not.
     pub(super) fn watch(&self, id: JobId) -> JobWatch {
         let subscription = self.watched.subscribe(id);
         let changed = Arc::clone(&subscription.changed).notified_owned(); // is woken from here on, polled or not
@@ -66,7 +66,7 @@ impl Signals {
         })
     }
 
-    /// Has every watcher look for itself: changes may have been missed.
+    /// Wakes every watcher: changes may have been missed.
     pub(super) fn all_changed(&self) {
         for watchers in lock(&self.watched.jobs).values() {
             watchers.changed.notify_waiters();
@@ -78,7 +78,7 @@ impl Signals {
         lock(&self.watched.jobs).keys().copied().collect()
     }
 
-    /// Lets those who wait know.
+    /// Sends a signal.
     pub(super) fn apply(&self, effect: Effect) {
         match effect {
             Effect::Ready(queue) => queue.ready.notify_one(),
@@ -144,7 +144,7 @@ impl QueueSignal {
             tokio::select! {
                 () = self.ready.notified() => return,
                 () = reached => return,
-                _ = next_due.changed() => {} // sooner or later than thought
+                _ = next_due.changed() => {} // it is due sooner or later than before
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Notices that jobs wait while all workers are busy, and says so in the log: more workers would help.
+//! The warning that jobs wait while all workers of a lane are busy: more workers would help.
 
 use std::time::Duration;
 
@@ -8,21 +8,21 @@ use crate::failure::chain;
 use crate::job::{QueueName, State};
 use crate::store::WorkQueues;
 
-/// How it is noticed.
+/// When jobs are counted, and how often the log says that they wait.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
-    /// How long all workers are busy before it is looked whether jobs wait.
+    /// How long all workers are busy before the jobs that wait are counted.
     pub(super) busy_for: Duration,
-    /// How often it is said at most.
+    /// The shortest time between two warnings.
     pub(super) say_every: Duration,
 }
 
 impl Pace {
-    /// A peak of half a minute needs nobody's attention, and one line a minute is enough of a longer one.
+    /// A peak of half a minute needs nobody's attention, and of a longer one a line a minute says enough.
     pub(super) const USUAL: Self = Self { busy_for: Duration::from_secs(30), say_every: Duration::from_mins(1) };
 }
 
-/// Since when all workers are busy, as far as it matters.
+/// When the jobs that wait are counted next, and when the log last said that there are some.
 #[derive(Debug)]
 pub(super) struct Backlog {
     pace: Pace,
@@ -48,7 +48,7 @@ impl Backlog {
         self.next_look = None;
     }
 
-    /// Returns when it is time to look. Cancel safe.
+    /// Returns when it is time to count. Cancel safe.
     pub(super) async fn time_to_look(&self) {
         match self.next_look {
             Some(instant) => tokio::time::sleep_until(instant).await,
@@ -56,7 +56,7 @@ impl Backlog {
         }
     }
 
-    /// Looks whether jobs wait, and says so if they do.
+    /// Counts the jobs that wait, and says so if there are any.
     pub(super) async fn look(&mut self, store: &dyn WorkQueues, queue: &QueueName, concurrency: usize) {
         let waiting = match store.stats(queue).await {
             Ok(stats) => stats.count(State::Pending),

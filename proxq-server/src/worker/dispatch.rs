@@ -17,7 +17,7 @@ impl Worker {
             let free = tokio::select! {
                 biased;
                 () = self.stop.draining.cancelled() => return,
-                // Before a free slot: where jobs are short there always is one.
+                // First: where attempts are short, a slot is free at almost any time.
                 () = backlog.time_to_look() => {
                     match lane.slots.limit() {
                         0 => backlog.no_need(),
@@ -42,7 +42,7 @@ impl Worker {
                     if nothing_due {
                         tokio::select! {
                             () = self.store.due(&lane.queue) => {}
-                            // A reload took them away: what is due is for others.
+                            // A reload has removed the free slots: what is due is for other instances.
                             () = lane.slots.full() => backlog.all_busy(),
                             () = self.stop.draining.cancelled() => return,
                         }
