@@ -1,4 +1,4 @@
-//! Cancels the job of a call that nobody waits for any more.
+//! The cancellation of jobs whose calls were dropped.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

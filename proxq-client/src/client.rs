@@ -1,4 +1,4 @@
-//! Jobs for those who want to hold them: to submit now, and to ask later or elsewhere.
+//! The explicit API: submits a request now, and asks for its job later or elsewhere.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What is worth knowing about a configuration that is valid.
+//! Warnings about a valid configuration, and where the Go proxq reads it differently.
 
 use std::cmp::Ordering;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::job::{Backoff, Delivery};
 
-/// What is likely not meant, a line each, beginning with the key.
+/// Settings that are probably not intended: a line each, which begins with the key.
 pub(crate) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     if !is_loopback(&config.listen_address) {
@@ -59,7 +59,7 @@ fn store_warnings(config: &Config) -> Vec<String> {
 fn upstream_warnings(upstream: &Upstream, config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     let (timeout, shutdown) = (GoDuration::from(upstream.timeout), GoDuration::from(config.shutdown_timeout));
-    // How the defaults stand to each other is nothing that anybody wrote.
+    // The defaults alone are no reason to warn: nobody wrote them.
     let default = Config::for_upstream(upstream.url.clone());
     let is_written =
         (upstream.timeout, config.shutdown_timeout) != (default.upstreams[0].timeout, default.shutdown_timeout);

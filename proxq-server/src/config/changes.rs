@@ -1,4 +1,4 @@
-//! What is different in another configuration, and whether a running server can take it.
+//! The differences between two configurations, and whether a running server can take the new one.
 
 use std::collections::HashMap;
 

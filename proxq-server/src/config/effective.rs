@@ -1,13 +1,13 @@
 //! A configuration as YAML that means the same: every supported key, with defaults filled in.
 //!
-//! Of keys, certificates and passwords only the files are named; a password that is written down is masked, and has to be
-//! written again where the file is to be used.
+//! Secrets do not appear: keys, certificates and password files are named only, and a password from the configuration is
+//! masked. Whoever uses the text as a configuration has to write that password again.
 
 use super::Config;
 use super::listing::{Content, Entry, listing};
 use super::yaml_value::YamlValue;
 
-/// Writes a configuration.
+/// The text of a configuration.
 pub(super) fn write(config: &Config) -> String {
     lines(&listing(config)).concat()
 }

@@ -1,9 +1,12 @@
 //! The keys of the configuration, each declared once: in [`globals`], [`store`], [`redis`], [`tls`] and [`upstreams`].
 //!
 //! A declaration says what a key is called, what it is for, what may be written and which field it fills. It is run with
-//! one of two [`Keys`]: [`Section`] reads the file into the fields, and [`super::listing`] lists the fields, from which the
-//! effective configuration, the JSON Schema, the example and the rule for reloads are made. The default is what the field
-//! holds before it is read.
+//! one of two implementations of [`Keys`]: [`Section`] reads the file into the fields, and [`super::listing`] lists the
+//! fields. The list is the source of the effective configuration, the JSON Schema, the example and the rule for reloads.
+//! The default is the value that the field has before it is read.
+//!
+//! To add a key: give its field and default to [`super::Config`] or a part of it, declare the key here, write its row in
+//! `docs/configuration.md`, and run `make schema`.
 
 pub(super) mod globals;
 mod redis;
@@ -22,7 +25,7 @@ use super::section::Section;
 use super::size;
 use super::yaml_value::YamlValue;
 
-/// What is said of a key.
+/// The description of a key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Key {
     pub(super) name: &'static str,
@@ -58,7 +61,7 @@ impl Key {
     }
 }
 
-/// Whoever goes through the keys. The order of the declarations is that of the effective configuration and the example.
+/// A pass over all keys. The order of the declarations is that of the effective configuration and the example.
 pub(super) trait Keys: Sized {
     /// A key with a value. `read` changes the field to what is written under this name, if anything is; `show` writes the
     /// field.

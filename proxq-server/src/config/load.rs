@@ -11,18 +11,18 @@ use super::section::{Reading, Section};
 use super::yaml_value::YamlValue;
 use super::{Config, UpstreamUrl, raw};
 
-/// A configuration that may be run, and what its file says beyond it.
+/// A configuration without mistakes, and where it comes from.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// What to run on.
+    /// The configuration.
     pub config: Config,
     /// The file it was read from; `None` where there is none.
     pub file: Option<String>,
-    /// Whether that file says where to listen.
+    /// Whether that file has `listenAddress`.
     pub says_address: bool,
-    /// Why the jobs are kept where they are kept, for the log.
+    /// Why this store is used, for the log.
     pub store_reason: &'static str,
-    /// The environment file that variables were taken from, beside the environment; `None` for the server itself.
+    /// The environment file that variables were taken from, in addition to the environment; `None` for the server itself.
     pub variables_from: Option<String>,
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn load(
     Ok(Loaded { config, file: Some(source_name.to_owned()), says_address, store_reason, variables_from: None })
 }
 
-/// The whole tree. Not to be used after a mistake: what is missing has a stand-in.
+/// Reads the whole tree. After a mistake the result is not to be used: stand-ins fill what is missing.
 fn read(reading: &Reading<'_>, tree: &raw::Node) -> Globals {
     let mut root = Section::root(reading, tree);
     let mut read = Globals::of(Config::without_upstreams());

@@ -1,4 +1,4 @@
-//! Where a Redis server is, and how it is entered.
+//! The address of a Redis server, and the login and TLS files for it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,30 +8,30 @@ use super::ClientIdentity;
 /// One Redis server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisConfig {
-    /// Where it is.
+    /// The server's address.
     pub address: RedisAddress,
-    /// Who enters; empty for the default user.
+    /// The ACL user; empty for the default one.
     pub username: String,
-    /// What they know.
+    /// The user's password.
     pub password: Password,
-    /// The number of its database.
+    /// The number of the database.
     pub db: u16,
-    /// How TLS is spoken to it.
+    /// The files for TLS.
     pub tls: RedisTls,
 }
 
-/// What a user of Redis knows.
+/// The password of a user of Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Password {
-    /// Nothing: Redis asks for nothing.
+    /// None: Redis asks for none.
     None,
-    /// This.
+    /// Written in the configuration.
     Given(Secret),
-    /// What is in this file, but for white space at its end.
+    /// The content of this file, without white space at its end.
     File(PathBuf),
 }
 
-/// Where a Redis server is.
+/// The address of a Redis server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedisAddress {
     /// On the network.
@@ -55,12 +55,12 @@ pub enum RedisAddress {
     },
 }
 
-/// How TLS is spoken to Redis.
+/// The files for TLS to Redis.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RedisTls {
     /// PEM file of the authorities to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
-    /// What proxq shows as a client.
+    /// The certificate and key that proxq shows as a client.
     pub identity: Option<ClientIdentity>,
 }
 
@@ -68,7 +68,7 @@ pub struct RedisTls {
 pub(super) const REDIS_PORT: u16 = 6379;
 
 impl Default for RedisConfig {
-    /// What an empty `redis:` section means.
+    /// The meaning of an empty `redis:` section.
     fn default() -> Self {
         Self {
             address: RedisAddress::Tcp { host: "127.0.0.1".to_owned(), port: REDIS_PORT },
@@ -179,18 +179,18 @@ fn bracketed(host: &str) -> String {
     if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
-/// A text that is never shown.
+/// A secret text. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Hides a text.
+    /// Wraps a text.
     #[must_use]
     pub fn new(text: String) -> Self {
         Self(text)
     }
 
-    /// The text, for whom it is meant.
+    /// The text itself.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0

@@ -4,7 +4,7 @@ use super::StoreConfig;
 use super::load::Loaded;
 use super::{advice, effective};
 
-/// The effective configuration, then what is likely not meant: as a whole a YAML file that means the same.
+/// The effective configuration, then the warnings as comments. The whole is a YAML file that means the same.
 #[must_use]
 pub fn report(loaded: &Loaded) -> String {
     let Loaded { config, file, store_reason, variables_from, .. } = loaded;

@@ -1,7 +1,7 @@
-//! A mapping of the YAML, read key by key. What is wrong is noted with its place, and a default read in its stead, so
-//! that one reading finds every mistake. [`Section::finish`] notes the keys that nobody asked for.
+//! A mapping of the YAML, read key by key. A mistake is noted with its place, and the default is read instead, so that one
+//! reading finds every mistake. [`Section::finish`] notes the unknown keys.
 //!
-//! What a value may be is told in `section/values.rs`.
+//! `section/values.rs` reads the values.
 
 mod values;
 
@@ -76,7 +76,7 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// A mapping, or the lack of one, which reads like an empty one.
+/// A mapping. Where the key is not written, it is empty.
 pub(super) struct Section<'a> {
     reading: &'a Reading<'a>,
     at: At,
@@ -164,7 +164,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Notes the keys that were not asked for.
+    /// Notes the unknown keys: those that were not read.
     pub(super) fn finish(self) {
         for entry in self.entries {
             let mut known = self.supported.iter().chain(&self.later).copied();
@@ -257,7 +257,7 @@ impl<'a> Section<'a> {
     }
 }
 
-/// What a substituted text is taken for. YAML saw the name of the variable, not its value.
+/// The kind of a text after its variables were replaced: YAML saw the name of the variable, not its value.
 fn kind_of_substituted(text: &str) -> Kind {
     match text {
         "true" => Kind::Bool(true),

@@ -12,18 +12,18 @@ use crate::config::{CacheConfig, CacheMode, Config, Limits, Prefix, Routing, Sec
 use crate::job::QueueName;
 use crate::trust::TrustedProxies;
 
-/// What a file says.
+/// The values of all keys of a file.
 pub(in crate::config) struct Globals {
     /// Everything but the store and the upstreams.
     pub(in crate::config) config: Config,
-    /// Whether it says where to listen.
+    /// Whether `listenAddress` is written.
     pub(in crate::config) says_address: bool,
     pub(in crate::config) store: StoreKeys,
     pub(in crate::config) upstreams: Vec<ReadUpstream>,
 }
 
 impl Globals {
-    /// What says the same as a configuration.
+    /// The values that mean this configuration.
     pub(in crate::config) fn of(config: Config) -> Self {
         let upstreams = config.upstreams.iter().cloned().map(ReadUpstream::from).collect();
         Self { says_address: false, store: StoreKeys::of(&config.store), upstreams, config }

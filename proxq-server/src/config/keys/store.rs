@@ -7,9 +7,9 @@ use crate::config::form::Form;
 use crate::config::yaml_value::YamlValue;
 use crate::config::{DATA_DIR, RedisConfig, StoreConfig, SyncMode};
 
-/// What these keys say: of both stores, although only one of them is used.
+/// The values of these keys: those of both stores, although only one store is used.
 pub(in crate::config) struct StoreKeys {
-    /// What the key `store` says, if it is written.
+    /// The value of the key `store`, if it is written.
     chosen: Option<Store>,
     /// Whether there is a `redis` section.
     has_redis: bool,
@@ -27,7 +27,7 @@ enum Store {
 const STORES: [(&str, Store); 2] = [("embedded", Store::Embedded), ("redis", Store::Redis)];
 
 impl StoreKeys {
-    /// What says this, and nothing of the other store.
+    /// The keys for this store; those of the other store have their defaults.
     pub(in crate::config) fn of(store: &StoreConfig) -> Self {
         let nothing = Self {
             chosen: None,

@@ -16,7 +16,7 @@ use crate::job::{Backoff, Delivery, RetryPolicy};
 
 /// An upstream as it is read.
 pub(in crate::config) struct ReadUpstream {
-    /// Not to be used after a mistake: what is missing has a stand-in.
+    /// Not to be used after a mistake: stand-ins fill what is missing.
     pub(in crate::config) upstream: Upstream,
     /// Its prefix, if one was read.
     pub(in crate::config) prefix: Option<Written<Prefix>>,
@@ -141,7 +141,7 @@ fn declare_delivery(keys: &mut impl Keys, upstream: &mut Upstream) {
         &mut upstream.delivery,
         |section, name, delivery| match section.choice(name, &DELIVERIES) {
             Some(written) => *delivery = written.value,
-            None if has_retries => *delivery = Delivery::AtLeastOnce, // what a file with retries has always meant
+            None if has_retries => *delivery = Delivery::AtLeastOnce, // a file with retries has always meant this
             None => {}
         },
         |delivery| YamlValue::plain(word_of(&DELIVERIES, *delivery)),
