@@ -80,6 +80,7 @@ pub use config::{
 };
 pub use forward::TlsFileError;
 pub use job::{Backoff, Delivery, QueueName, RetryPolicy};
-pub use server::{Server, StartError};
+pub use server::{EmbeddedOpenError, RedisOpenError, Server, StartError};
 pub use shutdown::StopRequests;
+pub use store::StoreError;
 pub use trust::TrustedProxies;

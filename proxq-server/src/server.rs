@@ -21,9 +21,10 @@ use crate::forward::{Forwarder, TlsFileError};
 use crate::listen::Surface;
 use crate::metrics::Metrics;
 use crate::shutdown::Phases;
-pub use crate::store::embedded::verify as verify_embedded_store;
-use crate::store::embedded::{self, EmbeddedOptions, EmbeddedStore};
-use crate::store::redis::{self, RedisOptions, RedisStore};
+use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
+pub use crate::store::embedded::{OpenError as EmbeddedOpenError, verify as verify_embedded_store};
+pub use crate::store::redis::OpenError as RedisOpenError;
+use crate::store::redis::{RedisOptions, RedisStore};
 use crate::store::{JobStore, StoreError};
 use crate::tasks;
 use crate::upkeep;
@@ -53,10 +54,10 @@ pub enum StartError {
     },
     /// The store cannot be opened.
     #[error("open the job store")]
-    Store(#[from] embedded::OpenError),
+    Store(#[from] EmbeddedOpenError),
     /// The store in Redis cannot even be tried.
     #[error("open the job store")]
-    Redis(#[from] redis::OpenError),
+    Redis(#[from] RedisOpenError),
     /// The store was opened and does not answer.
     #[error("read the job store")]
     Deployment(#[from] StoreError),
