@@ -120,10 +120,12 @@ on_every_store! {
 
     async fn a_waiter_that_leaves_changes_nothing(proxq: Proxq, upstream: Upstream) {
         let (job, gate) = held(&proxq, &upstream).await;
-        let waiter = proxq.begin_to_wait(&job, get(&format!("{}?wait=15s", job.location))).await;
-        waiter.reset();
+        // On a busy machine one may leave before its request is read, but not all of them.
+        for _ in 0..20 {
+            proxq.begin_to_wait(&job, get(&format!("{}?wait=15s", job.location))).await.reset();
+        }
         let leaves = |record: &Record| record.message() == "client went away before its answer";
-        proxq.log().record("the waiter leaves", leaves).await;
+        proxq.log().record("a waiter leaves", leaves).await;
         gate.open();
         assert_eq!(proxq.response(&job).await.text(), "done");
     }

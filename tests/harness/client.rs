@@ -130,7 +130,8 @@ impl Client {
     /// Sends a request that waits for a job; gives the connection on which its answer comes.
     ///
     /// Returns when a later question about the job has been answered. The server takes requests in the order of their
-    /// arrival, so that the one before it most likely waits by then; where it does not, a test is merely less sharp.
+    /// arrival, so that the one before it most likely waits by then. On a busy machine it may not have been read yet: a test
+    /// holds in both cases, and is merely less sharp in the second.
     pub async fn begin_to_wait(&self, job: &Job, request: Request) -> Wire {
         let mut wire = self.wire().await;
         wire.send(request.head_bytes(self.address())).await;
