@@ -20,8 +20,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use self::attempt::{Attempt, Attempted};
+use self::attempt::Attempted;
 use self::backlog::Pace;
+use self::context::Attempt;
 pub(crate) use self::context::AttemptContext;
 use self::lane::Lane;
 use self::running::Running;
@@ -91,7 +92,7 @@ impl Worker {
         let (began, context) = (Instant::now(), self.context.get());
         let _running = self.running.enter(lease, &revoked);
         let attempt = Attempt { context: &context, queue: &lane.queue, request: &request, number: progress.attempts };
-        let span = attempt::span(&request, attempt.number);
+        let span = context::span(&request, attempt.number);
         let end = tokio::select! {
             biased;
             () = revoked.cancelled() => None,

@@ -5,9 +5,11 @@
 
 mod blobs;
 mod folder;
+mod outbox;
 mod reader;
 mod reserve;
 mod schema;
+mod step;
 mod steps;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 //!
 //! Each verb is one step under one lock; `jobs.rs` and `entry.rs` say what it does. Its one clock is the steady one.
 
+mod blob_writer;
 mod blobs;
 mod claims;
 mod entry;
@@ -13,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use futures_util::stream;
 
-use self::blobs::MemoryWriter;
+use self::blob_writer::MemoryWriter;
 use self::jobs::Jobs;
 use super::{
     BlobStore, BlobStream, BlobWriter, Content, Deployment, JobAccess, JobLookup, JobPage, JobWatch, Lease, LeasedJob,

@@ -9,30 +9,17 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::ext::ReasonPhrase;
 use proxq_protocol::header as proxq;
-use tracing::Span;
 
+use super::Worker;
 use super::collect::CollectError;
+use super::context::Attempt;
 use super::time_limit::TimeLimit;
-use super::{AttemptContext, Worker};
 use crate::config::Config;
 use crate::failure::chain;
 use crate::forward::headers::strip_response;
 use crate::forward::{BodyError, ForwardError, HandedOver, RequestBody, Reuse, target};
-use crate::job::{
-    AttemptEnd, Body, JobRequest, QueueName, Reach, ResponseHead, StoredResponse, ends_with_head, may_send_again,
-};
+use crate::job::{AttemptEnd, Body, JobRequest, Reach, ResponseHead, StoredResponse, ends_with_head, may_send_again};
 use crate::store::{BlobWriter, StoreError};
-
-/// An attempt at a job: what is sent, and with what.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Attempt<'a> {
-    pub(super) context: &'a AttemptContext,
-    /// Where the job is, and a large response goes.
-    pub(super) queue: &'a QueueName,
-    pub(super) request: &'a JobRequest,
-    /// Counted from 1.
-    pub(super) number: u32,
-}
 
 /// An ended attempt, and the blob of its response, which is removed on drop unless it is kept.
 #[derive(Debug)]
@@ -45,12 +32,6 @@ impl From<AttemptEnd> for Attempted {
     fn from(end: AttemptEnd) -> Self {
         Self { end, blob: None }
     }
-}
-
-/// The span of an attempt in the log: its lines say of which job and which attempt they are. It has the highest level, so
-/// that every filter which lets a line through lets the span through, too.
-pub(super) fn span(request: &JobRequest, attempt: u32) -> Span {
-    tracing::error_span!("attempt", job.id = %request.id, attempt, upstream = request.upstream.as_str())
 }
 
 impl Worker {
@@ -205,43 +186,4 @@ fn described(error: &(dyn std::error::Error + 'static)) -> String {
 
 fn impossible(never: Infallible) -> BodyError {
     match never {}
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io;
-    use std::sync::{Arc, Mutex};
-
-    use super::*;
-
-    /// Collects what is written.
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_line_within_an_attempt_says_which_one_it_is_at_every_level_of_the_log() {
-        for level in [tracing::Level::ERROR, tracing::Level::TRACE] {
-            let lines = Lines::default();
-            let writer = lines.clone();
-            let log = tracing_subscriber::fmt().with_ansi(false).with_max_level(level);
-            let request = JobRequest::sample();
-            tracing::subscriber::with_default(log.with_writer(move || writer.clone()).finish(), || {
-                span(&request, 3).in_scope(|| tracing::error!("a line"));
-            });
-            let line = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-            for field in [format!("job.id={}", request.id), "attempt=3".to_owned(), "upstream=\"/api\"".to_owned()] {
-                assert!(line.contains(&field), "{line}");
-            }
-        }
-    }
 }

@@ -6,7 +6,8 @@ use http::{HeaderName, HeaderValue};
 use proxq_protocol::header::CACHE_STATUS;
 
 use super::Worker;
-use super::attempt::{Attempt, Attempted};
+use super::attempt::Attempted;
+use super::context::Attempt;
 use super::response_blob::{finish, write};
 use super::time_limit::TimeLimit;
 use crate::cache::{Asked, Cached, Found, Miss, ResponseCache};

@@ -6,7 +6,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::Worker;
-use super::attempt::Attempt;
+use super::context::Attempt;
 use super::response_blob::{finish, write};
 use super::time_limit::TimeLimit;
 use crate::forward::{ForwardError, body_end, target};

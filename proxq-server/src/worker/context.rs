@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use tracing::Span;
+
 use crate::cache::ResponseCache;
 use crate::config::{Config, Upstream};
 use crate::forward::Forwarder;
-use crate::job::RetryPolicy;
+use crate::job::{JobRequest, QueueName, RetryPolicy};
 
 /// What attempts are made with. A running attempt keeps what it began with when a reload replaces it.
 #[derive(Debug)]
@@ -27,5 +29,61 @@ impl AttemptContext {
     /// How often jobs of this upstream are retried; never where it is unknown.
     pub(super) fn retry_policy(&self, prefix: &str) -> RetryPolicy {
         self.upstream(prefix).map_or(RetryPolicy::NONE, |upstream| upstream.retries)
+    }
+}
+
+/// An attempt at a job: what is sent, and with what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt<'a> {
+    pub(super) context: &'a AttemptContext,
+    /// Where the job is, and a large response goes.
+    pub(super) queue: &'a QueueName,
+    pub(super) request: &'a JobRequest,
+    /// Counted from 1.
+    pub(super) number: u32,
+}
+
+/// The span of an attempt in the log: its lines say of which job and which attempt they are. It has the highest level, so
+/// that every filter which lets a line through lets the span through, too.
+pub(super) fn span(request: &JobRequest, attempt: u32) -> Span {
+    tracing::error_span!("attempt", job.id = %request.id, attempt, upstream = request.upstream.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Collects what is written.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_within_an_attempt_says_which_one_it_is_at_every_level_of_the_log() {
+        for level in [tracing::Level::ERROR, tracing::Level::TRACE] {
+            let lines = Lines::default();
+            let writer = lines.clone();
+            let log = tracing_subscriber::fmt().with_ansi(false).with_max_level(level);
+            let request = JobRequest::sample();
+            tracing::subscriber::with_default(log.with_writer(move || writer.clone()).finish(), || {
+                span(&request, 3).in_scope(|| tracing::error!("a line"));
+            });
+            let line = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+            for field in [format!("job.id={}", request.id), "attempt=3".to_owned(), "upstream=\"/api\"".to_owned()] {
+                assert!(line.contains(&field), "{line}");
+            }
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! What the store does, as steps of the writer: a file for each group of verbs.
 
+mod batch;
 mod blobs;
 mod claim;
 mod end;
 mod lease;
 mod moment;
 mod order;
+mod reclaim;
 mod recover;
 mod row;
 mod settle;
@@ -24,5 +26,6 @@ pub(super) use self::upkeep::{Expire, Upkeep};
 #[cfg(test)]
 pub(super) use self::{
     lease::{NEXT_DUE, OLDEST_PENDING, OLDEST_WAITING},
-    upkeep::{DUE, EXPIRED, LEFT_OVER, LOST},
+    reclaim::{LEFT_OVER, LOST},
+    upkeep::{DUE, EXPIRED},
 };

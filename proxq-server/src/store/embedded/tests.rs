@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use super::writer::{Step, StepError, Tx};
+use super::step::{Step, StepError, Tx};
 use super::{EmbeddedOptions, EmbeddedStore, Finding, OpenError};
 use crate::clock::{ChosenTime, Timestamp};
 use crate::config::SyncMode;

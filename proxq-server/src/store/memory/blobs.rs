@@ -1,16 +1,12 @@
 //! Large bodies.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use uuid::Uuid;
 
-use super::jobs::Jobs;
 use crate::job::BlobRef;
-use crate::lock::lock;
-use crate::store::{BlobWriter, StoreError};
+use crate::store::StoreError;
 
 /// The finished blobs.
 #[derive(Debug, Default)]
@@ -36,6 +32,18 @@ impl Blobs {
         self.finished.remove(&blob);
     }
 
+    /// Adds a finished blob, which its writer still has.
+    pub(super) fn hold(&mut self, blob: Uuid, bytes: Bytes) {
+        self.finished.insert(blob, Blob { bytes, held: true });
+    }
+
+    /// Its writer has left it to the store.
+    pub(super) fn release(&mut self, blob: Uuid) {
+        if let Some(blob) = self.finished.get_mut(&blob) {
+            blob.held = false;
+        }
+    }
+
     /// Removes what no writer has and no job refers to.
     pub(super) fn sweep(&mut self, referred: &[Uuid]) {
         self.finished.retain(|id, blob| blob.held || referred.contains(id));
@@ -44,50 +52,5 @@ impl Blobs {
     /// No writer of before has a blob any more.
     pub(super) fn let_go(&mut self) {
         self.finished.values_mut().for_each(|blob| blob.held = false);
-    }
-}
-
-/// A blob while it is written.
-#[derive(Debug)]
-pub(super) struct MemoryWriter {
-    jobs: Arc<Mutex<Jobs>>,
-    id: Uuid,
-    bytes: BytesMut,
-    kept: bool,
-}
-
-impl MemoryWriter {
-    pub(super) fn begin(jobs: Arc<Mutex<Jobs>>) -> Self {
-        Self { jobs, id: Uuid::new_v4(), bytes: BytesMut::new(), kept: false }
-    }
-}
-
-#[async_trait]
-impl BlobWriter for MemoryWriter {
-    async fn write(&mut self, chunk: Bytes) -> Result<(), StoreError> {
-        self.bytes.extend_from_slice(&chunk);
-        Ok(())
-    }
-
-    async fn finish(&mut self) -> Result<BlobRef, StoreError> {
-        let bytes = Bytes::copy_from_slice(&self.bytes);
-        let finished = BlobRef { id: self.id, length: bytes.len() as u64, checksum: crc32fast::hash(&bytes) };
-        lock(&self.jobs).blobs.finished.insert(self.id, Blob { bytes, held: true });
-        Ok(finished)
-    }
-
-    fn keep(mut self: Box<Self>) {
-        self.kept = true;
-        if let Some(blob) = lock(&self.jobs).blobs.finished.get_mut(&self.id) {
-            blob.held = false;
-        }
-    }
-}
-
-impl Drop for MemoryWriter {
-    fn drop(&mut self) {
-        if !self.kept {
-            lock(&self.jobs).blobs.remove(self.id);
-        }
     }
 }

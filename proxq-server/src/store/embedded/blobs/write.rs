@@ -11,8 +11,8 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::super::folder::{new_file_options, sync_folder};
+use super::super::outbox::Outbox;
 use super::super::steps::Unreferred;
-use super::super::writer::Outbox;
 use super::{Blobs, CHUNK_BYTES, off_the_runtime, remove_file};
 use crate::config::SyncMode;
 use crate::job::BlobRef;

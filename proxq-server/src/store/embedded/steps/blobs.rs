@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::super::writer::{Step, StepError, Tx};
+use super::super::step::{Step, StepError, Tx};
 
 /// Which of these blobs no job refers to, all that was submitted and settled before being done.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use rusqlite::OptionalExtension;
 
-use super::super::writer::Tx;
+use super::super::step::Tx;
 use super::row::{job_id, millis};
 use crate::job::JobId;
 use crate::store::{Claim, Submitted};

@@ -1,6 +1,6 @@
 //! The end of an attempt, and the end of a job.
 
-use super::super::writer::{StepError, Tx};
+use super::super::step::{StepError, Tx};
 use super::claim;
 use super::row::{JobRow, number};
 use crate::clock::Timestamp;

@@ -6,7 +6,8 @@ use rusqlite::OptionalExtension;
 use tokio_util::sync::CancellationToken;
 
 use super::super::Shared;
-use super::super::writer::{Outbox, Step, StepError, Tx};
+use super::super::outbox::Outbox;
+use super::super::step::{Step, StepError, Tx};
 use super::end::archive_damaged;
 use super::row::{JobRow, number};
 use crate::clock::Timestamp;

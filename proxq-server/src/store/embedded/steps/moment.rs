@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::writer::{Step, StepError, Tx};
+use super::super::step::{Step, StepError, Tx};
 
 /// How often the present moment is kept. After a power failure, and with a wall clock that was set back by it, at most so
 /// much time is not counted.

@@ -3,7 +3,7 @@
 use rusqlite::OptionalExtension;
 use uuid::Uuid;
 
-use super::super::writer::{Step, StepError, Tx};
+use super::super::step::{Step, StepError, Tx};
 use super::claim;
 use super::row::{JobRow, number};
 use crate::job::{JobId, Outcome, State};

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::super::writer::{Step, StepError, Tx};
+use super::super::step::{Step, StepError, Tx};
 use super::lease::next_due;
-use super::upkeep::reclaim_leftovers;
+use super::reclaim::reclaim_leftovers;
 use crate::store::BATCH_LIMIT;
 use crate::store::signals::Effect;
 

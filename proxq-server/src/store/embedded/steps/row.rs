@@ -6,8 +6,8 @@ use bytes::Bytes;
 use rusqlite::{OptionalExtension, Row};
 use uuid::Uuid;
 
+use super::super::step::{StepError, Tx};
 use super::super::vault;
-use super::super::writer::{StepError, Tx};
 use crate::job::{Body, JobId, Progress, State};
 use crate::store::StoreError;
 use crate::store::record::{Facts, Record, Secrets};

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::super::writer::{Step, StepError, Tx};
+use super::super::step::{Step, StepError, Tx};
 use super::claim;
 use super::end::{Onward, end, go_on};
 use super::lease::{holds, lost};

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use rusqlite::OptionalExtension;
 use uuid::Uuid;
 
+use super::super::step::{Step, StepError, Tx};
 use super::super::time::StoreTime;
-use super::super::writer::{Step, StepError, Tx};
 use super::claim;
 use super::row::{JobRow, millis, number, refer_to_blob};
 use crate::config::SecretHeaders;

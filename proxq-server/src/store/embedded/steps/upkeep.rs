@@ -2,19 +2,18 @@
 
 use uuid::Uuid;
 
-use super::super::writer::{Step, StepError, Tx};
+use super::super::step::{Step, StepError, Tx};
+use super::batch::{batch, limit};
 use super::blobs::Probe;
-use super::claim;
-use super::end::{Onward, go_on};
 use super::lease::{next_due, set_aside};
 use super::moment::keep_moment;
 use super::order::newer_version;
+use super::reclaim::reclaim;
 use super::recover::take_over;
 use super::row::{JobRow, number};
-use super::settle::fail;
-use crate::job::{Reach, State, Verdict, judge_lost_lease};
+use crate::job::State;
 use crate::store::signals::{Effect, QueueSignal};
-use crate::store::{BATCH_LIMIT, RECLAIM_GRACE, StoreError, Upkept};
+use crate::store::{BATCH_LIMIT, StoreError, Upkept};
 
 /// One batch of what is past its retention: all that upkeep can do on a full disk.
 #[derive(Debug)]
@@ -104,66 +103,6 @@ fn tell_next_due(tx: &mut Tx<'_>, queue: std::sync::Arc<QueueSignal>) -> rusqlit
     Ok(())
 }
 
-/// Takes away leases that expired a while ago.
-fn reclaim(tx: &mut Tx<'_>) -> Result<usize, StepError> {
-    let expired_before = tx.steady.before(RECLAIM_GRACE);
-    let rows = batch(tx, LOST, (expired_before.as_millis(), limit(tx)))?;
-    reclaim_rows(tx, rows)
-}
-
-pub(in super::super) const LOST: &str =
-    "SELECT seq FROM jobs WHERE state = 2 AND lease_until < ?1 ORDER BY lease_until LIMIT ?2";
-
-/// Takes a batch of the leases away that were given up to this token. Gives how many there were.
-pub(super) fn reclaim_leftovers(tx: &mut Tx<'_>, last_token: i64) -> Result<usize, StepError> {
-    let rows = batch(tx, LEFT_OVER, (last_token, limit(tx)))?;
-    reclaim_rows(tx, rows)
-}
-
-pub(in super::super) const LEFT_OVER: &str =
-    "SELECT seq FROM jobs WHERE state = 2 AND token <= ?1 ORDER BY lease_until LIMIT ?2";
-
-fn reclaim_rows(tx: &mut Tx<'_>, rows: Vec<i64>) -> Result<usize, StepError> {
-    let mut reclaimed = 0;
-    for seq in rows {
-        let row = JobRow::numbered(tx, seq)?;
-        match reclaim_one(tx, &row) {
-            Ok(()) => {}
-            Err(StepError::Refused(error @ StoreError::NewerRecord { .. })) => {
-                set_aside(tx, &row, error)?;
-                continue;
-            }
-            Err(StepError::Refused(error)) => set_aside(tx, &row, error)?,
-            Err(error @ StepError::Database(_)) => return Err(error),
-        }
-        tx.tell(Effect::Revoked(row.id));
-        tx.tell(Effect::Changed(row.id));
-        reclaimed += 1;
-    }
-    Ok(reclaimed)
-}
-
-fn reclaim_one(tx: &mut Tx<'_>, row: &JobRow) -> Result<(), StepError> {
-    let mut progress = row.progress()?;
-    let request = row.facts(tx)?.request;
-    let verdict = judge_lost_lease(&request, &progress, tx.shared.settings.get().max_lease_losses);
-    progress.end_attempt(tx.now, Reach::Unknown, None);
-    progress.lease_losses = progress.lease_losses.saturating_add(1);
-    tracing::warn!(job.id = %row.id, attempt = progress.attempts, "worker lost, its lease is taken away");
-    if verdict.frees_claim() {
-        claim::free(tx, row.seq)?;
-    }
-    match verdict {
-        Verdict::RetryAfter { error, .. } => {
-            progress.last_error = Some(error);
-            go_on(tx, row, &progress, Onward::Pending)?;
-        }
-        Verdict::Fail { error, outcome, .. } => fail(tx, row, progress, &error, outcome)?,
-        Verdict::Complete(_) | Verdict::Release => unreachable!("a lost worker neither responds nor releases"),
-    }
-    Ok(())
-}
-
 /// Drops what is past its retention.
 fn expire(tx: &mut Tx<'_>) -> Result<(usize, Vec<Uuid>), StepError> {
     let mut expired = 0;
@@ -184,17 +123,3 @@ fn expire(tx: &mut Tx<'_>) -> Result<(usize, Vec<Uuid>), StepError> {
 
 pub(in super::super) const EXPIRED: &str =
     "SELECT seq FROM jobs WHERE expires IS NOT NULL AND expires <= ?1 ORDER BY expires LIMIT ?2";
-
-/// A batch, and as many more as are passed over.
-fn limit(tx: &Tx<'_>) -> i64 {
-    i64::try_from(BATCH_LIMIT + tx.state.newer.len()).unwrap_or(i64::MAX)
-}
-
-/// The numbers of the rows that are next.
-fn batch(tx: &Tx<'_>, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<Vec<i64>> {
-    let mut select = tx.connection.prepare_cached(sql)?;
-    let mut rows: Vec<i64> = select.query_map(params, |row| row.get(0))?.collect::<Result<_, _>>()?;
-    rows.retain(|seq| !tx.state.newer.contains(seq));
-    rows.truncate(BATCH_LIMIT);
-    Ok(rows)
-}

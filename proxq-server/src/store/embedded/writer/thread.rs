@@ -9,10 +9,10 @@ use tokio::sync::mpsc;
 
 use super::super::Shared;
 use super::super::folder::Folder;
+use super::super::outbox::{Envelope, Failure, Message, Waiting};
 use super::super::reserve::Reserve;
+use super::super::step::{Step, Tx, WriterState};
 use super::super::steps::{KeepMoment, Probe, Recover, TakeOver, Unsettled};
-use super::outbox::{Envelope, Failure, Message, Waiting};
-use super::{Step, Tx, WriterState};
 use crate::clock::Timestamp;
 use crate::failure::chain;
 use crate::lock::lock;
@@ -108,7 +108,7 @@ impl WriterThread {
     }
 
     /// Works until nobody can ask for anything any more.
-    pub(super) fn work(mut self, mut inbox: mpsc::Receiver<Message>) {
+    pub(super) fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
         let mut batch: Vec<Box<dyn Waiting>> = Vec::with_capacity(BATCH_STEPS);
         loop {
             // Looked at before every wait: what wakes for it may have been taken along with a batch.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use rusqlite::ErrorCode;
 use tokio::sync::{mpsc, oneshot};
 
-use super::super::schema::lacks_room;
-use super::{Step, StepError, Tx};
+use super::schema::lacks_room;
+use super::step::{Step, StepError, Tx};
 use crate::store::StoreError;
 
 /// Steps that may wait for the thread; who comes later waits to be let in.
@@ -15,7 +15,7 @@ const QUEUE_STEPS: usize = 1_024;
 
 /// The way to the thread.
 #[derive(Clone, Debug)]
-pub(in super::super) struct Outbox(mpsc::Sender<Message>);
+pub(super) struct Outbox(mpsc::Sender<Message>);
 
 #[derive(Debug)]
 pub(super) enum Message {
@@ -32,26 +32,26 @@ impl Outbox {
     }
 
     /// Has a step done. Given up while it waits, it may be done all the same.
-    pub(in super::super) async fn run<S: Step>(&self, step: S) -> Result<S::Output, StoreError> {
+    pub(super) async fn run<S: Step>(&self, step: S) -> Result<S::Output, StoreError> {
         let (envelope, answer) = Envelope::new(step);
         self.0.send(Message::Step(envelope)).await.map_err(|_| StoreError::Closed)?;
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Has a step done, from a thread that may block.
-    pub(in super::super) fn run_blocking<S: Step>(&self, step: S) -> Result<S::Output, StoreError> {
+    pub(super) fn run_blocking<S: Step>(&self, step: S) -> Result<S::Output, StoreError> {
         let (envelope, answer) = Envelope::new(step);
         self.0.blocking_send(Message::Step(envelope)).map_err(|_| StoreError::Closed)?;
         answer.blocking_recv().unwrap_or(Err(StoreError::Closed))
     }
 
     /// Whether the thread takes steps.
-    pub(in super::super) fn is_open(&self) -> Result<(), StoreError> {
+    pub(super) fn is_open(&self) -> Result<(), StoreError> {
         if self.0.is_closed() { Err(StoreError::Closed) } else { Ok(()) }
     }
 
     /// Has the thread look at what is shared with it. Where there is no room to say so, it is awake anyway.
-    pub(in super::super) fn look_around(&self) {
+    pub(super) fn look_around(&self) {
         let _awake = self.0.try_send(Message::LookAround);
     }
 }
