@@ -32,9 +32,9 @@ pub(super) struct Crowd {
 struct Members {
     by_number: HashMap<u64, Watchdog>,
     entered: u64,
-    /// The connections that had been idle for the longest at the last look, the longest first. All that became idle since
-    /// then have been idle for a shorter time.
-    candidates: VecDeque<(Instant, Watchdog)>,
+    /// The connections that had been idle for the longest at the last look, by number, the longest first. All that became
+    /// idle since then have been idle for a shorter time.
+    candidates: VecDeque<(Instant, u64)>,
 }
 
 impl Crowd {
@@ -76,24 +76,23 @@ impl Crowd {
         }
     }
 
+    /// The connection that has been idle for the longest, and since when. It may be in use again a moment later.
     fn longest_idle(&self) -> Option<(Instant, Watchdog)> {
         let mut members = self.lock();
-        let members = &mut *members;
-        for _ in 0..2 {
-            while let Some((since, watchdog)) = members.candidates.front() {
-                if watchdog.idle_since() == Some(*since) {
-                    return Some((*since, watchdog.clone()));
-                }
-                members.candidates.pop_front();
-            }
-            let idle =
-                members.by_number.iter().filter_map(|(number, watchdog)| Some((watchdog.idle_since()?, *number)));
-            let mut idle: Vec<(Instant, u64)> = idle.collect();
-            idle.sort_unstable();
-            let longest = idle.into_iter().take(BATCH);
-            members.candidates = longest.map(|(since, number)| (since, members.by_number[&number].clone())).collect();
+        let Members { by_number, candidates, .. } = &mut *members;
+        // Candidates that have left, or were used since the last look, count no more.
+        while let Some((since, number)) = candidates.front() {
+            match by_number.get(number) {
+                Some(watchdog) if watchdog.idle_since() == Some(*since) => return Some((*since, watchdog.clone())),
+                _ => candidates.pop_front(),
+            };
         }
-        None
+        let idle = by_number.iter().filter_map(|(number, watchdog)| Some((watchdog.idle_since()?, *number)));
+        let mut idle: Vec<(Instant, u64)> = idle.collect();
+        idle.sort_unstable();
+        candidates.extend(idle.into_iter().take(BATCH));
+        let (since, number) = candidates.front()?;
+        Some((*since, by_number[number].clone()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Members> {
@@ -177,6 +176,16 @@ mod tests {
         assert_eq!(gives_way(&crowd, sending).await, Duration::ZERO);
         assert!(gives_way(&crowd, uploading).await < IDLE_MIN);
         assert_eq!(crowd.metrics.connections_displaced.get(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_has_left_is_not_asked_to_give_way() {
+        let crowd = Arc::<Crowd>::default();
+        let (first, second, third) = (enter(&crowd), enter(&crowd), enter(&crowd));
+        tokio::time::advance(IDLE_MIN).await;
+        assert_eq!(gives_way(&crowd, first).await, Duration::ZERO);
+        drop(second.1); // its watchdog lives on, idle as it was at the last look
+        assert_eq!(gives_way(&crowd, third).await, Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
