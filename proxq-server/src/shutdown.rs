@@ -58,10 +58,11 @@ pub(crate) struct Phases {
 }
 
 impl Phases {
-    /// Stops everything at once when the guard is dropped; without effect after a drain.
-    pub(crate) fn stop_when_dropped(&self) -> [DropGuard; 4] {
-        let StopSignals { draining, abort, finished } = self.stop.clone();
-        [draining, abort, finished, self.cut.clone()].map(CancellationToken::drop_guard)
+    /// Stops everything at once when the guards are dropped; without effect after a drain.
+    pub(crate) fn stop_when_dropped(&self) -> [DropGuard; 5] {
+        let StopSignals { draining, abort, finished, crashed } = self.stop.clone();
+        // The crash comes first: attempts must not see the abort and settle while the store goes away.
+        [crashed, draining, abort, finished, self.cut.clone()].map(CancellationToken::drop_guard)
     }
 
     /// Stops everything, in order. Attempts and connections have `limit` to end by themselves.

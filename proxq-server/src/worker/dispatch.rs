@@ -37,7 +37,15 @@ impl Worker {
                         backlog.no_need();
                     }
                     for job in jobs {
-                        self.tasks.spawn(Arc::clone(&self).work(Arc::clone(&lane), job, lane.slots.take()));
+                        let work = Arc::clone(&self).work(Arc::clone(&lane), job, lane.slots.take());
+                        let crashed = self.stop.crashed.clone();
+                        self.tasks.spawn(async move {
+                            tokio::select! {
+                                biased;
+                                () = crashed.cancelled() => {}
+                                () = work => {}
+                            }
+                        });
                     }
                     if nothing_due {
                         tokio::select! {

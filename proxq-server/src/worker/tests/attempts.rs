@@ -114,6 +114,21 @@ async fn an_aborted_attempt_is_judged_by_what_may_be_sent_again() {
 }
 
 #[tokio::test]
+async fn a_crash_settles_nothing() {
+    let bench = Bench::start().await;
+    let id = bench.submitted().await;
+    let exchange = bench.request().await;
+    let StopSignals { draining, abort, crashed, .. } = bench.worker.stop.clone();
+    for signal in [crashed, draining, abort] {
+        signal.cancel();
+    }
+    exchange.broken_off().await;
+    soon(bench.worker.tasks.all_ended()).await;
+    bench.job_in(State::Active, id).await;
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn no_job_is_leased_while_the_server_drains() {
     let bench = Bench::start().await;
     let running = bench.submitted().await;
