@@ -39,7 +39,7 @@ measure: dep ## submissions beside synced appends, pick-up and SDK calls beside 
 	target/release/measure
 
 schema: ## write config.schema.json and config.yaml.example anew, after a change to the configuration's keys
-	PROXQ_WRITE_SCHEMA=1 $(CARGO) test --quiet --locked -p proxq-server --lib -- is_checked_in_is_up_to_date
+	PROXQ_WRITE_SCHEMA=1 $(CARGO) test --quiet --locked --workspace --lib -- is_checked_in_is_up_to_date
 
 test-coverage: dep ## the same with a report of line coverage; fails below 90 % of the library crates
 	command -v cargo-llvm-cov >/dev/null || $(CARGO) install --quiet --locked cargo-llvm-cov@$(LLVM_COV_VERSION)
