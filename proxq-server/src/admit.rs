@@ -19,8 +19,8 @@ pub(crate) enum Admission {
     Enqueue {
         /// The length of its body, in bytes.
         length: u64,
-        /// What its body is asked first.
-        look: Look,
+        /// What its body is searched for first.
+        check: BodyCheck,
     },
     /// Straight through.
     Direct(Bypass),
@@ -28,23 +28,23 @@ pub(crate) enum Admission {
 
 /// What a request's body is searched for before the request is queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum BodyCheck {
     /// Nothing: the body is not read.
-    Never,
-    /// Whether its client wants a stream. If the body does not say, the request is queued.
-    ForStream,
-    /// Whether its client refuses a stream on a path whose responses are streams. If the body does not say so, the
-    /// request goes direct.
-    ForWhole,
+    None,
+    /// A wish for a stream. If the body does not ask for one, the request is queued.
+    DirectIfStream,
+    /// A wish for no stream, on a path whose responses are streams. If the body does not refuse one, the request goes
+    /// direct.
+    DirectUnlessWhole,
 }
 
-impl Look {
+impl BodyCheck {
     /// Whether a request whose body asks for this goes direct.
     pub(crate) fn goes_direct(self, wanted: Wanted) -> bool {
         match wanted {
-            Wanted::Stream => self != Self::Never,
+            Wanted::Stream => self != Self::None,
             Wanted::Whole => false,
-            Wanted::Unsaid => self == Self::ForWhole,
+            Wanted::Unsaid => self == Self::DirectUnlessWhole,
         }
     }
 }
@@ -122,13 +122,13 @@ pub(crate) fn admit(head: &Parts, length: BodyLength, mode: Option<Mode>, upstre
     } else if mode.is_none() && asks_for_stream(head, upstream.stream_detection) {
         Bypass::Streaming
     } else {
-        let look = match upstream.stream_detection {
-            StreamDetection::Full if mode.is_some() => Look::Never,
-            StreamDetection::Full if path_streams(head, upstream) => Look::ForWhole,
-            StreamDetection::Full => Look::ForStream,
-            StreamDetection::HeadersOnly => Look::Never,
+        let check = match upstream.stream_detection {
+            StreamDetection::Full if mode.is_some() => BodyCheck::None,
+            StreamDetection::Full if path_streams(head, upstream) => BodyCheck::DirectUnlessWhole,
+            StreamDetection::Full => BodyCheck::DirectIfStream,
+            StreamDetection::HeadersOnly => BodyCheck::None,
         };
-        return Admission::Enqueue { length: content_length(&head.headers), look };
+        return Admission::Enqueue { length: content_length(&head.headers), check };
     };
     Admission::Direct(reason)
 }
@@ -212,7 +212,7 @@ mod tests {
     }
 
     const fn queued(length: u64) -> Admission {
-        Admission::Enqueue { length, look: Look::ForStream }
+        Admission::Enqueue { length, check: BodyCheck::DirectIfStream }
     }
 
     #[test]
@@ -250,8 +250,8 @@ mod tests {
     #[test]
     fn a_path_may_say_that_its_responses_are_streams_unless_the_body_says_otherwise() {
         let own = with_stream_paths(&[":streamGenerateContent", r"-stream(\?|$)", "^/api/chat$", r"\?beta=s"]);
-        let look = |target, own: &Upstream| match decided_for(&head("POST", target, &[]), None, own) {
-            Admission::Enqueue { look, .. } => look,
+        let check = |target, own: &Upstream| match decided_for(&head("POST", target, &[]), None, own) {
+            Admission::Enqueue { check, .. } => check,
             Admission::Direct(bypass) => panic!("{target} goes direct: {bypass:?}"),
         };
         for target in [
@@ -262,20 +262,20 @@ mod tests {
             "http://proxy/api/chat",
             "/x?beta=s",
         ] {
-            assert_eq!(look(target, &own), Look::ForWhole, "{target}");
+            assert_eq!(check(target, &own), BodyCheck::DirectUnlessWhole, "{target}");
         }
         for target in ["/model/m/converse-streams", "/api/chat?x", "/beta=s", "/"] {
-            assert_eq!(look(target, &own), Look::ForStream, "{target}");
+            assert_eq!(check(target, &own), BodyCheck::DirectIfStream, "{target}");
         }
         let headers_only = Upstream { stream_detection: StreamDetection::HeadersOnly, ..own.clone() };
-        assert_eq!(look("/api/chat", &headers_only), Look::Never);
+        assert_eq!(check("/api/chat", &headers_only), BodyCheck::None);
         let chosen = head("POST", "/api/chat", &[]);
-        let queued = Admission::Enqueue { length: 0, look: Look::Never };
+        let queued = Admission::Enqueue { length: 0, check: BodyCheck::None };
         assert_eq!(decided_for(&chosen, Some(Mode::Queue), &own), queued);
         let wanted = [Wanted::Stream, Wanted::Whole, Wanted::Unsaid];
-        assert_eq!(wanted.map(|wanted| Look::ForWhole.goes_direct(wanted)), [true, false, true]);
-        assert_eq!(wanted.map(|wanted| Look::ForStream.goes_direct(wanted)), [true, false, false]);
-        assert_eq!(wanted.map(|wanted| Look::Never.goes_direct(wanted)), [false, false, false]);
+        assert_eq!(wanted.map(|wanted| BodyCheck::DirectUnlessWhole.goes_direct(wanted)), [true, false, true]);
+        assert_eq!(wanted.map(|wanted| BodyCheck::DirectIfStream.goes_direct(wanted)), [true, false, false]);
+        assert_eq!(wanted.map(|wanted| BodyCheck::None.goes_direct(wanted)), [false, false, false]);
     }
 
     #[test]
@@ -287,16 +287,16 @@ mod tests {
         let chunked = head("POST", "/health", &[("transfer-encoding", "chunked")]);
         assert_eq!(decided_for(&chunked, None, &own), Admission::Direct(Bypass::PathFilter));
         let large = head("POST", "/x?stream=true", &[("content-length", "99999999")]);
-        let queued = Admission::Enqueue { length: 99_999_999, look: Look::Never };
+        let queued = Admission::Enqueue { length: 99_999_999, check: BodyCheck::None };
         assert_eq!(decided_for(&large, None, &own), queued);
     }
 
     #[test]
-    fn a_client_may_choose_whether_it_is_queued_but_for_what_cannot_be() {
+    fn the_mode_decides_except_for_what_cannot_be_queued() {
         let plain = head("POST", "/", &[("content-length", "1")]);
         assert_eq!(decided_for(&plain, Some(Mode::Direct), &upstream()), Admission::Direct(Bypass::Mode));
         let events = head("GET", "/?stream=true", &[("accept", "text/event-stream")]);
-        let queued = Admission::Enqueue { length: 0, look: Look::Never };
+        let queued = Admission::Enqueue { length: 0, check: BodyCheck::None };
         assert_eq!(decided_for(&events, Some(Mode::Queue), &upstream()), queued);
         let chunked = head("POST", "/", &[("transfer-encoding", "chunked")]);
         let unknown = Admission::Direct(Bypass::UnknownLength);

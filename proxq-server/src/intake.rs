@@ -1,4 +1,4 @@
-//! The way of a request that is for an upstream: plan → look at its body → receive it → submit the job → answer; or direct.
+//! The way of a request that is for an upstream: plan → peek at its body → receive it → submit the job → answer; or direct.
 //! Comes in: a request with its body unread, however it came. Goes out: the answer to its client.
 
 mod answer;
@@ -17,7 +17,7 @@ use std::sync::atomic::AtomicBool;
 use http::Response;
 use http_body::Body as _;
 
-use self::body::{Looked, ReceiveError, look};
+use self::body::{Peeked, ReceiveError, peek_at_body};
 use self::plan::{Plan, QueuePlan, Sender, record_bypass};
 use self::submitter::{IdOrigin, NewSubmission, Submitter};
 use crate::admit::Bypass;
@@ -86,24 +86,23 @@ impl Intake {
 
     /// Queues a request, unless its body tells that it has to go direct.
     async fn queue(&self, plan: QueuePlan, mut body: Upload) -> Option<Response<ReplyBody>> {
-        let QueuePlan { request, controls, credential, store_known, length, limit, peek, look: looked_for, passage } =
-            plan;
-        let looked = match peek {
-            Some(peek) => look(&mut body, peek, &self.config).await,
-            None => Ok(Looked::not(&self.config)),
+        let QueuePlan { request, controls, credential, secrets_known, length, limit, peek, check, direct_parts } = plan;
+        let peeked = match peek {
+            Some(peek) => peek_at_body(&mut body, peek, &self.config).await,
+            None => Ok(Peeked::skipped(&self.config)),
         };
-        let Looked { wanted, begun } = match looked {
-            Ok(looked) => looked,
+        let Peeked { wanted, begun } = match peeked {
+            Ok(peeked) => peeked,
             Err(error) => return not_received(error),
         };
-        if looked_for.goes_direct(wanted) {
+        if check.goes_direct(wanted) {
             record_bypass(Bypass::Streaming);
-            return self.pass_through(passage.of_job(request), Some(begun.into_stream()), body).await;
+            return self.pass_through(direct_parts.into_direct_request(request), Some(begun.into_stream()), body).await;
         }
         if length > limit {
             return Some(body.answer_unread(Problem::body_too_large(length, limit).into_response()));
         }
-        if !store_known {
+        if !secrets_known {
             return Some(body.answer_unread(Problem::store_not_ready().into_response()));
         }
         let body = match self.submitter.receive(&request, length, begun, body).await {

@@ -59,7 +59,7 @@ pub(crate) struct Served {
 /// The settings of a listener.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ListenSettings {
-    /// Limits on connections. Of these no more are allowed than the limit on open files leaves room for.
+    /// Limits on connections; `max_connections` is already lowered to what the limit on open files allows.
     limits: Limits,
     /// How much is read of an upload that nobody wants.
     discard: DiscardBounds,

@@ -93,12 +93,12 @@ impl Worker {
         let _running = self.running.enter(lease, &revoked);
         let attempt = Attempt { context: &context, queue: &lane.queue, request: &request, number: progress.attempts };
         let span = context::span(&request, attempt.number);
-        let end = tokio::select! {
+        let attempted = tokio::select! {
             biased;
             () = revoked.cancelled() => None,
             attempted = self.attempt(attempt, body).instrument(span) => Some(attempted),
         };
-        let Some(Attempted { end, blob }) = end else {
+        let Some(Attempted { end, blob }) = attempted else {
             drop(slot);
             return self.log_lost(&lease).await;
         };

@@ -39,7 +39,8 @@ pub(crate) enum Wanted {
 #[derive(Debug)]
 pub(crate) struct BodyPeek {
     scanner: Scanner,
-    unread: u64,
+    /// How many more bytes of the body may be read.
+    may_still_read: u64,
     wanted: Option<Wanted>,
 }
 
@@ -66,15 +67,15 @@ impl BodyPeek {
         } else {
             Scanner::Form(FormScanner::new(content_type)?)
         };
-        Some(Self { scanner, unread: limit, wanted: None })
+        Some(Self { scanner, may_still_read: limit, wanted: None })
     }
 
     /// Takes the next bytes of the body. `None` as long as more of them could tell; after that always the same.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> Option<Wanted> {
         if self.wanted.is_none() {
-            let length = usize::try_from(self.unread).map_or(bytes.len(), |unread| unread.min(bytes.len()));
+            let length = usize::try_from(self.may_still_read).map_or(bytes.len(), |most| most.min(bytes.len()));
             let (read, beyond) = bytes.split_at(length);
-            self.unread -= read.len() as u64;
+            self.may_still_read -= read.len() as u64;
             self.wanted = match &mut self.scanner {
                 Scanner::Json(json) => json.feed(read),
                 Scanner::Form(form) => form.feed(read),

@@ -22,7 +22,7 @@ impl Intake {
         let behind = controls.redirects.as_ref().map(|_| self.submitter.id_behind(id));
         let known = behind.is_some_and(|behind| controls.knows_redirect_to(behind));
         let report = behind.filter(|_| !known);
-        // A redirect that its client knows is there, and wanted now.
+        // The client knows this redirect and wants it at once, so do not wait unless it asks for that.
         let hold = controls.hold.or(known.then_some(Hold { span: Duration::ZERO, preferred: None }));
         let response = match hold {
             Some(hold) => self.hold(id, hold, method, report).await,

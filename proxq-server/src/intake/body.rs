@@ -1,5 +1,5 @@
-//! A request's body on its way into the store. It is looked at where it may tell that its client wants a stream, and received
-//! then: in memory if it is small, into a blob while it arrives if it is large.
+//! A request's body on its way into the store. First it is searched for a wish for a stream, if it can hold one. Then it is
+//! received: in memory if it is small, into a blob while it arrives if it is large.
 
 use std::io;
 use std::time::Duration;
@@ -60,35 +60,39 @@ pub(crate) enum ReceiveError {
     Store { error: StoreError, unread: Box<Upload> },
 }
 
-/// What a look at a body has brought: which answer it asks for, and what has come of it meanwhile.
-pub(super) struct Looked {
+/// What a peek at a body has found: which answer the body asks for, and the part of it that has arrived meanwhile.
+pub(super) struct Peeked {
     pub(super) wanted: Wanted,
     pub(super) begun: Spool,
 }
 
-impl Looked {
-    /// Nothing was looked at.
-    pub(super) fn not(config: &Config) -> Self {
+impl Peeked {
+    /// The body was not read: it cannot change the decision.
+    pub(super) fn skipped(config: &Config) -> Self {
         Self { wanted: Wanted::Unsaid, begun: Spool::new(config.inline_body_limit) }
     }
 }
 
-/// Looks at a body while it arrives, until it is clear which answer it asks for.
-pub(super) async fn look(body: &mut Upload, mut peek: BodyPeek, config: &Config) -> Result<Looked, ReceiveError> {
+/// Reads a body while it arrives, until it is clear which answer it asks for.
+pub(super) async fn peek_at_body(
+    body: &mut Upload,
+    mut peek: BodyPeek,
+    config: &Config,
+) -> Result<Peeked, ReceiveError> {
     let mut begun = Spool::new(config.inline_body_limit);
     while let Some(chunk) = next_chunk(body, config.limits.idle_timeout).await? {
         let wanted = peek.feed(&chunk);
         let kept = begun.append(&chunk).await;
         if let Some(wanted) = wanted {
-            return Ok(Looked { wanted, begun });
+            return Ok(Peeked { wanted, begun });
         }
         if let Err(error) = kept {
-            // Without room to look at more of it, it is as undecided as one that is too long.
+            // Without room to read more of it, the body is as undecided as one that is too long.
             tracing::warn!(%error, "keep the beginning of a body in a temporary file");
-            return Ok(Looked { wanted: Wanted::Unsaid, begun });
+            return Ok(Peeked { wanted: Wanted::Unsaid, begun });
         }
     }
-    Ok(Looked { wanted: peek.finish(), begun })
+    Ok(Peeked { wanted: peek.finish(), begun })
 }
 
 /// Receives a body of this length, which has `begun` to come. Nothing is left of one that is not received whole. A large

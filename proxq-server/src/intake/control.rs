@@ -25,7 +25,7 @@ pub(crate) struct Controls {
     pub(crate) delay: Option<Duration>,
     /// The answer is to be held until the job has ended.
     pub(crate) hold: Option<Hold>,
-    /// Redirects are to be reported, but for those that the client knows.
+    /// `Some`: redirects are reported, except those listed, which the client knows.
     pub(crate) redirects: Option<KnownRedirects>,
 }
 
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn no_delay_is_no_delay() {
+    fn a_delay_of_zero_is_none() {
         assert_eq!(read(&[("x-proxq-delay", "10m")]).unwrap().delay, Some(Duration::from_mins(10)));
         assert_eq!(read(&[("x-proxq-delay", "0")]).unwrap().delay, None);
     }

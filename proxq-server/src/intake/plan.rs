@@ -11,7 +11,7 @@ use http::{HeaderValue, Method, Uri};
 use super::Intake;
 use super::control::{self, Controls};
 use crate::admit::peek::{BodyPeek, Wanted};
-use crate::admit::{Admission, Bypass, Look, Mode, admit, body_length, may_redirect};
+use crate::admit::{Admission, BodyCheck, Bypass, Mode, admit, body_length, may_redirect};
 use crate::config::{DirectMode, HostHeader, Upstream};
 use crate::credential::{credential_hash, owner_hash};
 use crate::direct::{DirectClient, DirectRequest};
@@ -44,16 +44,17 @@ pub(super) struct QueuePlan {
     pub(super) controls: Controls,
     /// All secrets that the client sent: whose idempotency key it is.
     pub(super) credential: CredentialHash,
-    /// Whether the store has said what it takes to make it a job.
-    pub(super) store_known: bool,
+    /// Whether the deployment's secrets are known; without them it cannot become a job.
+    pub(super) secrets_known: bool,
     /// The length of its body, and the longest that is queued, in bytes.
     pub(super) length: u64,
     pub(super) limit: u64,
-    /// What tells which answer its body asks for, and which of these answers have it go direct.
+    /// Reads the body to find out which answer it asks for; `None` if it cannot tell.
     pub(super) peek: Option<BodyPeek>,
-    pub(super) look: Look,
+    /// Which findings send it direct.
+    pub(super) check: BodyCheck,
     /// What it needs beside the job's facts to go direct.
-    pub(super) passage: Passage,
+    pub(super) direct_parts: DirectParts,
 }
 
 /// Who sent a request, and how it came.
@@ -66,12 +67,12 @@ pub(super) struct Sender<'r> {
 
 /// What a request needs to go direct, beside what a job has.
 #[derive(Debug)]
-pub(super) struct Passage {
+pub(super) struct DirectParts {
     fields: HeaderMap,
     client: DirectClient,
 }
 
-impl Passage {
+impl DirectParts {
     fn of(head: &Parts, length: BodyLength, peer: SocketAddr) -> Self {
         let takes_trailers = headers::takes_trailers(&head.headers, head.version);
         let client = DirectClient { peer, takes_trailers, upgrade: None };
@@ -91,7 +92,8 @@ impl Passage {
         DirectRequest { upstream, method, target, headers, timeout, client: self.client }
     }
 
-    pub(super) fn of_job(self, job: JobRequest) -> DirectRequest {
+    /// The direct request that takes the place of this job.
+    pub(super) fn into_direct_request(self, job: JobRequest) -> DirectRequest {
         self.request(job.upstream, job.method, job.target, [job.headers, job.added_headers], job.timeout)
     }
 }
@@ -117,7 +119,7 @@ impl Intake {
         let target = target(&upstream.url, route.stripped_path, head.uri.query()).ok_or_else(Problem::internal)?;
         let mode = control::read_mode(&head.headers, upstream)?;
         let length = body_length(head, ended);
-        let (admission, body_peek) = self.admit(head, length, mode, upstream);
+        let (admission, body_peek) = self.admit_or_peek(head, length, mode, upstream);
         match admission {
             Admission::Direct(bypass) => {
                 record_bypass(bypass);
@@ -125,23 +127,24 @@ impl Intake {
                     return Ok(Plan::Redirect(target));
                 }
                 let timeout = control::timeout_or_own(&head.headers, upstream)?;
-                let mut passage = Passage::of(head, length, sender.peer);
+                let mut direct_parts = DirectParts::of(head, length, sender.peer);
                 if bypass == Bypass::WebSocket {
-                    passage.client.upgrade = head.extensions.remove();
+                    direct_parts.client.upgrade = head.extensions.remove();
                 }
                 let outgoing = self.outgoing(head, sender, upstream);
                 let upstream = upstream.prefix.as_str().to_owned();
                 let headers = [outgoing.from_client, outgoing.added];
-                Ok(Plan::Direct(Box::new(passage.request(upstream, head.method.clone(), target, headers, timeout))))
+                let request = direct_parts.request(upstream, head.method.clone(), target, headers, timeout);
+                Ok(Plan::Direct(Box::new(request)))
             }
-            Admission::Enqueue { length: bytes, look } => {
+            Admission::Enqueue { length: bytes, check } => {
                 let controls = Controls::read(&head.headers, upstream, &self.config)?;
                 let limit = upstream.max_body_size;
                 if bytes > limit && body_peek.is_none() {
                     return Err(Problem::body_too_large(bytes, limit));
                 }
-                let passage = Passage::of(head, length, sender.peer);
-                let store_known = self.deployment.credential_key().is_some(); // before the key is used
+                let direct_parts = DirectParts::of(head, length, sender.peer);
+                let secrets_known = self.deployment.credential_key().is_some(); // before the key is used
                 let credential =
                     credential_hash(&self.credential_key(), None, &head.headers, &self.config.secret_headers);
                 let request = self.job_request(head, sender, upstream, target, &controls);
@@ -149,20 +152,20 @@ impl Intake {
                     request,
                     controls,
                     credential,
-                    store_known,
+                    secrets_known,
                     length: bytes,
                     limit,
                     peek: body_peek,
-                    look,
-                    passage,
+                    check,
+                    direct_parts,
                 };
                 Ok(Plan::Queue(Box::new(plan)))
             }
         }
     }
 
-    /// Decides how a request travels, as far as its head tells, and what its body is looked at with where it may tell more.
-    fn admit(
+    /// Decides by the head. Gives a scanner if the body can change the decision.
+    fn admit_or_peek(
         &self,
         head: &Parts,
         length: BodyLength,
@@ -170,11 +173,12 @@ impl Intake {
         upstream: &Upstream,
     ) -> (Admission, Option<BodyPeek>) {
         let admission = admit(head, length, mode, upstream);
-        let Admission::Enqueue { length: bytes, look } = admission else { return (admission, None) };
-        let can_tell = look != Look::Never && bytes > 0;
+        let Admission::Enqueue { length: bytes, check } = admission else { return (admission, None) };
+        let can_tell = check != BodyCheck::None && bytes > 0;
         let peek = if can_tell { BodyPeek::new(&head.headers, self.config.stream_peek_limit) } else { None };
         match peek {
-            None if look.goes_direct(Wanted::Unsaid) => (Admission::Direct(Bypass::Streaming), None),
+            // The path streams, and there is no body that could say otherwise.
+            None if check.goes_direct(Wanted::Unsaid) => (Admission::Direct(Bypass::Streaming), None),
             peek => (admission, peek),
         }
     }

@@ -63,7 +63,8 @@ impl Spool {
             }
             let mut chunk = BytesMut::with_capacity(READ_BYTES);
             file.read_buf(&mut chunk).await?;
-            // Past what was written whole there may be the beginning of what was not.
+            // After a failed write the file may end with part of a chunk. Memory has that chunk whole, so cut it off
+            // here.
             chunk.truncate(usize::try_from(in_file - at).unwrap_or(usize::MAX));
             if chunk.is_empty() {
                 return Err(io::ErrorKind::UnexpectedEof.into());

@@ -1,16 +1,16 @@
-//! The submission of jobs. Comes in: a request that is to become a job, with its body. Goes out: the job that has it, or why
-//! there is none. Where the request comes from, and what its sender is told, is left to the caller: intake has an HTTP
+//! The submission of jobs. Comes in: a request that is to become a job, with its body. Goes out: the job that it became, or
+//! why there is no job. Where the request comes from, and what its sender is told, is left to the caller: intake has an HTTP
 //! client, others may have none.
 
-mod asking;
 mod proposed;
 #[cfg(test)]
 mod tests;
+mod until_known;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::asking::{Outcome, ask};
+use self::until_known::{Outcome, ask};
 use super::body::{ReceiveError, ReceivedBody, receive};
 use super::spool::Spool;
 use crate::config::{CacheMode, Config};
@@ -53,12 +53,12 @@ pub(crate) enum IdOrigin {
     Server,
     /// The client, which may have sent the request before, or follow a redirect under the id of the job that led there.
     Client {
-        /// The redirects that it wants reported, and knows of.
+        /// `Some`: the client wants redirects reported, except those listed, which it knows.
         known_redirects: Option<KnownRedirects>,
     },
 }
 
-/// The job that has a submission.
+/// The job that a submission became, or that an equal earlier one had become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SubmittedJob {
     pub(crate) id: JobId,
@@ -66,7 +66,7 @@ pub(crate) struct SubmittedJob {
     pub(crate) replayed: bool,
 }
 
-/// Why a submission has no job.
+/// Why a submission did not become a job.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SubmitError {
     /// For certain, the job was not stored.
@@ -147,7 +147,8 @@ impl Submitter {
         match submitted {
             Submitted::New => Ok(SubmittedJob { id, replayed: false }),
             Submitted::Existing(first) => Ok(SubmittedJob { id: first, replayed: false }),
-            // An id that nobody proposed comes back where the answer to the first of these tries was lost.
+            // If proxq chose the id and it comes back, our own first try was stored and only its answer was lost: no
+            // replay.
             Submitted::Replayed(first) => {
                 let replayed = first != id || matches!(id_origin, IdOrigin::Client { .. });
                 Ok(SubmittedJob { id: first, replayed })

@@ -20,7 +20,7 @@ pub(super) struct AnswerBody<B> {
 impl<B> AnswerBody<B> {
     /// `version` is the client's: to one of HTTP/1.0 the end of the connection is the end of a body without a length.
     pub(super) fn new(body: B, mut busy: Busy, version: Version) -> Self {
-        busy.answered();
+        busy.note_answered();
         Self { body, busy, version }
     }
 }
@@ -30,13 +30,13 @@ impl<B: Body<Data = Bytes> + Unpin> Body for AnswerBody<B> {
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        self.busy.asked();
+        self.busy.note_more_asked();
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if polled.is_ready() {
-            self.busy.gave();
+            self.busy.note_piece_given();
         }
         if matches!(polled, Poll::Ready(Some(Err(_)))) && self.version <= Version::HTTP_10 {
-            self.busy.broke();
+            self.busy.note_broken();
         }
         polled
     }

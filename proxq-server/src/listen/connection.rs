@@ -60,26 +60,26 @@ pub(super) async fn run(surface: Arc<Surface>, stream: TcpStream, peer: SocketAd
             let connection = http1_settings(limits).serve_connection(TokioIo::new(socket), service).with_upgrades();
             let mut connection = Box::pin(connection);
             let wind_down = http1::UpgradeableConnection::graceful_shutdown;
-            // An answer that is sent while the server drains says by itself that it is the last one. The library would say
-            // so in a `101`, too, although a tunnel goes on.
-            let when = async {
-                lingered(&surface, DRAIN_LINGER).await;
+            // Wait until no request runs: the library would otherwise mark a `101` as the last answer, too. Other answers
+            // are marked in `exchange.rs`.
+            let wind_down_at = async {
+                drained_for(&surface, DRAIN_LINGER).await;
                 watchdog.free().await;
             };
-            let ended = drive(&surface, (&watchdog, peer), connection.as_mut(), when, wind_down).await;
+            let ended = drive(&surface, (&watchdog, peer), connection.as_mut(), wind_down_at, wind_down).await;
             let socket = Pin::into_inner(connection).into_parts().map(|parts| parts.io.into_inner().into_inner());
             if let (Ended::Answered, Some(socket)) = (ended, socket) {
                 linger(&surface, &watchdog, socket).await;
             }
         }
         Protocol::Http2 => {
-            watchdog.multiplexed();
+            watchdog.set_multiplexed();
             let settings = http2_settings(limits, surface.requests.clone());
             let mut connection = Box::pin(settings.serve_connection(TokioIo::new(socket), service));
-            // Its client is told which requests are still served, so that there is nothing to wait for.
+            // HTTP/2 tells the client which requests are still served, so there is nothing to wait for.
             let wind_down = http2::Connection::graceful_shutdown;
-            let when = lingered(&surface, Duration::ZERO);
-            drive(&surface, (&watchdog, peer), connection.as_mut(), when, wind_down).await;
+            let wind_down_at = drained_for(&surface, Duration::ZERO);
+            drive(&surface, (&watchdog, peer), connection.as_mut(), wind_down_at, wind_down).await;
         }
     }
 }
@@ -94,25 +94,25 @@ async fn detect(
     tokio::select! {
         protocol = socket.protocol() => protocol.inspect_err(|error| log_end(peer, error)).ok(),
         () = watchdog.overdue() => {
-            tracing::debug!(%peer, "closed a connection that was silent for too long");
+            tracing::debug!(%peer, "closed a connection that was overdue");
             None
         }
-        () = lingered(surface, DRAIN_LINGER) => None,
+        () = drained_for(surface, DRAIN_LINGER) => None,
     }
 }
 
 /// Lets a connection run until it ends by itself or has to end.
 ///
-/// After `when`, `wind_down` has the connection end with the requests that are under way.
+/// Once `wind_down_at` ends, `wind_down` has the connection end with the requests that are under way.
 async fn drive<C: Future<Output = hyper::Result<()>>>(
     surface: &Surface,
     (watchdog, peer): (&Watchdog, SocketAddr),
     mut connection: Pin<&mut C>,
-    when: impl Future<Output = ()>,
+    wind_down_at: impl Future<Output = ()>,
     wind_down: impl FnOnce(Pin<&mut C>),
 ) -> Ended {
     let mut wind_down = Some(wind_down);
-    let mut when = pin!(when);
+    let mut wind_down_at = pin!(wind_down_at);
     loop {
         tokio::select! {
             ended = connection.as_mut() => return match ended {
@@ -123,9 +123,9 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
                     if error.is_user() { Ended::BrokenOff } else { Ended::Answered }
                 }
             },
-            () = watchdog.overdue() => tracing::debug!(%peer, "closed a connection that was silent for too long"),
+            () = watchdog.overdue() => tracing::debug!(%peer, "closed a connection that was overdue"),
             () = surface.cut.cancelled() => tracing::debug!(%peer, "cut a connection at the end of the drain"),
-            () = when.as_mut(), if wind_down.is_some() => {
+            () = wind_down_at.as_mut(), if wind_down.is_some() => {
                 if let Some(wind_down) = wind_down.take() {
                     wind_down(connection.as_mut());
                 }
@@ -147,7 +147,7 @@ enum Ended {
 
 /// Lets a client see its last answer, before the socket is closed.
 async fn linger(surface: &Surface, watchdog: &Watchdog, mut socket: Watched) {
-    watchdog.lingers();
+    watchdog.begin_linger();
     let bounds = surface.served.get().settings.discard;
     let seen = async {
         if socket.shutdown().await.is_ok() {
@@ -157,14 +157,14 @@ async fn linger(surface: &Surface, watchdog: &Watchdog, mut socket: Watched) {
     tokio::select! {
         () = seen => {}
         () = watchdog.overdue() => {}
-        () = lingered(surface, DRAIN_LINGER) => {}
+        () = drained_for(surface, DRAIN_LINGER) => {}
     }
 }
 
-/// Returns when the server has been draining for `linger`.
-async fn lingered(surface: &Surface, linger: Duration) {
+/// Returns when the server has been draining for this long.
+async fn drained_for(surface: &Surface, span: Duration) {
     surface.draining.cancelled().await;
-    tokio::time::sleep(linger).await;
+    tokio::time::sleep(span).await;
 }
 
 fn http1_settings(limits: Limits) -> http1::Builder {

@@ -26,7 +26,7 @@ const SCHEME: &str = "http";
 const NO_REASON: ReasonPhrase = ReasonPhrase::from_static(b"");
 
 impl Surface {
-    /// Answers one request. `open` makes what is kept as long as its body is coming.
+    /// Answers one request. `open` makes the guard that is held while the body is coming.
     pub(super) async fn answer(
         &self,
         request: Request<Incoming>,

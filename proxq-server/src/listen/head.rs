@@ -14,7 +14,7 @@ const REQUEST_ID_MAX_BYTES: usize = 128;
 
 /// Refuses a head that some server would read differently. Leaves the host that the request is for in `Host`.
 pub(super) fn check(head: &mut Parts) -> Result<(), Problem> {
-    host::settle(head)?;
+    host::normalize(head)?;
     check_framing_and_target(head)?;
     path::check(head.uri.path()).map_err(Problem::bad_path)
 }
@@ -41,8 +41,8 @@ fn has_other_coding(head: &Parts) -> bool {
     codings.next().is_some_and(|coding| !coding.eq_ignore_ascii_case(b"chunked")) || codings.next().is_some()
 }
 
-/// The request's id as its client chose it (the first, of several). `None` if there is none, or one that is none: it
-/// stands in log lines and in headers.
+/// The request's id as its client chose it (the first, of several). `None` if it is missing or not valid: it stands in
+/// log lines and in headers.
 fn sent_request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
     let is_id = |id: &HeaderValue| {
         (1..=REQUEST_ID_MAX_BYTES).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)

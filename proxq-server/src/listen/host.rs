@@ -14,7 +14,7 @@ const EXPECTED: &str = "it must be a name or an address, with or without a port,
 /// §3.2.2; `:authority`, RFC 9113 §8.3.1), else the one that came there. It chooses no upstream.
 ///
 /// HTTP/1.1 wants a valid `Host` even beside an absolute target.
-pub(super) fn settle(head: &mut Parts) -> Result<(), Problem> {
+pub(super) fn normalize(head: &mut Parts) -> Result<(), Problem> {
     let authority = head.uri.authority();
     if head.version != Version::HTTP_2 || authority.is_none() {
         check_field(&head.headers, head.version)?;
@@ -159,18 +159,18 @@ mod tests {
         assert!(!is_host(b"\xff"));
     }
 
-    fn settled(version: Version, target: &str, hosts: &[&'static str]) -> Option<HeaderMap> {
+    fn normalized(version: Version, target: &str, hosts: &[&'static str]) -> Option<HeaderMap> {
         let mut request = http::Request::builder().version(version).uri(target);
         for host in hosts {
             request = request.header(HOST, *host);
         }
         let mut head = request.body(()).unwrap().into_parts().0;
-        settle(&mut head).ok().map(|()| head.headers)
+        normalize(&mut head).ok().map(|()| head.headers)
     }
 
     #[test]
-    fn it_is_named_once_and_only_http_1_0_may_do_without() {
-        let refused = |version, hosts: &[&'static str]| settled(version, "/x", hosts).is_none();
+    fn a_host_is_named_once_and_only_http_1_0_may_do_without() {
+        let refused = |version, hosts: &[&'static str]| normalized(version, "/x", hosts).is_none();
         for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
             assert!(!refused(version, &["h"]) && !refused(version, &[""]));
             assert!(refused(version, &["h", "h"]) && refused(version, &["a b"]));
@@ -189,19 +189,19 @@ mod tests {
             (Version::HTTP_2, None),
         ] {
             let hosts: Vec<_> = field.into_iter().collect();
-            let headers = settled(version, target, &hosts).unwrap();
+            let headers = normalized(version, target, &hosts).unwrap();
             assert_eq!(headers.get_all(HOST).iter().collect::<Vec<_>>(), ["example.com:8080"], "{version:?}");
         }
-        assert_eq!(settled(Version::HTTP_2, "/x", &["named"]).unwrap()[HOST], "named");
+        assert_eq!(normalized(Version::HTTP_2, "/x", &["named"]).unwrap()[HOST], "named");
         for hosts in [&[][..], &["h", "h"], &["a b"]] {
             assert!(
-                settled(Version::HTTP_11, target, hosts).is_none(),
+                normalized(Version::HTTP_11, target, hosts).is_none(),
                 "HTTP/1.1 wants a valid Host as well: {hosts:?}"
             );
         }
         for bad in ["http://user@h/", "http://user:password@h:80/", "http://:80/"] {
-            assert!(settled(Version::HTTP_11, bad, &["h"]).is_none(), "{bad}");
-            assert!(settled(Version::HTTP_2, bad, &[]).is_none(), "{bad}");
+            assert!(normalized(Version::HTTP_11, bad, &["h"]).is_none(), "{bad}");
+            assert!(normalized(Version::HTTP_2, bad, &[]).is_none(), "{bad}");
         }
     }
 }

@@ -70,7 +70,7 @@ enum Ending {
     Open,
     /// It makes room for another one.
     GivesWay,
-    /// An answer broke off whose end is the connection's: it must not end in good order.
+    /// An answer to an HTTP/1.0 client broke off. The connection is reset, so that the answer does not look complete.
     Reset,
 }
 
@@ -82,7 +82,7 @@ enum Phase {
     Head { deadline: Instant },
     /// Requests are being handled or answered; that has limits of its own.
     Busy,
-    /// An answer is being sent and the client does not take it: until when it may leave it.
+    /// The client is not taking the answer; `deadline` is when we give up.
     Stalled { deadline: Instant },
 }
 
@@ -142,7 +142,7 @@ impl Watchdog {
     }
 
     /// From now on the connection carries many requests at a time, and bytes between them mean nothing.
-    pub(super) fn multiplexed(&self) {
+    pub(super) fn set_multiplexed(&self) {
         let idle_limit = self.shared.idle_limit;
         self.shared.change(|state| {
             state.multiplexed = true;
@@ -197,8 +197,8 @@ impl Watchdog {
         })
     }
 
-    /// The connection only waits for its client to close it.
-    pub(super) fn lingers(&self) {
+    /// From now on the connection only waits for its client to close it.
+    pub(super) fn begin_linger(&self) {
         let idle_limit = self.shared.idle_limit;
         self.shared.change(|state| state.rest(idle_limit));
     }

@@ -11,7 +11,7 @@ use crate::job::{Job, JobId, QueueName, State, StoredResponse};
 /// Ends at the watched job's next change.
 pub type JobWatch = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Where it is looked up how a job stands, and when that changes.
+/// Looks up jobs and tells when they change.
 #[async_trait]
 pub trait JobLookup: fmt::Debug + Send + Sync {
     /// The job as it stands. Never reads a body.
@@ -30,8 +30,8 @@ pub trait JobAccess: JobLookup + BlobStore {
     /// Removes a job in any state, with its bodies, and revokes its lease. Gives whether there was one.
     async fn cancel(&self, id: JobId) -> Result<bool, StoreError>;
 
-    /// Makes a failed job pending again, with its budgets restored. One that may have reached its upstream only if that
-    /// is `confirmed`.
+    /// Makes a failed job pending again, with its budgets restored. A job that may have reached its upstream is retried
+    /// only if `confirmed` is true.
     async fn retry_failed(&self, id: JobId, confirmed: bool) -> Result<Requeued, StoreError>;
 
     /// Up to `max` jobs in a state, oldest first, after `cursor` (a former page's `next`).

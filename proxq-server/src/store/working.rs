@@ -12,7 +12,7 @@ use crate::job::{Body, JobId, JobRequest, Progress, QueueName, State, Verdict};
 pub const LEASE_TERM: Duration = Duration::from_secs(30);
 /// How often a worker renews its leases: five chances before one expires.
 pub const RENEW_EVERY: Duration = Duration::from_secs(5);
-/// How long after its expiry a lease may be taken away: a late renewal is worth more than an early rescue.
+/// How long after its expiry a lease may be taken away: we prefer to wait for a late renewal.
 pub const RECLAIM_GRACE: Duration = Duration::from_secs(5);
 /// How long a store must have answered before leases are taken away, so that after an outage living owners renew first.
 pub const RECLAIM_AFTER_OUTAGE: Duration = Duration::from_secs(10);

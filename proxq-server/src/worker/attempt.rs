@@ -166,7 +166,7 @@ fn broke(error: &ForwardError) -> AttemptEnd {
     }
 }
 
-/// A damaged body stays damaged; a store that does not answer may do so later.
+/// A damaged body stays damaged; a store that does not answer may answer later.
 fn unreadable(error: &StoreError) -> AttemptEnd {
     let described = format!("read the request's body: {}", chain(error));
     match error {

@@ -43,8 +43,8 @@ impl Backlog {
         self.next_look.get_or_insert(may_say.map_or(look, |may_say| may_say.max(look)));
     }
 
-    /// A worker has nothing to do, or there are none.
-    pub(super) fn no_need(&mut self) {
+    /// Not all workers are busy, or this lane has no workers.
+    pub(super) fn not_all_busy(&mut self) {
         self.next_look = None;
     }
 
@@ -98,7 +98,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(10)).await;
         backlog.all_busy();
         assert_eq!(seconds_to_look(&backlog).await, Some(20), "they were busy before");
-        backlog.no_need();
+        backlog.not_all_busy();
         assert_eq!(seconds_to_look(&backlog).await, None);
         backlog.all_busy();
         assert_eq!(seconds_to_look(&backlog).await, Some(30));
@@ -111,7 +111,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(10)).await;
         backlog.all_busy();
         assert_eq!(seconds_to_look(&backlog).await, Some(50));
-        backlog.no_need();
+        backlog.not_all_busy();
         tokio::time::advance(Duration::from_secs(10)).await;
         backlog.all_busy();
         assert_eq!(seconds_to_look(&backlog).await, Some(30));

@@ -42,7 +42,7 @@ impl Worker {
         let usual = KeyExclusions::default();
         let exclusions = context.upstream(&request.upstream).map_or(&usual, |own| &own.cache_key_exclusions);
         let looked = self.look_up(cache, request, &body, exclusions, &mut limit).await;
-        let (mut attempted, verdict, status) = match looked {
+        let (mut attempted, cache_result, status) = match looked {
             Ok((Found::Hit(response), waited)) => {
                 let (age, status) = (response.age.as_secs(), hit_status(&response, waited));
                 let mut attempted = self.replay(attempt, response).await;
@@ -66,7 +66,7 @@ impl Worker {
         };
         if let AttemptEnd::Responded(response) = &mut attempted.end {
             let headers = &mut response.head.headers;
-            headers.insert(CACHE_STATUS, HeaderValue::from_static(verdict));
+            headers.insert(CACHE_STATUS, HeaderValue::from_static(cache_result));
             headers.append(STANDARD_STATUS, HeaderValue::try_from(status).expect("words and a number"));
         }
         attempted

@@ -17,10 +17,11 @@ impl Worker {
             let free = tokio::select! {
                 biased;
                 () = self.stop.draining.cancelled() => return,
-                // First: where attempts are short, a slot is free at almost any time.
+                // Checked before the slots: with short attempts one is nearly always free, and this branch would never
+                // run.
                 () = backlog.time_to_look() => {
                     match lane.slots.limit() {
-                        0 => backlog.no_need(),
+                        0 => backlog.not_all_busy(),
                         concurrency => backlog.look(&*self.store, &lane.queue, concurrency).await,
                     }
                     continue;
@@ -34,7 +35,7 @@ impl Worker {
                     if jobs.len() == free {
                         backlog.all_busy();
                     } else if jobs.len() < free.min(BATCH_LIMIT) {
-                        backlog.no_need();
+                        backlog.not_all_busy();
                     }
                     for job in jobs {
                         let work = Arc::clone(&self).work(Arc::clone(&lane), job, lane.slots.take());

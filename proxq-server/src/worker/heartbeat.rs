@@ -8,7 +8,7 @@ use super::Worker;
 use crate::failure::chain;
 use crate::store::RENEW_EVERY;
 
-/// Runs until nothing runs any more.
+/// Runs until the `finished` signal.
 pub(crate) async fn run(worker: Arc<Worker>) {
     let mut ticks = tokio::time::interval(RENEW_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

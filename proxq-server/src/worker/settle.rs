@@ -56,7 +56,7 @@ impl Worker {
     }
 }
 
-/// One line for the end of an attempt, one level up if the job ended with it.
+/// One line for the end of an attempt: info if it completed or released the job, warn if it failed.
 ///
 /// It names the request only by an id that the client chose; one that was made here stands in the request's own line.
 pub(super) fn log_verdict(verdict: &Verdict, request: &JobRequest, attempt: u32, began: Instant) {

@@ -21,7 +21,7 @@ impl<'a> TimeLimit<'a> {
         Self { left: request.timeout, limit: request.timeout, target: &request.target }
     }
 
-    /// Waits for a step for as long as there is time left, and takes what it takes from that.
+    /// Waits for a step for as long as there is time left, and subtracts the time used.
     pub(super) async fn wait<T>(&mut self, step: impl Future<Output = T>) -> Result<T, ForwardError> {
         let began = Instant::now();
         let done = tokio::time::timeout(self.left, step).await;

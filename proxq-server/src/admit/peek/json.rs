@@ -19,8 +19,8 @@ use text::Text;
 #[derive(Debug, Default)]
 pub(super) struct JsonScanner {
     place: Place,
-    /// Where the string that is being read leads to.
-    in_text: Option<Place>,
+    /// What comes after the string that is being read; `None` outside strings.
+    place_after_text: Option<Place>,
     /// The string that is being read or was read last.
     text: Text,
     /// How many arrays and objects are open.
@@ -76,7 +76,7 @@ impl JsonScanner {
     /// Reads on. `None` as long as the document may still be an object, or is one that has not ended.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) -> Option<Wanted> {
         while let Some((byte, after)) = bytes.split_first() {
-            if self.in_text.is_some() {
+            if self.place_after_text.is_some() {
                 bytes = self.text.read(bytes)?;
                 self.text_ended();
                 continue;
@@ -104,7 +104,7 @@ impl JsonScanner {
     /// What the members that have been read so far ask for.
     pub(super) fn wanted_so_far(&self) -> Wanted {
         let mut found = self.found;
-        if let (Some(value), 1, None) = (self.place.value(), self.depth, self.in_text) {
+        if let (Some(value), 1, None) = (self.place.value(), self.depth, self.place_after_text) {
             found.note(self.member, value, &self.text);
         }
         found.wanted()
@@ -131,7 +131,7 @@ impl JsonScanner {
     }
 
     fn begin_text(&mut self) {
-        self.in_text = Some(match self.place {
+        self.place_after_text = Some(match self.place {
             place if self.depth > 1 => place,
             Place::Name => Place::Colon,
             Place::Value => Place::End(Value::Text),
@@ -141,7 +141,7 @@ impl JsonScanner {
     }
 
     fn text_ended(&mut self) {
-        self.place = self.in_text.take().unwrap_or_default();
+        self.place = self.place_after_text.take().unwrap_or_default();
         if self.depth == 1 && matches!(self.place, Place::Colon) {
             self.member = if self.text.is(b"stream") {
                 Member::Stream

@@ -89,7 +89,7 @@ fn a_json_object_says_that_it_wants_no_stream() {
 }
 
 #[test]
-fn what_merely_resembles_a_wish_is_none() {
+fn look_alikes_are_no_stream() {
     for body in [
         "{}",
         r#"{"stream":"true"}"#,

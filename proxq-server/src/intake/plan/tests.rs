@@ -71,7 +71,7 @@ async fn a_request_becomes_a_job_for_the_upstream_of_its_path() {
     assert!(!job.headers.contains_key("te"), "it is for one hop");
     assert!(!job.headers.contains_key("host"), "the upstream has its own");
     assert_eq!((queued.length, queued.limit), (10, intake.config.upstreams[0].max_body_size));
-    assert!(queued.store_known && !job.idempotent);
+    assert!(queued.secrets_known && !job.idempotent);
     assert_eq!(job.timeout, intake.config.upstreams[0].timeout);
 }
 
@@ -156,9 +156,9 @@ async fn a_host_goes_on_where_the_upstream_wants_the_clients() {
 }
 
 #[tokio::test]
-async fn without_the_deployments_secrets_only_a_job_is_not_possible() {
+async fn without_secrets_direct_works_and_jobs_do_not() {
     let intake = intake_without_secrets(|_| {});
-    assert!(!queued!(plan(&intake, request(|usual| usual))).store_known);
+    assert!(!queued!(plan(&intake, request(|usual| usual))).secrets_known);
     let direct = request(|usual| usual.header("x-proxq-mode", "direct"));
     assert!(matches!(plan(&intake, direct), Ok(Plan::Direct(_))));
 }

@@ -1,7 +1,7 @@
 //! The submission of a job under an id that its client proposed. Where the request follows a redirect, and that redirect is
 //! the response of the id's job, the new job gets the id behind it.
 
-use super::asking::{Outcome, ask};
+use super::until_known::{Outcome, ask};
 use super::{SubmitError, Submitter};
 use crate::failure::chain;
 use crate::job::{JobId, JobRequest, State};
@@ -15,7 +15,8 @@ const FOLLOWED_MAX: usize = 64;
 enum Found {
     /// No job.
     Nothing,
-    /// A job whose response, if it has one, is no redirect.
+    /// A job without a redirect for this request: it has no response yet, its response is no redirect, or it sent the same
+    /// request with other credentials.
     Job,
     /// The redirect to which this very request has led.
     OwnRedirect,
@@ -45,7 +46,7 @@ impl Submitter {
                     outcome @ Outcome::Answered(_) => Some(outcome),
                 }
             };
-            let found = self.look(&job.request).await.map_err(|error| {
+            let found = self.find_job(&job.request).await.map_err(|error| {
                 tracing::error!(error = chain(&error), "look for the job of a proposed id");
                 SubmitError::NotLookedFor(error)
             })?;
@@ -54,7 +55,7 @@ impl Submitter {
                     return Ok((id, outcome));
                 }
                 (Found::OwnRedirect, _) => return Ok((id, Outcome::Answered(Submitted::Existing(id)))),
-                // The first job has its idempotency key, and had its delay.
+                // Only the first job of the chain makes the claim and is delayed.
                 (Found::FollowedRedirect, _) => {
                     job.request.id = behind;
                     job.claim = None;
@@ -68,7 +69,8 @@ impl Submitter {
         Err(SubmitError::TooManyFollowed(FOLLOWED_MAX))
     }
 
-    async fn look(&self, request: &JobRequest) -> Result<Found, StoreError> {
+    /// Looks for the job under the request's id, and says what it means to the request.
+    async fn find_job(&self, request: &JobRequest) -> Result<Found, StoreError> {
         let Some(job) = self.store.get(request.id).await? else { return Ok(Found::Nothing) };
         if job.state != State::Completed {
             return Ok(Found::Job);

@@ -16,30 +16,30 @@ pub(in crate::listen) struct Busy {
 
 impl Busy {
     /// The request has an answer, which may still have to be sent.
-    pub(in crate::listen) fn answered(&mut self) {
+    pub(in crate::listen) fn note_answered(&mut self) {
         self.answered = true;
     }
 
     /// Something of the answer was given away to be sent; until more is asked for, the client takes nothing.
-    pub(in crate::listen) fn gave(&self) {
+    pub(in crate::listen) fn note_piece_given(&self) {
         let mut state = self.shared.lock();
         // With one answer at a time the socket tells, by not taking what is sent.
         if state.multiplexed {
-            state.stalled.gave(self.number, Instant::now() + self.shared.idle_limit);
+            state.stalled.note_piece_given(self.number, Instant::now() + self.shared.idle_limit);
             self.shared.tell(&state);
         }
     }
 
     /// The answer broke off, and only the connection's end can tell.
-    pub(in crate::listen) fn broke(&self) {
+    pub(in crate::listen) fn note_broken(&self) {
         self.shared.lock().ending = Ending::Reset;
     }
 
     /// More of the answer is asked for.
-    pub(in crate::listen) fn asked(&self) {
+    pub(in crate::listen) fn note_more_asked(&self) {
         let mut state = self.shared.lock();
         if state.multiplexed {
-            state.stalled.asked(self.number);
+            state.stalled.note_more_asked(self.number);
         }
     }
 }
@@ -50,7 +50,7 @@ impl Drop for Busy {
         self.shared.change(|state| {
             state.requests -= 1;
             // What was the last of it may still have to be sent.
-            state.stalled.ended(self.number, Instant::now() + idle_limit);
+            state.stalled.note_ended(self.number, Instant::now() + idle_limit);
             state.break_offs.request_ended(self.answered);
             if state.requests == 0 {
                 state.rest(idle_limit);

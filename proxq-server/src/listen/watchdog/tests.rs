@@ -24,7 +24,7 @@ async fn never_overdue(watchdog: &Watchdog) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_connection_has_as_long_as_a_head() {
+async fn a_new_connection_has_the_head_limit() {
     assert_eq!(overdue_after(&Watchdog::new(HEAD, IDLE)).await, HEAD);
 }
 
@@ -101,7 +101,7 @@ async fn a_body_that_goes_on_after_its_answer_is_no_head() {
 #[tokio::test(start_paused = true)]
 async fn bytes_between_the_requests_of_a_multiplexed_connection_prolong_nothing_and_begin_no_head() {
     let watchdog = Watchdog::new(HEAD, IDLE);
-    watchdog.multiplexed();
+    watchdog.set_multiplexed();
     let (first, second) = (watchdog.busy(), watchdog.busy());
     drop(first);
     never_overdue(&watchdog).await;
@@ -113,14 +113,14 @@ async fn bytes_between_the_requests_of_a_multiplexed_connection_prolong_nothing_
 #[tokio::test(start_paused = true)]
 async fn a_multiplexed_connection_of_which_no_answer_is_taken_is_ended() {
     let watchdog = Watchdog::new(HEAD, IDLE);
-    watchdog.multiplexed();
+    watchdog.set_multiplexed();
     let (left, other) = (watchdog.busy(), watchdog.busy());
-    left.gave();
+    left.note_piece_given();
     never_overdue(&watchdog).await;
-    other.gave();
-    other.asked();
+    other.note_piece_given();
+    other.note_more_asked();
     never_overdue(&watchdog).await;
-    other.gave();
+    other.note_piece_given();
     let almost = IDLE.checked_sub(Duration::from_secs(1)).unwrap();
     assert!(tokio::time::timeout(almost, watchdog.overdue()).await.is_err());
     drop(other);
@@ -142,12 +142,12 @@ async fn the_end_of_an_answer_may_be_taken_bit_by_bit() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_breaks_off_request_after_request_is_ended() {
     let watchdog = Watchdog::new(HEAD, IDLE);
-    watchdog.multiplexed();
+    watchdog.set_multiplexed();
     let _open = watchdog.busy();
     for _ in 0..BREAK_OFFS_MAX * 3 {
         drop(watchdog.busy());
         let mut answered = watchdog.busy();
-        answered.answered();
+        answered.note_answered();
     }
     never_overdue(&watchdog).await;
     let break_off = async {

@@ -29,14 +29,14 @@ pub(super) enum Outcome {
 
 /// Asks until the outcome is known or [`PATIENCE`] is over.
 ///
-/// Only the first try can fail for certain. Once one may have been done, what another one fails with says nothing of it.
-pub(super) async fn ask<T>(attempt: impl Fn() -> T) -> Outcome
+/// Only the first try can fail for certain. After a try that may have been stored, later errors prove nothing.
+pub(super) async fn ask<T>(submit_once: impl Fn() -> T) -> Outcome
 where
     T: Future<Output = Result<Submitted, StoreError>>,
 {
     let deadline = Instant::now() + PATIENCE;
     let known = async {
-        match attempt().await {
+        match submit_once().await {
             Ok(submitted) => return Outcome::Answered(submitted),
             Err(error @ StoreError::Unavailable { may_be_done: true, .. }) => {
                 tracing::warn!(error = chain(&error), "the store's answer to a submission is lost; asking again");
@@ -46,7 +46,7 @@ where
         let mut pauses = pauses();
         loop {
             tokio::time::sleep(pauses.next().unwrap_or(PAUSES[1])).await;
-            match attempt().await {
+            match submit_once().await {
                 Ok(submitted) => return Outcome::Answered(submitted),
                 // It does not open again.
                 Err(StoreError::Closed) => return Outcome::Unknown,
