@@ -44,3 +44,8 @@ pub const CACHE_STATUS: &str = "x-cache-status";
 pub const ACCEL_BUFFERING: &str = "x-accel-buffering";
 /// The request's identifier: the client's, or one that proxq made.
 pub const REQUEST_ID: &str = "x-request-id";
+/// Whether an SDK should repeat a request after an error of proxq's own: `true` or `false`. The SDKs of OpenAI and
+/// Anthropic obey it.
+pub const SHOULD_RETRY: &str = "x-should-retry";
+/// `Retry-After` in milliseconds, which the SDKs of OpenAI and Anthropic prefer.
+pub const RETRY_AFTER_MS: &str = "retry-after-ms";

@@ -181,6 +181,12 @@ pub enum ErrorCode {
     UpstreamTimeout,
     /// The request came back to this deployment.
     LoopDetected,
+    /// The job does not exist any more: it was cancelled, or its retention is over.
+    Gone,
+    /// The job runs still, and its follower has had all its redirects.
+    StillRunning,
+    /// The response is a redirect that a follower would not follow as the upstream means it.
+    RedirectNotFollowable,
 }
 
 /// The body of an error that proxq itself makes (RFC 9457 problem details).
@@ -195,14 +201,40 @@ pub struct ErrorBody {
     pub code: ErrorCode,
     /// What went wrong and what would be right, for readers.
     pub detail: String,
+    /// How the job ended, where the error is that it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// The same for SDKs of LLM providers; absent in answers of earlier versions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<SdkError>,
 }
 
 impl ErrorBody {
     /// An error with this status code and its reason phrase.
     #[must_use]
     pub fn new(status: u16, title: &str, code: ErrorCode, detail: String) -> Self {
-        Self { status, title: title.to_owned(), code, detail }
+        let error = SdkError { message: detail.clone(), kind: SdkError::KIND.to_owned(), code, param: None };
+        Self { status, title: title.to_owned(), code, detail, outcome: None, error: Some(error) }
     }
+}
+
+/// An error as the SDKs of OpenAI and Anthropic read it. Without this member their users see the status code alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SdkError {
+    /// The error's `detail`.
+    pub message: String,
+    /// `proxq_error`: the error is none of the provider's.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The error's `code`.
+    pub code: ErrorCode,
+    /// The parameter at fault, in OpenAI's errors. Always `null` here.
+    pub param: Option<String>,
+}
+
+impl SdkError {
+    const KIND: &str = "proxq_error";
 }
 
 #[cfg(test)]
@@ -220,6 +252,16 @@ mod tests {
             assert_eq!(serde_json::to_string(&outcome).unwrap(), format!("\"{outcome}\""));
         }
         assert_eq!(Outcome::NotSent.to_string(), "not_sent");
+        let error = ErrorBody::new(502, "Bad Gateway", ErrorCode::NoUpstream, "none".to_owned());
+        let json = r#"{"status":502,"title":"Bad Gateway","code":"NO_UPSTREAM","detail":"none","error":{"message":"none","type":"proxq_error","code":"NO_UPSTREAM","param":null}}"#;
+        assert_eq!(serde_json::to_string(&error).unwrap(), json);
+    }
+
+    #[test]
+    fn an_error_of_an_earlier_version_is_understood() {
+        let json = r#"{"status":404,"title":"Not Found","code":"NOT_READY","detail":"wait"}"#;
+        let body: ErrorBody = serde_json::from_str(json).unwrap();
+        assert_eq!((body.code, body.error), (ErrorCode::NotReady, None));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use http::header::{self, HeaderMap, HeaderName};
 use http::request::Parts;
 
 use self::peek::Wanted;
-use crate::config::{StreamDetection, Upstream};
+use crate::config::{AnswerMode, StreamDetection, Upstream};
 use crate::forward::headers::BodyLength;
 use crate::list_items::list_items;
 use crate::path;
@@ -73,8 +73,8 @@ pub(crate) enum Bypass {
 pub(crate) enum Mode {
     /// To bypass the queue.
     Direct,
-    /// To be queued although it may look like a stream.
-    Queue,
+    /// To be queued although it may look like a stream, and to be answered in this way.
+    Queue(AnswerMode),
 }
 
 impl Bypass {
@@ -271,7 +271,7 @@ mod tests {
         assert_eq!(check("/api/chat", &headers_only), BodyCheck::None);
         let chosen = head("POST", "/api/chat", &[]);
         let queued = Admission::Enqueue { length: 0, check: BodyCheck::None };
-        assert_eq!(decided_for(&chosen, Some(Mode::Queue), &own), queued);
+        assert_eq!(decided_for(&chosen, Some(Mode::Queue(AnswerMode::Queue)), &own), queued);
         let wanted = [Wanted::Stream, Wanted::Whole, Wanted::Unsaid];
         assert_eq!(wanted.map(|wanted| BodyCheck::DirectUnlessWhole.goes_direct(wanted)), [true, false, true]);
         assert_eq!(wanted.map(|wanted| BodyCheck::DirectIfStream.goes_direct(wanted)), [true, false, false]);
@@ -297,10 +297,10 @@ mod tests {
         assert_eq!(decided_for(&plain, Some(Mode::Direct), &upstream()), Admission::Direct(Bypass::Mode));
         let events = head("GET", "/?stream=true", &[("accept", "text/event-stream")]);
         let queued = Admission::Enqueue { length: 0, check: BodyCheck::None };
-        assert_eq!(decided_for(&events, Some(Mode::Queue), &upstream()), queued);
+        assert_eq!(decided_for(&events, Some(Mode::Queue(AnswerMode::Queue)), &upstream()), queued);
         let chunked = head("POST", "/", &[("transfer-encoding", "chunked")]);
         let unknown = Admission::Direct(Bypass::UnknownLength);
-        assert_eq!(decided_for(&chunked, Some(Mode::Queue), &upstream()), unknown);
+        assert_eq!(decided_for(&chunked, Some(Mode::Queue(AnswerMode::Queue)), &upstream()), unknown);
         assert_eq!(decided_for(&chunked, Some(Mode::Direct), &upstream()), unknown, "the first reason wins");
     }
 
@@ -337,6 +337,10 @@ mod tests {
         assert_eq!(redirected(&preflight, None), []);
         assert_eq!(redirected(&stream, None), []);
         assert_eq!(redirected(&head("POST", "/streams", &[]), None), []);
-        assert_eq!(redirected(&stream, Some(Mode::Queue)), redirectable, "its client says that it is none");
+        assert_eq!(
+            redirected(&stream, Some(Mode::Queue(AnswerMode::Queue))),
+            redirectable,
+            "its client says that it is none"
+        );
     }
 }

@@ -13,7 +13,7 @@ use clap_complete::Shell;
 
 pub use configuration::{read_config, read_config_to_ask, read_config_to_check};
 
-use crate::config::{UpstreamUrl, listen_address, shown_url};
+use crate::config::{AnswerMode, UpstreamUrl, listen_address, shown_url};
 
 /// Turns any HTTP request into a durable job: it is accepted at once, forwarded when its upstream can take it, and its
 /// exact response is fetched later.
@@ -34,6 +34,8 @@ PROXQ_DEFAULT_LISTEN, which containers set, is where to listen if neither --list
 
 Examples:
   proxq --upstream http://127.0.0.1:3000   serve one upstream, with every default
+  proxq --upstream https://api.openai.com --mode follow
+                                           the same for SDKs that know nothing of jobs
   proxq --config /etc/proxq/config.yaml    serve what the file says
   proxq check config.yaml                  say what a file means, or what is wrong with it
   proxq check --from-go config.yaml        the same, and where it means something else to the Go proxq
@@ -89,6 +91,10 @@ pub struct Options {
     #[arg(long, value_name = "URL", global = true, conflicts_with = "config", value_parser = UrlFlag)]
     pub upstream: Option<UpstreamUrl>,
 
+    /// How queued requests to --upstream are answered [default: queue].
+    #[arg(long, value_name = "MODE", global = true, conflicts_with = "config", requires = "upstream")]
+    pub mode: Option<AnswerWord>,
+
     /// Folder of the embedded store, instead of the file's dataDir.
     #[arg(long, value_name = "DIR", global = true)]
     pub data_dir: Option<PathBuf>,
@@ -125,6 +131,27 @@ impl TypedValueParser for UrlFlag {
             let message = format!("invalid value {} for '{flag}': it {problem}\n", shown_url(&url));
             clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
         })
+    }
+}
+
+/// How queued requests are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AnswerWord {
+    /// With 202 at once.
+    Queue,
+    /// With the response if it comes in time, else with 202.
+    Wait,
+    /// With the response, by redirects until it is there.
+    Follow,
+}
+
+impl From<AnswerWord> for AnswerMode {
+    fn from(word: AnswerWord) -> Self {
+        match word {
+            AnswerWord::Queue => Self::Queue,
+            AnswerWord::Wait => Self::Wait,
+            AnswerWord::Follow => Self::Follow,
+        }
     }
 }
 

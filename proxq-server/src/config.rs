@@ -45,9 +45,10 @@ pub use self::schema::schema;
 pub use self::secret_headers::SecretHeaders;
 pub(crate) use self::section::shown_url;
 pub use self::upstream::{
-    ClientIdentity, ClientMode, DirectMode, HostHeader, Prefix, StreamDetection, TlsVerification, Upstream,
+    AnswerMode, ClientIdentity, ClientMode, DirectMode, HostHeader, Prefix, StreamDetection, TlsVerification, Upstream,
     UpstreamTls, UpstreamUrl,
 };
+pub(crate) use self::upstream::{FOLLOW_HOPS, FOLLOW_WAIT};
 use crate::job::QueueName;
 use crate::trust::TrustedProxies;
 

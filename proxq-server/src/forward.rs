@@ -23,7 +23,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::{CaptureConnection, Connected};
 
 use self::client::UpstreamClient;
-pub(crate) use self::error::ForwardError;
+pub(crate) use self::error::{ForwardError, is_connect_timeout};
 pub use self::tls::TlsFileError;
 use self::tls::{TlsDigest, TlsMaterial};
 use crate::config::{Upstream, UpstreamTls};

@@ -17,6 +17,7 @@ use std::sync::atomic::AtomicBool;
 use http::Response;
 use http_body::Body as _;
 
+use self::answer::Asked;
 use self::body::{Peeked, ReceiveError, peek_at_body};
 use self::plan::{Plan, QueuePlan, Sender, record_bypass};
 use self::submitter::{IdOrigin, NewSubmission, Submitter};
@@ -109,14 +110,14 @@ impl Intake {
             Ok(received) => received,
             Err(error) => return not_received(error),
         };
-        let method = request.method.clone();
+        let asked = Asked { method: request.method.clone(), path: request.path.clone() };
         let id_origin = match controls.job_id {
             Some(_proposed) => IdOrigin::Client { known_redirects: controls.redirects.clone() },
             None => IdOrigin::Server,
         };
         let submission = NewSubmission { request, body, delay: controls.delay, id_origin, claimant: Some(credential) };
         Some(match self.submitter.submit(submission).await {
-            Ok(job) => self.answer(job, &controls, &method).await,
+            Ok(job) => self.answer(job, &controls, &asked).await,
             Err(error) => Problem::from(error).into_response(),
         })
     }

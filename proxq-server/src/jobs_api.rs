@@ -12,10 +12,11 @@ use http::{Method, Response};
 use tokio_util::sync::CancellationToken;
 
 use self::request::{JobsCall, Resource};
-use crate::config::Config;
+use crate::config::{Config, FOLLOW_HOPS, FOLLOW_WAIT};
 use crate::deployment::KnownDeployment;
 use crate::ended::JobWaiters;
 use crate::failure::chain;
+use crate::follow::{self, AskedAt, final_answer};
 use crate::job::{Job, JobId, ResponseHead};
 use crate::redirects::{KnownRedirects, id_behind};
 use crate::replay::replay;
@@ -66,6 +67,9 @@ impl JobsApi {
             Resource::Events(id) => self.events(id?, method).await,
             Resource::Retry(id) => self.retry(id?, call.confirmed).await,
             Resource::Content(id) => self.content(id?, call.wait, call.redirects.as_ref(), method).await,
+            Resource::Hop(id, number) => self.hop(id?, number, method).await,
+            Resource::Monitor(id) if *method == Method::DELETE => self.cancel_or_gone(id?).await,
+            Resource::Monitor(id) => self.monitor(id?, method).await,
         }
     }
 
@@ -98,7 +102,10 @@ impl JobsApi {
         match self.store.response(id).await.map_err(|error| store_problem(id, &error))? {
             Content::Unknown => Err(unknown_job(id)),
             Content::NotReady => Err(Problem::not_ready()),
-            Content::Failed { error } => Err(Problem::job_failed(&error)),
+            Content::Failed { error } => {
+                let job = self.store.get(id).await.map_err(|error| store_problem(id, &error))?;
+                Err(Problem::job_failed(&error, job.and_then(|job| job.progress.outcome)))
+            }
             Content::Ready(response) => {
                 if let Some(report) = self.report(id, &response.head, redirects)? {
                     return Err(report);
@@ -110,6 +117,50 @@ impl JobsApi {
                 }
             }
         }
+    }
+
+    /// The final answer of a job for a follower, held for as long as its upstream says; else where to go on.
+    async fn hop(&self, id: JobId, number: u32, method: &Method) -> Result<Response<Body>, Problem> {
+        let found = self.store.get(id).await.map_err(|error| store_problem(id, &error))?;
+        let upstream = found.as_ref().and_then(|job| self.config.upstream(&job.request.upstream));
+        let (wait, hops) = upstream.map_or((FOLLOW_WAIT, FOLLOW_HOPS), |own| (own.follow_wait, own.follow_hops));
+        if found.is_some() && number > hops {
+            return Err(Problem::bad_query(format!(
+                "hop={number} is not valid: the last hop here is {hops} (followHops)"
+            )));
+        }
+        match self.final_answer(id, wait, method).await? {
+            (Some(answer), _) => Ok(answer),
+            (None, _) if number < hops => Ok(reply::follow(follow::next_hop(number + 1), id)),
+            (None, _) => Err(Problem::still_running(id, hops)),
+        }
+    }
+
+    /// The final answer of a job for a client that polls, or its status until then.
+    async fn monitor(&self, id: JobId, method: &Method) -> Result<Response<Body>, Problem> {
+        match self.final_answer(id, Duration::ZERO, method).await? {
+            (Some(answer), _) => Ok(answer),
+            (None, Some(job)) => Ok(reply::pending(&view::job_info(&job, self.config.upstream(&job.request.upstream)))),
+            (None, None) => Err(Problem::gone(id)),
+        }
+    }
+
+    /// A job's final answer once it has ended, with the job as it stands when the time is up.
+    async fn final_answer(
+        &self,
+        id: JobId,
+        wait: Duration,
+        method: &Method,
+    ) -> Result<(Option<Response<Body>>, Option<Arc<Job>>), Problem> {
+        let job = self.waiters.job_when_ended(id, wait).await.map_err(|error| store_problem(id, &error))?;
+        let asked_at = AskedAt::Content { jobs_path: &self.config.jobs_path };
+        let answer = final_answer(id, job.as_deref(), method, asked_at, &*self.store).await;
+        Ok((answer.map_err(|error| store_problem(id, &error))?, job))
+    }
+
+    async fn cancel_or_gone(&self, id: JobId) -> Result<Response<Body>, Problem> {
+        let found = self.store.cancel(id).await.map_err(|error| store_problem(id, &error))?;
+        if found { Ok(reply::cancelled()) } else { Err(Problem::gone(id)) }
     }
 
     /// The report of a redirect that the client wants and has not had.

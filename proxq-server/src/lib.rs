@@ -37,6 +37,7 @@ mod deployment;
 mod direct;
 mod ended;
 mod failure;
+mod follow;
 mod forward;
 mod healthcheck;
 mod idempotency;
@@ -73,10 +74,10 @@ mod upload;
 mod worker;
 
 pub use config::{
-    CacheConfig, CacheMode, ClientIdentity, ClientMode, Config, DirectMode, FilterMode, HeaderPattern, HostHeader,
-    KeyExclusions, Limits, Password, PathFilter, PatternError, Patterns, Prefix, RedisAddress, RedisConfig, RedisTls,
-    Routing, Secret, SecretHeaders, StoreConfig, StreamDetection, SyncMode, TlsVerification, Upstream, UpstreamTls,
-    UpstreamUrl,
+    AnswerMode, CacheConfig, CacheMode, ClientIdentity, ClientMode, Config, DirectMode, FilterMode, HeaderPattern,
+    HostHeader, KeyExclusions, Limits, Password, PathFilter, PatternError, Patterns, Prefix, RedisAddress, RedisConfig,
+    RedisTls, Routing, Secret, SecretHeaders, StoreConfig, StreamDetection, SyncMode, TlsVerification, Upstream,
+    UpstreamTls, UpstreamUrl,
 };
 pub use forward::TlsFileError;
 pub use job::{Backoff, Delivery, QueueName, RetryPolicy};

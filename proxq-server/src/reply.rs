@@ -8,16 +8,20 @@ use bytes::Bytes;
 use http::header::{self, HeaderName};
 use http::{HeaderValue, Response, StatusCode, Uri};
 use proxq_protocol::header as proxq;
-use proxq_protocol::{Accepted, Cancelled, ErrorBody, ErrorCode, JobId, JobInfo};
+use proxq_protocol::{Accepted, Cancelled, ErrorBody, ErrorCode, JobId, JobInfo, Outcome};
 use serde_json::json;
 
 use self::body::Body;
-use crate::job::ResponseHead;
+use crate::forward::is_connect_timeout;
+use crate::job::{Job, ResponseHead};
 use crate::path::BadPath;
 use crate::store::StoreError;
 
 /// `Retry-After` while the store does not answer: outages are restarts and full disks, which take some seconds.
 const STORE_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// `Retry-After` on a `202`, in seconds: pollers that obey it ask once a second. Those that wait (`?wait`) need no pause.
+const POLL_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// The media type of Server-Sent Events (WHATWG HTML §9.2).
 const EVENT_STREAM: &str = "text/event-stream";
@@ -26,11 +30,40 @@ const UNBUFFERED: HeaderValue = HeaderValue::from_static("no");
 
 /// The `202` to a submission.
 pub(crate) fn accepted(jobs_path: &str, id: JobId) -> Response<Body> {
-    let mut response = own(StatusCode::ACCEPTED, "application/json", json_bytes(&Accepted { job_id: id }));
-    let headers = response.headers_mut();
     let location = HeaderValue::try_from(format!("{jobs_path}/{id}")).expect("a path and a UUID are visible ASCII");
+    asked_again_at(Some(location), id, json_bytes(&Accepted { job_id: id }))
+}
+
+/// Sends a follower on to where the response will be, with a `GET` (RFC 9110 §15.4.4).
+pub(crate) fn follow(location: HeaderValue, id: JobId) -> Response<Body> {
+    let mut response = stamped(StatusCode::SEE_OTHER, Vec::new());
+    let headers = response.headers_mut();
     headers.insert(header::LOCATION, location);
     headers.insert(proxq::JOB_ID, job_id_value(id));
+    response
+}
+
+/// The `202` to a submission with the preference `respond-async` (RFC 7240 §4.1). `monitor` is where the response will be.
+pub(crate) fn accepted_async(monitor: HeaderValue, id: JobId) -> Response<Body> {
+    let mut response = asked_again_at(Some(monitor), id, json_bytes(&Accepted { job_id: id }));
+    response.headers_mut().insert(proxq::PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"));
+    response
+}
+
+/// What a status monitor says while the job has not ended.
+pub(crate) fn pending(info: &JobInfo) -> Response<Body> {
+    asked_again_at(None, info.id, json_bytes(info))
+}
+
+/// A `202` whose client asks again: at this URL, or where it was asked.
+fn asked_again_at(location: Option<HeaderValue>, id: JobId, json: Vec<u8>) -> Response<Body> {
+    let mut response = own(StatusCode::ACCEPTED, "application/json", json);
+    let headers = response.headers_mut();
+    if let Some(location) = location {
+        headers.insert(header::LOCATION, location);
+    }
+    headers.insert(proxq::JOB_ID, job_id_value(id));
+    headers.insert(header::RETRY_AFTER, POLL_AFTER);
     response
 }
 
@@ -55,17 +88,22 @@ pub(crate) fn mark_replayed(answer: &mut Response<Body>) {
 /// Marks the upstream's response as the answer to the submission that waited for it. `preferred` is the wait in seconds
 /// that the client asked for by `Prefer` (RFC 7240 §3), if it did.
 pub(crate) fn mark_held(answer: &mut Response<Body>, id: JobId, preferred: Option<u64>) {
-    let headers = answer.headers_mut();
-    headers.insert(proxq::JOB_ID, job_id_value(id));
+    answer.headers_mut().insert(proxq::JOB_ID, job_id_value(id));
     if let Some(seconds) = preferred {
-        let applied = HeaderValue::try_from(format!("wait={seconds}")).expect("digits are visible ASCII");
-        headers.append(proxq::PREFERENCE_APPLIED, applied);
+        mark_preferred_wait(answer, seconds);
     }
+    let headers = answer.headers_mut();
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media_type = content_type.and_then(|value| value.split(';').next()).unwrap_or_default();
     if media_type.trim().eq_ignore_ascii_case(EVENT_STREAM) {
         headers.entry(proxq::ACCEL_BUFFERING).or_insert(UNBUFFERED);
     }
+}
+
+/// Says that the answer was held because its client preferred that, for so many seconds (RFC 7240 §3).
+pub(crate) fn mark_preferred_wait(answer: &mut Response<Body>, seconds: u64) {
+    let applied = HeaderValue::try_from(format!("wait={seconds}")).expect("digits are visible ASCII");
+    answer.headers_mut().append(proxq::PREFERENCE_APPLIED, applied);
 }
 
 /// A job's changes as they happen.
@@ -98,15 +136,29 @@ pub(crate) struct Problem {
     code: ErrorCode,
     detail: String,
     retry_after: Option<Duration>,
+    /// Whether a repetition can help and cannot double anything.
+    should_retry: bool,
     allow: Option<&'static str>,
     job: Option<JobId>,
+    /// How the job ended.
+    outcome: Option<Outcome>,
     /// Where a redirect leads, and the job behind it.
     redirect: Option<Box<(HeaderValue, JobId)>>,
 }
 
 impl Problem {
     fn new(status: StatusCode, code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), retry_after: None, allow: None, job: None, redirect: None }
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            retry_after: None,
+            should_retry: false,
+            allow: None,
+            job: None,
+            outcome: None,
+            redirect: None,
+        }
     }
 
     pub(crate) fn bad_path(reason: BadPath) -> Self {
@@ -166,8 +218,56 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, ErrorCode::NotReady, detail)
     }
 
-    pub(crate) fn job_failed(error: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, ErrorCode::JobFailed, format!("the job failed, there is no response: {error}"))
+    /// `outcome` is the failed job's: one that its upstream never saw may be submitted again.
+    pub(crate) fn job_failed(error: &str, outcome: Option<Outcome>) -> Self {
+        let detail = format!("the job failed, there is no response: {error}");
+        let problem = Self::new(StatusCode::NOT_FOUND, ErrorCode::JobFailed, detail);
+        Self { should_retry: outcome == Some(Outcome::NotSent), ..problem }
+    }
+
+    /// The answer to a follower whose job is not there any more. Whether it ever was is not told.
+    pub(crate) fn gone(id: JobId) -> Self {
+        let detail = format!("job {id} is gone: it was cancelled, or its retention is over");
+        Self { job: Some(id), ..Self::new(StatusCode::GONE, ErrorCode::Gone, detail) }
+    }
+
+    /// The answer to a follower that has been sent on as often as it may be.
+    pub(crate) fn still_running(id: JobId, hops: u32) -> Self {
+        let detail = format!(
+            "job {id} has not finished after {hops} redirects; it goes on, and its response can be fetched under its id"
+        );
+        Self { job: Some(id), ..Self::new(StatusCode::FAILED_DEPENDENCY, ErrorCode::StillRunning, detail) }
+    }
+
+    /// The answer to a client that waits for the response of a job that failed. Only a request that its upstream never
+    /// saw gets a status that clients repeat on their own.
+    pub(crate) fn no_response(job: &Job) -> Self {
+        let error = job.progress.last_error.as_deref().unwrap_or_default();
+        let outcome = job.progress.outcome;
+        let not_sent = outcome == Some(Outcome::NotSent);
+        let (status, code) = if !not_sent {
+            (StatusCode::FAILED_DEPENDENCY, ErrorCode::JobFailed)
+        } else if is_connect_timeout(error) {
+            (StatusCode::GATEWAY_TIMEOUT, ErrorCode::UpstreamTimeout)
+        } else {
+            (StatusCode::BAD_GATEWAY, ErrorCode::UpstreamUnreachable)
+        };
+        let detail = format!("the job failed, there is no response: {error}");
+        let problem = Self::new(status, code, detail);
+        Self { job: Some(job.request.id), outcome, should_retry: not_sent, ..problem }
+    }
+
+    /// The answer to a follower whose response is a redirect with a method that it has lost on its way.
+    pub(crate) fn redirect_not_followable(id: JobId, head: &ResponseHead) -> Self {
+        let location = head.headers.get(header::LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let detail = format!(
+            "the upstream answered {} to {}, which a client that follows redirects would send with GET; send the \
+             request there, or with X-Proxq-Mode: wait",
+            head.status.as_u16(),
+            location.unwrap_or_default()
+        );
+        let problem = Self::new(StatusCode::FAILED_DEPENDENCY, ErrorCode::RedirectNotFollowable, detail);
+        Self { job: Some(id), ..problem }
     }
 
     /// `allow` lists the methods that would be right. The wrong one is not named, so that a `HEAD` is told the length of the
@@ -243,9 +343,12 @@ impl Problem {
         Self::new(StatusCode::BAD_GATEWAY, ErrorCode::NoUpstream, format!("no upstream matches {path}"))
     }
 
-    /// The upstream of a direct request did not answer. `error` says which step failed and why.
-    pub(crate) fn upstream_unreachable(error: &str) -> Self {
-        Self::new(StatusCode::BAD_GATEWAY, ErrorCode::UpstreamUnreachable, format!("forward request: {error}"))
+    /// The upstream of a direct request did not answer. `error` says which step failed and why, `repeatable` whether
+    /// the request can be sent again without harm.
+    pub(crate) fn upstream_unreachable(error: &str, repeatable: bool) -> Self {
+        let detail = format!("forward request: {error}");
+        let problem = Self::new(StatusCode::BAD_GATEWAY, ErrorCode::UpstreamUnreachable, detail);
+        Self { should_retry: repeatable, ..problem }
     }
 
     /// The upstream of a direct request did not begin to answer in time.
@@ -294,8 +397,9 @@ impl Problem {
                 "the job was written by a newer version of proxq than this one",
             ),
         };
-        let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(STORE_RETRY_AFTER);
-        Self { retry_after, ..Self::new(status, code, detail) }
+        let should_retry = status == StatusCode::SERVICE_UNAVAILABLE;
+        let retry_after = should_retry.then_some(STORE_RETRY_AFTER);
+        Self { retry_after, should_retry, ..Self::new(status, code, detail) }
     }
 
     /// What probes are told of a store that does not take and give jobs.
@@ -314,12 +418,17 @@ impl Problem {
 
     pub(crate) fn into_response(self) -> Response<Body> {
         let title = self.status.canonical_reason().unwrap_or("Error");
-        let body = ErrorBody::new(self.status.as_u16(), title, self.code, self.detail);
+        let mut body = ErrorBody::new(self.status.as_u16(), title, self.code, self.detail);
+        body.outcome = self.outcome;
         let mut response = own(self.status, "application/problem+json", json_bytes(&body));
         let headers = response.headers_mut();
         if let Some(pause) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(pause.as_secs()));
+            let millis = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+            headers.insert(proxq::RETRY_AFTER_MS, HeaderValue::from(millis));
         }
+        let should_retry = if self.should_retry { "true" } else { "false" };
+        headers.insert(proxq::SHOULD_RETRY, HeaderValue::from_static(should_retry));
         if let Some(methods) = self.allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(methods));
         }

@@ -194,7 +194,7 @@ once! {
         for value in ["", "Direct", "stream", "direct, queue"] {
             let reply = proxq.send(get("/x").header("X-Proxq-Mode", value)).await;
             reply.refused(400, "BAD_HEADER");
-            assert!(reply.detail().contains("X-Proxq-Mode") && reply.detail().contains("direct or queue"), "{reply}");
+            assert!(reply.detail().contains("X-Proxq-Mode") && reply.detail().contains("direct, queue, wait or follow"), "{reply}");
         }
         let twice = get("/x").header("X-Proxq-Mode", "direct").header("X-Proxq-Mode", "direct");
         proxq.send(twice).await.refused(400, "BAD_HEADER");

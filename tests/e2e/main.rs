@@ -39,6 +39,8 @@ mod early;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod follow;
+#[cfg(test)]
 mod full_disk;
 #[cfg(test)]
 mod header_table;

@@ -5,7 +5,7 @@ use proxq_protocol::{ErrorBody, header};
 use crate::message::Reply;
 
 /// The only headers that proxq puts on its own replies. Lower case.
-pub const OWN_HEADERS: [&str; 15] = [
+pub const OWN_HEADERS: [&str; 18] = [
     "allow",
     "cache-control",
     "connection",
@@ -18,8 +18,11 @@ pub const OWN_HEADERS: [&str; 15] = [
     "transfer-encoding",
     header::ACCEL_BUFFERING,
     header::JOB_ID,
+    header::PREFERENCE_APPLIED,
     header::REDIRECTS,
     header::REQUEST_ID,
+    header::RETRY_AFTER_MS,
+    header::SHOULD_RETRY,
     header::SOURCE,
 ];
 
@@ -36,18 +39,24 @@ pub(crate) fn check_own(reply: &Reply, method: &str) {
     assert_eq!(reply.header("cache-control").as_deref(), Some("no-store"), "nobody may cache: {reply}");
     assert!(reply.header(header::REQUEST_ID).is_some_and(|id| !id.is_empty()), "no request id: {reply}");
     assert!(reply.head.has("date"), "an origin server with a clock dates its replies: {reply}");
+    assert_eq!(reply.head.has(header::SHOULD_RETRY), reply.status >= 400, "X-Should-Retry belongs to errors: {reply}");
     if reply.status < 400 {
         return;
     }
+    assert!(["true", "false"].contains(&reply.header(header::SHOULD_RETRY).unwrap_or_default().as_str()), "{reply}");
     assert_eq!(reply.header("content-type").as_deref(), Some("application/problem+json"), "{reply}");
     assert_eq!(reply.head.has("allow"), reply.status == 405, "Allow belongs to 405: {reply}");
     assert_eq!(reply.head.has("retry-after"), matches!(reply.status, 429 | 503), "Retry-After: {reply}");
+    let millis = reply.header("retry-after").map(|seconds| format!("{seconds}000"));
+    assert_eq!(reply.header(header::RETRY_AFTER_MS), millis, "the same in milliseconds: {reply}");
     if method == "HEAD" {
         return;
     }
     let body: ErrorBody = serde_json::from_slice(&reply.body).unwrap_or_else(|e| panic!("{e}: {reply}"));
     assert_eq!(body.status, reply.status, "the body repeats the status: {reply}");
     assert!(!body.title.is_empty() && !body.detail.is_empty(), "title and detail say something: {reply}");
+    let for_sdks = body.error.as_ref().map(|error| (&error.message, error.kind.as_str(), error.code, &error.param));
+    assert_eq!(for_sdks, Some((&body.detail, "proxq_error", body.code, &None)), "the same for SDKs: {reply}");
     for internal in [".rs:", "panicked", "stack backtrace", "{ ", "Os {", "Some("] {
         assert!(!body.detail.contains(internal), "the detail shows the inside ({internal:?}): {reply}");
     }

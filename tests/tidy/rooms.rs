@@ -27,6 +27,7 @@ const ROOMS: [&[&str]; 3] = [
         "cache",
         "deployment",
         "ended",
+        "follow",
         "idempotency",
         "redirects",
         "replay",

@@ -82,7 +82,13 @@ fn read_config_in(
     otherwise: impl FnOnce() -> Result<Loaded, ConfigErrors>,
 ) -> Result<Loaded, ConfigErrors> {
     let mut loaded = match &options.upstream {
-        Some(url) => Loaded::for_upstream(url.clone()),
+        Some(url) => {
+            let mut loaded = Loaded::for_upstream(url.clone());
+            for upstream in &mut loaded.config.upstreams {
+                upstream.answer_mode = options.mode.map_or(upstream.answer_mode, Into::into);
+            }
+            loaded
+        }
         None => read_file(options, surroundings).unwrap_or_else(otherwise)?,
     };
     if let Some(address) = &options.listen {

@@ -36,6 +36,12 @@ pub struct Upstream {
     pub direct_mode: DirectMode,
     /// Whether clients may say how their requests travel.
     pub client_mode: ClientMode,
+    /// How queued requests are answered.
+    pub answer_mode: AnswerMode,
+    /// How long a follower's request is held before it is sent on to the next hop.
+    pub follow_wait: Duration,
+    /// How many hops a follower is sent on at most.
+    pub follow_hops: u32,
     /// Paths that bypass the queue.
     pub path_filter: PathFilter,
     /// How requests for streams are told.
@@ -68,6 +74,9 @@ impl Upstream {
             direct_proxy_threshold: Some(BODY_LIMIT),
             direct_mode: DirectMode::Proxy,
             client_mode: ClientMode::Heeded,
+            answer_mode: AnswerMode::Queue,
+            follow_wait: FOLLOW_WAIT,
+            follow_hops: FOLLOW_HOPS,
             path_filter: PathFilter::default(),
             stream_detection: StreamDetection::Full,
             stream_paths: Patterns::default(),
@@ -82,6 +91,24 @@ impl Upstream {
     pub fn is_repeatable(&self, method: &http::Method, headers: &HeaderMap) -> bool {
         method.is_idempotent() || self.honours_idempotency_key && headers.contains_key("idempotency-key")
     }
+}
+
+/// How long a follower's request is held by default: gateways commonly cut a request after 60 s without an answer.
+pub(crate) const FOLLOW_WAIT: Duration = Duration::from_secs(50);
+/// How many hops a follower gets by default: most HTTP clients follow 20 redirects.
+pub(crate) const FOLLOW_HOPS: u32 = 19;
+/// The shortest and the longest hold of a follower's request: Node.js gives up after 300 s without a response head.
+pub(super) const FOLLOW_WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(280)];
+
+/// How queued requests are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerMode {
+    /// With `202` at once.
+    Queue,
+    /// With the upstream's response if it comes within `maxWait`, else with `202`.
+    Wait,
+    /// With the upstream's response if it comes within `followWait`, else with a redirect to where it will be.
+    Follow,
 }
 
 /// How requests that bypass the queue reach their upstream.

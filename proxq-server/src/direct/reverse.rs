@@ -20,6 +20,7 @@ use super::{Direct, DirectRequest, tunnel};
 use crate::failure::chain;
 use crate::forward::headers::strip_response;
 use crate::forward::{HandedOver, Reuse, target};
+use crate::job::Reach;
 use crate::reply::Problem;
 use crate::reply::body::{Body as ReplyBody, relayed};
 
@@ -46,6 +47,7 @@ impl Direct {
         let handed_over = HandedOver::default();
         let progress = body.progress();
         let bodiless = body.is_end_stream();
+        let is_idempotent = outgoing.method().is_idempotent();
         let reuse = reuse(outgoing.method(), length(outgoing.headers(), bodiless));
         let body = Resendable::new(body);
         let first = body.begin().expect("of a body that nobody has begun nothing is gone");
@@ -58,7 +60,10 @@ impl Direct {
         let problem = match sent {
             Some(Ok(response)) => match self.passed_on(response, client.takes_trailers, client.upgrade) {
                 Ok(response) => return Some(response),
-                Err(error) => refused(&upstream, &format!("{} {error}", origin()), Problem::upstream_unreachable),
+                Err(error) => {
+                    let error = format!("{} {error}", origin());
+                    refused(&upstream, &error, |error| Problem::upstream_unreachable(error, is_idempotent))
+                }
             },
             Some(Err(_)) | None if progress.is_malformed() => {
                 tracing::info!(peer = %client.peer, "the chunks of a client's body are malformed");
@@ -68,7 +73,10 @@ impl Direct {
                 tracing::info!(peer = %client.peer, "client broke off before its body was complete");
                 return None;
             }
-            Some(Err(error)) => refused(&upstream, &chain(&error), Problem::upstream_unreachable),
+            Some(Err(error)) => {
+                let repeatable = is_idempotent || error.reach() == Reach::NotSent;
+                refused(&upstream, &chain(&error), |error| Problem::upstream_unreachable(error, repeatable))
+            }
             None => {
                 if shared {
                     handed_over.avoid();

@@ -60,6 +60,14 @@ pub(crate) enum ForwardError {
     Timeout { origin: String, limit: std::time::Duration },
 }
 
+/// How the message of [`ForwardError::ConnectTimeout`] goes on behind the upstream's origin.
+const NO_CONNECTION_WITHIN: &str = ": no connection within ";
+
+/// Whether a failed job's error says that its last attempt timed out while connecting. A job keeps the message alone.
+pub(crate) fn is_connect_timeout(error: &str) -> bool {
+    error.contains(NO_CONNECTION_WITHIN)
+}
+
 impl ForwardError {
     /// Tells a request that was never handed to a connection, or was not processed, from one that may have been.
     pub(crate) fn from_client(origin: String, source: legacy::Error) -> Self {

@@ -1,4 +1,4 @@
-//! The answer to a submission: a `202`, or the job's response where the client wants it in the answer and it comes in time.
+//! The answer to a submission: the job's response if the client waits for it and it comes in time, else what its mode says.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,29 +6,46 @@ use std::time::Duration;
 use http::{Method, Response};
 
 use super::Intake;
-use super::control::{Controls, Hold};
+use super::control::{Answering, Controls, Hold};
 use super::submitter::{SubmitError, SubmittedJob};
 use crate::failure::chain;
+use crate::follow::{self, AskedAt, final_answer};
 use crate::job::{JobId, State};
 use crate::replay::replay;
 use crate::reply::body::Body as ReplyBody;
 use crate::reply::{self, Problem};
 use crate::store::{Content, StoreError};
 
+/// What of a submission its answer depends on.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) method: Method,
+    /// The path as it came.
+    pub(super) path: String,
+}
+
 impl Intake {
-    /// Answers a submission with this method that has this job.
-    pub(super) async fn answer(&self, job: SubmittedJob, controls: &Controls, method: &Method) -> Response<ReplyBody> {
+    /// Answers a submission that has this job.
+    pub(super) async fn answer(&self, job: SubmittedJob, controls: &Controls, asked: &Asked) -> Response<ReplyBody> {
         let SubmittedJob { id, replayed } = job;
         let behind = controls.redirects.as_ref().map(|_| self.submitter.id_behind(id));
         let known = behind.is_some_and(|behind| controls.knows_redirect_to(behind));
         let report = behind.filter(|_| !known);
         // The client knows this redirect and wants it at once, so do not wait unless it asks for that.
         let hold = controls.hold.or(known.then_some(Hold { span: Duration::ZERO, preferred: None }));
-        let response = match hold {
-            Some(hold) => self.hold(id, hold, method, report).await,
-            None => None,
+        let response = match (controls.answering, hold) {
+            (Answering::Queue, Some(hold)) => self.hold(id, hold, &asked.method, report).await,
+            (Answering::Queue, None) => None,
+            (Answering::Wait | Answering::Follow | Answering::Monitor, hold) => {
+                self.hold_to_the_end(id, hold, asked).await
+            }
         };
-        let mut answer = response.unwrap_or_else(|| reply::accepted(self.config.jobs_path.as_str(), id));
+        let jobs_path = &self.config.jobs_path;
+        let mut answer = response.unwrap_or_else(|| match controls.answering {
+            Answering::Queue | Answering::Wait => reply::accepted(jobs_path.as_str(), id),
+            Answering::Follow => reply::follow(follow::first_hop(&asked.path, jobs_path, id), id),
+            Answering::Monitor => reply::accepted_async(follow::monitor(&asked.path, jobs_path, id), id),
+        });
         if replayed {
             reply::mark_replayed(&mut answer);
         }
@@ -51,13 +68,32 @@ impl Intake {
                 Content::Unknown | Content::NotReady | Content::Failed { .. } => Ok(None),
             }
         };
-        let mut answer = response.await.unwrap_or_else(|error: Arc<StoreError>| {
-            tracing::warn!(error = chain(&*error), "wait for a job's response");
-            None
-        })?;
+        let mut answer = unless_it_fails(response.await)?;
         reply::mark_held(&mut answer, id, hold.preferred);
         Some(answer)
     }
+
+    /// The same for a client that knows nothing of jobs: one that failed or is gone is an error.
+    async fn hold_to_the_end(&self, id: JobId, hold: Option<Hold>, asked: &Asked) -> Option<Response<ReplyBody>> {
+        let answer = async {
+            let span = hold.map_or(Duration::ZERO, |hold| hold.span);
+            let job = self.waiters.job_when_ended(id, span).await?;
+            Ok(final_answer(id, job.as_deref(), &asked.method, AskedAt::Request, &*self.store).await?)
+        };
+        let mut answer = unless_it_fails(answer.await)?;
+        if let Some(seconds) = hold.and_then(|hold| hold.preferred) {
+            reply::mark_preferred_wait(&mut answer, seconds);
+        }
+        Some(answer)
+    }
+}
+
+/// The job is stored, whatever fails after that: its client asks again.
+fn unless_it_fails(answer: Result<Option<Response<ReplyBody>>, Arc<StoreError>>) -> Option<Response<ReplyBody>> {
+    answer.unwrap_or_else(|error| {
+        tracing::warn!(error = chain(&*error), "wait for a job's response");
+        None
+    })
 }
 
 impl From<SubmitError> for Problem {

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use http::HeaderMap;
-use http::header::HeaderName;
+use http::header::{HeaderName, ORIGIN};
 use proxq_protocol::{GoDuration, JobId, header as proxq};
 
 use super::prefer;
 use crate::admit::Mode;
-use crate::config::{ClientMode, Config, Upstream};
+use crate::config::{AnswerMode, ClientMode, Config, Upstream};
 use crate::ended::wait_span;
 use crate::redirects::KnownRedirects;
 use crate::reply::Problem;
@@ -23,10 +23,45 @@ pub(crate) struct Controls {
     pub(crate) job_id: Option<JobId>,
     /// Not before this span from now has passed.
     pub(crate) delay: Option<Duration>,
+    /// How the submission is answered.
+    pub(crate) answering: Answering,
     /// The answer is to be held until the job has ended.
     pub(crate) hold: Option<Hold>,
     /// `Some`: redirects are reported, except those listed, which the client knows.
     pub(crate) redirects: Option<KnownRedirects>,
+}
+
+/// How a submission is answered if there is no response once the time is over for which its answer is held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Answering {
+    /// With a `202`, also if the job has failed: the client knows of jobs.
+    #[default]
+    Queue,
+    /// With a `202` while the job goes on; with an error if it has failed.
+    Wait,
+    /// With a redirect to where the response will be.
+    Follow,
+    /// With a `202` and a status monitor.
+    Monitor,
+}
+
+impl Answering {
+    /// What the client asks for, else what its upstream's configuration says.
+    fn of(headers: &HeaderMap, mode: Option<Mode>, upstream: &Upstream) -> Self {
+        let mode = match mode {
+            Some(Mode::Queue(mode)) => mode,
+            Some(Mode::Direct) | None if prefer::responds_async(headers) => return Self::Monitor,
+            Some(Mode::Direct) | None if headers.contains_key(proxq::JOB_ID) => AnswerMode::Queue,
+            Some(Mode::Direct) | None => upstream.answer_mode,
+        };
+        match mode {
+            AnswerMode::Queue => Self::Queue,
+            // A browser's permission to read an answer of another origin does not survive a redirect.
+            AnswerMode::Follow if headers.contains_key(ORIGIN) => Self::Wait,
+            AnswerMode::Follow => Self::Follow,
+            AnswerMode::Wait => Self::Wait,
+        }
+    }
 }
 
 /// How long an answer is held for a client that wants its response in it.
@@ -39,8 +74,13 @@ pub(crate) struct Hold {
 }
 
 impl Controls {
-    /// Reads the controls of a submission to this upstream.
-    pub(crate) fn read(headers: &HeaderMap, upstream: &Upstream, config: &Config) -> Result<Self, Problem> {
+    /// Reads the controls of a submission to this upstream. `mode` is what its client says of the mode.
+    pub(crate) fn read(
+        headers: &HeaderMap,
+        mode: Option<Mode>,
+        upstream: &Upstream,
+        config: &Config,
+    ) -> Result<Self, Problem> {
         let preferred = prefer::wait_seconds(headers);
         let mut span = preferred.map(Duration::from_secs);
         let mut controls = Self::default();
@@ -58,8 +98,14 @@ impl Controls {
         }
         check_idempotency_key(headers)?;
         let preferred = preferred.filter(|_| !headers.contains_key(proxq::WAIT));
-        let span = span.filter(|span| !span.is_zero());
-        controls.hold = span.map(|span| Hold { span: span.min(config.max_wait), preferred });
+        controls.answering = Answering::of(headers, mode, upstream);
+        let (longest, usual) = match controls.answering {
+            Answering::Queue | Answering::Monitor => (config.max_wait, None),
+            Answering::Wait => (config.max_wait, Some(config.max_wait)),
+            Answering::Follow => (upstream.follow_wait, Some(upstream.follow_wait)),
+        };
+        let span = span.or(usual).filter(|span| !span.is_zero());
+        controls.hold = span.map(|span| Hold { span: span.min(longest), preferred });
         Ok(controls)
     }
 
@@ -93,8 +139,10 @@ pub(crate) fn read_mode(headers: &HeaderMap, upstream: &Upstream) -> Result<Opti
     }
     match only_value(headers, &name)? {
         "direct" => Ok(Some(Mode::Direct)),
-        "queue" => Ok(Some(Mode::Queue)),
-        other => Err(Problem::bad_header("X-Proxq-Mode", other, "it must be direct or queue")),
+        "queue" => Ok(Some(Mode::Queue(AnswerMode::Queue))),
+        "wait" => Ok(Some(Mode::Queue(AnswerMode::Wait))),
+        "follow" => Ok(Some(Mode::Queue(AnswerMode::Follow))),
+        other => Err(Problem::bad_header("X-Proxq-Mode", other, "it must be direct, queue, wait or follow")),
     }
 }
 
@@ -171,15 +219,18 @@ mod tests {
 
     fn read(fields: &[(&'static str, &'static str)]) -> Result<Controls, String> {
         let config = Config::for_upstream(UpstreamUrl::new("http://upstream").unwrap());
-        Controls::read(&map(fields), &upstream(), &config).map_err(|problem| format!("{problem:?}"))
+        Controls::read(&map(fields), None, &upstream(), &config).map_err(|problem| format!("{problem:?}"))
     }
 
     #[test]
-    fn the_mode_is_one_of_two_words_and_may_be_ignored() {
+    fn the_mode_is_one_of_four_words_and_may_be_ignored() {
         let mode = |fields: &[(&'static str, &'static str)]| read_mode(&map(fields), &upstream());
         assert_eq!(mode(&[]).unwrap(), None);
         assert_eq!(mode(&[("x-proxq-mode", "direct")]).unwrap(), Some(Mode::Direct));
-        assert_eq!(mode(&[("x-proxq-mode", "queue")]).unwrap(), Some(Mode::Queue));
+        for (word, answer) in [("queue", AnswerMode::Queue), ("wait", AnswerMode::Wait), ("follow", AnswerMode::Follow)]
+        {
+            assert_eq!(mode(&[("x-proxq-mode", word)]).unwrap(), Some(Mode::Queue(answer)));
+        }
         for bad in [&[("x-proxq-mode", "Queue")][..], &[("x-proxq-mode", "queue"), ("x-proxq-mode", "queue")]] {
             assert!(format!("{:?}", mode(bad).unwrap_err()).contains("BadHeader"), "{bad:?}");
             let ignoring = Upstream { client_mode: ClientMode::Ignored, ..upstream() };
@@ -217,6 +268,28 @@ mod tests {
         assert_eq!(hold(&[("prefer", "wait=soon")]), None);
         let longest = Duration::from_mins(1);
         assert_eq!(hold(&[("prefer", "wait=3600")]), Some(Hold { span: longest, preferred: Some(3600) }));
+    }
+
+    #[test]
+    fn the_client_comes_before_the_upstream_in_how_it_is_answered() {
+        let config = Config::for_upstream(UpstreamUrl::new("http://upstream").unwrap());
+        let follows = Upstream { answer_mode: AnswerMode::Follow, ..upstream() };
+        let read = |fields: &[(&'static str, &'static str)], mode| {
+            let controls = Controls::read(&map(fields), mode, &follows, &config).unwrap();
+            (controls.answering, controls.hold.map(|hold| hold.span.as_secs()))
+        };
+        let id = ("x-proxq-job-id", "550e8400-e29b-41d4-a716-446655440000");
+        assert_eq!(read(&[], None), (Answering::Follow, Some(50)));
+        assert_eq!(read(&[("x-proxq-wait", "7s")], None), (Answering::Follow, Some(7)));
+        assert_eq!(read(&[("prefer", "wait=3600")], None), (Answering::Follow, Some(50)));
+        assert_eq!(read(&[("x-proxq-wait", "0")], None), (Answering::Follow, None));
+        assert_eq!(read(&[("origin", "https://page")], None), (Answering::Wait, Some(60)));
+        assert_eq!(read(&[id], None), (Answering::Queue, None));
+        assert_eq!(read(&[id], Some(Mode::Queue(AnswerMode::Wait))), (Answering::Wait, Some(60)));
+        assert_eq!(read(&[("prefer", "respond-async")], None), (Answering::Monitor, None));
+        assert_eq!(read(&[("prefer", "respond-async, wait=5"), id], None), (Answering::Monitor, Some(5)));
+        let queue = Some(Mode::Queue(AnswerMode::Queue));
+        assert_eq!(read(&[("prefer", "respond-async")], queue), (Answering::Queue, None));
     }
 
     #[test]

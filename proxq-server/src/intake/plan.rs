@@ -9,7 +9,8 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Uri};
 
 use super::Intake;
-use super::control::{self, Controls};
+use super::control::{self, Answering, Controls};
+use super::prefer;
 use crate::admit::peek::{BodyPeek, Wanted};
 use crate::admit::{Admission, BodyCheck, Bypass, Mode, admit, body_length, may_redirect};
 use crate::config::{DirectMode, HostHeader, Upstream};
@@ -138,7 +139,10 @@ impl Intake {
                 Ok(Plan::Direct(Box::new(request)))
             }
             Admission::Enqueue { length: bytes, check } => {
-                let controls = Controls::read(&head.headers, upstream, &self.config)?;
+                let controls = Controls::read(&head.headers, mode, upstream, &self.config)?;
+                if controls.answering == Answering::Monitor {
+                    prefer::remove_respond_async(&mut head.headers);
+                }
                 let limit = upstream.max_body_size;
                 if bytes > limit && body_peek.is_none() {
                     return Err(Problem::body_too_large(bytes, limit));

@@ -1,13 +1,37 @@
-//! The preference `wait` of a `Prefer` header (RFC 7240).
+//! The preferences `wait` and `respond-async` of a `Prefer` header (RFC 7240).
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use proxq_protocol::header as proxq;
 
 /// For how many seconds the client would wait for its answer (§4.3). The first well-formed `wait` counts (§2); everything
 /// else is no error, only no preference of which this server knows.
 pub(super) fn wait_seconds(headers: &HeaderMap) -> Option<u64> {
-    let lines = headers.get_all(proxq::PREFER).iter().map(http::HeaderValue::as_bytes);
+    let lines = headers.get_all(proxq::PREFER).iter().map(HeaderValue::as_bytes);
     lines.flat_map(|line| unquoted_split(line, b',')).find_map(wait_in)
+}
+
+/// Whether the client would rather have an answer at once than the response (§4.1).
+pub(super) fn responds_async(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(proxq::PREFER).iter().map(HeaderValue::as_bytes);
+    lines.flat_map(|line| unquoted_split(line, b',')).any(is_respond_async)
+}
+
+/// Removes the preference `respond-async`, which is not the upstream's once it is applied here.
+pub(super) fn remove_respond_async(headers: &mut HeaderMap) {
+    let lines: Vec<_> = headers.get_all(proxq::PREFER).iter().map(|line| line.as_bytes().to_vec()).collect();
+    headers.remove(proxq::PREFER);
+    for line in lines {
+        let others: Vec<_> = unquoted_split(&line, b',').filter(|preference| !is_respond_async(preference)).collect();
+        if others.iter().any(|preference| !preference.trim_ascii().is_empty()) {
+            let rest = HeaderValue::from_bytes(others.join(&b","[..]).trim_ascii());
+            headers.append(proxq::PREFER, rest.expect("it is a part of a header value"));
+        }
+    }
+}
+
+fn is_respond_async(preference: &[u8]) -> bool {
+    let word = unquoted_split(preference, b';').next().unwrap_or_default();
+    word.trim_ascii().eq_ignore_ascii_case(b"respond-async")
 }
 
 fn wait_in(preference: &[u8]) -> Option<u64> {
@@ -45,7 +69,6 @@ fn unquoted_split(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;
@@ -73,6 +96,31 @@ mod tests {
         }
         assert_eq!(read(&["wait=99999999999999999999999"]), Some(u64::MAX));
         assert_eq!(read(&["wait=0"]), Some(0));
+    }
+
+    #[test]
+    fn respond_async_is_found_and_removed() {
+        for (lines, rest) in [
+            (&["respond-async"][..], &[][..]),
+            (&["wait=5, Respond-Async ;x=1 , a=\"b, respond-async\""], &["wait=5, a=\"b, respond-async\""]),
+            (&["x", "respond-async,"], &["x"]),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(proxq::PREFER, HeaderValue::from_static(line));
+            }
+            assert!(responds_async(&headers), "{lines:?}");
+            remove_respond_async(&mut headers);
+            let left: Vec<_> = headers.get_all(proxq::PREFER).iter().collect();
+            assert_eq!(left, rest, "{lines:?}");
+        }
+        for line in ["respond-async=1", "\"respond-async\"", "x; respond-async"] {
+            let headers = HeaderMap::from_iter([(
+                http::header::HeaderName::from_static(proxq::PREFER),
+                HeaderValue::from_static(line),
+            )]);
+            assert!(!responds_async(&headers), "{line}");
+        }
     }
 
     #[test]

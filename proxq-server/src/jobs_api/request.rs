@@ -15,6 +15,9 @@ const PROBE_METHODS: &str = "GET, HEAD";
 const JOB_METHODS: &str = "GET, HEAD, DELETE";
 const READ_METHODS: &str = "GET, HEAD";
 const RETRY_METHODS: &str = "POST";
+/// Some clients send the method of the first request on every hop, such as curl with `-X`. It is as good as `GET`.
+const HOP_METHODS: &str = "GET, HEAD, POST, PUT, PATCH";
+const MONITOR_METHODS: &str = "GET, HEAD, DELETE";
 
 /// A well-formed question.
 #[derive(Debug)]
@@ -40,6 +43,10 @@ pub(crate) enum Resource {
     Job(Result<JobId, Problem>),
     /// A job's response.
     Content(Result<JobId, Problem>),
+    /// A job's response, for a follower on its hop with this number.
+    Hop(Result<JobId, Problem>, u32),
+    /// A job's response, or its status until there is one.
+    Monitor(Result<JobId, Problem>),
     /// A job's changes as they happen.
     Events(Result<JobId, Problem>),
     /// Another run of a failed job.
@@ -55,7 +62,7 @@ impl JobsCall {
             [b"healthz"] => (Resource::Health, PROBE_METHODS),
             [b"readyz"] => (Resource::Readiness, PROBE_METHODS),
             [id] => (Resource::Job(read_id(id)), JOB_METHODS),
-            [id, b"content"] => (Resource::Content(read_id(id)), READ_METHODS),
+            [id, b"content"] => read_content(read_id(id), head.uri.query().unwrap_or_default())?,
             [id, b"events"] => (Resource::Events(read_id(id)), READ_METHODS),
             [id, b"retry"] => (Resource::Retry(read_id(id)), RETRY_METHODS),
             _ => return Err(Problem::not_found(format!("nothing is here; ask for {jobs_path}/{{id}}"))),
@@ -71,6 +78,26 @@ impl JobsCall {
         let redirects = if is_content { KnownRedirects::read(&head.headers)? } else { None };
         Ok(Self { resource, wait, confirmed, redirects })
     }
+}
+
+/// Which of the questions about a job's response a query makes it.
+fn read_content(id: Result<JobId, Problem>, query: &str) -> Result<(Resource, &'static str), Problem> {
+    match (only_value(query, "hop")?, only_value(query, "pending")?) {
+        (None, None) => Ok((Resource::Content(id), READ_METHODS)),
+        (Some(hop), None) => Ok((Resource::Hop(id, read_hop(&hop)?), HOP_METHODS)),
+        (None, Some(pending)) if pending == "202" => Ok((Resource::Monitor(id), MONITOR_METHODS)),
+        (None, Some(other)) => Err(Problem::bad_query(format!("pending={other} is not valid: it must be 202"))),
+        (Some(_), Some(_)) => {
+            Err(Problem::bad_query("hop and pending exclude each other; send one of them".to_owned()))
+        }
+    }
+}
+
+/// The number of a hop. Whether there are so many is the upstream's to say.
+fn read_hop(value: &str) -> Result<u32, Problem> {
+    let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    let number = value.parse().ok().filter(|number| digits && *number > 0);
+    number.ok_or_else(|| Problem::bad_query(format!("hop={value} is not valid: it must be a number from 1 on")))
 }
 
 fn read_id(segment: &[u8]) -> Result<JobId, Problem> {
@@ -110,6 +137,14 @@ fn read_confirmation(query: &str) -> Result<bool, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hop_is_a_number() {
+        assert_eq!((read_hop("1").unwrap(), read_hop("19").unwrap()), (1, 19));
+        for bad in ["", "0", "-1", "+1", "1.0", "x", "99999999999", " 1", "1x"] {
+            assert!(format!("{:?}", read_hop(bad).unwrap_err()).contains("BadQuery"), "{bad}");
+        }
+    }
 
     #[test]
     fn a_wait_is_a_duration_or_whole_seconds() {

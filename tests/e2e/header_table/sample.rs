@@ -85,7 +85,7 @@ pub(super) fn sample(row: &Row) -> Sample {
         "x-real-ip" => values(["203.0.113.7"]),
         "via" => values(["1.0 fred", "", "1.1 p.example, 1.1 a"]),
         "x-request-id" => values(["b-1", "a-2"]),
-        "prefer" => values(["respond-async", "handling=lenient, foo"]),
+        "prefer" => values(["return=minimal", "handling=lenient, foo"]),
         "idempotency-key" | "x-proxq-job-id" => vec![JobId::new().to_string().into_bytes()],
         "x-proxq-timeout" => values(["10s"]),
         "x-proxq-mode" => values(["queue"]),
@@ -133,6 +133,8 @@ pub(super) fn sample(row: &Row) -> Sample {
         | "anthropic-ratelimit-*"
         | "location"
         | "retry-after"
+        | "retry-after-ms"
+        | "x-should-retry"
         | "allow"
         | "cache-control"
         | "*" => anything(),

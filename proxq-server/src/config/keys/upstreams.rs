@@ -7,10 +7,11 @@ use proxq_protocol::GoDuration;
 use super::{Key, Keys, choice_of, key, tls, word_of};
 use crate::config::form::Form;
 use crate::config::section::{Section, Written, shown};
+use crate::config::upstream::FOLLOW_WAITS;
 use crate::config::yaml_value::YamlValue;
 use crate::config::{
-    ClientMode, DirectMode, FilterMode, HostHeader, KeyExclusions, PathFilter, Patterns, Prefix, StreamDetection,
-    TlsVerification, Upstream, UpstreamTls, UpstreamUrl, size,
+    AnswerMode, ClientMode, DirectMode, FilterMode, HostHeader, KeyExclusions, PathFilter, Patterns, Prefix,
+    StreamDetection, TlsVerification, Upstream, UpstreamTls, UpstreamUrl, size,
 };
 use crate::job::{Backoff, Delivery, RetryPolicy};
 
@@ -37,7 +38,7 @@ impl ReadUpstream {
 }
 
 /// Keys of an upstream whose features come later, and what to do without them.
-const LATER: [(&str, &str); 8] = [
+const LATER: [(&str, &str); 10] = [
     ("concurrency", "remove it: the concurrency at the top of the file is for all upstreams"),
     ("queue", "remove it: the queue at the top of the file is for all upstreams"),
     ("rateLimit", "remove it"),
@@ -46,10 +47,15 @@ const LATER: [(&str, &str); 8] = [
     ("retryOn", "remove it: every complete response ends its job"),
     ("circuitBreaker", "remove it"),
     ("stream", "remove it"),
+    ("joinRetries", "remove it"),
+    ("onAbandon", "remove it: the job of a client that goes away goes on"),
 ];
 
 const DELIVERIES: [(&str, Delivery); 3] =
     [("auto", Delivery::Auto), ("at-least-once", Delivery::AtLeastOnce), ("at-most-once", Delivery::AtMostOnce)];
+
+const ANSWER_MODES: [(&str, AnswerMode); 3] =
+    [("queue", AnswerMode::Queue), ("wait", AnswerMode::Wait), ("follow", AnswerMode::Follow)];
 
 const DIRECT_MODES: [(&str, DirectMode); 2] = [("proxy", DirectMode::Proxy), ("redirect", DirectMode::Redirect)];
 
@@ -64,6 +70,7 @@ pub(super) fn declare(keys: &mut impl Keys, read: &mut ReadUpstream) {
     declare_delivery(keys, upstream);
     declare_bodies(keys, upstream);
     declare_streams(keys, upstream);
+    declare_answers(keys, upstream);
     keys.section(key("pathFilter", ""), |keys| declare_path_filter(keys, &mut upstream.path_filter));
     declare_cache_key(keys, &mut upstream.cache_key_exclusions);
     let host = key("preserveHost", "Send the client's Host instead of the upstream's.");
@@ -189,9 +196,28 @@ fn declare_streams(keys: &mut impl Keys, upstream: &mut Upstream) {
          '/api/(chat|generate)$'.",
     );
     declare_patterns(keys, paths, &mut upstream.stream_paths);
-    let mode =
-        key("clientMode", "Clients can choose with X-Proxq-Mode: direct or queue. `false`: proxq ignores this header.");
-    keys.switch(mode, &mut upstream.client_mode, ClientMode::Ignored, ClientMode::Heeded);
+    let about =
+        "Clients can choose with X-Proxq-Mode: direct, queue, wait or follow. `false`: proxq ignores this header.";
+    keys.switch(key("clientMode", about), &mut upstream.client_mode, ClientMode::Ignored, ClientMode::Heeded);
+}
+
+fn declare_answers(keys: &mut impl Keys, upstream: &mut Upstream) {
+    let mode = key(
+        "mode",
+        "How queued requests are answered: `queue`, with 202 at once; `wait`, with the response if it comes within \
+         maxWait, else with 202; `follow`, with the response, by redirects that HTTP clients follow until it is there.",
+    );
+    keys.choice(mode, &mut upstream.answer_mode, &ANSWER_MODES);
+    let about = "How long one request of a follower is held, 1s to 280s. Gateways often cut requests after 60s.";
+    keys.key(
+        key("followWait", about),
+        Form::Duration,
+        &mut upstream.follow_wait,
+        |section, name, wait| *wait = section.duration_within(name, *wait, FOLLOW_WAITS),
+        |wait| YamlValue::plain(GoDuration::from(*wait)),
+    );
+    let about = "How many redirects a follower gets at most. Most HTTP clients follow 20.";
+    keys.count(key("followHops", about), &mut upstream.follow_hops, 1);
 }
 
 fn declare_path_filter(keys: &mut impl Keys, filter: &mut PathFilter) {

@@ -117,6 +117,23 @@ impl Section<'_> {
         default
     }
 
+    /// A duration within bounds, both allowed; 0 is the default.
+    pub(in crate::config) fn duration_within(
+        &mut self,
+        key: &'static str,
+        default: Duration,
+        [least, most]: [Duration; 2],
+    ) -> Duration {
+        let duration = self.duration(key, default);
+        if (least..=most).contains(&duration) {
+            return duration;
+        }
+        let at = self.at_of(key);
+        let [duration, least, most] = [duration, least, most].map(GoDuration::from);
+        self.reading.note(&at, format!("{duration} must be at least {least} and at most {most}"));
+        default
+    }
+
     /// A size in bytes; 0 is the default.
     pub(in crate::config) fn size(&mut self, key: &'static str, default: u64) -> u64 {
         let Some(Written { value, at }) = self.size_of(key) else { return default };
