@@ -155,7 +155,7 @@ on_every_store! {
         let (proxq, _upstream, _gate) = gated(&store, "follow").await;
         let request = post("/x").header("Origin", "https://page.example").header("X-Proxq-Wait", "0");
         assert_eq!(proxq.send(request).await.status, 202);
-        let begun = std::time::Instant::now();
+        let begun = tokio::time::Instant::now();
         let held = post("/x").header("Origin", "https://page.example").header("X-Proxq-Wait", "300ms");
         assert_eq!(proxq.send(held).await.status, 202);
         assert!(begun.elapsed() >= Duration::from_millis(300));
