@@ -115,8 +115,10 @@ once! {
     async fn a_refusal_is_a_problem_document(store: Store) {
         let (proxq, ..) = two(store).await;
         let reply = proxq.send(get("/other?x=hidden")).await;
-        let expected =
-            r#"{"status":502,"title":"Bad Gateway","code":"NO_UPSTREAM","detail":"no upstream matches /other"}"#;
+        let expected = concat!(
+            r#"{"status":502,"title":"Bad Gateway","code":"NO_UPSTREAM","detail":"no upstream matches /other","#,
+            r#""error":{"message":"no upstream matches /other","type":"proxq_error","code":"NO_UPSTREAM","param":null}}"#
+        );
         assert_eq!(reply.text(), expected);
         assert_eq!(reply.header("content-type").as_deref(), Some("application/problem+json"));
     }
