@@ -132,20 +132,26 @@ on_every_store! {
 
     async fn redirects_of_the_upstream_mean_the_same_at_a_hop(store: Store) {
         let upstream = Upstream::start().await;
-        let answer = |status: u16, location: &str| Answer::status(status).header("Location", location);
-        upstream.plan(move |head| match head.word(1) {
-            "/v1/found" => answer(302, "next?page=2"),
-            "/v1/absolute" => answer(302, "/elsewhere"),
-            _ => answer(307, "other"),
+        let gate = Gate::new();
+        let answers = gate.clone();
+        upstream.plan(move |head| {
+            let (status, location) = match head.word(1) {
+                "/v1/found" => (302, "next?page=2"),
+                "/v1/absolute" => (302, "/elsewhere"),
+                _ => (307, "other"),
+            };
+            Answer::status(status).header("Location", location).wait(&answers)
         });
         let proxq = Proxq::start(store.config_for(&upstream).upstream("mode", "follow")).await;
         let hop_of = async |path: &str| led_to(&proxq.send(post(path).header("X-Proxq-Wait", "0")).await, path);
-        let found = hop_of("/v1/found").await;
+        let [found, absolute, kept] =
+            [hop_of("/v1/found").await, hop_of("/v1/absolute").await, hop_of("/v1/kept").await];
+        gate.open();
         let reply = proxq.send(get(&found)).await;
         assert_eq!((reply.status, reply.header("location").as_deref()), (302, Some("../../v1/next?page=2")), "{reply}");
-        let reply = proxq.send(get(&hop_of("/v1/absolute").await)).await;
+        let reply = proxq.send(get(&absolute)).await;
         assert_eq!(reply.header("location").as_deref(), Some("/elsewhere"));
-        let reply = proxq.send(get(&hop_of("/v1/kept").await)).await;
+        let reply = proxq.send(get(&kept)).await;
         assert_eq!(code(&reply), (424, "REDIRECT_NOT_FOLLOWABLE".to_owned()), "{reply}");
         let direct = proxq.send(post("/v1/kept")).await;
         assert_eq!((direct.status, direct.header("location").as_deref()), (307, Some("other")), "at its own URL");

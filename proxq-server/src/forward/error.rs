@@ -170,3 +170,18 @@ fn says_unprocessed(cause: &(dyn StdError + 'static)) -> bool {
     let refused = |cause: &h2::Error| cause.is_remote() && cause.reason() == Some(h2::Reason::REFUSED_STREAM);
     went_away(cause) || cause.downcast_ref().is_some_and(refused)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn only_a_timeout_while_connecting_says_so() {
+        let (origin, limit) = ("http://api".to_owned(), Duration::from_secs(5));
+        let connecting = ForwardError::ConnectTimeout { origin: origin.clone(), limit }.to_string();
+        let responding = ForwardError::Timeout { origin, limit }.to_string();
+        assert!(is_connect_timeout(&connecting) && !is_connect_timeout(&responding));
+    }
+}
