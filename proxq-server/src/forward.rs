@@ -14,7 +14,7 @@ pub(crate) mod target;
 mod tls;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -27,6 +27,7 @@ pub(crate) use self::error::{ForwardError, is_connect_timeout};
 pub use self::tls::TlsFileError;
 use self::tls::{TlsDigest, TlsMaterial};
 use crate::config::{Upstream, UpstreamTls};
+use crate::lock::lock;
 
 /// A request body on its way to an upstream.
 pub(crate) type RequestBody = UnsyncBoxBody<Bytes, BodyError>;
@@ -123,11 +124,11 @@ pub(crate) struct HandedOver(Mutex<Option<CaptureConnection>>);
 
 impl HandedOver {
     fn follow(&self, connection: CaptureConnection) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+        *lock(&self.0) = Some(connection);
     }
 
     fn look<T>(&self, look: impl FnOnce(&Connected) -> T) -> Option<T> {
-        let request = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let request = lock(&self.0);
         request.as_ref()?.connection_metadata().as_ref().map(look)
     }
 

@@ -1,6 +1,6 @@
 //! The cache in this process: bounded by entries and by bytes, the least recently used response goes first.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +8,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use super::key::Key;
+use crate::lock::lock;
 
 /// The largest part of the cache that one response may take (1/10): a larger one would evict too many others.
 const ENTRY_PART: u64 = 10;
@@ -77,7 +78,7 @@ impl MemoryCache {
     }
 
     fn in_order(&self) -> MutexGuard<'_, ()> {
-        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.order)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep};
 use crate::failure::causes;
 use crate::forward::forwarded::strip_request_trailers;
 use crate::forward::{BodyError, body_end};
+use crate::lock::lock;
 use crate::upload::Upload;
 
 /// What was received of a body before it was clear that it goes direct.
@@ -157,7 +158,7 @@ impl Progress {
     }
 
     fn lock(&self) -> MutexGuard<'_, Standing> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared)
     }
 
     /// There is a response head.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -12,6 +12,7 @@ use http_body_util::BodyExt;
 
 use super::client_body::ClientBody;
 use crate::forward::{BodyError, RequestBody};
+use crate::lock::lock;
 
 /// How much of a body is kept. Each direct request may cost that much memory, and bodies for which a new connection would
 /// take longer than the body itself are smaller.
@@ -71,10 +72,6 @@ impl Resendable {
         let first = Some(data).filter(|data| !data.is_empty());
         Some(Sending { shared: Arc::clone(&self.shared), number, first, trailers }.boxed_unsync())
     }
-}
-
-fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The body on its way to one connection.

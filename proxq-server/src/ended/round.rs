@@ -5,13 +5,14 @@
 
 use std::collections::HashMap;
 use std::ptr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::OnceCell;
 
 use crate::job::{Job, JobId};
+use crate::lock::lock;
 use crate::store::{JobWatch, StoreError};
 
 /// What a look at a job found.
@@ -58,7 +59,7 @@ impl Rounds {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Weak<Round>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner) // each change of it is one step
+        lock(&self.open) // each change of it is one step
     }
 
     #[cfg(test)]

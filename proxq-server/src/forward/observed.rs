@@ -4,7 +4,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
+
+use crate::lock::lock;
 
 /// Wraps the connections of another connector. TLS belongs below this one: TLS records are not an answer.
 #[derive(Clone, Debug)]
@@ -78,11 +80,11 @@ impl Usage {
 
     /// Notes that a response head has arrived.
     pub(super) fn answered(&self) {
-        *self.0.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *lock(&self.0.answered) = Some(Instant::now());
     }
 
     fn last_answer(&self) -> Option<Instant> {
-        *self.0.answered.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.0.answered)
     }
 
     /// Whether the connection is older than a request that was sent at `began`: it was opened earlier, or has answered

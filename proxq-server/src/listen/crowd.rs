@@ -2,13 +2,14 @@
 //! the longest. Connections with a request, a body or an answer under way never do.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::watchdog::Watchdog;
+use crate::lock::lock;
 use crate::metrics::Metrics;
 use crate::seldom::Seldom;
 
@@ -96,7 +97,7 @@ impl Crowd {
     }
 
     fn lock(&self) -> MutexGuard<'_, Members> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.members)
     }
 }
 

@@ -10,7 +10,7 @@ mod break_offs;
 mod guards;
 mod stalled;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use self::break_offs::BreakOffs;
 pub(super) use self::guards::{Busy, OpenBody};
 use self::stalled::StalledAnswers;
+use crate::lock::lock;
 
 /// Watches one connection.
 #[derive(Clone, Debug)]
@@ -273,7 +274,7 @@ impl Watchdog {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {

@@ -115,7 +115,7 @@ impl Live {
         tracing::info!(changed = changed.join(", "), "configuration reloaded");
     }
 
-    /// The means that a configuration calls for, made from the present ones where they are the same.
+    /// The attempt context of a configuration. Parts of the present one are kept if the configuration does not change them.
     async fn renew(&self, config: Config) -> Result<AttemptContext, TlsFileError> {
         let former = former(&self.context, &config);
         let forwarder = self.context.forwarder.clone();
@@ -133,7 +133,7 @@ impl Live {
         renewed.await.expect("reading certificates does not panic")
     }
 
-    /// Goes on with other means. The store first: whatever the others bring it, it judges by the same configuration.
+    /// Replaces the context. The store comes first, so that it judges what the others bring by the same configuration.
     fn replace(&mut self, context: AttemptContext) {
         self.context = Arc::new(context);
         self.services.store.reconfigure((&*self.context.config).into());

@@ -1,10 +1,11 @@
 //! The leases under which attempts run, of all lanes: the heartbeat renews them, and ends attempts whose lease is gone.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::lock::lock;
 use crate::store::Lease;
 
 /// The leases that this instance holds.
@@ -33,7 +34,7 @@ impl Running {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Lease, CancellationToken>> {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner) // each change of it is one step
+        lock(&self.leases) // each change of it is one step
     }
 }
 
