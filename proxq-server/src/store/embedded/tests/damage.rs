@@ -15,8 +15,9 @@ impl Embedded {
     /// Overwrites a byte of a column of the job's row.
     async fn flip(&self, table: &str, column: &str, id: JobId) {
         let row = format!("seq = (SELECT seq FROM jobs WHERE id = {})", literal(id.as_bytes()));
+        let other = another_byte(&format!("substr({column}, length({column}) - 1, 1)"));
         self.alter(format!(
-            "UPDATE {table} SET {column} = cast(substr({column}, 1, length({column}) - 2) || x'a5'
+            "UPDATE {table} SET {column} = cast(substr({column}, 1, length({column}) - 2) || {other}
                  || substr({column}, length({column})) AS BLOB) WHERE {row}"
         ))
         .await;
@@ -27,6 +28,11 @@ impl Embedded {
         let newer = literal(&of_later_version(id, &Progress::default()));
         self.alter(format!("UPDATE jobs SET progress = {newer} WHERE id = {}", literal(id.as_bytes()))).await;
     }
+}
+
+/// A byte that is another one than `byte` is, in SQL.
+fn another_byte(byte: &str) -> String {
+    format!("CASE cast({byte} AS BLOB) WHEN x'a5' THEN x'5a' ELSE x'a5' END")
 }
 
 fn is_corrupt<T>(read: &Result<T, StoreError>, of: JobId, part: &str) -> bool {
@@ -84,7 +90,7 @@ async fn a_damaged_job_does_not_stand_in_the_way_of_others() {
     embedded.flip("requests", "facts", damaged[0]).await;
     embedded.flip("requests", "body", damaged[1]).await;
     embedded.flip("jobs", "progress", damaged[2]).await;
-    let other = "CASE substr(bytes, 31, 1) WHEN x'a5' THEN x'5a' ELSE x'a5' END"; // whatever it was
+    let other = another_byte("substr(bytes, 31, 1)");
     let flip = format!("UPDATE vault SET bytes = cast(substr(bytes, 1, 30) || {other} || substr(bytes, 32) AS BLOB)");
     embedded.alter(&flip).await;
     let whole = submitted(store).await;
