@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, Response, StatusCode};
 
 use crate::config::Prefix;
 use crate::job::{Job, JobId, ResponseHead, State};
-use crate::replay::replay;
+use crate::replay::replay_unless_removed;
 use crate::reply::body::Body;
 use crate::reply::{self, Problem};
 use crate::store::{Content, JobAccess, StoreError};
@@ -72,12 +72,10 @@ pub(crate) async fn final_answer(
         }
         refer_from_content(&mut stored.head.headers, &job.request.path, jobs_path);
     }
-    let mut answer = match replay(stored, method, store).await {
-        // A blob goes with its job: one that was removed since the look is gone, not damaged.
-        Err(StoreError::CorruptBlob { .. }) if store.get(id).await?.is_none() => Problem::gone(id).into_response(),
-        replayed => replayed?,
+    let Some(mut answer) = replay_unless_removed(id, stored, method, store).await? else {
+        return Ok(Some(Problem::gone(id).into_response()));
     };
-    reply::mark_held(&mut answer, id, None);
+    reply::mark_held(&mut answer, id);
     Ok(Some(answer))
 }
 
@@ -94,8 +92,10 @@ fn refer_from_content(headers: &mut HeaderMap, path: &str, jobs_path: &Prefix) {
         let Some(reference) = headers.get(&name).and_then(|value| value.to_str().ok()) else { continue };
         if let Some(resolved) = resolved_path(reference, path) {
             let up = "../".repeat(jobs_path.depth() + 1);
-            let value = HeaderValue::try_from(format!("{up}{}", resolved.trim_start_matches('/')));
-            headers.insert(name, value.expect("its parts come from a header value and a path"));
+            // The path of a job that another program put into the queue may be no header value.
+            if let Ok(value) = HeaderValue::try_from(format!("{up}{}", resolved.trim_start_matches('/'))) {
+                headers.insert(name, value);
+            }
         }
     }
 }
@@ -168,7 +168,10 @@ mod tests {
             assert_eq!(resolved_path(reference, "/v1/list").as_deref(), expected, "{reference}");
         }
         let mut headers = HeaderMap::from_iter([(header::LOCATION, HeaderValue::from_static("next"))]);
-        refer_from_content(&mut headers, "/v1/list", &Prefix::new("/__jobs").unwrap());
+        let jobs = Prefix::new("/__jobs").unwrap();
+        refer_from_content(&mut headers, "/a line\nbreak/list", &jobs);
+        assert_eq!(headers[header::LOCATION], "next", "as it came, where it cannot be written");
+        refer_from_content(&mut headers, "/v1/list", &jobs);
         assert_eq!(headers[header::LOCATION], "../../v1/next");
     }
 }

@@ -19,7 +19,7 @@ use crate::failure::chain;
 use crate::follow::{self, AskedAt, final_answer};
 use crate::job::{Job, JobId, ResponseHead};
 use crate::redirects::{KnownRedirects, id_behind};
-use crate::replay::replay;
+use crate::replay::replay_unless_removed;
 use crate::reply::body::Body;
 use crate::reply::{self, Problem};
 use crate::store::{Content, JobAccess, Requeued, StoreError};
@@ -110,11 +110,8 @@ impl JobsApi {
                 if let Some(report) = self.report(id, &response.head, redirects)? {
                     return Err(report);
                 }
-                match replay(response, method, &*self.store).await {
-                    // A blob goes with its job: one that was cancelled or dropped since the look is gone, not damaged.
-                    Err(StoreError::CorruptBlob { .. }) if self.is_gone(id).await? => Err(unknown_job(id)),
-                    replayed => replayed.map_err(|error| store_problem(id, &error)),
-                }
+                let replayed = replay_unless_removed(id, response, method, &*self.store).await;
+                replayed.map_err(|error| store_problem(id, &error))?.ok_or_else(|| unknown_job(id))
             }
         }
     }

@@ -3,9 +3,9 @@
 use http::header::{self, HeaderMap};
 use http::{HeaderValue, Method, Response, StatusCode};
 
-use crate::job::{Body, StoredResponse, ends_with_head};
+use crate::job::{Body, JobId, StoredResponse, ends_with_head};
 use crate::reply::body::{self, Body as ReplyBody};
-use crate::store::{BlobStore, StoreError};
+use crate::store::{BlobStore, JobAccess, StoreError};
 
 /// Answers a `GET` or `HEAD` with a stored response.
 pub(crate) async fn replay(
@@ -28,6 +28,20 @@ pub(crate) async fn replay(
     }
     *response.headers_mut() = headers;
     Ok(response)
+}
+
+/// The same for a response that was read just now. `None` if its job has been removed since: a blob goes with its job, so
+/// it is gone then, not damaged.
+pub(crate) async fn replay_unless_removed(
+    id: JobId,
+    stored: StoredResponse,
+    asking: &Method,
+    store: &dyn JobAccess,
+) -> Result<Option<Response<ReplyBody>>, StoreError> {
+    match replay(stored, asking, store).await {
+        Err(StoreError::CorruptBlob { .. }) if store.get(id).await?.is_none() => Ok(None),
+        replayed => replayed.map(Some),
+    }
 }
 
 /// Sets `Content-Length` to the length of what follows.

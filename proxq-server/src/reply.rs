@@ -78,14 +78,10 @@ pub(crate) fn mark_replayed(answer: &mut Response<Body>) {
     answer.headers_mut().insert(proxq::IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
 }
 
-/// Marks the upstream's response as the answer to the submission that waited for it. `preferred` is the wait in seconds
-/// that the client asked for by `Prefer` (RFC 7240 §3), if it did.
-pub(crate) fn mark_held(answer: &mut Response<Body>, id: JobId, preferred: Option<u64>) {
-    answer.headers_mut().insert(proxq::JOB_ID, job_id_value(id));
-    if let Some(seconds) = preferred {
-        mark_preferred_wait(answer, seconds);
-    }
+/// Marks the upstream's response as the answer to a client that waited for it.
+pub(crate) fn mark_held(answer: &mut Response<Body>, id: JobId) {
     let headers = answer.headers_mut();
+    headers.insert(proxq::JOB_ID, job_id_value(id));
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media_type = content_type.and_then(|value| value.split(';').next()).unwrap_or_default();
     if media_type.trim().eq_ignore_ascii_case(EVENT_STREAM) {

@@ -40,16 +40,28 @@ impl Intake {
                 self.hold_to_the_end(id, hold, asked).await
             }
         };
-        let jobs_path = &self.config.jobs_path;
-        let mut answer = response.unwrap_or_else(|| match controls.answering {
-            Answering::Queue | Answering::Wait => reply::accepted(jobs_path.as_str(), id),
-            Answering::Follow => reply::follow(follow::first_hop(&asked.path, jobs_path, id), id),
-            Answering::Monitor => reply::accepted_async(follow::monitor(&asked.path, jobs_path, id), id),
-        });
+        let mut answer = match response {
+            Some(mut response) => {
+                if let Some(seconds) = hold.and_then(|hold| hold.preferred) {
+                    reply::mark_preferred_wait(&mut response, seconds);
+                }
+                response
+            }
+            None => self.answer_without_response(id, controls.answering, &asked.path),
+        };
         if replayed {
             reply::mark_replayed(&mut answer);
         }
         answer
+    }
+
+    fn answer_without_response(&self, id: JobId, answering: Answering, path: &str) -> Response<ReplyBody> {
+        let jobs_path = &self.config.jobs_path;
+        match answering {
+            Answering::Queue | Answering::Wait => reply::accepted(jobs_path.as_str(), id),
+            Answering::Follow => reply::follow(follow::first_hop(path, jobs_path, id), id),
+            Answering::Monitor => reply::accepted_async(follow::monitor(path, jobs_path, id), id),
+        }
     }
 
     /// Holds the answer until there is a job's response. `None` if there is none when the time is over, or none to be had:
@@ -69,7 +81,7 @@ impl Intake {
             }
         };
         let mut answer = unless_it_fails(response.await)?;
-        reply::mark_held(&mut answer, id, hold.preferred);
+        reply::mark_held(&mut answer, id);
         Some(answer)
     }
 
@@ -80,11 +92,7 @@ impl Intake {
             let job = self.waiters.job_when_ended(id, span).await?;
             Ok(final_answer(id, job.as_deref(), &asked.method, AskedAt::Request, &*self.store).await?)
         };
-        let mut answer = unless_it_fails(answer.await)?;
-        if let Some(seconds) = hold.and_then(|hold| hold.preferred) {
-            reply::mark_preferred_wait(&mut answer, seconds);
-        }
-        Some(answer)
+        unless_it_fails(answer.await)
     }
 }
 
