@@ -47,6 +47,8 @@ mod jobs_api;
 mod list_items;
 mod listen;
 mod lock;
+#[cfg(test)]
+mod log_lines;
 mod metrics;
 mod multipart;
 mod path;

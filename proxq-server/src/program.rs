@@ -10,7 +10,8 @@ pub use crate::reload::ReloadRequests;
 pub use crate::server::verify_embedded_store;
 pub use crate::telemetry::init as init_telemetry;
 
-/// The vocabulary of the stores and of the jobs in them, of which the program needs nothing yet.
+/// The stores and their vocabulary. The program uses none of it: it is reachable here because [`store::JobAccess::list`], a
+/// promise of every store, has no other caller than the contract's tests.
 pub mod store {
     pub use crate::clock::Clock;
     pub use crate::job::*;

@@ -200,33 +200,16 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use super::*;
-
-    /// Collects what is written.
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::log_lines::LogLines;
 
     /// What these events look like, without the time.
     fn written(format: LogFormat, events: impl FnOnce()) -> String {
-        let lines = Lines::default();
+        let lines = LogLines::default();
         let writer = lines.clone();
         let subscriber = subscriber(format, EnvFilter::new("trace"), false, move || writer.clone());
         tracing::dispatcher::with_default(&subscriber, events);
-        let bytes = lines.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
+        lines.text()
     }
 
     fn text(events: impl FnOnce()) -> String {
@@ -303,11 +286,10 @@ mod tests {
 
     #[test]
     fn a_terminal_is_shown_the_level_in_color() {
-        let lines = Lines::default();
+        let lines = LogLines::default();
         let writer = lines.clone();
         let subscriber = subscriber(LogFormat::Text, EnvFilter::new("info"), true, move || writer.clone());
         tracing::dispatcher::with_default(&subscriber, || tracing::error!("broken"));
-        let bytes = lines.0.lock().unwrap().clone();
-        assert!(String::from_utf8(bytes).unwrap().ends_with(" \x1b[31mERROR\x1b[0m broken\n"));
+        assert!(lines.text().ends_with(" \x1b[31mERROR\x1b[0m broken\n"));
     }
 }

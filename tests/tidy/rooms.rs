@@ -53,6 +53,7 @@ const ROOMS: [&[&str]; 3] = [
         "failure",
         "list_items",
         "lock",
+        "log_lines",
         "config",
         "trust",
         "path",

@@ -51,36 +51,20 @@ pub(super) fn span(request: &JobRequest, attempt: u32) -> Span {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::sync::Mutex;
-
     use super::*;
-
-    /// Collects what is written.
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::log_lines::LogLines;
 
     #[test]
     fn a_line_within_an_attempt_says_which_one_it_is_at_every_level_of_the_log() {
         for level in [tracing::Level::ERROR, tracing::Level::TRACE] {
-            let lines = Lines::default();
+            let lines = LogLines::default();
             let writer = lines.clone();
             let log = tracing_subscriber::fmt().with_ansi(false).with_max_level(level);
             let request = JobRequest::sample();
             tracing::subscriber::with_default(log.with_writer(move || writer.clone()).finish(), || {
                 span(&request, 3).in_scope(|| tracing::error!("a line"));
             });
-            let line = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+            let line = lines.text();
             for field in [format!("job.id={}", request.id), "attempt=3".to_owned(), "upstream=\"/api\"".to_owned()] {
                 assert!(line.contains(&field), "{line}");
             }
