@@ -6,7 +6,7 @@ mod environment_file;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use clap::builder::TypedValueParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -92,8 +92,9 @@ pub struct Options {
     pub upstream: Option<UpstreamUrl>,
 
     /// How queued requests to --upstream are answered [default: queue].
-    #[arg(long, value_name = "MODE", global = true, conflicts_with = "config", requires = "upstream")]
-    pub mode: Option<AnswerWord>,
+    #[arg(long, value_name = "MODE", global = true, conflicts_with = "config", requires = "upstream",
+          value_parser = answer_mode())]
+    pub mode: Option<AnswerMode>,
 
     /// Folder of the embedded store, instead of the file's dataDir.
     #[arg(long, value_name = "DIR", global = true)]
@@ -134,25 +135,10 @@ impl TypedValueParser for UrlFlag {
     }
 }
 
-/// How queued requests are answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum AnswerWord {
-    /// With 202 at once.
-    Queue,
-    /// With the response if it comes in time, else with 202.
-    Wait,
-    /// With the response, by redirects until it is there.
-    Follow,
-}
-
-impl From<AnswerWord> for AnswerMode {
-    fn from(word: AnswerWord) -> Self {
-        match word {
-            AnswerWord::Queue => Self::Queue,
-            AnswerWord::Wait => Self::Wait,
-            AnswerWord::Follow => Self::Follow,
-        }
-    }
+/// Reads one of the words for an [`AnswerMode`].
+fn answer_mode() -> impl TypedValueParser<Value = AnswerMode> {
+    let words = AnswerMode::WORDS.map(|(word, _)| word);
+    PossibleValuesParser::new(words).map(|word| AnswerMode::of_word(&word).expect("it is one of the possible values"))
 }
 
 /// How log lines are written.
@@ -250,6 +236,22 @@ mod tests {
     fn serving_is_the_default_command() {
         for arguments in [&[][..], &["--config", "x"], &["serve", "--config", "x"], &["--config", "x", "serve"]] {
             assert_eq!(cli(arguments).unwrap().into_parts().0, Command::Serve);
+        }
+    }
+
+    #[test]
+    fn a_mode_is_one_of_three_words_for_an_upstream_of_a_flag() {
+        for (word, mode) in AnswerMode::WORDS {
+            let options = cli(&["--upstream", "http://a", "--mode", word]).unwrap().into_parts().1;
+            assert_eq!(options.mode, Some(mode));
+        }
+        for refused in [
+            &["--mode", "follow"][..],
+            &["--mode", "follow", "--config", "x"],
+            &["--upstream", "http://a", "--mode", "direct"],
+            &["--upstream", "http://a", "--mode", "Follow"],
+        ] {
+            assert!(cli(refused).is_err(), "{refused:?}");
         }
     }
 

@@ -85,7 +85,7 @@ fn read_config_in(
         Some(url) => {
             let mut loaded = Loaded::for_upstream(url.clone());
             for upstream in &mut loaded.config.upstreams {
-                upstream.answer_mode = options.mode.map_or(upstream.answer_mode, Into::into);
+                upstream.answer_mode = options.mode.unwrap_or(upstream.answer_mode);
             }
             loaded
         }
@@ -167,7 +167,7 @@ mod tests {
 
     use super::*;
     use crate::cli::Cli;
-    use crate::config::Config;
+    use crate::config::{AnswerMode, Config};
 
     fn read(arguments: &[&str], surroundings: &Surroundings<'_>) -> Result<Config, String> {
         let options = Cli::try_parse_from(["proxq"].iter().chain(arguments)).unwrap().options;
@@ -206,6 +206,13 @@ mod tests {
         assert_eq!(upstream(&[], dir.path(), None).as_deref(), Ok("http://usual"));
         let no_file = ["--upstream", "http://no-file"];
         assert_eq!(upstream(&no_file, dir.path(), Some(&variable)).as_deref(), Ok("http://no-file"));
+    }
+
+    #[test]
+    fn a_flag_says_how_the_upstream_of_a_flag_is_answered() {
+        let mode = |arguments: &[&str]| read(arguments, &nowhere(&|_| None)).unwrap().upstreams[0].answer_mode;
+        assert_eq!(mode(&["--upstream", "http://a"]), AnswerMode::Queue);
+        assert_eq!(mode(&["--upstream", "http://a", "--mode", "follow"]), AnswerMode::Follow);
     }
 
     #[test]

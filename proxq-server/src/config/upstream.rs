@@ -111,6 +111,17 @@ pub enum AnswerMode {
     Follow,
 }
 
+impl AnswerMode {
+    /// The words for it: in the configuration, in `X-Proxq-Mode` and behind `--mode`.
+    pub(crate) const WORDS: [(&str, Self); 3] =
+        [("queue", Self::Queue), ("wait", Self::Wait), ("follow", Self::Follow)];
+
+    /// The mode with this word.
+    pub(crate) fn of_word(word: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(known, _)| *known == word).map(|(_, mode)| *mode)
+    }
+}
+
 /// How requests that bypass the queue reach their upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DirectMode {

@@ -139,10 +139,10 @@ pub(crate) fn read_mode(headers: &HeaderMap, upstream: &Upstream) -> Result<Opti
     }
     match only_value(headers, &name)? {
         "direct" => Ok(Some(Mode::Direct)),
-        "queue" => Ok(Some(Mode::Queue(AnswerMode::Queue))),
-        "wait" => Ok(Some(Mode::Queue(AnswerMode::Wait))),
-        "follow" => Ok(Some(Mode::Queue(AnswerMode::Follow))),
-        other => Err(Problem::bad_header("X-Proxq-Mode", other, "it must be direct, queue, wait or follow")),
+        other => match AnswerMode::of_word(other) {
+            Some(mode) => Ok(Some(Mode::Queue(mode))),
+            None => Err(Problem::bad_header("X-Proxq-Mode", other, "it must be direct, queue, wait or follow")),
+        },
     }
 }
 

@@ -54,9 +54,6 @@ const LATER: [(&str, &str); 10] = [
 const DELIVERIES: [(&str, Delivery); 3] =
     [("auto", Delivery::Auto), ("at-least-once", Delivery::AtLeastOnce), ("at-most-once", Delivery::AtMostOnce)];
 
-const ANSWER_MODES: [(&str, AnswerMode); 3] =
-    [("queue", AnswerMode::Queue), ("wait", AnswerMode::Wait), ("follow", AnswerMode::Follow)];
-
 const DIRECT_MODES: [(&str, DirectMode); 2] = [("proxy", DirectMode::Proxy), ("redirect", DirectMode::Redirect)];
 
 const FILTER_MODES: [(&str, FilterMode); 2] =
@@ -207,7 +204,7 @@ fn declare_answers(keys: &mut impl Keys, upstream: &mut Upstream) {
         "How queued requests are answered: `queue`, with 202 at once; `wait`, with the response if it comes within \
          maxWait, else with 202; `follow`, with the response, by redirects that HTTP clients follow until it is there.",
     );
-    keys.choice(mode, &mut upstream.answer_mode, &ANSWER_MODES);
+    keys.choice(mode, &mut upstream.answer_mode, &AnswerMode::WORDS);
     let about = "How long one request of a follower is held, 1s to 280s. Gateways often cut requests after 60s.";
     keys.key(
         key("followWait", about),

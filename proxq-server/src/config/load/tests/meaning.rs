@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{
-    CacheConfig, CacheMode, ClientMode, DirectMode, FilterMode, HostHeader, Password, Prefix, RedisAddress,
+    AnswerMode, CacheConfig, CacheMode, ClientMode, DirectMode, FilterMode, HostHeader, Password, Prefix, RedisAddress,
     RedisConfig, Routing, Secret, StoreConfig, StreamDetection, SyncMode, TlsVerification, Upstream,
 };
 use crate::job::{Backoff, Delivery, RetryPolicy};
@@ -86,7 +86,7 @@ fn every_key_of_an_upstream_is_taken() {
         "upstreams:\n- prefix: /api/\n  url: https://host:8443/base/\n  timeout: 2h\n  maxRetries: 3\n  retryDelay: 10s\n  \
          delivery: at-most-once\n  idempotentUpstream: true\n  maxBodySize: 20MiB\n  directProxyThreshold: 5MiB\n  \
          directProxyMode: redirect\n  streamDetection: false\n  clientMode: false\n  preserveHost: true\n  \
-         streamPaths: ['-stream$']\n  \
+         streamPaths: ['-stream$']\n  mode: follow\n  followWait: 280s\n  followHops: 1\n  \
          pathFilter: {mode: whitelist, patterns: ['^/api/reports$']}\n  tls: {insecureSkipVerify: true}\n",
     );
     assert_eq!(read.prefix.as_str(), "/api");
@@ -101,6 +101,8 @@ fn every_key_of_an_upstream_is_taken() {
     assert_eq!(read.stream_detection, StreamDetection::HeadersOnly);
     assert_eq!((read.direct_mode, read.client_mode), (DirectMode::Redirect, ClientMode::Ignored));
     assert_eq!(read.host_header, HostHeader::Client);
+    let longest = Duration::from_secs(280);
+    assert_eq!((read.answer_mode, read.follow_wait, read.follow_hops), (AnswerMode::Follow, longest, 1));
     assert!(read.stream_paths.match_path(b"/x-stream") && !read.stream_paths.match_path(b"/x-streams"));
     assert_eq!(read.path_filter.mode, FilterMode::Whitelist);
     assert!(read.path_filter.bypasses("/api/x") && !read.path_filter.bypasses("/api/reports"));

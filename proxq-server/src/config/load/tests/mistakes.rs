@@ -97,6 +97,10 @@ fn bad_durations_and_sizes_are_refused() {
         "maxWait: \"30\" is not a duration: 30 has no unit; write one of ns, us, ms, s, m, h after it",
     );
     refused(&top("maxWait: -1s"), "maxWait: \"-1s\" must not be negative");
+    for (written, shown) in [("999ms", "999ms"), ("4m40.001s", "4m40.001s")] {
+        let expected = format!("upstreams[0].followWait: {shown} must be at least 1s and at most 4m40s");
+        refused(&upstream(&format!("followWait: {written}")), &expected);
+    }
     for key in ["taskRetention", "maxWait", "shutdownTimeout"] {
         assert!(mistakes(&top(&format!("{key}: 1 h")))[0].starts_with(&format!("{key}: \"1 h\" is not a duration: ")));
     }
@@ -128,6 +132,7 @@ fn bad_counts_are_refused() {
     refused(&top("maxHops: 4294967296"), "maxHops: 4294967296 must be at most 4294967295");
     refused(&top("limits: {maxConnections: 0}"), "limits.maxConnections: 0 must be at least 1");
     refused(&upstream("maxRetries: -1"), "upstreams[0].maxRetries: -1 must not be negative");
+    refused(&upstream("followHops: 0"), "upstreams[0].followHops: 0 must be at least 1");
 }
 
 #[test]
