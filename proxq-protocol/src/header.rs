@@ -47,5 +47,11 @@ pub const REQUEST_ID: &str = "x-request-id";
 /// Whether an SDK should repeat a request after an error of proxq's own: `true` or `false`. The SDKs of OpenAI and
 /// Anthropic obey it.
 pub const SHOULD_RETRY: &str = "x-should-retry";
+/// How often an SDK of OpenAI or Anthropic has sent this request before.
+pub const RETRY_COUNT: &str = "x-stainless-retry-count";
+/// Has the value [`JOINED_RETRY`] on an answer with the job of an earlier try.
+pub const JOINED: &str = "x-proxq-joined";
+/// The only value of [`JOINED`].
+pub const JOINED_RETRY: &str = "retry";
 /// `Retry-After` in milliseconds, which the SDKs of OpenAI and Anthropic prefer.
 pub const RETRY_AFTER_MS: &str = "retry-after-ms";

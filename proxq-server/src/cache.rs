@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 
 pub(crate) use self::flight::Waiting;
 use self::flight::{Flights, Lead, Seat};
-use self::key::{Key, key};
+pub(crate) use self::key::{Key, key};
 use self::memory::MemoryCache;
 use self::policy::Freshness;
 use self::record::{Kept, Unreadable, Writing};

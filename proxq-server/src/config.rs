@@ -45,8 +45,8 @@ pub use self::schema::schema;
 pub use self::secret_headers::SecretHeaders;
 pub(crate) use self::section::shown_url;
 pub use self::upstream::{
-    AnswerMode, ClientIdentity, ClientMode, DirectMode, HostHeader, Prefix, StreamDetection, TlsVerification, Upstream,
-    UpstreamTls, UpstreamUrl,
+    AnswerMode, ClientIdentity, ClientMode, DirectMode, HostHeader, JoinRetries, OnAbandon, Prefix, StreamDetection,
+    TlsVerification, Upstream, UpstreamTls, UpstreamUrl,
 };
 pub(crate) use self::upstream::{FOLLOW_HOPS, FOLLOW_WAIT};
 use crate::job::QueueName;

@@ -27,6 +27,11 @@ pub(crate) fn owner_hash(key: &[u8; 32], token: Option<&[u8]>, headers: &HeaderM
     hash(key, token, headers, names)
 }
 
+/// Whether a submission with this hash of all its secrets has none.
+pub(crate) fn is_anonymous(key: &[u8; 32], secrets: CredentialHash) -> bool {
+    secrets == hash(key, None, &HeaderMap::new(), &[])
+}
+
 /// Each part is prefixed with its length, so that different sets of secrets never give the same bytes.
 fn hash(key: &[u8; 32], token: Option<&[u8]>, headers: &HeaderMap, names: &[&str]) -> CredentialHash {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");

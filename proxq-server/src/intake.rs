@@ -16,11 +16,12 @@ use std::sync::atomic::AtomicBool;
 
 use http::Response;
 use http_body::Body as _;
+use tracing::Instrument;
 
 use self::answer::Asked;
 use self::body::{Peeked, ReceiveError, peek_at_body};
 use self::plan::{Plan, QueuePlan, Sender, record_bypass};
-use self::submitter::{IdOrigin, NewSubmission, Submitter};
+use self::submitter::{IdOrigin, NewSubmission, SubmitError, SubmittedJob, Submitter};
 use crate::admit::Bypass;
 use crate::arrival::Arrival;
 use crate::clock::Clock;
@@ -32,6 +33,7 @@ use crate::failure::chain;
 use crate::reply::body::Body as ReplyBody;
 use crate::reply::{self, Problem};
 use crate::store::JobStore;
+use crate::turns::{TurnGuard, TurnKeeper};
 use crate::upload::Upload;
 
 /// Takes requests in.
@@ -39,7 +41,8 @@ use crate::upload::Upload;
 pub(crate) struct Intake {
     config: Arc<Config>,
     store: Arc<dyn JobStore>,
-    submitter: Submitter,
+    submitter: Arc<Submitter>,
+    turns: TurnKeeper,
     waiters: Arc<JobWaiters>,
     direct: Direct,
     clock: Clock,
@@ -55,10 +58,12 @@ impl Intake {
         direct: Direct,
         clock: Clock,
         deployment: Arc<KnownDeployment>,
+        turns: TurnKeeper,
     ) -> Self {
         let submitter = Submitter::new(Arc::clone(&config), Arc::clone(&store), Arc::clone(&deployment));
+        let submitter = Arc::new(submitter);
         let warned_of_untrusted_peer = AtomicBool::new(false);
-        Self { config, store, submitter, waiters, direct, clock, deployment, warned_of_untrusted_peer }
+        Self { config, store, submitter, turns, waiters, direct, clock, deployment, warned_of_untrusted_peer }
     }
 
     /// Answers a request that is for an upstream. `None` where the client broke off: there is nobody to answer.
@@ -106,7 +111,7 @@ impl Intake {
         if !secrets_known {
             return Some(body.answer_unread(Problem::store_not_ready().into_response()));
         }
-        let body = match self.submitter.receive(&request, length, begun, body).await {
+        let body = match self.submitter.receive(&request, length, begun, body, controls.call).await {
             Ok(received) => received,
             Err(error) => return not_received(error),
         };
@@ -115,11 +120,40 @@ impl Intake {
             Some(_proposed) => IdOrigin::Client { known_redirects: controls.redirects.clone() },
             None => IdOrigin::Server,
         };
-        let submission = NewSubmission { request, body, delay: controls.delay, id_origin, claimant: Some(credential) };
-        Some(match self.submitter.submit(submission).await {
-            Ok(job) => self.answer(job, &controls, &asked).await,
+        let (delay, call) = (controls.delay, controls.call);
+        let submission = NewSubmission { request, body, delay, id_origin, claimant: Some(credential), call };
+        let (submitted, turn) = match call {
+            None => (self.submitter.submit(submission).await, None),
+            Some(_) => match self.submit_with_turn(submission).await {
+                Some(submitted) => submitted,
+                None => return Some(Problem::internal().into_response()),
+            },
+        };
+        Some(match submitted {
+            Ok(job) => self.answer(job, turn, &controls, &asked).await,
             Err(error) => Problem::from(error).into_response(),
         })
+    }
+}
+
+impl Intake {
+    /// Submits a job whose client waits for the final answer. Goes on when the client goes away, as its turn may have begun.
+    /// `None` where it panicked.
+    async fn submit_with_turn(
+        &self,
+        submission: NewSubmission,
+    ) -> Option<(Result<SubmittedJob, SubmitError>, Option<TurnGuard>)> {
+        let (submitter, turns) = (Arc::clone(&self.submitter), self.turns.clone());
+        let submit = async move {
+            let result = submitter.submit(submission).await;
+            let guard = match &result {
+                Ok(SubmittedJob { turn: Some(turn), .. }) => Some(turns.guard(*turn)),
+                Ok(SubmittedJob { turn: None, id, .. }) => turns.resume(*id).await, // a repetition by id or by key
+                Err(_) => None,
+            };
+            (result, guard)
+        };
+        self.turns.outlive(submit.in_current_span()).await
     }
 }
 

@@ -12,7 +12,7 @@ use http::{Method, Response};
 use tokio_util::sync::CancellationToken;
 
 use self::request::{JobsCall, Resource};
-use crate::config::{Config, FOLLOW_HOPS, FOLLOW_WAIT};
+use crate::config::{Config, FOLLOW_HOPS, FOLLOW_WAIT, Upstream};
 use crate::deployment::KnownDeployment;
 use crate::ended::JobWaiters;
 use crate::failure::chain;
@@ -23,6 +23,7 @@ use crate::replay::replay_unless_removed;
 use crate::reply::body::Body;
 use crate::reply::{self, Problem};
 use crate::store::{Content, JobAccess, Requeued, StoreError};
+use crate::turns::TurnKeeper;
 
 /// The jobs API.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ pub(crate) struct JobsApi {
     store: Arc<dyn JobAccess>,
     waiters: Arc<JobWaiters>,
     deployment: Arc<KnownDeployment>,
+    turns: TurnKeeper,
     /// Cancelled when the server stops: events end, and probes are told.
     draining: CancellationToken,
 }
@@ -41,9 +43,10 @@ impl JobsApi {
         store: Arc<dyn JobAccess>,
         waiters: Arc<JobWaiters>,
         deployment: Arc<KnownDeployment>,
+        turns: TurnKeeper,
         draining: CancellationToken,
     ) -> Self {
-        Self { config, store, waiters, deployment, draining }
+        Self { config, store, waiters, deployment, turns, draining }
     }
 
     /// Answers a request whose path is `jobsPath` or below it.
@@ -126,8 +129,16 @@ impl JobsApi {
                 "hop={number} is not valid: the last hop here is {hops} (followHops)"
             )));
         }
-        match self.final_answer(id, wait, method).await? {
-            (Some(answer), _) => Ok(answer),
+        // Whoever asks for the head alone has no answer yet.
+        let is_turn = *method != Method::HEAD || found.is_some_and(|job| job.request.method == Method::HEAD);
+        let tracks = is_turn && upstream.is_some_and(Upstream::tracks_turns);
+        let resumed = async { if tracks { self.turns.resume(id).await } else { None } };
+        let (turn, answer) = tokio::join!(resumed, self.final_answer(id, wait, method));
+        match answer? {
+            (Some(answer), _) => Ok(match turn {
+                Some(turn) => turn.ends_with(answer),
+                None => answer,
+            }),
             (None, _) if number < hops => Ok(reply::follow(follow::next_hop(number + 1), id)),
             (None, _) => Err(Problem::still_running(id, hops)),
         }

@@ -71,15 +71,16 @@ mod store;
 mod tasks;
 mod telemetry;
 mod trust;
+mod turns;
 mod upkeep;
 mod upload;
 mod worker;
 
 pub use config::{
     AnswerMode, CacheConfig, CacheMode, ClientIdentity, ClientMode, Config, DirectMode, FilterMode, HeaderPattern,
-    HostHeader, KeyExclusions, Limits, Password, PathFilter, PatternError, Patterns, Prefix, RedisAddress, RedisConfig,
-    RedisTls, Routing, Secret, SecretHeaders, StoreConfig, StreamDetection, SyncMode, TlsVerification, Upstream,
-    UpstreamTls, UpstreamUrl,
+    HostHeader, JoinRetries, KeyExclusions, Limits, OnAbandon, Password, PathFilter, PatternError, Patterns, Prefix,
+    RedisAddress, RedisConfig, RedisTls, Routing, Secret, SecretHeaders, StoreConfig, StreamDetection, SyncMode,
+    TlsVerification, Upstream, UpstreamTls, UpstreamUrl,
 };
 pub use forward::TlsFileError;
 pub use job::{Backoff, Delivery, QueueName, RetryPolicy};

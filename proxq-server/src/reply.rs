@@ -78,6 +78,11 @@ pub(crate) fn mark_replayed(answer: &mut Response<Body>) {
     answer.headers_mut().insert(proxq::IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
 }
 
+/// Marks the answer to a later try of a client with the job of an earlier one.
+pub(crate) fn mark_joined(answer: &mut Response<Body>) {
+    answer.headers_mut().insert(proxq::JOINED, HeaderValue::from_static(proxq::JOINED_RETRY));
+}
+
 /// Marks the upstream's response as the answer to a client that waited for it.
 pub(crate) fn mark_held(answer: &mut Response<Body>, id: JobId) {
     let headers = answer.headers_mut();

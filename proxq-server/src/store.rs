@@ -7,6 +7,7 @@
 //! | workers | [`WorkQueues`] | `working.rs` |
 //! | jobs API | [`JobAccess`] | `asking.rs` |
 //! | waiting clients | [`JobLookup`] | `asking.rs` |
+//! | whoever answers held clients | [`Turns`] | `turns.rs` |
 //! | server | [`StoreControl`] | `keeping.rs` |
 //! | whoever reads or writes large bodies | [`BlobStore`] | `blob.rs` |
 //!
@@ -27,6 +28,7 @@ pub mod redis;
 mod settings;
 mod signals;
 mod submitting;
+mod turns;
 mod values;
 mod working;
 
@@ -37,6 +39,7 @@ pub use self::keeping::{Deployment, StoreControl, UPKEEP_EVERY, Upkept};
 pub(crate) use self::pauses::StorePauses;
 pub use self::settings::StoreSettings;
 pub use self::submitting::{Claim, NewJob, Submissions, Submitted};
+pub use self::turns::{CANCEL_ABANDONED_AFTER, Call, JOIN_WINDOW, Join, LOST_TURN_WINDOW, LeftBy, Turn, Turns};
 pub use self::values::SharedValues;
 pub use self::working::{
     LEASE_TERM, Lease, LeasedJob, QueueStats, RECLAIM_AFTER_OUTAGE, RECLAIM_GRACE, RENEW_EVERY, WorkQueues,
@@ -46,6 +49,6 @@ pub use self::working::{
 pub const BATCH_LIMIT: usize = 100;
 
 /// A store of jobs: what a backend does for all of its callers.
-pub trait JobStore: Submissions + WorkQueues + JobAccess + StoreControl {}
+pub trait JobStore: Submissions + WorkQueues + JobAccess + Turns + StoreControl {}
 
-impl<S: Submissions + WorkQueues + JobAccess + StoreControl> JobStore for S {}
+impl<S: Submissions + WorkQueues + JobAccess + Turns + StoreControl> JobStore for S {}

@@ -30,6 +30,11 @@ impl Tasks {
         self.tracker.spawn(task);
     }
 
+    /// Runs a task whose result somebody waits for. It goes on when the handle is dropped.
+    pub(crate) fn spawn_for<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        self.tracker.spawn(task)
+    }
+
     /// Runs a task where there is a runtime left to run it; for what is dropped at its end.
     pub(crate) fn try_spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         if let Ok(runtime) = Handle::try_current() {

@@ -57,6 +57,8 @@ mod http2_upstream;
 #[cfg(test)]
 mod idempotency;
 #[cfg(test)]
+mod joined;
+#[cfg(test)]
 mod kept_connections;
 #[cfg(test)]
 mod limits;

@@ -53,6 +53,13 @@ impl Client {
         wire.reply().await
     }
 
+    /// Sends a request on a connection of its own, whose reply is read later or never.
+    pub async fn begin(&self, request: Request) -> Wire {
+        let mut wire = self.wire().await;
+        wire.send(request.bytes(self.address())).await;
+        wire
+    }
+
     /// Sends a request and gives the reply, whatever it is.
     pub async fn send(&self, request: Request) -> Reply {
         let what = format!("a reply to {} {}", request.method(), request.target());

@@ -5,7 +5,7 @@ use proxq_protocol::{ErrorBody, header};
 use crate::message::Reply;
 
 /// The only headers that proxq puts on its own replies. Lower case.
-pub const OWN_HEADERS: [&str; 18] = [
+pub const OWN_HEADERS: [&str; 19] = [
     "allow",
     "cache-control",
     "connection",
@@ -18,6 +18,7 @@ pub const OWN_HEADERS: [&str; 18] = [
     "transfer-encoding",
     header::ACCEL_BUFFERING,
     header::JOB_ID,
+    header::JOINED,
     header::PREFERENCE_APPLIED,
     header::REDIRECTS,
     header::REQUEST_ID,

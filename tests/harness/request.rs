@@ -121,6 +121,17 @@ impl Request {
         bytes
     }
 
+    /// The whole request, as it is sent to this address. Its body has to be in memory and of known length.
+    pub(crate) fn bytes(&self, address: SocketAddr) -> Vec<u8> {
+        let mut bytes = self.head_bytes(address);
+        match &self.body {
+            None => {}
+            Some(RequestBody::Bytes(body)) if !self.in_chunks => bytes.extend_from_slice(body),
+            Some(body) => panic!("send it: {body:?}"),
+        }
+        bytes
+    }
+
     async fn write(&self, head: Vec<u8>, mut stream: OwnedWriteHalf) -> io::Result<OwnedWriteHalf> {
         stream.write_all(&head).await?;
         match &self.body {

@@ -28,6 +28,7 @@ const ROOMS: [&[&str]; 3] = [
         "deployment",
         "ended",
         "follow",
+        "turns",
         "idempotency",
         "redirects",
         "replay",

@@ -20,7 +20,7 @@ use crate::spelling::hex;
 pub(crate) struct Key([u8; 32]);
 
 impl Key {
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
@@ -54,7 +54,7 @@ const TOLD_BY_PROXQ: [HeaderName; 3] =
     [HeaderName::from_static("x-request-id"), HeaderName::from_static("x-real-ip"), VIA];
 
 /// The key of a request with this digest of its body: the SHA-256 of its [`encoding`].
-pub(super) fn key(request: &JobRequest, body_digest: &[u8; 32], exclusions: &KeyExclusions) -> Key {
+pub(crate) fn key(request: &JobRequest, body_digest: &[u8; 32], exclusions: &KeyExclusions) -> Key {
     Key(Sha256::digest(encoding(request, body_digest, exclusions)).into())
 }
 

@@ -42,6 +42,10 @@ pub struct Upstream {
     pub follow_wait: Duration,
     /// How many hops a follower is sent on at most.
     pub follow_hops: u32,
+    /// Whether a later try of a held client gets the job of an earlier one.
+    pub join_retries: JoinRetries,
+    /// What becomes of a job whose held client goes away.
+    pub on_abandon: OnAbandon,
     /// Paths that bypass the queue.
     pub path_filter: PathFilter,
     /// How requests for streams are told.
@@ -77,6 +81,8 @@ impl Upstream {
             answer_mode: AnswerMode::Queue,
             follow_wait: FOLLOW_WAIT,
             follow_hops: FOLLOW_HOPS,
+            join_retries: JoinRetries::Joined,
+            on_abandon: OnAbandon::Keep,
             path_filter: PathFilter::default(),
             stream_detection: StreamDetection::Full,
             stream_paths: Patterns::default(),
@@ -84,6 +90,11 @@ impl Upstream {
             host_header: HostHeader::Upstream,
             tls: UpstreamTls::default(),
         }
+    }
+
+    /// Whether it matters that a held client goes away.
+    pub(crate) fn tracks_turns(&self) -> bool {
+        self.join_retries == JoinRetries::Joined || self.on_abandon == OnAbandon::Cancel
     }
 
     /// Whether sending a request twice is harmless (RFC 9110 §9.2.2), by its method or by its `Idempotency-Key`.
@@ -120,6 +131,24 @@ impl AnswerMode {
     pub(crate) fn of_word(word: &str) -> Option<Self> {
         Self::WORDS.iter().find(|(known, _)| *known == word).map(|(_, mode)| *mode)
     }
+}
+
+/// Whether a later try of a held client gets the job of an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinRetries {
+    /// Each try is a job.
+    Separate,
+    /// It does, where the client says that it tries again.
+    Joined,
+}
+
+/// What becomes of a job whose held client goes away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnAbandon {
+    /// It goes on.
+    Keep,
+    /// It is cancelled, unless the client comes back soon.
+    Cancel,
 }
 
 /// How requests that bypass the queue reach their upstream.

@@ -7,7 +7,7 @@ use http::{Method, Response};
 
 use super::Intake;
 use super::control::{Answering, Controls, Hold};
-use super::submitter::{SubmitError, SubmittedJob};
+use super::submitter::{MadeBy, SubmitError, SubmittedJob};
 use crate::failure::chain;
 use crate::follow::{self, AskedAt, final_answer};
 use crate::job::{JobId, State};
@@ -15,6 +15,7 @@ use crate::replay::replay;
 use crate::reply::body::Body as ReplyBody;
 use crate::reply::{self, Problem};
 use crate::store::{Content, StoreError};
+use crate::turns::TurnGuard;
 
 /// What of a submission its answer depends on.
 #[derive(Debug)]
@@ -26,8 +27,14 @@ pub(super) struct Asked {
 
 impl Intake {
     /// Answers a submission that has this job.
-    pub(super) async fn answer(&self, job: SubmittedJob, controls: &Controls, asked: &Asked) -> Response<ReplyBody> {
-        let SubmittedJob { id, replayed } = job;
+    pub(super) async fn answer(
+        &self,
+        job: SubmittedJob,
+        turn: Option<TurnGuard>,
+        controls: &Controls,
+        asked: &Asked,
+    ) -> Response<ReplyBody> {
+        let SubmittedJob { id, made_by, .. } = job;
         let behind = controls.redirects.as_ref().map(|_| self.submitter.id_behind(id));
         let known = behind.is_some_and(|behind| controls.knows_redirect_to(behind));
         let report = behind.filter(|_| !known);
@@ -37,7 +44,10 @@ impl Intake {
             (Answering::Queue, Some(hold)) => self.hold(id, hold, &asked.method, report).await,
             (Answering::Queue, None) => None,
             (Answering::Wait | Answering::Follow | Answering::Monitor, hold) => {
-                self.hold_to_the_end(id, hold, asked).await
+                self.hold_to_the_end(id, hold, asked).await.map(|answer| match turn {
+                    Some(turn) => turn.ends_with(answer),
+                    None => answer,
+                })
             }
         };
         let mut answer = match response {
@@ -49,8 +59,10 @@ impl Intake {
             }
             None => self.answer_without_response(id, controls.answering, &asked.path),
         };
-        if replayed {
-            reply::mark_replayed(&mut answer);
+        match made_by {
+            MadeBy::ThisOne => {}
+            MadeBy::SameKey => reply::mark_replayed(&mut answer),
+            MadeBy::EarlierTry => reply::mark_joined(&mut answer),
         }
         answer
     }

@@ -2,6 +2,7 @@
 //! why there is no job. Where the request comes from, and what its sender is told, is left to the caller: intake has an HTTP
 //! client, others may have none.
 
+mod joining;
 mod proposed;
 #[cfg(test)]
 mod tests;
@@ -10,8 +11,9 @@ mod until_known;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::until_known::{Outcome, ask};
+use self::until_known::Outcome;
 use super::body::{ReceiveError, ReceivedBody, receive};
+use super::control::CallTerms;
 use super::spool::Spool;
 use crate::config::{CacheMode, Config};
 use crate::deployment::KnownDeployment;
@@ -20,7 +22,7 @@ use crate::idempotency::claim;
 use crate::job::{CredentialHash, JobId, JobRequest};
 use crate::multipart::BodyDigest;
 use crate::redirects::{KnownRedirects, id_behind};
-use crate::store::{JobStore, NewJob, StoreError, Submitted};
+use crate::store::{JobStore, NewJob, StoreError, Submitted, Turn};
 use crate::upload::Upload;
 
 /// Submits jobs to the store.
@@ -42,8 +44,11 @@ pub(crate) struct NewSubmission {
     pub(crate) delay: Option<Duration>,
     /// Who chose the id.
     pub(crate) id_origin: IdOrigin,
-    /// Who claims the request's idempotency key, if it has one; the key of `None` claims nothing.
+    /// Who claims the request's idempotency key, if it has one, and whose later tries join the job; the key of `None` claims
+    /// nothing, and nothing joins.
     pub(crate) claimant: Option<CredentialHash>,
+    /// What becomes of it if its client goes away; `None` where nobody waits for the final answer.
+    pub(crate) call: Option<CallTerms>,
 }
 
 /// Who chose the id that a job is to have.
@@ -62,8 +67,21 @@ pub(crate) enum IdOrigin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SubmittedJob {
     pub(crate) id: JobId,
-    /// Whether an earlier submission with the same idempotency key made the job.
-    pub(crate) replayed: bool,
+    /// Which submission made it.
+    pub(crate) made_by: MadeBy,
+    /// The turn that began with this submission, if one did.
+    pub(crate) turn: Option<Turn>,
+}
+
+/// Which submission made a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MadeBy {
+    /// This one, or an earlier one under the same proposed id.
+    ThisOne,
+    /// An earlier one with the same idempotency key.
+    SameKey,
+    /// An earlier try of the same call.
+    EarlierTry,
 }
 
 /// Why a submission did not become a job.
@@ -105,8 +123,10 @@ impl Submitter {
         length: u64,
         begun: Spool,
         rest: Upload,
+        call: Option<CallTerms>,
     ) -> Result<ReceivedBody, ReceiveError> {
-        let wanted = request.idempotency_key.is_some() || self.config.cache.mode != CacheMode::None;
+        let compared = request.idempotency_key.is_some() || call.is_some_and(|call| call.joins);
+        let wanted = compared || self.config.cache.mode != CacheMode::None;
         let digest = wanted.then(|| BodyDigest::new(&request.headers));
         receive(begun, rest, length, digest, &self.config, &*self.store).await
     }
@@ -114,20 +134,26 @@ impl Submitter {
     /// Stores the job. Where it is unknown whether that was done, asks again under the same id. Tells the log, and the span
     /// of whoever submits, which job it is.
     pub(crate) async fn submit(&self, submission: NewSubmission) -> Result<SubmittedJob, SubmitError> {
-        let NewSubmission { request, body, delay, id_origin, claimant } = submission;
+        let NewSubmission { request, body, delay, id_origin, claimant, call } = submission;
         let claimed = claimant.filter(|_| request.idempotency_key.is_some());
         let claim = claimed.and_then(|claimant| {
             let digest = body.digest(&request.headers);
             claim(&request, claimant, digest, self.config.idempotency_ttl)
         });
+        let has_turns = call.is_some();
+        let call = call.map(|terms| self.call(&request, &body, claimant, terms));
         let (body, blob, body_sha256) = body.into_parts();
         let request = JobRequest { body_sha256, ..request };
-        let job = NewJob { queue: self.config.queue.clone(), request, body, delay, claim };
+        let job = NewJob { queue: self.config.queue.clone(), request, body, delay, claim, call };
         let (id, outcome) = match &id_origin {
             IdOrigin::Client { known_redirects } => self.submit_proposed(job, known_redirects.as_ref()).await?,
-            IdOrigin::Server => (job.request.id, ask(|| self.store.submit(job.clone())).await),
+            IdOrigin::Server => (job.request.id, self.submit_or_join(job).await),
         };
-        tracing::Span::current().record("job.id", tracing::field::display(id));
+        let of_job = match &outcome {
+            Outcome::Answered(Submitted::Joined(turn)) => turn.id,
+            Outcome::Answered(_) | Outcome::NotStored(_) | Outcome::Unknown => id,
+        };
+        tracing::Span::current().record("job.id", tracing::field::display(of_job));
         // Only a body whose job is in the store, or may be, is left to it.
         let keep = matches!(outcome, Outcome::Answered(Submitted::New) | Outcome::Unknown);
         if let (true, Some(blob)) = (keep, blob) {
@@ -144,15 +170,22 @@ impl Submitter {
                 return Err(SubmitError::Unknown(id));
             }
         };
+        let made = |id, made_by, turn| Ok(SubmittedJob { id, made_by, turn });
+        // If proxq chose the id and it comes back, our own first try was stored and only its answer was lost.
+        let is_own = |first| first == id && matches!(id_origin, IdOrigin::Server);
+        let first_turn = has_turns.then(|| Turn::first(id));
         match submitted {
-            Submitted::New => Ok(SubmittedJob { id, replayed: false }),
-            Submitted::Existing(first) => Ok(SubmittedJob { id: first, replayed: false }),
-            // If proxq chose the id and it comes back, our own first try was stored and only its answer was lost: no
-            // replay.
-            Submitted::Replayed(first) => {
-                let replayed = first != id || matches!(id_origin, IdOrigin::Client { .. });
-                Ok(SubmittedJob { id: first, replayed })
+            Submitted::New => made(id, MadeBy::ThisOne, first_turn),
+            Submitted::Existing(first) | Submitted::Replayed(first) if is_own(first) => {
+                made(id, MadeBy::ThisOne, first_turn)
             }
+            Submitted::Existing(first) => made(first, MadeBy::ThisOne, None),
+            Submitted::Replayed(first) => made(first, MadeBy::SameKey, None),
+            Submitted::Joined(turn) => {
+                tracing::info!("joined the job of an earlier try");
+                made(turn.id, MadeBy::EarlierTry, Some(turn))
+            }
+            Submitted::StillHeld(_) => unreachable!("a submission under its own id does not wait in the end"),
             Submitted::Taken => Err(SubmitError::IdTaken(id)),
             Submitted::Mismatch => Err(SubmitError::IdempotencyMismatch),
         }

@@ -47,7 +47,8 @@ impl Bench {
         let waiters = Arc::new(JobWaiters::new(Arc::clone(&store) as _, CancellationToken::new()));
         let forwarder = Forwarder::new(&config.upstreams).unwrap();
         let direct = Direct::new(forwarder, Tasks::default(), CancellationToken::new(), Duration::from_secs(1));
-        let intake = Intake::new(Arc::new(config), Arc::clone(&store), waiters, direct, clock, deployment);
+        let turns = TurnKeeper::new(Arc::clone(&store) as _, Tasks::default(), CancellationToken::new());
+        let intake = Intake::new(Arc::new(config), Arc::clone(&store), waiters, direct, clock, deployment, turns);
         Self { intake, store, _folder: folder }
     }
 

@@ -129,6 +129,20 @@ impl Verdict {
             Self::RetryAfter { .. } | Self::Release => false,
         }
     }
+
+    /// Whether no later try of the same call may be answered with this: clients send the request again on purpose after such
+    /// an answer.
+    #[must_use]
+    pub fn ends_call(&self) -> bool {
+        match self {
+            Self::Complete(response) => {
+                let status = response.head.status;
+                matches!(status.as_u16(), 408 | 409 | 429) || status.is_server_error()
+            }
+            Self::Fail { outcome, .. } => *outcome == Outcome::NotSent,
+            Self::RetryAfter { .. } | Self::Release => false,
+        }
+    }
 }
 
 /// Decides what the end of an attempt means for its job.

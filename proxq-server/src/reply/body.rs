@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Empty, Full, StreamBody};
 pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
 
 /// Why a body ended before its end.
-type BoxError = Box<dyn Error + Send + Sync>;
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// No body.
 pub(crate) fn empty() -> Body {

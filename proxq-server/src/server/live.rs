@@ -21,6 +21,7 @@ use crate::listen::{ListenSettings, Served, Surface};
 use crate::metrics::Metrics;
 use crate::store::JobStore;
 use crate::tasks::{self, Tasks};
+use crate::turns::TurnKeeper;
 use crate::worker::{AttemptContext, Worker};
 
 /// How many upstreams are remembered that reloads have removed: more than anyone removes while their jobs last.
@@ -45,6 +46,7 @@ impl Services {
         let Self { store, waiters, clock, deployment, connections, draining, cut, .. } = self.clone();
         let config = &context.config;
         let stall_limit = config.limits.idle_timeout;
+        let turns = TurnKeeper::new(Arc::clone(&store) as _, connections.clone(), draining.clone());
         let direct = Direct::new(context.forwarder.clone(), connections, cut, stall_limit);
         let stages = Stages {
             jobs_api: JobsApi::new(
@@ -52,9 +54,10 @@ impl Services {
                 Arc::clone(&store) as _,
                 Arc::clone(&waiters),
                 Arc::clone(&deployment),
+                turns.clone(),
                 draining,
             ),
-            intake: Intake::new(Arc::clone(config), store, waiters, direct, clock, deployment),
+            intake: Intake::new(Arc::clone(config), store, waiters, direct, clock, deployment, turns),
             config: Arc::clone(config),
         };
         Served { settings: ListenSettings::of(config), handler: Box::new(stages) }

@@ -2,6 +2,7 @@
 //! [`keeps_the_contract`].
 
 mod blobs;
+mod calling;
 mod claiming;
 mod leasing;
 mod listing;
@@ -29,8 +30,8 @@ use crate::job::{
 };
 
 pub(super) use self::{
-    blobs::*, claiming::*, leasing::*, listing::*, ordering::*, queues::*, racing::*, reading::*, settling::*,
-    submitting::*, time::*, waiting::*,
+    blobs::*, calling::*, claiming::*, leasing::*, listing::*, ordering::*, queues::*, racing::*, reading::*,
+    settling::*, submitting::*, time::*, waiting::*,
 };
 
 /// A store under test, and its world.
@@ -80,6 +81,25 @@ macro_rules! keeps_the_contract {
             a_retried_job_takes_its_claim_back
             a_taken_id_is_said_before_a_claim
             a_job_submitted_again_is_told_of_itself_though_another_has_its_claim
+            // calling
+            a_later_try_joins_the_abandoned_job
+            a_job_whose_client_is_there_is_not_joined
+            an_abandoned_job_is_joined_once_at_a_time
+            of_several_abandoned_jobs_the_first_is_joined
+            of_many_later_tries_one_joins
+            a_first_try_joins_nothing
+            an_answered_job_is_not_joined
+            a_job_is_joined_for_a_while_only
+            a_turn_that_is_over_changes_nothing
+            a_job_whose_answer_asks_for_another_try_is_not_joined
+            an_ended_job_is_joined
+            a_cancelled_job_is_not_joined
+            a_job_of_a_former_run_is_joined
+            a_job_that_a_stopping_server_let_go_is_joined_and_not_cancelled
+            abandoning_a_job_wakes_who_watches_it
+            an_abandoned_job_is_cancelled_where_that_is_wanted
+            a_job_that_is_waited_for_again_is_not_cancelled
+            a_job_without_a_call_has_no_turns
             // leasing
             jobs_are_leased_oldest_first
             no_more_are_leased_than_asked_for
@@ -193,7 +213,14 @@ pub(super) fn settings() -> StoreSettings {
 
 /// A small job.
 pub(super) fn job() -> NewJob {
-    NewJob { queue: queue(), request: request(JobId::new()), body: Body::Inline("{}".into()), delay: None, claim: None }
+    NewJob {
+        queue: queue(),
+        request: request(JobId::new()),
+        body: Body::Inline("{}".into()),
+        delay: None,
+        claim: None,
+        call: None,
+    }
 }
 
 pub(super) fn request(id: JobId) -> JobRequest {

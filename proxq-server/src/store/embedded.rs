@@ -28,15 +28,17 @@ use async_trait::async_trait;
 use self::blobs::{Blobs, FileWriter};
 use self::folder::Folder;
 use self::reader::Readers;
-use self::steps::{Cancel, Expire, LeaseJobs, Probe, Renew, RetryFailed, Settle, Submit, Unreferred, Upkeep};
+use self::steps::{
+    Abandon, Cancel, EndCall, Expire, LeaseJobs, Probe, Renew, Resume, RetryFailed, Settle, Submit, Unreferred, Upkeep,
+};
 use self::time::StoreTime;
 pub use self::verify::{Finding, verify};
 use self::writer::{Health, Writer};
 use super::signals::Signals;
 use super::{
     BATCH_LIMIT, BlobStore, BlobStream, BlobWriter, Content, Deployment, JobAccess, JobLookup, JobPage, JobWatch,
-    Lease, LeasedJob, NewJob, QueueStats, Requeued, StoreControl, StoreError, StoreSettings, Submissions, Submitted,
-    UPKEEP_EVERY, Upkept, WorkQueues,
+    Lease, LeasedJob, LeftBy, NewJob, QueueStats, Requeued, StoreControl, StoreError, StoreSettings, Submissions,
+    Submitted, Turn, Turns, UPKEEP_EVERY, Upkept, WorkQueues,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::config::SyncMode;
@@ -280,6 +282,21 @@ impl JobAccess for EmbeddedStore {
 
     async fn ready(&self) -> Result<(), StoreError> {
         if self.shared.health.is_failing() { self.writer.outbox.run(Probe).await } else { self.writer.outbox.is_open() }
+    }
+}
+
+#[async_trait]
+impl Turns for EmbeddedStore {
+    async fn resume(&self, id: JobId) -> Result<Option<Turn>, StoreError> {
+        self.writer.outbox.run(Resume { id }).await
+    }
+
+    async fn answered(&self, turn: Turn) -> Result<(), StoreError> {
+        self.writer.outbox.run(EndCall { turn }).await
+    }
+
+    async fn abandoned(&self, turn: Turn, by: LeftBy) -> Result<(), StoreError> {
+        self.writer.outbox.run(Abandon { turn, by }).await
     }
 }
 

@@ -8,6 +8,7 @@ mod claims;
 mod entry;
 mod jobs;
 mod tests;
+mod turns;
 
 use std::sync::{Arc, Mutex};
 
@@ -18,7 +19,8 @@ use self::blob_writer::MemoryWriter;
 use self::jobs::Jobs;
 use super::{
     BlobStore, BlobStream, BlobWriter, Content, Deployment, JobAccess, JobLookup, JobPage, JobWatch, Lease, LeasedJob,
-    NewJob, QueueStats, Requeued, StoreControl, StoreError, StoreSettings, Submissions, Submitted, Upkept, WorkQueues,
+    LeftBy, NewJob, QueueStats, Requeued, StoreControl, StoreError, StoreSettings, Submissions, Submitted, Turn, Turns,
+    Upkept, WorkQueues,
 };
 use crate::clock::Clock;
 use crate::job::{BlobRef, Job, JobId, QueueName, State, Verdict};
@@ -47,6 +49,16 @@ impl MemoryStore {
     /// Has so many calls of `settle` fail, as if the store were away, from now on.
     pub(crate) fn fail_to_settle(&self, calls: usize) {
         lock(&self.jobs).failing_settles = calls;
+    }
+
+    /// Has so many reports of ended turns fail, as if the store were away, from now on.
+    pub(crate) fn fail_to_note_turns(&self, reports: usize) {
+        lock(&self.jobs).failing_turns = reports;
+    }
+
+    /// Who ended the latest turn of a job.
+    pub(crate) fn left_by(&self, id: JobId) -> Option<LeftBy> {
+        lock(&self.jobs).calls.left_by(id)
     }
 
     /// Does one step. As with an answer that comes from elsewhere, others have their turn first.
@@ -128,6 +140,21 @@ impl JobAccess for MemoryStore {
 
     async fn ready(&self) -> Result<(), StoreError> {
         self.step(|_| ()).await
+    }
+}
+
+#[async_trait]
+impl Turns for MemoryStore {
+    async fn resume(&self, id: JobId) -> Result<Option<Turn>, StoreError> {
+        self.step(|jobs| jobs.resume(id)).await
+    }
+
+    async fn answered(&self, turn: Turn) -> Result<(), StoreError> {
+        self.step(|jobs| jobs.answered(turn)).await?
+    }
+
+    async fn abandoned(&self, turn: Turn, by: LeftBy) -> Result<(), StoreError> {
+        self.step(|jobs| jobs.abandoned(turn, by)).await?
     }
 }
 

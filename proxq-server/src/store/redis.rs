@@ -34,6 +34,7 @@ mod shared;
 mod submit;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod upkeep;
 mod values;
 mod wait;
@@ -56,7 +57,7 @@ use self::heartbeat::{BEAT_EVERY, Identity};
 use self::held_blobs::HeldBlobs;
 use self::leases::Leases;
 use self::queues::{Queue, Queues};
-use self::scripts::{ScriptClock, Scripts};
+use self::scripts::{Parting, ScriptClock, Scripts};
 use self::seen_states::SeenStates;
 use self::shared::{Instance, Shared};
 use self::values::RedisValues;
@@ -64,8 +65,8 @@ use self::waiting_workers::WaitingWorkers;
 use super::signals::Signals;
 use super::{
     BlobStore, BlobStream, BlobWriter, Content, Deployment, JobAccess, JobLookup, JobPage, JobWatch, Lease, LeasedJob,
-    NewJob, QueueStats, Requeued, SharedValues, StoreControl, StoreError, StoreSettings, Submissions, Submitted,
-    Upkept, WorkQueues,
+    LeftBy, NewJob, QueueStats, Requeued, SharedValues, StoreControl, StoreError, StoreSettings, Submissions,
+    Submitted, Turn, Turns, Upkept, WorkQueues,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::config::RedisConfig;
@@ -299,6 +300,21 @@ impl JobAccess for RedisStore {
 }
 
 #[async_trait]
+impl Turns for RedisStore {
+    async fn resume(&self, id: JobId) -> Result<Option<Turn>, StoreError> {
+        turns::resume(&self.shared, id).await
+    }
+
+    async fn answered(&self, turn: Turn) -> Result<(), StoreError> {
+        turns::part(&self.shared, turn, Parting::Answered).await
+    }
+
+    async fn abandoned(&self, turn: Turn, by: LeftBy) -> Result<(), StoreError> {
+        turns::part(&self.shared, turn, Parting::Left(by)).await
+    }
+}
+
+#[async_trait]
 impl BlobStore for RedisStore {
     async fn new_blob(&self, queue: &QueueName) -> Result<Box<dyn BlobWriter>, StoreError> {
         if self.closing.is_cancelled() {
@@ -327,12 +343,13 @@ impl StoreControl for RedisStore {
         }
         let beside_asynq = lock(&self.rounds).beside_asynq.clone();
         // Asked at once, they travel together; each is ended, whatever becomes of the others.
-        let (registered, looked, upkept) = tokio::join!(
+        let (registered, looked, given_up, upkept) = tokio::join!(
             self.register(),
             events::look_at_watched(&self.shared, &beside_asynq),
+            turns::cancel_given_up(&self.shared),
             upkeep::upkeep(&self.shared, &beside_asynq),
         );
-        registered.and(looked)?;
+        registered.and(looked).and(given_up)?;
         let upkept = upkept?;
         if self.is_time(SWEEP_EVERY, |rounds| &mut rounds.sweep) {
             upkeep::sweep(&self.shared).await?;

@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{BlobStore, StoreError};
+use super::{BlobStore, Call, StoreError, Turn};
 use crate::job::{Body, JobId, JobRequest, QueueName};
 
 /// Where jobs are submitted.
 #[async_trait]
 pub trait Submissions: BlobStore {
-    /// Takes a job in: durable on return, and idempotent by the job's id and by its claim.
+    /// Takes a job in: durable on return, and idempotent by the job's id and by its claim. A submission that [joins] a job is
+    /// idempotent by its own id, too: sent again, it has the same turn.
+    ///
+    /// [joins]: super::Join
     async fn submit(&self, job: NewJob) -> Result<Submitted, StoreError>;
 }
 
@@ -27,6 +30,8 @@ pub struct NewJob {
     pub delay: Option<Duration>,
     /// What it claims by its idempotency key, if it has one.
     pub claim: Option<Claim>,
+    /// What it says of its call, if its client waits for the final answer. Its first turn begins with the submission.
+    pub call: Option<Call>,
 }
 
 /// A submission's claim to be the only one under its idempotency key.
@@ -58,4 +63,8 @@ pub enum Submitted {
     Taken,
     /// The idempotency key was used for another request.
     Mismatch,
+    /// It is a later try of the call whose job this is, and has the next turn.
+    Joined(Turn),
+    /// It may be a later try of the call whose job this is, whose client still seems to be there.
+    StillHeld(JobId),
 }

@@ -72,7 +72,7 @@ impl Bench {
         let upstream = Prefix::root().as_str().to_owned();
         let request = JobRequest { id: JobId::new(), upstream, target, ..JobRequest::sample() };
         let queue = self.config().queue.clone();
-        NewJob { queue, request, body: Body::Inline(Bytes::new()), delay: None, claim: None }
+        NewJob { queue, request, body: Body::Inline(Bytes::new()), delay: None, claim: None, call: None }
     }
 
     async fn submit(&self, job: NewJob) -> JobId {

@@ -131,6 +131,11 @@ impl Bench {
             bytes.extend_from_slice(probe.body.as_bytes());
         }
         let mut wire = self.proxq.wire().await;
+        if row.name == header::RETRY_COUNT {
+            // It matters to a request that was sent before.
+            wire.send(request(probe.method, &path, &fields[..probe.beside.len()])).await;
+            wire.reply().await;
+        }
         wire.send(bytes).await;
         let reply = wire.reply().await;
         let asked = |name: &str| fields.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value);
@@ -144,11 +149,12 @@ impl Bench {
         // What a job brings to the upstream comes when it comes.
         let address = reached.filter(|_| reply.status == 200).and_then(|received| received.header("x-real-ip"));
         format!(
-            "{} {}, own: {}, replayed: {}, trailers: {}, job id: {}, request id: {}, address: {address:?}",
+            "{} {}, own: {}, replayed: {}, joined: {}, trailers: {}, job id: {}, request id: {}, address: {address:?}",
             reply.status,
             reply.code(),
             reply.head.has(header::SOURCE),
             reply.head.has(header::IDEMPOTENCY_REPLAYED),
+            reply.head.has(header::JOINED),
             reply.head.has("trailer"),
             told(header::JOB_ID),
             told(header::REQUEST_ID),

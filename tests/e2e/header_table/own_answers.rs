@@ -28,6 +28,10 @@ pub(super) async fn all(store: Store) -> Vec<Reply> {
         proxq.send(delete(&first.location)).await,
         proxq.send(post("/x").header(header::PREFER, "respond-async").header(header::DELAY, "1h")).await,
     ];
+    let waiting = || post("/x").header(header::MODE, "wait").header(header::WAIT, "0").header(header::DELAY, "1h");
+    for count in ["0", "1"] {
+        replies.push(proxq.send(waiting().header(header::RETRY_COUNT, count)).await);
+    }
     upstream.once(Answer::status(307).header("Location", "/x"));
     replies.push(proxq.send(post("/x").header(header::WAIT, "30s").header(header::REDIRECTS, "report")).await);
     // And the one at its end: a job and a connection outlast the order to stop.
@@ -44,7 +48,7 @@ pub(super) async fn all(store: Store) -> Vec<Reply> {
     gate.open();
     assert_eq!(proxq.exit_code().await, Some(0));
     let statuses: Vec<_> = replies.iter().map(|reply| reply.status).collect();
-    assert_eq!(statuses, [202, 202, 200, 200, 405, 200, 404, 400, 307, 413, 200, 202, 409, 200, 503]);
+    assert_eq!(statuses, [202, 202, 200, 200, 405, 200, 404, 400, 307, 413, 200, 202, 202, 202, 409, 200, 503]);
     assert!(replies.iter().all(|reply| reply.head.has(header::SOURCE)), "all are proxq's own");
     replies
 }

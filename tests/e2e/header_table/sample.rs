@@ -92,6 +92,7 @@ pub(super) fn sample(row: &Row) -> Sample {
         "x-proxq-delay" => values(["1ms"]),
         "x-proxq-wait" => values(["30s"]),
         "x-proxq-redirects" => values(["report"]),
+        "x-proxq-joined" => values(["retry"]),
         "x-proxq-callback" | "x-proxq-token" | "x-proxq-*" => values(["https://callback.example"]),
         "x-proxq-attempt" => values(["7"]),
         "x-proxq-source" => values(["proxq"]),
@@ -135,6 +136,7 @@ pub(super) fn sample(row: &Row) -> Sample {
         | "retry-after"
         | "retry-after-ms"
         | "x-should-retry"
+        | "x-stainless-retry-count"
         | "allow"
         | "cache-control"
         | "*" => anything(),
@@ -185,6 +187,7 @@ pub(super) fn probe(row: &Row, known: JobId) -> Probe {
         "idempotency-key" => ("POST", vec![], values([""]), ""),
         "x-proxq-timeout" | "x-proxq-delay" | "x-proxq-redirects" => ("POST", vec![], values(["soon"]), ""),
         "x-proxq-mode" => ("POST", vec![], values(["direct"]), ""),
+        "x-stainless-retry-count" => ("POST", abandoned_at_once(), values(["1"]), ""),
         _ if row.arrival == Arrival::Owner => ("POST", vec![("X-Proxq-Job-Id", known.to_string())], anything(), ""),
         _ if row.arrival == Arrival::Secret => {
             ("POST", vec![("Idempotency-Key", KNOWN_KEY.to_owned())], anything(), "")
@@ -192,6 +195,13 @@ pub(super) fn probe(row: &Row, known: JobId) -> Probe {
         _ => ("POST", vec![], sample(row).queued, ""),
     };
     Probe { method, beside, values, body }
+}
+
+/// What makes a request one whose client is told at once that there is no response yet.
+fn abandoned_at_once() -> Vec<(&'static str, String)> {
+    [("X-Proxq-Mode", "wait"), ("X-Proxq-Wait", "0"), ("X-Proxq-Delay", "1h")]
+        .map(|(name, value)| (name, value.to_owned()))
+        .to_vec()
 }
 
 /// The value that proxq puts there itself.

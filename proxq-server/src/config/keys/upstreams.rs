@@ -10,8 +10,8 @@ use crate::config::section::{Section, Written, shown};
 use crate::config::upstream::FOLLOW_WAITS;
 use crate::config::yaml_value::YamlValue;
 use crate::config::{
-    AnswerMode, ClientMode, DirectMode, FilterMode, HostHeader, KeyExclusions, PathFilter, Patterns, Prefix,
-    StreamDetection, TlsVerification, Upstream, UpstreamTls, UpstreamUrl, size,
+    AnswerMode, ClientMode, DirectMode, FilterMode, HostHeader, JoinRetries, KeyExclusions, OnAbandon, PathFilter,
+    Patterns, Prefix, StreamDetection, TlsVerification, Upstream, UpstreamTls, UpstreamUrl, size,
 };
 use crate::job::{Backoff, Delivery, RetryPolicy};
 
@@ -38,7 +38,7 @@ impl ReadUpstream {
 }
 
 /// Keys of an upstream whose features come later, and what to do without them.
-const LATER: [(&str, &str); 10] = [
+const LATER: [(&str, &str); 8] = [
     ("concurrency", "remove it: the concurrency at the top of the file is for all upstreams"),
     ("queue", "remove it: the queue at the top of the file is for all upstreams"),
     ("rateLimit", "remove it"),
@@ -47,14 +47,14 @@ const LATER: [(&str, &str); 10] = [
     ("retryOn", "remove it: every complete response ends its job"),
     ("circuitBreaker", "remove it"),
     ("stream", "remove it"),
-    ("joinRetries", "remove it"),
-    ("onAbandon", "remove it: the job of a client that goes away goes on"),
 ];
 
 const DELIVERIES: [(&str, Delivery); 3] =
     [("auto", Delivery::Auto), ("at-least-once", Delivery::AtLeastOnce), ("at-most-once", Delivery::AtMostOnce)];
 
 const DIRECT_MODES: [(&str, DirectMode); 2] = [("proxy", DirectMode::Proxy), ("redirect", DirectMode::Redirect)];
+
+const ON_ABANDON: [(&str, OnAbandon); 2] = [("keep", OnAbandon::Keep), ("cancel", OnAbandon::Cancel)];
 
 const FILTER_MODES: [(&str, FilterMode); 2] =
     [("blacklist", FilterMode::Blacklist), ("whitelist", FilterMode::Whitelist)];
@@ -215,6 +215,12 @@ fn declare_answers(keys: &mut impl Keys, upstream: &mut Upstream) {
     );
     let about = "How many redirects a follower gets at most. Most HTTP clients follow 20.";
     keys.count(key("followHops", about), &mut upstream.follow_hops, 1);
+    let about = "In wait and follow, an SDK that tries again (X-Stainless-Retry-Count) after its request was cut gets the job \
+                 of its earlier try instead of another one.";
+    keys.switch(key("joinRetries", about), &mut upstream.join_retries, JoinRetries::Separate, JoinRetries::Joined);
+    let about = "What becomes of a job in wait and follow whose client goes away: `keep`, it goes on; `cancel`, it is \
+                 cancelled after 30s, unless the client has come back.";
+    keys.choice(key("onAbandon", about), &mut upstream.on_abandon, &ON_ABANDON);
 }
 
 fn declare_path_filter(keys: &mut impl Keys, filter: &mut PathFilter) {

@@ -16,6 +16,7 @@ use crate::forward::Forwarder;
 use crate::store::memory::MemoryStore;
 use crate::store::{JobStore, StoreSettings};
 use crate::tasks::Tasks;
+use crate::turns::TurnKeeper;
 
 /// An upstream for `/api`, which `change` may change.
 async fn intake(change: impl FnOnce(&mut Config)) -> Intake {
@@ -35,7 +36,8 @@ fn intake_without_secrets(change: impl FnOnce(&mut Config)) -> Intake {
     let waiters = Arc::new(JobWaiters::new(Arc::clone(&store) as _, CancellationToken::new()));
     let forwarder = Forwarder::new(&config.upstreams).unwrap();
     let direct = Direct::new(forwarder, Tasks::default(), CancellationToken::new(), Duration::from_secs(1));
-    Intake::new(Arc::new(config), store, waiters, direct, clock, Arc::new(KnownDeployment::unknown()))
+    let turns = TurnKeeper::new(Arc::clone(&store) as _, Tasks::default(), CancellationToken::new());
+    Intake::new(Arc::new(config), store, waiters, direct, clock, Arc::new(KnownDeployment::unknown()), turns)
 }
 
 /// A submission with a body of 10 bytes, as `change` makes it.

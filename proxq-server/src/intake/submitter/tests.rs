@@ -13,7 +13,7 @@ const OTHER: CredentialHash = CredentialHash([2; 32]);
 fn submission(body: &'static [u8], claimant: Option<CredentialHash>) -> NewSubmission {
     let request = JobRequest { id: JobId::new(), idempotency_key: Some(b"key".to_vec()), ..JobRequest::sample() };
     let body = Bytes::from_static(body).into();
-    NewSubmission { request, body, delay: None, id_origin: IdOrigin::Server, claimant }
+    NewSubmission { request, body, delay: None, id_origin: IdOrigin::Server, claimant, call: None }
 }
 
 /// The same again, under the id that the client proposed.
@@ -29,7 +29,7 @@ async fn a_submission_without_a_client_is_a_job() {
     let new = submission(b"body", None);
     let id = new.request.id;
     let job = bench.intake.submitter.submit(new).await.unwrap();
-    assert_eq!(job, SubmittedJob { id, replayed: false });
+    assert_eq!(job, SubmittedJob { id, made_by: MadeBy::ThisOne, turn: None });
     let leased = bench.store.lease(&bench.intake.submitter.config.queue, 1).await.unwrap().remove(0);
     assert_eq!(leased.lease.id, id);
     assert!(matches!(leased.body, Body::Inline(body) if body == "body"));
@@ -40,12 +40,15 @@ async fn an_idempotency_key_is_one_job_for_each_claimant() {
     let bench = Bench::new().await;
     let submit = async |body, claimant| bench.intake.submitter.submit(submission(body, claimant)).await;
     let first = submit(b"body", Some(ONE)).await.unwrap();
-    assert!(!first.replayed);
-    assert_eq!(submit(b"body", Some(ONE)).await.unwrap(), SubmittedJob { id: first.id, replayed: true });
+    assert_eq!(first.made_by, MadeBy::ThisOne);
+    assert_eq!(
+        submit(b"body", Some(ONE)).await.unwrap(),
+        SubmittedJob { id: first.id, made_by: MadeBy::SameKey, turn: None }
+    );
     assert!(matches!(submit(b"another", Some(ONE)).await, Err(SubmitError::IdempotencyMismatch)));
     for claimant in [Some(OTHER), None, None] {
         let job = submit(b"body", claimant).await.unwrap();
-        assert!(!job.replayed && job.id != first.id, "{claimant:?}");
+        assert!(job.made_by == MadeBy::ThisOne && job.id != first.id, "{claimant:?}");
     }
 }
 
@@ -56,10 +59,50 @@ async fn a_proposed_id_is_one_job_of_one_credential() {
     let id = JobId::new();
     for _ in 0..2 {
         let job = submitter.submit(proposed(id, ONE, None)).await.unwrap();
-        assert_eq!(job, SubmittedJob { id, replayed: false });
+        assert_eq!(job, SubmittedJob { id, made_by: MadeBy::ThisOne, turn: None });
     }
     let refused = submitter.submit(proposed(id, OTHER, None)).await;
     assert!(matches!(refused, Err(SubmitError::IdTaken(taken)) if taken == id), "{refused:?}");
+}
+
+/// A try of a call, whose client said what and counts its tries.
+fn nth_try(headers: &[(&'static str, &'static str)], repeats: bool, claimant: CredentialHash) -> NewSubmission {
+    let mut new = submission(b"body", Some(claimant));
+    new.request.idempotency_key = None;
+    new.request.headers.extend(
+        headers
+            .iter()
+            .map(|(name, value)| (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))),
+    );
+    NewSubmission { call: Some(CallTerms { joins: true, repeats, cancel_when_abandoned: false }), ..new }
+}
+
+#[tokio::test]
+async fn a_later_try_is_the_same_call_whichever_way_it_came() {
+    let bench = Bench::new().await;
+    let submitter = &bench.intake.submitter;
+    let first = submitter.submit(nth_try(&[("x-request-id", "a"), ("accept", "a/b")], false, ONE)).await.unwrap();
+    assert_eq!(first.turn, Some(Turn::first(first.id)));
+    bench.store.abandoned(Turn::first(first.id), crate::store::LeftBy::Client).await.unwrap();
+    for (headers, claimant) in [(&[("accept", "a/c")][..], ONE), (&[("accept", "a/b")], OTHER)] {
+        let other = submitter.submit(nth_try(headers, true, claimant)).await.unwrap();
+        assert_eq!(other.made_by, MadeBy::ThisOne, "{headers:?}");
+    }
+    let other_way = [("x-request-id", "b"), ("accept", "a/b"), ("b3", "c"), ("x-b3-traceid", "d"), ("via", "1.1 e")];
+    let again = submitter.submit(nth_try(&other_way, true, ONE)).await.unwrap();
+    let turn = Turn { number: 2, ..Turn::first(first.id) };
+    assert_eq!(again, SubmittedJob { id: first.id, made_by: MadeBy::EarlierTry, turn: Some(turn) });
+}
+
+#[tokio::test]
+async fn a_later_try_waits_for_the_first_client_to_go() {
+    let bench = Bench::new().await;
+    let submitter = &bench.intake.submitter;
+    let first = submitter.submit(nth_try(&[], false, ONE)).await.unwrap();
+    let (again, ()) = tokio::join!(submitter.submit(nth_try(&[], true, ONE)), async {
+        bench.store.abandoned(Turn::first(first.id), crate::store::LeftBy::Client).await.unwrap();
+    });
+    assert_eq!(again.unwrap().id, first.id);
 }
 
 #[tokio::test]

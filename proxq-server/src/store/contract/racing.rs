@@ -51,7 +51,11 @@ async fn hand(backend: &impl Backend, job: NewJob, mut dice: Dice, told: &Mutex<
         1 | 2 => match store.submit(job).await.unwrap() {
             Submitted::New => lock(told).made += 1,
             Submitted::Existing(there) => assert_eq!(there, id),
-            other @ (Submitted::Replayed(_) | Submitted::Taken | Submitted::Mismatch) => panic!("{other:?}"),
+            other @ (Submitted::Replayed(_)
+            | Submitted::Taken
+            | Submitted::Mismatch
+            | Submitted::Joined(_)
+            | Submitted::StillHeld(_)) => panic!("{other:?}"),
         },
         3 | 4 => {
             if store.retry_failed(id, true).await.unwrap() == Requeued::Queued {

@@ -13,10 +13,10 @@ use crate::config::SyncMode;
 use crate::store::Deployment;
 
 /// The format that this program writes, kept in SQLite's `user_version`. Below it lie [`MIGRATIONS`].
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 /// `user_version` 0 → 1 → 2 …: each makes a database one version newer, in one transaction.
-const MIGRATIONS: [&str; FORMAT as usize] = [FIRST_FORMAT, WITH_CLAIMS];
+const MIGRATIONS: [&str; FORMAT as usize] = [FIRST_FORMAT, WITH_CLAIMS, WITH_CALLS];
 
 /// Marks a database as proxq's: "prxq".
 const APPLICATION_ID: i32 = 0x7072_7871;
@@ -69,6 +69,23 @@ CREATE TABLE claims (
     until       INTEGER NOT NULL,
     freed       INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+/// Who waits for the job `seq`, whose call has not ended: the latest turn has a `number`, and lasts or was abandoned `since`
+/// then. `holder` is the run of the process that holds the client, 0 where that process let it go as it stopped, NULL where the
+/// client went away. `joiner` is the submission that began the turn by joining.
+const WITH_CALLS: &str = "
+CREATE TABLE calls (
+    seq     INTEGER PRIMARY KEY,
+    key     BLOB,
+    number  INTEGER NOT NULL,
+    since   INTEGER NOT NULL,
+    holder  INTEGER,
+    joiner  BLOB,
+    give_up INTEGER NOT NULL
+) STRICT;
+CREATE INDEX calls_by_key ON calls (key, since) WHERE key IS NOT NULL;
+CREATE INDEX given_up ON calls (since) WHERE give_up = 1 AND holder IS NULL;
 ";
 
 /// A database up to this size is checked as a whole at every start: reading so much takes well under a second.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 
 use rusqlite::Connection;
+use uuid::Uuid;
 
 use super::Shared;
 use super::time::Moment;
@@ -92,6 +93,8 @@ pub(super) struct WriterState {
     pub(super) effects: Vec<Effect>,
     pub(super) vault: Vault,
     last_token: u64,
+    /// Tells the turns that this run of the process holds from those of former runs. Never 0.
+    pub(super) run: i64,
     /// Rows that a later version of proxq wrote: left alone, and named in the log once.
     pub(super) newer: HashSet<i64>,
     /// The moment that was kept last; `None` where it is to be kept again.
@@ -109,6 +112,7 @@ impl WriterState {
             effects: Vec::new(),
             vault: Vault::load(connection)?,
             last_token: last_token.unsigned_abs(),
+            run: new_run(),
             newer: HashSet::new(),
             kept_moment: None,
             leftovers: Leftovers { up_to_token: Some(last_token), taken_now: false },
@@ -121,6 +125,12 @@ impl WriterState {
         self.last_token += 1;
         self.last_token
     }
+}
+
+/// A number that no run had before.
+fn new_run() -> i64 {
+    let (high, ..) = Uuid::new_v4().as_u64_pair();
+    i64::from_ne_bytes(high.to_ne_bytes()) | 1
 }
 
 /// The leases of the last run, until they are taken away.

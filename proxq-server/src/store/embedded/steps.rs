@@ -12,6 +12,7 @@ mod recover;
 mod row;
 mod settle;
 mod submit;
+mod turns;
 mod upkeep;
 
 pub(super) use self::blobs::{Probe, Unreferred};
@@ -22,10 +23,12 @@ pub(super) use self::recover::{Recover, TakeOver};
 pub(super) use self::row::{job_id, number, state};
 pub(super) use self::settle::{Settle, Unsettled};
 pub(super) use self::submit::Submit;
+pub(super) use self::turns::{Abandon, EndCall, Resume};
 pub(super) use self::upkeep::{Expire, Upkeep};
 #[cfg(test)]
 pub(super) use self::{
     lease::{NEXT_DUE, OLDEST_PENDING, OLDEST_WAITING},
     reclaim::{LEFT_OVER, LOST},
+    turns::{GIVEN_UP, SAME_CALL},
     upkeep::{DUE, EXPIRED},
 };

@@ -7,13 +7,14 @@ use tokio_util::sync::CancellationToken;
 use super::blobs::Blobs;
 use super::claims::Claims;
 use super::entry::Entry;
+use super::turns::Calls;
 use crate::clock::{Clock, Timestamp};
 use crate::job::{Job, JobId, Outcome, Progress, QueueName, State, Verdict, judge_lost_lease};
 use crate::store::record::Secrets;
 use crate::store::signals::{Effect, Signals};
 use crate::store::{
-    BATCH_LIMIT, Content, JobPage, LEASE_TERM, Lease, LeasedJob, NewJob, QueueStats, RECLAIM_GRACE, Requeued,
-    StoreError, StoreSettings, Submitted, Upkept,
+    BATCH_LIMIT, Content, JobPage, LEASE_TERM, Lease, LeasedJob, LeftBy, NewJob, QueueStats, RECLAIM_GRACE, Requeued,
+    StoreError, StoreSettings, Submitted, Turn, Upkept,
 };
 
 /// Everything that the store keeps, and those who wait for it.
@@ -26,7 +27,10 @@ pub(super) struct Jobs {
     pub(super) closed: bool,
     /// How many calls of `settle` are still to fail.
     pub(super) failing_settles: usize,
+    /// How many reports of ended turns are still to fail.
+    pub(super) failing_turns: usize,
     claims: Claims,
+    pub(super) calls: Calls,
     entries: BTreeMap<JobId, Entry>,
     /// The last number of a submission or token of a lease.
     last_number: u64,
@@ -41,7 +45,9 @@ impl Jobs {
             blobs: Blobs::default(),
             closed: false,
             failing_settles: 0,
+            failing_turns: 0,
             claims: Claims::default(),
+            calls: Calls::default(),
             entries: BTreeMap::new(),
             last_number: 0,
         }
@@ -51,10 +57,11 @@ impl Jobs {
         self.closed = false;
         self.signals = Signals::default();
         self.blobs.let_go();
+        self.calls.reopen();
     }
 
     pub(super) fn submit(&mut self, job: NewJob) -> Submitted {
-        let NewJob { queue, mut request, body, delay, claim } = job;
+        let NewJob { queue, mut request, body, delay, claim, call } = job;
         let (id, now) = (request.id, self.now());
         let secrets = Secrets::take(&mut request, &self.settings.secret_headers);
         let there = self.entries.get(&id);
@@ -67,6 +74,12 @@ impl Jobs {
             // It is told of itself, also where its claim has passed to another job meanwhile.
             Some(_) | None if there => return Submitted::Existing(id),
             Some(_) | None => {}
+        }
+        if let Some(call) = &call {
+            if let Some(met) = self.calls.join(call, id, now) {
+                return met;
+            }
+            self.calls.begin(id, call, now);
         }
         if let Some(claim) = claim {
             self.claims.take(id, &claim, now);
@@ -132,15 +145,15 @@ impl Jobs {
     }
 
     pub(super) fn settle(&mut self, lease: &Lease, verdict: Verdict) -> Result<(), StoreError> {
-        if let Some(left) = self.failing_settles.checked_sub(1) {
-            self.failing_settles = left;
-            return Err(StoreError::Unavailable { may_be_done: false, source: "as the test says".into() });
-        }
+        fails_still(&mut self.failing_settles)?;
         let (id, now) = (lease.id, self.now());
         let entry = self.entries.get_mut(&id).filter(|entry| entry.is_held(lease.token));
         let entry = entry.ok_or(StoreError::LeaseLost { id })?;
         if verdict.frees_claim() {
             self.claims.set_freed(id, true);
+        }
+        if verdict.ends_call() {
+            self.calls.remove(id);
         }
         entry.apply(verdict, now);
         self.signals.apply(Effect::Settled(id));
@@ -192,6 +205,28 @@ impl Jobs {
         stats
     }
 
+    pub(super) fn resume(&mut self, id: JobId) -> Option<Turn> {
+        let now = self.now();
+        self.calls.resume(id, now)
+    }
+
+    pub(super) fn answered(&mut self, turn: Turn) -> Result<(), StoreError> {
+        fails_still(&mut self.failing_turns)?;
+        if self.calls.has_latest(turn) {
+            self.calls.remove(turn.id);
+        }
+        Ok(())
+    }
+
+    pub(super) fn abandoned(&mut self, turn: Turn, by: LeftBy) -> Result<(), StoreError> {
+        fails_still(&mut self.failing_turns)?;
+        if self.calls.has_latest(turn) {
+            self.calls.abandon(turn.id, by, self.clock.steady());
+            self.signals.apply(Effect::Changed(turn.id));
+        }
+        Ok(())
+    }
+
     pub(super) fn list(&self, queue: &QueueName, state: State, cursor: Option<u64>, max: usize) -> JobPage {
         let asked = |entry: &&Entry| {
             entry.queue == *queue && entry.state == state && cursor.is_none_or(|cursor| entry.number > cursor)
@@ -220,6 +255,11 @@ impl Jobs {
         for id in &expired {
             self.remove(*id);
         }
+        for id in self.calls.given_up(now) {
+            if self.entries.get(&id).is_some_and(|entry| !entry.state.status().is_final()) {
+                self.cancel(id);
+            }
+        }
         let referred: Vec<_> = self.entries.values().flat_map(Entry::blobs).collect();
         self.blobs.sweep(&referred);
         Upkept { woken: due.len(), reclaimed: lost.len(), expired: expired.len() }
@@ -230,6 +270,9 @@ impl Jobs {
         let verdict = judge_lost_lease(&entry.request, &entry.progress, self.settings.max_lease_losses);
         if verdict.frees_claim() {
             self.claims.set_freed(id, true);
+        }
+        if verdict.ends_call() {
+            self.calls.remove(id);
         }
         entry.apply(verdict, now);
         entry.progress.lease_losses += 1;
@@ -245,6 +288,7 @@ impl Jobs {
         let Some(entry) = self.entries.remove(&id) else { return false };
         entry.blobs().for_each(|blob| self.blobs.remove(blob));
         self.claims.remove(id);
+        self.calls.remove(id);
         self.tell(id);
         true
     }
@@ -275,5 +319,16 @@ impl Jobs {
     fn next_number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
+    }
+}
+
+/// Fails as long as calls are still to fail.
+fn fails_still(calls: &mut usize) -> Result<(), StoreError> {
+    match calls.checked_sub(1) {
+        None => Ok(()),
+        Some(left) => {
+            *calls = left;
+            Err(StoreError::Unavailable { may_be_done: false, source: "as the test says".into() })
+        }
     }
 }

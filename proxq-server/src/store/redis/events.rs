@@ -129,6 +129,7 @@ async fn give_up(shared: &Shared, lease: &Lease) -> Result<(), StoreError> {
         reach: Reach::Unknown,
         outcome: Outcome::Indeterminate,
         frees_claim: false,
+        ends_call: false,
     };
     settle::fail(shared, lease, &held, failure).await?;
     shared.changed(lease.id);

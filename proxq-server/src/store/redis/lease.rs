@@ -151,6 +151,7 @@ async fn set_aside(shared: &Shared, queue: &Queue, job: HandedOutJob, why: &NotU
         outcome,
         retention: shared.settings.get().retention,
         frees_claim: false,
+        ends_call: outcome == Outcome::NotSent,
         max_retries: None,
     };
     shared.commands.call(&queue.keys, call).await?;

@@ -12,7 +12,7 @@ use super::queues::Queue;
 use super::scripts::{Cancel, Cancelled, Rerun, Watch};
 use super::shared::Shared;
 use crate::job::{JobId, State};
-use crate::store::{Requeued, StoreError};
+use crate::store::{Requeued, StoreError, Turn};
 
 /// How much later than its time limit a worker of Go's may write a result: clocks differ, and Redis may be slow.
 const GO_MARGIN: Duration = Duration::from_mins(1);
@@ -23,7 +23,7 @@ pub(super) async fn cancel(shared: &Shared, id: JobId) -> Result<bool, StoreErro
     let runs_in_go = matches!(&values[..], [Some(state), None] if state == word(State::Active));
     let limit = if runs_in_go { limit_in_go(shared, &queue, id).await? } else { foreign::ASYNQ_TIMEOUT };
     let held = shared.leases.of(id);
-    match shared.commands.call(&queue.keys, Cancel { id, go_limit: limit.saturating_add(GO_MARGIN) }).await? {
+    match shared.commands.call(&queue.keys, cancel_call(id, limit, None)).await? {
         Cancelled::NotThere => Ok(false),
         Cancelled::Removed => {
             if let Some(lease) = held {
@@ -34,6 +34,22 @@ pub(super) async fn cancel(shared: &Shared, id: JobId) -> Result<bool, StoreErro
         }
         Cancelled::Newer(version) => Err(StoreError::NewerRecord { id, version }),
     }
+}
+
+/// Cancels a job to which nobody has come back, if that is still so. Gives whether it was.
+pub(super) async fn cancel_abandoned(shared: &Shared, queue: &Queue, turn: Turn) -> Result<bool, StoreError> {
+    let held = shared.leases.of(turn.id);
+    let call = cancel_call(turn.id, foreign::ASYNQ_TIMEOUT, Some(turn.number));
+    let Cancelled::Removed = shared.commands.call(&queue.keys, call).await? else { return Ok(false) };
+    if let Some(lease) = held {
+        shared.leases.revoke(&lease);
+    }
+    shared.changed(turn.id);
+    Ok(true)
+}
+
+fn cancel_call(id: JobId, limit: Duration, if_abandoned: Option<u32>) -> Cancel {
+    Cancel { id, go_limit: limit.saturating_add(GO_MARGIN), if_abandoned }
 }
 
 /// The time limit of an attempt that a worker of Go's makes at this job.

@@ -14,6 +14,7 @@ mod page;
 mod reclaim;
 mod settle;
 mod submit;
+mod turns;
 mod upkeep;
 
 use redis::{Pipeline, Script as Compiled};
@@ -26,7 +27,8 @@ pub(super) use self::orders::{Cancel, Cancelled, Rerun, Watch};
 pub(super) use self::page::{ListOrder, ListPage, ListPlace, Listed, SetPage, SetPlace};
 pub(super) use self::reclaim::{LostJob, LostJobs, Reclaim};
 pub(super) use self::settle::{Release, Retry};
-pub(super) use self::submit::{Submit, Taken};
+pub(super) use self::submit::{CallOf, Submit, Taken};
+pub(super) use self::turns::{GivenUp, Part, Parting, Resume};
 pub(super) use self::upkeep::{Expire, Heal, Trim, Wake};
 use super::answer::Answer;
 use crate::store::StoreError;
@@ -128,15 +130,18 @@ scripts! {
     complete
     drop
     expire
+    given_up
     heal
     lease
     list_page
     lost
+    part
     peek
     reclaim
     release
     renew
     rerun
+    resume
     retry
     set_page
     submit

@@ -21,14 +21,14 @@ pub(super) async fn settle(shared: &Shared, lease: &Lease, verdict: Verdict) -> 
         Some(held) => held,
         None => load(shared, lease).await?,
     };
-    let frees_claim = verdict.frees_claim();
+    let (frees_claim, ends_call) = (verdict.frees_claim(), verdict.ends_call());
     let settled = match verdict {
-        Verdict::Complete(response) => complete(shared, lease, &held, &response, frees_claim).await?,
+        Verdict::Complete(response) => complete(shared, lease, &held, &response, frees_claim, ends_call).await?,
         Verdict::RetryAfter { pause, error, reach, charged } => {
             retry(shared, lease, &held, pause, error, reach, charged).await?
         }
         Verdict::Fail { error, reach, outcome } => {
-            fail(shared, lease, &held, Failure { error, reach, outcome, frees_claim }).await?
+            fail(shared, lease, &held, Failure { error, reach, outcome, frees_claim, ends_call }).await?
         }
         Verdict::Release => {
             let released = shared.commands.call(&held.queue.keys, Release { lease: lease.into() }).await?;
@@ -82,6 +82,7 @@ async fn complete(
     held: &Held,
     response: &StoredResponse,
     frees_claim: bool,
+    ends_call: bool,
 ) -> Result<bool, StoreError> {
     let call = Complete {
         lease: lease.into(),
@@ -94,6 +95,7 @@ async fn complete(
         },
         retention: held.retention,
         frees_claim,
+        ends_call,
         max_retries: shared.max_retries(held.upstream.as_deref()),
     };
     shared.commands.call(&held.queue.keys, call).await
@@ -132,11 +134,13 @@ pub(super) struct Failure {
     pub(super) outcome: Outcome,
     /// Whether its idempotency key is free again.
     pub(super) frees_claim: bool,
+    /// Whether its call ends with it.
+    pub(super) ends_call: bool,
 }
 
 /// Ends a job without a response, under a lease of this process. Gives whether the lease was not gone.
 pub(super) async fn fail(shared: &Shared, lease: &Lease, held: &Held, failure: Failure) -> Result<bool, StoreError> {
-    let Failure { error, reach, outcome, frees_claim } = failure;
+    let Failure { error, reach, outcome, frees_claim, ends_call } = failure;
     let call = Archive {
         lease: lease.into(),
         by: By::Owner,
@@ -145,6 +149,7 @@ pub(super) async fn fail(shared: &Shared, lease: &Lease, held: &Held, failure: F
         outcome,
         retention: held.retention,
         frees_claim,
+        ends_call,
         max_retries: shared.max_retries(held.upstream.as_deref()),
     };
     shared.commands.call(&held.queue.keys, call).await

@@ -8,7 +8,7 @@ use super::envelope::{BEYOND_GO, REQUEST, payload};
 use super::keys;
 use super::message::TaskMessage;
 use super::queues::Queue;
-use super::scripts::{Submit, Taken};
+use super::scripts::{CallOf, Submit, Taken};
 use super::shared::Shared;
 use crate::job::{Body, JobRequest, Reach, may_send_again};
 use crate::store::record::{Facts, Record, Secrets, beside};
@@ -16,7 +16,7 @@ use crate::store::{NewJob, StoreError, Submitted};
 
 /// Takes a job in.
 pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, StoreError> {
-    let NewJob { queue, mut request, body, delay, claim } = job;
+    let NewJob { queue, mut request, body, delay, claim, call } = job;
     let queue = shared.queues.named(queue.as_str());
     let (id, credential) = (request.id, request.credential);
     let message = message(&request, &body, &queue, shared.max_retries(Some(&request.upstream)).unwrap_or_default());
@@ -31,6 +31,7 @@ pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, St
         secrets: secrets.map(|secrets| secrets.encode(id)),
         blob: blob_of(&body),
         claim,
+        call: call.map(|call| CallOf { call, instance: &shared.instance.id }),
     };
     let (taken, facts_there) = shared.commands.call(&queue.keys, call).await?;
     // The facts of a job never change, so it does no harm to compare them after the script.
@@ -51,6 +52,8 @@ pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, St
         Taken::ByAnother => Ok(Submitted::Taken),
         Taken::Replayed(holder) => Ok(Submitted::Replayed(holder)),
         Taken::Mismatch => Ok(Submitted::Mismatch),
+        Taken::Joins(turn) => Ok(Submitted::Joined(turn)),
+        Taken::Waits(held) => Ok(Submitted::StillHeld(held)),
         Taken::BlobGone => {
             Err(StoreError::Unavailable { may_be_done: false, source: "the request's body has expired".into() })
         }

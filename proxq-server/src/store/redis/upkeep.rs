@@ -63,7 +63,7 @@ async fn reclaim(shared: &Arc<Shared>, queue: &Queue, job: LostJob) -> Result<bo
     let LostJob { lease, fields, message } = job;
     let LeaseName { id, token } = lease.clone();
     let Judged { verdict, retention, max_retries } = judged(shared, &id, &fields, message);
-    let frees_claim = verdict.frees_claim();
+    let (frees_claim, ends_call) = (verdict.frees_claim(), verdict.ends_call());
     let reclaimed = match verdict {
         Verdict::RetryAfter { error, .. } => {
             shared.commands.call(&queue.keys, Reclaim { lease, error, max_retries }).await?
@@ -71,7 +71,7 @@ async fn reclaim(shared: &Arc<Shared>, queue: &Queue, job: LostJob) -> Result<bo
         Verdict::Fail { error, outcome, .. } => {
             let by = By::Upkeep;
             let reach = Reach::Unknown;
-            let call = Archive { lease, by, error, reach, outcome, retention, frees_claim, max_retries };
+            let call = Archive { lease, by, error, reach, outcome, retention, frees_claim, ends_call, max_retries };
             shared.commands.call(&queue.keys, call).await?
         }
         Verdict::Complete(_) | Verdict::Release => unreachable!("a lost worker neither responds nor releases"),

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{
-    AnswerMode, CacheConfig, CacheMode, ClientMode, DirectMode, FilterMode, HostHeader, Password, Prefix, RedisAddress,
-    RedisConfig, Routing, Secret, StoreConfig, StreamDetection, SyncMode, TlsVerification, Upstream,
+    AnswerMode, CacheConfig, CacheMode, ClientMode, DirectMode, FilterMode, HostHeader, JoinRetries, OnAbandon,
+    Password, Prefix, RedisAddress, RedisConfig, Routing, Secret, StoreConfig, StreamDetection, SyncMode,
+    TlsVerification, Upstream,
 };
 use crate::job::{Backoff, Delivery, RetryPolicy};
 use crate::trust::TrustedProxies;
@@ -87,6 +88,7 @@ fn every_key_of_an_upstream_is_taken() {
          delivery: at-most-once\n  idempotentUpstream: true\n  maxBodySize: 20MiB\n  directProxyThreshold: 5MiB\n  \
          directProxyMode: redirect\n  streamDetection: false\n  clientMode: false\n  preserveHost: true\n  \
          streamPaths: ['-stream$']\n  mode: follow\n  followWait: 280s\n  followHops: 1\n  \
+         joinRetries: false\n  onAbandon: cancel\n  \
          pathFilter: {mode: whitelist, patterns: ['^/api/reports$']}\n  tls: {insecureSkipVerify: true}\n",
     );
     assert_eq!(read.prefix.as_str(), "/api");
@@ -103,6 +105,7 @@ fn every_key_of_an_upstream_is_taken() {
     assert_eq!(read.host_header, HostHeader::Client);
     let longest = Duration::from_secs(280);
     assert_eq!((read.answer_mode, read.follow_wait, read.follow_hops), (AnswerMode::Follow, longest, 1));
+    assert_eq!((read.join_retries, read.on_abandon), (JoinRetries::Separate, OnAbandon::Cancel));
     assert!(read.stream_paths.match_path(b"/x-stream") && !read.stream_paths.match_path(b"/x-streams"));
     assert_eq!(read.path_filter.mode, FilterMode::Whitelist);
     assert!(read.path_filter.bypasses("/api/x") && !read.path_filter.bypasses("/api/reports"));

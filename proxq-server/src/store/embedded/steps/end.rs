@@ -1,8 +1,8 @@
 //! The end of an attempt, and the end of a job.
 
 use super::super::step::{StepError, Tx};
-use super::claim;
 use super::row::{JobRow, number};
+use super::{claim, turns};
 use crate::clock::Timestamp;
 use crate::failure::chain;
 use crate::job::{Outcome, Progress, Reach, State};
@@ -67,6 +67,7 @@ pub(super) fn archive_damaged(tx: &mut Tx<'_>, row: &JobRow, error: &StoreError)
         });
         if progress.outcome == Some(Outcome::NotSent) {
             claim::free(tx, row.seq)?;
+            turns::end(tx, row.seq)?;
         }
         end(tx, row, &progress, State::Archived)?;
     } else {

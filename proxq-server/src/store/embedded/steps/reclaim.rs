@@ -2,11 +2,11 @@
 
 use super::super::step::{StepError, Tx};
 use super::batch::{batch, limit};
-use super::claim;
 use super::end::{Onward, go_on};
 use super::lease::set_aside;
 use super::row::JobRow;
 use super::settle::fail;
+use super::{claim, turns};
 use crate::job::{Reach, Verdict, judge_lost_lease};
 use crate::store::signals::Effect;
 use crate::store::{RECLAIM_GRACE, StoreError};
@@ -59,6 +59,9 @@ fn reclaim_one(tx: &mut Tx<'_>, row: &JobRow) -> Result<(), StepError> {
     tracing::warn!(job.id = %row.id, attempt = progress.attempts, "worker lost, its lease is taken away");
     if verdict.frees_claim() {
         claim::free(tx, row.seq)?;
+    }
+    if verdict.ends_call() {
+        turns::end(tx, row.seq)?;
     }
     match verdict {
         Verdict::RetryAfter { error, .. } => {

@@ -47,11 +47,12 @@ pub(super) struct JobRow {
 const BY_ID: &str = "SELECT seq, id, queue, state, token, retention, secrets, progress FROM jobs WHERE id = ?1";
 const BY_SEQ: &str = "SELECT seq, id, queue, state, token, retention, secrets, progress FROM jobs WHERE seq = ?1";
 
-const REMOVE: [&str; 4] = [
+const REMOVE: [&str; 5] = [
     "DELETE FROM jobs WHERE seq = ?1",
     "DELETE FROM requests WHERE seq = ?1",
     "DELETE FROM results WHERE seq = ?1",
     "DELETE FROM claims WHERE seq = ?1",
+    "DELETE FROM calls WHERE seq = ?1",
 ];
 
 impl JobRow {

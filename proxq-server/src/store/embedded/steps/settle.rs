@@ -4,10 +4,10 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::super::step::{Step, StepError, Tx};
-use super::claim;
 use super::end::{Onward, end, go_on};
 use super::lease::{holds, lost};
 use super::row::{JobRow, refer_to_blob};
+use super::{claim, turns};
 use crate::failure::chain;
 use crate::job::{Body, Outcome, Progress, Reach, State, Verdict};
 use crate::store::record::{Head, Record, beside};
@@ -79,6 +79,9 @@ impl Step for Settle {
         }
         if self.verdict.frees_claim() {
             claim::free(tx, row.seq)?;
+        }
+        if self.verdict.ends_call() {
+            turns::end(tx, row.seq)?;
         }
         if let Some(result) = &self.result {
             tx.connection.prepare_cached("INSERT INTO results (seq, head, body) VALUES (?1, ?2, ?3)")?.execute((

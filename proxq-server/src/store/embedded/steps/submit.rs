@@ -8,13 +8,13 @@ use uuid::Uuid;
 
 use super::super::step::{Step, StepError, Tx};
 use super::super::time::StoreTime;
-use super::claim;
 use super::row::{JobRow, millis, number, refer_to_blob};
+use super::{claim, turns};
 use crate::config::SecretHeaders;
 use crate::job::{Body, JobId, Progress, State};
 use crate::store::record::{Asked, Facts, Record, Secrets, beside};
 use crate::store::signals::Effect;
-use crate::store::{Claim, NewJob, Submitted};
+use crate::store::{Call, Claim, NewJob, Submitted};
 
 /// A job, ready to be written: all that can be made before the transaction is.
 #[derive(Debug)]
@@ -30,11 +30,12 @@ pub(in super::super) struct Submit {
     body: Bytes,
     blob: Option<Uuid>,
     claim: Option<Claim>,
+    call: Option<Call>,
 }
 
 impl Submit {
     pub(in super::super) fn new(job: NewJob, secret_headers: &SecretHeaders, time: &StoreTime) -> Self {
-        let NewJob { queue, mut request, body, delay, claim } = job;
+        let NewJob { queue, mut request, body, delay, claim, call } = job;
         let secrets = Secrets::take(&mut request, secret_headers);
         request.created_at = time.of_wall(request.created_at);
         let (id, credential) = (request.id, request.credential.0);
@@ -56,6 +57,7 @@ impl Submit {
             body: beside(&body),
             blob,
             claim,
+            call,
         }
     }
 }
@@ -93,6 +95,11 @@ impl Step for Submit {
         if let Some(there) = there {
             return Ok(there);
         }
+        if let Some(call) = &self.call
+            && let Some(met) = turns::join(tx, call, self.id)?
+        {
+            return Ok(met);
+        }
         tx.needs_room()?;
         let (state, due) = match self.delay {
             None => (State::Pending, tx.now),
@@ -125,6 +132,9 @@ impl Step for Submit {
         ))?;
         if let Some(claim) = &self.claim {
             claim::take(tx, seq, claim)?;
+        }
+        if let Some(call) = &self.call {
+            turns::begin(tx, seq, call)?;
         }
         if let Some(blob) = self.blob {
             refer_to_blob(tx, seq, blob)?;

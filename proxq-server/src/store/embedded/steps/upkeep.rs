@@ -11,6 +11,7 @@ use super::order::newer_version;
 use super::reclaim::reclaim;
 use super::recover::take_over;
 use super::row::{JobRow, number};
+use super::turns::cancel_given_up;
 use crate::job::State;
 use crate::store::signals::{Effect, QueueSignal};
 use crate::store::{BATCH_LIMIT, StoreError, Upkept};
@@ -63,7 +64,8 @@ impl Step for Upkeep {
         let left_over = take_over(tx)?;
         let woken = wake(tx)?;
         let lost = if tx.may_reclaim { reclaim(tx)? } else { 0 };
-        let (expired, blobs) = expire(tx)?;
+        let (expired, mut blobs) = expire(tx)?;
+        blobs.extend(cancel_given_up(tx)?);
         tx.state.empty_log = true;
         Ok(UpkeepRound { upkept: Upkept { woken, reclaimed: left_over + lost, expired }, blobs })
     }

@@ -10,15 +10,24 @@ use crate::job::{Body, JobId, State, Verdict};
 use crate::store::contract::{found, job, queue, response, state_of};
 use crate::store::{Content, NewJob, StoreError, Submitted};
 
-fn large_job() -> NewJob {
-    NewJob { body: Body::Inline(vec![7; 50_000].into()), ..job() }
+const LARGE_BYTES: usize = 50_000;
+/// Less than what a store must be able to write to be ready.
+const SMALL_BYTES: usize = 4_000;
+
+fn job_of(bytes: usize) -> NewJob {
+    NewJob { body: Body::Inline(vec![7; bytes].into()), ..job() }
 }
 
-/// Submits until the store refuses. Gives what it took, and how it refused.
+fn large_job() -> NewJob {
+    job_of(LARGE_BYTES)
+}
+
+/// Submits large jobs until the store refuses, then small ones. Gives what it took, and how it refused.
 async fn fill(store: &EmbeddedStore) -> (Vec<JobId>, StoreError) {
     let mut taken = Vec::new();
+    let mut bytes = LARGE_BYTES;
     loop {
-        let job = large_job();
+        let job = job_of(bytes);
         let id = job.request.id;
         match store.submit(job).await {
             Ok(submitted) => {
@@ -27,7 +36,10 @@ async fn fill(store: &EmbeddedStore) -> (Vec<JobId>, StoreError) {
             }
             Err(error) => {
                 assert!(store.get(id).await.unwrap().is_none(), "what was refused is not there");
-                return (taken, error);
+                if bytes == SMALL_BYTES {
+                    return (taken, error);
+                }
+                bytes = SMALL_BYTES;
             }
         }
     }

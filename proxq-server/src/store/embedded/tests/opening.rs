@@ -10,7 +10,7 @@ use super::super::schema::FORMAT;
 use super::*;
 use crate::job::State;
 use crate::store::contract::{job, job_in, lease_ids, state_of, submitted};
-use crate::store::{Claim, NewJob, Submitted};
+use crate::store::{Call, Claim, Join, NewJob, Submitted};
 
 #[tokio::test]
 async fn the_folder_is_private() {
@@ -66,7 +66,7 @@ async fn an_earlier_format_is_brought_up_to_date() {
     embedded.store.close().await;
     let path = embedded.folder.path();
     let database = Connection::open(path.join("jobs.sqlite3")).unwrap();
-    database.execute_batch("DROP TABLE claims; PRAGMA user_version = 1;").unwrap();
+    database.execute_batch("DROP TABLE claims; DROP TABLE calls; PRAGMA user_version = 1;").unwrap();
     drop(database);
     let store = open(path, embedded.time).unwrap();
     assert_eq!(state_of(&store, id).await, Some(State::Pending), "what was there is there");
@@ -75,6 +75,8 @@ async fn an_earlier_format_is_brought_up_to_date() {
     let first = new.request.id;
     assert_eq!(store.submit(new).await.unwrap(), Submitted::New);
     assert_eq!(store.submit(NewJob { claim: Some(claim), ..job() }).await.unwrap(), Submitted::Replayed(first));
+    let call = Call { key: Some([3; 32]), join: Join::OrWait, cancel_when_abandoned: false };
+    assert_eq!(store.submit(NewJob { call: Some(call), ..job() }).await.unwrap(), Submitted::New);
 }
 
 #[tokio::test]

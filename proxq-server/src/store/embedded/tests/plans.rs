@@ -17,6 +17,8 @@ async fn every_query_has_its_index() {
         (steps::LOST.to_owned(), "leased"),
         (steps::LEFT_OVER.to_owned(), "leased"),
         (steps::EXPIRED.to_owned(), "expiring"),
+        (steps::GIVEN_UP.to_owned(), "given_up"),
+        (steps::SAME_CALL.to_owned(), "calls_by_key"),
         (reader::JOB.to_owned(), "sqlite_autoindex_jobs_1"),
         (reader::CONTENT.to_owned(), "sqlite_autoindex_jobs_1"),
     ];

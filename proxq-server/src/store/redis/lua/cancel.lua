@@ -1,12 +1,19 @@
 -- Removes a job in any state, with its bodies, and tells the server that runs it: any → (none).
 --
--- ARGV: id · highest version of a record · for how long a worker of Go's may go on with it, in ms
+-- ARGV: id · highest version of a record · for how long a worker of Go's may go on with it, in ms · '', or the turn whose client
+-- must have gone away for good while the job goes on
 -- Returns 1, 0 if there is no such job, or minus its version if that is a later one
 local id, version, go_on = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local job = read(id, 'msg', 'state', 'x_facts', 'x_blob', 'x_result', 'x_watch', 'x_token', 'unique_key', 'group',
-  'x_claim')
+  'x_claim', 'x_turn', 'x_call', 'x_holder')
 if not job.msg then
   return 0
+end
+if ARGV[4] ~= '' then
+  local ended = job.state == 'completed' or job.state == 'archived'
+  if job.x_turn ~= ARGV[4] or job.x_holder ~= '' or ended then
+    return 0
+  end
 end
 local written_by = version_of(job.x_facts)
 if written_by > version then
@@ -41,6 +48,7 @@ if has_claim(job, id) then
   redis.call('DEL', P .. 'claim:' .. job.x_claim)
 end
 changed(job, id)
+end_call(job, id)
 remove(job, id)
 -- An instance of ours is told in its queue: a job of another queue may have the same id.
 if job.state == 'active' and job.x_token then

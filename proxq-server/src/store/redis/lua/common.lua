@@ -200,6 +200,32 @@ local function take_back(job, id)
   end
 end
 
+-- Ends a job's call: nothing joins the job any more. `job` needs x_turn, x_call.
+local function end_call(job, id)
+  if job.x_turn then
+    redis.call('HDEL', task(id), 'x_call', 'x_turn', 'x_turn_at', 'x_holder', 'x_joiner', 'x_give_up')
+    redis.call('ZREM', P .. 'call:' .. (job.x_call or ''), id)
+    redis.call('ZREM', P .. 'abandoned', id)
+  end
+end
+
+-- Begins a job's next turn, which the instance `holder` holds. Gives its number. `job` needs x_turn, x_call. A job's call has
+-- these fields: x_call, the key that its tries have in common ('' for none); x_turn, the number of the latest turn; x_turn_at,
+-- when that began or was abandoned; x_holder, the instance that holds its client, '' where the client went away, '-' where
+-- the instance let it go as it stopped; x_joiner, the submission that joined; x_give_up, if it is cancelled when abandoned.
+-- The jobs of equal calls are in `P .. 'call:' .. key`, by x_turn_at.
+local function take_turn(job, id, holder, joiner, term)
+  local turn = whole(number(job.x_turn) + 1)
+  redis.call('HSET', task(id), 'x_turn', turn, 'x_turn_at', whole(now), 'x_holder', holder, 'x_joiner', joiner)
+  if (job.x_call or '') ~= '' then
+    local same = P .. 'call:' .. job.x_call
+    redis.call('ZADD', same, whole(now), id)
+    redis.call('PEXPIRE', same, term)
+  end
+  redis.call('ZREM', P .. 'abandoned', id)
+  return turn
+end
+
 -- When the first delayed or resting job is due, in milliseconds; -1 if none is.
 local function next_due()
   local first = -1

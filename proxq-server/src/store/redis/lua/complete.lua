@@ -2,12 +2,13 @@
 --
 -- ARGV: id · token · asynq's message without the secrets ('' if there are none to forget) · head of the response ·
 -- status · result as JSON ('' where it is a blob) · the response's blob ('' for none) · reach · outcome · retention in ms ·
--- 1 if its claim is free again · how often it may be retried ('' where its message says so) · how many attempts its log keeps
+-- 1 if its claim is free again · how often it may be retried ('' where its message says so) · how many attempts its log keeps ·
+-- 1 if its call ends with it
 -- Returns 1, or 0 if the lease is gone
 local id, token, message, head, status, result, blob, reach_now, outcome = unpack(ARGV, 1, 9)
 local retention, frees_claim, max_retries, history = tonumber(ARGV[10]), ARGV[11] == '1', ARGV[12], tonumber(ARGV[13])
 local job = read(id, 'state', 'x_token', 'x_attempts', 'x_attempt', 'x_by', 'x_reach', 'x_log', 'x_watch', 'unique_key',
-  'x_claim')
+  'x_claim', 'x_turn', 'x_call')
 if not held(job, token) then
   return 0
 end
@@ -32,6 +33,9 @@ if job.unique_key and redis.call('GET', job.unique_key) == id then
 end
 if frees_claim then
   free_claim(job, id)
+end
+if ARGV[14] == '1' then
+  end_call(job, id)
 end
 count('processed')
 changed(job, id)

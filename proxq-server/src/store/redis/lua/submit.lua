@@ -1,13 +1,46 @@
 -- Takes a job in: (none) → pending, or scheduled if it has a delay.
 --
 -- ARGV: id · asynq's message · facts · credential · delay in ms (0 for none) · secret headers ('' for none) · body's blob
--- ('' for none) · scope of its claim ('' for none) · fingerprint · how long the claim holds in ms
+-- ('' for none) · scope of its claim ('' for none) · fingerprint · how long the claim holds in ms; and for a job of a call:
+-- the key of the call ('' for none) · this instance · 0 to become a job in any case, 1 to join an abandoned one, 2 to wait for one
+-- that is held · for how long an abandoned job can be joined, in ms · for how long one whose server ended · for how long the
+-- call is known · the most jobs that are looked at · 1 if it is cancelled when it is abandoned
 -- Returns {0 taken in | 1 there already, of this credential | 2 of another one | 3 its blob is gone | 4 a job with the same
--- claim and fingerprint is there | 5 one with another fingerprint, when due or -1, now, id of the job that is there or '',
+-- claim and fingerprint is there | 5 one with another fingerprint | 6 it joins a job | 7 it waits for one, when due, or the number of
+-- its turn at the job that it joins, or -1, now, id of the job that is there or '',
 -- facts of the job with this id if it is of this credential, or ''}
 local id, message, facts, credential, delay, secrets, blob =
   ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7]
 local scope, fingerprint, ttl = ARGV[8], ARGV[9], tonumber(ARGV[10])
+local has_call = #ARGV > 10
+local key, instance, join, window, lost_window, term, candidates, give_up = unpack(ARGV, 11, 18)
+
+-- Whether an instance lives: it hears its channel. What it hears here means nothing to it.
+local function lives(other)
+  return other == instance or other ~= '-' and redis.call('PUBLISH', 'proxq:changed:' .. other, '') > 0
+end
+
+-- Of the jobs of equal calls: one that this submission joined before or that was abandoned first, and else one whose client
+-- seems to be there still.
+local function earlier_try()
+  local first, first_job, held
+  for _, other in ipairs(redis.call('ZREVRANGE', P .. 'call:' .. key, 0, candidates - 1)) do
+    local job = read(other, 'x_call', 'x_turn', 'x_turn_at', 'x_holder', 'x_joiner')
+    if job.x_call == key then
+      if job.x_joiner == id then
+        return other, job, held
+      end
+      local since, holder = now - number(job.x_turn_at), job.x_holder or '-'
+      if holder ~= '' and lives(holder) then
+        held = held or other
+      elseif since < tonumber(holder == '' and window or lost_window) then
+        first, first_job = other, job -- they come latest first
+      end
+    end
+  end
+  return first, first_job, held
+end
+
 local there = read(id, 'msg', 'x_cred', 'x_facts')
 if there.foreign or there.msg and there.x_cred ~= credential then
   return { 2, -1, now, id, '' }
@@ -21,6 +54,14 @@ if scope ~= '' then
 end
 if there.msg then
   return { 1, -1, now, id, there.x_facts or '' }
+end
+if has_call and key ~= '' and join ~= '0' then
+  local other, job, held = earlier_try()
+  if other then
+    return { 6, job.x_joiner == id and tonumber(job.x_turn) or tonumber(take_turn(job, other, instance, id, term)), now, other, '' }
+  elseif held and join == '2' then
+    return { 7, -1, now, held, '' }
+  end
 end
 if blob ~= '' and redis.call('EXISTS', P .. 'blob:' .. blob) == 0 then
   return { 3, -1, now, '', '' }
@@ -46,6 +87,13 @@ else
   redis.call('HSET', task(id), 'state', 'pending', 'pending_since', stamp, unpack(fields))
 end
 adopt(blob)
+if has_call then
+  redis.call('HSET', task(id), 'x_call', key, 'x_give_up', give_up)
+  if key ~= '' then
+    redis.call('ZREMRANGEBYSCORE', P .. 'call:' .. key, '-inf', whole(now - term))
+  end
+  take_turn({ x_call = key }, id, instance, '', term)
+end
 if scope ~= '' then
   local claim = P .. 'claim:' .. scope
   redis.call('DEL', claim)

@@ -24,6 +24,8 @@ pub(crate) struct Complete {
     pub(crate) retention: Duration,
     /// Whether its idempotency key is free again.
     pub(crate) frees_claim: bool,
+    /// Whether its call ends with it.
+    pub(crate) ends_call: bool,
     /// How often the job may be retried, where its message is to say so.
     pub(crate) max_retries: Option<i32>,
 }
@@ -66,6 +68,7 @@ impl Call for Complete {
             .flag(self.frees_claim)
             .optional(self.max_retries)
             .shown(HISTORY_LIMIT)
+            .flag(self.ends_call)
     }
 
     fn output(answer: Answer) -> Result<bool, StoreError> {
@@ -86,6 +89,8 @@ pub(crate) struct Archive {
     pub(crate) retention: Duration,
     /// Whether its idempotency key is free again.
     pub(crate) frees_claim: bool,
+    /// Whether its call ends with it.
+    pub(crate) ends_call: bool,
     /// How often the job may be retried, where its message is to say so.
     pub(crate) max_retries: Option<i32>,
 }
@@ -125,6 +130,7 @@ impl Call for Archive {
             .flag(self.frees_claim)
             .optional(self.max_retries)
             .shown(HISTORY_LIMIT)
+            .flag(self.ends_call)
     }
 
     fn output(answer: Answer) -> Result<bool, StoreError> {

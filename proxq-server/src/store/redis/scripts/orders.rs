@@ -15,6 +15,8 @@ pub(crate) struct Cancel {
     pub(crate) id: JobId,
     /// For how long a worker of Go's may go on with it.
     pub(crate) go_limit: Duration,
+    /// The number of its latest turn, whose client must have gone away for good while the job goes on.
+    pub(crate) if_abandoned: Option<u32>,
 }
 
 /// What became of it.
@@ -36,7 +38,7 @@ impl Call for Cancel {
     }
 
     fn arguments(self) -> Arguments {
-        Arguments::new().shown(self.id).shown(record::VERSION).millis(self.go_limit)
+        Arguments::new().shown(self.id).shown(record::VERSION).millis(self.go_limit).optional(self.if_abandoned)
     }
 
     fn output(answer: Answer) -> Result<Cancelled, StoreError> {

@@ -10,11 +10,12 @@ use crate::job::{CredentialHash, JobId};
 use crate::spelling::hex;
 use crate::store::redis::answer::{Answer, RedisInstant};
 use crate::store::redis::error::unexpected;
-use crate::store::{Claim, StoreError};
+use crate::store::turns::{CALL_TERM, CANDIDATES_MAX};
+use crate::store::{self as submission, Claim, JOIN_WINDOW, Join, LOST_TURN_WINDOW, StoreError, Turn};
 
 /// Takes a job in.
 #[derive(Debug)]
-pub(crate) struct Submit {
+pub(crate) struct Submit<'a> {
     pub(crate) id: JobId,
     /// The job as asynq knows it.
     pub(crate) message: Vec<u8>,
@@ -29,6 +30,14 @@ pub(crate) struct Submit {
     /// Where its body is, if that is large.
     pub(crate) blob: Option<Uuid>,
     pub(crate) claim: Option<Claim>,
+    pub(crate) call: Option<CallOf<'a>>,
+}
+
+/// What a submission says of its call, and the instance that holds its client.
+#[derive(Debug)]
+pub(crate) struct CallOf<'a> {
+    pub(crate) call: submission::Call,
+    pub(crate) instance: &'a str,
 }
 
 /// What became of it.
@@ -46,9 +55,13 @@ pub(crate) enum Taken {
     Replayed(JobId),
     /// A job has the same claim and another fingerprint.
     Mismatch,
+    /// It joins this job.
+    Joins(Turn),
+    /// The client of this job, which it may join later, still seems to be there.
+    Waits(JobId),
 }
 
-impl Call for Submit {
+impl Call for Submit<'_> {
     /// With the facts of the job that has the id, if it is of this credential.
     type Output = (Taken, Option<Bytes>);
 
@@ -61,7 +74,7 @@ impl Call for Submit {
 
     fn arguments(self) -> Arguments {
         let claim = self.claim.as_ref();
-        Arguments::new()
+        let arguments = Arguments::new()
             .shown(self.id)
             .with(self.message)
             .with(self.facts)
@@ -71,19 +84,40 @@ impl Call for Submit {
             .optional(self.blob)
             .with(claim.map(|claim| hex(&claim.scope)).unwrap_or_default())
             .with(claim.map(|claim| claim.fingerprint.to_vec()).unwrap_or_default())
-            .millis(claim.map_or(Duration::ZERO, |claim| claim.ttl))
+            .millis(claim.map_or(Duration::ZERO, |claim| claim.ttl));
+        let Some(CallOf { call, instance }) = self.call else { return arguments };
+        let join = match call.join {
+            Join::Never => 0,
+            Join::IfAbandoned => 1,
+            Join::OrWait => 2,
+        };
+        arguments
+            .with(call.key.map(|key| hex(&key)).unwrap_or_default())
+            .with(instance)
+            .shown(join)
+            .millis(JOIN_WINDOW)
+            .millis(LOST_TURN_WINDOW)
+            .millis(CALL_TERM)
+            .shown(CANDIDATES_MAX)
+            .flag(call.cancel_when_abandoned)
     }
 
     fn output(answer: Answer) -> Result<Self::Output, StoreError> {
         let command = answer.command;
         let [taken, due, now, holder, facts] = answer.array()?;
+        let id = |holder: Answer| holder.text()?.parse::<JobId>().map_err(|_| unexpected(command));
         let taken = match taken.number()? {
             0 => Taken::In { due: RedisInstant::read(due, now)? },
             1 => Taken::Existing,
             2 => Taken::ByAnother,
             3 => Taken::BlobGone,
-            4 => Taken::Replayed(holder.text()?.parse().map_err(|_| unexpected(command))?),
+            4 => Taken::Replayed(id(holder)?),
             5 => Taken::Mismatch,
+            6 => {
+                let number = due.number()?.try_into().map_err(|_| unexpected(command))?;
+                Taken::Joins(Turn { id: id(holder)?, number })
+            }
+            7 => Taken::Waits(id(holder)?),
             _ => return Err(unexpected(command)),
         };
         Ok((taken, facts.bytes()?.filter(|record| !record.is_empty())))
