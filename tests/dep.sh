@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests need beside Rust: curl, nginx, redis-server, Node.js, Python 3 with venv (all by apt where they
-# are missing), and in tests/.venv httpbin, gunicorn and Python's HTTP clients from PyPI. Does nothing where everything is
-# there.
+# are missing); in tests/.venv httpbin, gunicorn and Python's HTTP clients and SDKs from PyPI; in tests/clients/node the
+# SDKs for Node.js from npm. Does nothing where everything is there.
 set -eu
 cd "$(dirname "$0")"
 # Where Debian has nginx, and users who are not root do not look.
@@ -31,11 +31,32 @@ if [ -n "$missing" ]; then
 	done
 fi
 
-packages="httpbin==0.10.2 gunicorn==23.0.0 requests==2.34.2 httpx==0.28.1"
-[ "$(cat .venv/packages 2>/dev/null || true)" = "$packages" ] && exit 0
-rm -rf .venv
-python3 -m venv .venv
-# shellcheck disable=SC2086 # one word a package
-.venv/bin/pip install --quiet --disable-pip-version-check $packages
-# Written last: a venv that was not finished is made again.
-echo "$packages" >.venv/packages
+packages="httpbin==0.10.2 gunicorn==23.0.0 requests==2.34.2 httpx==0.28.1 openai==3.57.0 anthropic==2.14.0"
+if [ "$(cat .venv/packages 2>/dev/null || true)" != "$packages" ]; then
+	rm -rf .venv
+	python3 -m venv .venv
+	# shellcheck disable=SC2086 # one word a package
+	.venv/bin/pip install --quiet --disable-pip-version-check $packages
+	# Written last: a venv that was not finished is made again.
+	echo "$packages" >.venv/packages
+fi
+
+# npm's own package contains everything that npm needs. Debian's package of npm brings some 300 others.
+npm_version="10.9.9"
+npm_sha256="c80bd097147cce32e31010b791bab8c71a26a5e10668210ec9d2e7f4c7cea2a1"
+cd clients/node
+if ! cmp -s package-lock.json node_modules/installed-lock.json; then
+	rm -rf node_modules
+	npm="npm"
+	if ! command -v npm >/dev/null; then
+		folder="$(mktemp -d)"
+		trap 'rm -rf "$folder"' EXIT
+		curl -fsSL --retry 3 -o "$folder/npm.tgz" "https://registry.npmjs.org/npm/-/npm-$npm_version.tgz"
+		echo "$npm_sha256  $folder/npm.tgz" | sha256sum --check --quiet
+		tar -xzf "$folder/npm.tgz" -C "$folder"
+		npm="node $folder/package/bin/npm-cli.js"
+	fi
+	$npm ci --silent --ignore-scripts --no-audit --no-fund
+	# Written last, too.
+	cp package-lock.json node_modules/installed-lock.json
+fi

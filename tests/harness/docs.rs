@@ -60,14 +60,14 @@ impl Document {
         Self::of(name, &text)
     }
 
-    /// Every one of the checkout, by name. What is built or hidden is none of it.
+    /// Every one of the checkout, by name. What is built, installed or hidden is none of it.
     pub fn all() -> Vec<Self> {
         let mut folders = vec![checkout().to_owned()];
         let mut names = Vec::new();
         while let Some(folder) = folders.pop() {
             for path in entries(&folder) {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
-                if name.starts_with('.') || name == "target" {
+                if name.starts_with('.') || ["node_modules", "target"].contains(&&*name) {
                     continue;
                 }
                 if path.is_dir() {
