@@ -11,6 +11,7 @@
 //! - [`SmallDisk`] is a file system that can be filled.
 //! - [`Document`] is a page of the project's own, with the blocks that tests try.
 //! - [`Cable`] lies between proxq and such a server, to be cut.
+//! - [`Tap`] lies between a client and proxq, and keeps what the client sends.
 //! - [`on_every_store!`] makes a test for each store of one async function, [`once!`] a single test.
 //!
 //! One word is used for each thing: a submission is *accepted* when proxq answers it with `202`, a connection is *made* (an
@@ -56,6 +57,7 @@ mod request;
 mod runner;
 mod set_clock;
 mod small_disk;
+mod tap;
 mod upstream;
 mod waiting;
 pub mod websocket;
@@ -84,6 +86,7 @@ pub use request::{Request, delete, get, head, post, put, request};
 pub use runner::{Store, run};
 pub use set_clock::SetClock;
 pub use small_disk::SmallDisk;
+pub use tap::Tap;
 pub use upstream::{Answer, Received, Upstream};
 pub use waiting::{count_for, eventually, keep_pace, never_within, outlast, stay_silent, within};
 pub use wire::Wire;
