@@ -99,6 +99,8 @@ mod retry;
 #[cfg(test)]
 mod routing;
 #[cfg(test)]
+mod sdks;
+#[cfg(test)]
 mod shutdown;
 #[cfg(test)]
 mod status;
