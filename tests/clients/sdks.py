@@ -50,22 +50,25 @@ class OpenAi:
 
     def chat(self, call, _tell):
         completion = self.client(call).chat.completions.create(model="m", messages=QUESTION)
-        return {"value": completion.model_dump(), "request_id": completion._request_id}
+        return {"value": completion.model_dump(mode="json"), "request_id": completion._request_id}
 
     def chat_async(self, call, _tell):
         async def run():
             async with openai.AsyncOpenAI(api_key=SECRET, base_url=call["url"]) as client:
                 return await client.chat.completions.create(model="m", messages=QUESTION)
 
-        return asyncio.run(run()).model_dump()
+        return asyncio.run(run()).model_dump(mode="json")
 
     def stream(self, call, tell):
         for event in self.client(call).chat.completions.create(model="m", messages=QUESTION, stream=True):
-            tell(event.model_dump())
+            tell(event.model_dump(mode="json"))
+
+    def list(self, call, _tell):
+        return [model.model_dump(mode="json") for model in self.client(call).models.list()]
 
     def upload(self, call, _tell):
         file = ("a.wav", FILE, "audio/wav")
-        return self.client(call).audio.transcriptions.create(model="m", file=file).model_dump()
+        return self.client(call).audio.transcriptions.create(model="m", file=file).model_dump(mode="json")
 
     def download(self, call, _tell):
         return digest(self.client(call).audio.speech.create(model="m", voice="alloy", input="hi").content)
@@ -84,21 +87,24 @@ class Anthropic:
 
     def chat(self, call, _tell):
         message = self.client(call).messages.create(**self.question)
-        return {"value": message.model_dump(), "request_id": message._request_id}
+        return {"value": message.model_dump(mode="json"), "request_id": message._request_id}
 
     def chat_async(self, call, _tell):
         async def run():
             async with anthropic.AsyncAnthropic(api_key=SECRET, base_url=self.base_url(call)) as client:
                 return await client.messages.create(**self.question)
 
-        return asyncio.run(run()).model_dump()
+        return asyncio.run(run()).model_dump(mode="json")
 
     def stream(self, call, tell):
         for event in self.client(call).messages.create(stream=True, **self.question):
-            tell(event.model_dump())
+            tell(event.model_dump(mode="json"))
+
+    def list(self, call, _tell):
+        return [model.model_dump(mode="json") for model in self.client(call).models.list(limit=5)]
 
     def upload(self, call, _tell):
-        return self.client(call).beta.files.upload(file=("a.wav", FILE, "audio/wav")).model_dump()
+        return self.client(call).beta.files.upload(file=("a.wav", FILE, "audio/wav")).model_dump(mode="json")
 
     def download(self, call, _tell):
         return digest(self.client(call).beta.files.download("file_1").read())

@@ -20,6 +20,12 @@ const digest = async (response) => {
   return { bytes: content.length, sha256: createHash("sha256").update(content).digest("hex") };
 };
 
+const collected = async (list) => {
+  const items = [];
+  for await (const item of list) items.push(item);
+  return items;
+};
+
 // Both SDKs have these; what only one has is `null` for the other.
 const errorOfSdk = (error) => ({
   class: error.constructor.name,
@@ -63,6 +69,7 @@ const clients = {
       const asked = { model: "m", messages: QUESTION, stream: true };
       for await (const event of await openai(call).chat.completions.create(asked)) tell(event);
     },
+    list: (call) => collected(openai(call).models.list()),
     upload: (call) => openai(call).audio.transcriptions.create({ model: "m", file: file() }),
     download: async (call) =>
       digest(await openai(call).audio.speech.create({ model: "m", voice: "alloy", input: "hi" })),
@@ -75,6 +82,7 @@ const clients = {
     stream: async (call, tell) => {
       for await (const event of await anthropic(call).messages.create({ ...ask, stream: true })) tell(event);
     },
+    list: (call) => collected(anthropic(call).models.list({ limit: 5 })),
     upload: (call) => anthropic(call).beta.files.upload({ file: file() }),
     download: async (call) => digest(await anthropic(call).beta.files.download("file_1")),
   },

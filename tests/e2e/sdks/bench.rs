@@ -61,8 +61,12 @@ impl Bench {
             for call in calls {
                 let queued = given_by(Some(number), call);
                 let mut wrong = way.mistakes(call, &queued).await;
-                if let Must::BeAsDirect { requests } = call.must {
-                    wrong.extend(self.differences(call, requests, &given_by(None, call), way, &queued));
+                if let Must::BeAsDirect { end, requests } = call.must {
+                    let direct = given_by(None, call);
+                    if !direct.is(end) {
+                        wrong.push(format!("the direct call gives {direct:?}"));
+                    }
+                    wrong.extend(self.differences(call, requests, &direct, way, &queued));
                 }
                 mistakes.extend(wrong.iter().map(|wrong| format!("{}, {}: {wrong}", call.path(), way.name)));
             }
@@ -84,9 +88,8 @@ impl Bench {
     /// How a call through proxq differs from the direct one: in what it gives, and in what the upstream sees.
     fn differences(&self, call: &Call, requests: usize, direct: &Given, way: &Way, queued: &Given) -> Vec<String> {
         let mut wrong = Vec::new();
-        let is_given = direct.value.is_some() || direct.error.is_some();
         let streams = direct.events.len() > 1;
-        if queued != direct || !is_given || streams != call.is_stream() {
+        if queued != direct || streams != call.is_stream() {
             wrong.push(format!("it gives {queued:?}, directly {direct:?}"));
         }
         let seen = |upstream: &Scripted| upstream.requests_of(call).iter().map(Seen::of).collect::<Vec<_>>();

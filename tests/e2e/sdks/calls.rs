@@ -19,12 +19,21 @@ pub(super) struct Call {
 /// What a call through proxq must come to.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Must {
-    /// What the direct call gives. The upstream sees the same requests, this many.
-    BeAsDirect { requests: usize },
+    /// What the direct call gives, which is of this kind. The upstream sees the same requests, this many.
+    BeAsDirect { end: End, requests: usize },
     /// An error of proxq's own.
     Fail(Failure),
     /// The first redirect, to a client that follows none.
     BeSentOn,
+}
+
+/// How a call ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It returns a value. A plain client does so for every answer.
+    Value,
+    /// It raises an error.
+    Error,
 }
 
 /// What a caller is told of a failed job.
@@ -40,13 +49,19 @@ pub(super) struct Failure {
     pub(super) requests: usize,
 }
 
-const ONCE: Must = Must::BeAsDirect { requests: 1 };
+const ONCE: Must = succeeded(1);
+/// The upstream refuses the request.
+const REFUSED: Must = Must::BeAsDirect { end: End::Error, requests: 1 };
 /// The upstream ends the connection after the request.
 const BROKEN: Must = failed("connection reset by peer");
 /// The response is over `maxResponseSize`.
 const LARGE: Must = failed("maxResponseSize");
 const CANCELLED: Must =
     Must::Fail(Failure { status: 410, code: "GONE", says: "it was cancelled", submissions: 1, requests: 1 });
+
+const fn succeeded(requests: usize) -> Must {
+    Must::BeAsDirect { end: End::Value, requests }
+}
 
 const fn failed(says: &'static str) -> Must {
     Must::Fail(Failure { status: 424, code: "JOB_FAILED", says, submissions: 1, requests: 1 })
@@ -92,12 +107,16 @@ pub(super) fn of_sdk(client: &'static str) -> Vec<Call> {
     vec![
         chat("", "slow", 0, ONCE),
         chat("/wait", "slow", 0, ONCE),
-        chat("", "400", 2, ONCE),
-        chat("", "401", 2, ONCE),
-        chat("", "429", 0, ONCE),
-        chat("", "500", 0, ONCE),
-        chat("", "again-429", 2, Must::BeAsDirect { requests: 3 }),
-        chat("", "again-500", 2, Must::BeAsDirect { requests: 3 }),
+        chat("", "slow-again-500", 1, succeeded(2)),
+        Call { how: "list", ..chat("", "slow-list", 0, ONCE) },
+        chat("", "400", 2, REFUSED),
+        chat("", "401", 2, REFUSED),
+        chat("", "429", 0, REFUSED),
+        chat("", "500", 0, REFUSED),
+        chat("", "html", 0, REFUSED),
+        chat("", "again-400", 2, succeeded(3)),
+        chat("", "again-429", 2, succeeded(3)),
+        chat("", "again-500", 2, succeeded(3)),
         other("stream"),
         other("upload"),
         other("download"),

@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use harness::{Log, Record, checkout, within};
 use serde_json::Value;
 
+use super::calls::End;
+
 /// A running program. Ended when dropped.
 pub(super) struct Driver {
     process: Child,
@@ -65,6 +67,13 @@ impl Driver {
     /// All that it printed, for a test that fails.
     pub(super) fn text(&self) -> String {
         format!("{}\n{}", self.output.text(), self.complaints.text())
+    }
+}
+
+impl Given {
+    /// Whether the call ended in this way.
+    pub(super) fn is(&self, end: End) -> bool {
+        (self.value.is_some(), self.error.is_some()) == (end == End::Value, end == End::Error)
     }
 }
 

@@ -25,16 +25,19 @@ impl Scripted {
         let (slow_answers, streams) = (slow.clone(), stream.clone());
         let mut counts = HashMap::new();
         upstream.plan(move |head| {
-            let path = head.word(1);
-            let number = counts.entry(path.to_owned()).and_modify(|count| *count += 1).or_insert(1);
-            let (_, case, endpoint) = parts(path);
+            let target = head.word(1);
+            let number = counts.entry(target.to_owned()).and_modify(|count| *count += 1).or_insert(1);
+            let (case, endpoint) = parts(target);
             match case {
-                "slow" | "slow-async" | "unfollowed" => good(endpoint).wait(&slow_answers),
+                "slow-again-500" if *number < 2 => error(500, "api_error").wait(&slow_answers),
+                "slow" | "slow-async" | "slow-list" | "unfollowed" => good(endpoint).wait(&slow_answers),
                 "cancelled" => good(endpoint).wait(&Gate::new()),
                 "400" => error(400, "invalid_request_error"),
                 "401" => error(401, "authentication_error"),
                 "429" => error(429, "rate_limit_error").header("Retry-After", "7"),
                 "500" => error(500, "api_error"),
+                "html" => Answer::status(502).header("Content-Type", "text/html").body("<h1>Bad Gateway</h1>"),
+                "again-400" if *number < 3 => error(400, "invalid_request_error").header("X-Should-Retry", "true"),
                 "again-429" if *number < 3 => error(429, "rate_limit_error").header("Retry-After-Ms", "10"),
                 "again-500" if *number < 3 => error(500, "api_error").header("Retry-After-Ms", "10"),
                 "broken" => Answer::nothing().reset(),
@@ -52,18 +55,37 @@ impl Scripted {
     }
 }
 
-/// The client, the case and the endpoint of a request.
-fn parts(path: &str) -> (&str, &str, &str) {
+/// The case and the endpoint of a request.
+fn parts(target: &str) -> (&str, &str) {
+    let path = target.split('?').next().unwrap_or_default();
     let path = path.strip_prefix("/wait").unwrap_or(path);
-    let mut parts = path.splitn(4, '/').skip(1);
-    let mut next = || parts.next().unwrap_or_default();
-    (next(), next(), next())
+    let mut parts = path.splitn(4, '/').skip(2);
+    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
 }
 
 fn json_answer(status: u16, body: &Value) -> Answer {
     // OpenAI's and Anthropic's names of the same header.
     let answer = Answer::status(status).header("X-Request-Id", "req_1").header("Request-Id", "req_1");
-    answer.header("Content-Type", "application/json").body(body.to_string())
+    let answer = answer.header("Content-Type", "application/json").header("Content-Encoding", "gzip");
+    answer.body(gzip(body.to_string().as_bytes()))
+}
+
+/// The bytes in gzip's format (RFC 1952), as the APIs send them. Not made smaller: that is not what is tested.
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut file = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+    let mut blocks = bytes.chunks(usize::from(u16::MAX)).peekable();
+    while let Some(block) = blocks.next() {
+        let length = u16::try_from(block.len()).expect("a block has at most so many bytes");
+        file.push(u8::from(blocks.peek().is_none()));
+        file.extend([length.to_le_bytes(), (!length).to_le_bytes()].concat());
+        file.extend(block);
+    }
+    let checksum = bytes.iter().fold(u32::MAX, |checksum, byte| {
+        (0..8).fold(checksum ^ u32::from(*byte), |rest, _| (rest >> 1) ^ (0xedb8_8320 * (rest & 1)))
+    });
+    file.extend((!checksum).to_le_bytes());
+    file.extend(u32::try_from(bytes.len()).expect("an answer is small").to_le_bytes());
+    file
 }
 
 fn error(status: u16, kind: &str) -> Answer {
@@ -83,6 +105,14 @@ fn good(endpoint: &str) -> Answer {
             let file = json!({"id": "file_1", "type": "file", "filename": "a.wav", "mime_type": "audio/wav",
                 "size_bytes": 10_240, "created_at": "2026-01-02T03:04:05Z", "downloadable": true});
             json_answer(200, &file)
+        }
+        "v1/models" => {
+            let model = json!({"id": "m", "object": "model", "type": "model", "created": 1, "owned_by": "o",
+                "display_name": "M", "created_at": "2026-01-02T03:04:05Z"});
+            json_answer(
+                200,
+                &json!({"object": "list", "data": [model], "has_more": false, "first_id": "m", "last_id": "m"}),
+            )
         }
         "v1/messages" => {
             let content = json!([{"type": "text", "text": "A queue — ein Gedächtnis."}]);

@@ -10,6 +10,8 @@ use super::scripted::{RESPONSE_BYTES_MAX, Scripted};
 
 /// The credential of all calls, as the programs in `tests/clients` send it.
 const CREDENTIAL: &str = "Bearer test-secret";
+/// Another, which some of them send as well.
+const API_KEY: &str = "x-api-key";
 /// How far calls that take long are followed. With `followWait: 2s` they take more than 6 s.
 const HOPS: usize = 3;
 
@@ -84,17 +86,18 @@ impl Way {
         let submissions = sent.iter().filter(|head| call.has(head.word(1))).count();
         if call.is_followed_far() {
             let id = requests.first().and_then(Received::job_id).expect("it is the attempt of a job");
-            let hops = sent.iter().map(|head| head.word(1).to_owned()).filter(|to| to.contains(&id.to_string()));
-            let mut hops: Vec<_> = hops.collect();
+            let api_key = requests.first().and_then(|request| request.header(API_KEY));
+            let hops = sent.iter().filter(|head| head.word(1).contains(&id.to_string()));
+            let mut hops: Vec<_> = hops.map(|head| (head.word(1).to_owned(), head.value(API_KEY))).collect();
             // A client may use another connection for each.
             hops.sort();
-            let expected: Vec<_> = (1..=hops.len()).map(|number| hop(id, number)).collect();
+            let expected: Vec<_> = (1..=hops.len()).map(|number| (hop(id, number), api_key.clone())).collect();
             if hops.len() < HOPS || hops != expected {
                 wrong.push(format!("it follows {hops:?}"));
             }
         }
         let expected = match call.must {
-            Must::BeAsDirect { requests } => (requests, requests),
+            Must::BeAsDirect { requests, .. } => (requests, requests),
             Must::BeSentOn => {
                 wrong.extend(no_redirect(given));
                 (1, 1)
