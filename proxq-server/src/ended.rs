@@ -34,37 +34,51 @@ impl JobWaiters {
     /// where there is no such job, or none any more. A `wait` of zero costs one read. Cancel safe, also for all others
     /// who wait.
     pub(crate) async fn job_when_ended(&self, id: JobId, wait: Duration) -> Result<Option<Arc<Job>>, Arc<StoreError>> {
-        if !wait.is_zero() {
-            let deadline = Instant::now() + wait;
-            let mut seen = self.look(id).await;
-            loop {
-                let round = match seen {
-                    Seen::Ended(job) => return Ok(job),
-                    Seen::Failed(error) => return Err(error),
-                    Seen::Open(round) => round,
-                };
-                tokio::select! {
-                    () = round.change() => {}
-                    () = tokio::time::sleep_until(deadline) => break,
-                    () = self.draining.cancelled() => break,
-                }
-                seen = round.seen(|| Box::pin(self.look(id))).await; // boxed: few of those who wait look
-            }
+        if wait.is_zero() {
+            return self.read(id).await;
         }
-        Ok(self.store.get(id).await?.map(Arc::new))
+        let watched = self.watch(id).await?;
+        self.watched_when_ended(watched, wait).await
+    }
+
+    /// Begins to watch a job, then reads it. This is for clients whose wait depends on the job.
+    pub(crate) async fn watch(&self, id: JobId) -> Result<WatchedJob, Arc<StoreError>> {
+        // The watch begins before the read, so that a change after the read ends the round.
+        let round = self.round(id).await?;
+        Ok(WatchedJob { id, job: self.read(id).await?, round })
+    }
+
+    /// The same as [`job_when_ended`](Self::job_when_ended) for a job that has been read already.
+    pub(crate) async fn watched_when_ended(
+        &self,
+        watched: WatchedJob,
+        wait: Duration,
+    ) -> Result<Option<Arc<Job>>, Arc<StoreError>> {
+        let deadline = Instant::now() + wait;
+        let id = watched.id;
+        let mut seen = watched.into_seen();
+        loop {
+            let round = match seen {
+                Seen::Ended(job) => return Ok(job),
+                Seen::Failed(error) => return Err(error),
+                Seen::Open(round) => round,
+            };
+            tokio::select! {
+                () = round.change() => {}
+                () = tokio::time::sleep_until(deadline) => break,
+                () = self.draining.cancelled() => break,
+            }
+            seen = round.seen(|| Box::pin(self.look(id))).await; // boxed: few of those who wait look
+        }
+        self.read(id).await
     }
 
     async fn look(&self, id: JobId) -> Seen {
-        self.try_look(id).await.unwrap_or_else(|error| Seen::Failed(Arc::new(error)))
+        self.watch(id).await.map_or_else(Seen::Failed, WatchedJob::into_seen)
     }
 
-    async fn try_look(&self, id: JobId) -> Result<Seen, StoreError> {
-        // The watch begins before the read, so that a change after the read ends the round.
-        let round = self.round(id).await?;
-        Ok(match self.store.get(id).await? {
-            Some(job) if !job.state.status().is_final() => Seen::Open(round), // without the job: thousands may wait
-            ended => Seen::Ended(ended.map(Arc::new)),
-        })
+    async fn read(&self, id: JobId) -> Result<Option<Arc<Job>>, Arc<StoreError>> {
+        Ok(self.store.get(id).await?.map(Arc::new))
     }
 
     async fn round(&self, id: JobId) -> Result<Arc<Round>, StoreError> {
@@ -73,6 +87,28 @@ impl JobWaiters {
         }
         let change = self.store.watch(id).await?;
         Ok(self.rounds.begin(id, change))
+    }
+}
+
+/// A job as it stood when a client began to wait for it. The client misses none of its later changes.
+#[derive(Debug)]
+pub(crate) struct WatchedJob {
+    id: JobId,
+    job: Option<Arc<Job>>,
+    round: Arc<Round>,
+}
+
+impl WatchedJob {
+    /// The job, `None` where there is no such job, or none any more.
+    pub(crate) fn job(&self) -> Option<&Job> {
+        self.job.as_deref()
+    }
+
+    fn into_seen(self) -> Seen {
+        match self.job {
+            Some(job) if !job.state.status().is_final() => Seen::Open(self.round), // without the job: thousands may wait
+            ended => Seen::Ended(ended),
+        }
     }
 }
 

@@ -121,49 +121,50 @@ impl JobsApi {
 
     /// The final answer of a job for a follower, held for as long as its upstream says; else where to go on.
     async fn hop(&self, id: JobId, number: u32, method: &Method) -> Result<Response<Body>, Problem> {
-        let found = self.store.get(id).await.map_err(|error| store_problem(id, &error))?;
-        let upstream = found.as_ref().and_then(|job| self.config.upstream(&job.request.upstream));
+        let watched = self.waiters.watch(id).await.map_err(|error| store_problem(id, &error))?;
+        let upstream = watched.job().and_then(|job| self.config.upstream(&job.request.upstream));
         let (wait, hops) = upstream.map_or((FOLLOW_WAIT, FOLLOW_HOPS), |own| (own.follow_wait, own.follow_hops));
-        if found.is_some() && number > hops {
+        if watched.job().is_some() && number > hops {
             return Err(Problem::bad_query(format!(
                 "hop={number} is not valid: the last hop here is {hops} (followHops)"
             )));
         }
-        // Whoever asks for the head alone has no answer yet.
-        let is_turn = *method != Method::HEAD || found.is_some_and(|job| job.request.method == Method::HEAD);
+// Whoever asks for the head alone has no answer yet.
+        let is_turn = *method != Method::HEAD || watched.job().is_some_and(|job| job.request.method == Method::HEAD);
         let tracks = is_turn && upstream.is_some_and(Upstream::tracks_turns);
         let resumed = async { if tracks { self.turns.resume(id).await } else { None } };
-        let (turn, answer) = tokio::join!(resumed, self.final_answer(id, wait, method));
-        match answer? {
-            (Some(answer), _) => Ok(match turn {
+        let (turn, job) = tokio::join!(resumed, self.waiters.watched_when_ended(watched, wait));
+        let job = job.map_err(|error| store_problem(id, &error))?;
+        match self.final_answer(id, job.as_deref(), method).await? {
+            Some(answer) => Ok(match turn {
                 Some(turn) => turn.ends_with(answer),
                 None => answer,
             }),
-            (None, _) if number < hops => Ok(reply::follow(follow::next_hop(number + 1), id)),
-            (None, _) => Err(Problem::still_running(id, hops)),
+            None if number < hops => Ok(reply::follow(follow::next_hop(number + 1), id)),
+            None => Err(Problem::still_running(id, hops)),
         }
     }
 
     /// The final answer of a job for a client that polls, or its status until then.
     async fn monitor(&self, id: JobId, method: &Method) -> Result<Response<Body>, Problem> {
-        match self.final_answer(id, Duration::ZERO, method).await? {
+        let job = self.store.get(id).await.map_err(|error| store_problem(id, &error))?;
+        match (self.final_answer(id, job.as_ref(), method).await?, job) {
             (Some(answer), _) => Ok(answer),
             (None, Some(job)) => Ok(reply::pending(&view::job_info(&job, self.config.upstream(&job.request.upstream)))),
             (None, None) => Err(Problem::gone(id)),
         }
     }
 
-    /// A job's final answer once it has ended, with the job as it stands when the time is up.
+    /// The final answer of a job that is in this state now. `None` if it has not ended.
     async fn final_answer(
         &self,
         id: JobId,
-        wait: Duration,
+        job: Option<&Job>,
         method: &Method,
-    ) -> Result<(Option<Response<Body>>, Option<Arc<Job>>), Problem> {
-        let job = self.waiters.job_when_ended(id, wait).await.map_err(|error| store_problem(id, &error))?;
+    ) -> Result<Option<Response<Body>>, Problem> {
         let asked_at = AskedAt::Content { jobs_path: &self.config.jobs_path };
-        let answer = final_answer(id, job.as_deref(), method, asked_at, &*self.store).await;
-        Ok((answer.map_err(|error| store_problem(id, &error))?, job))
+        let answer = final_answer(id, job, method, asked_at, &*self.store).await;
+        answer.map_err(|error| store_problem(id, &error))
     }
 
     async fn cancel_or_gone(&self, id: JobId) -> Result<Response<Body>, Problem> {

@@ -94,6 +94,28 @@ async fn all_who_wait_for_a_job_share_a_watch_and_the_look_after_each_change() {
 }
 
 #[tokio::test]
+async fn a_change_after_the_first_read_ends_a_wait_that_begins_later() {
+    let (store, waiters) = OneJob::waiters(Semaphore::MAX_PERMITS);
+    let watched = waiters.watch(JobId::new()).await.unwrap();
+    assert_eq!(watched.job().expect("there is a job").state, State::Pending);
+    assert_eq!(store.asked(), (1, 1));
+    store.becomes(Ok(State::Completed));
+    assert_eq!(state(waiters.watched_when_ended(watched, HOUR).await), State::Completed);
+    assert_eq!(store.asked(), (1, 1), "the look after the change");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_reads_nothing_while_nothing_changes() {
+    let (store, waiters) = OneJob::waiters(Semaphore::MAX_PERMITS);
+    let mut waiting = join_all(vec![JobId::new(); MANY].into_iter().map(|id| waiters.job_when_ended(id, 2 * HOUR)));
+    assert!(poll!(&mut waiting).is_pending());
+    store.asked();
+    tokio::time::advance(HOUR).await;
+    assert!(poll!(&mut waiting).is_pending());
+    assert_eq!(store.asked(), (0, 0));
+}
+
+#[tokio::test]
 async fn jobs_are_waited_for_apart() {
     let (store, waiters) = OneJob::waiters(Semaphore::MAX_PERMITS);
     let ids = [JobId::new(), JobId::new()];
