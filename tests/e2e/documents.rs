@@ -7,6 +7,7 @@
 //! | `sh` | each command names what is there; those of procedures are carried out |
 //! | `json` | equals a real answer, but for ids and times |
 //! | `rust` | stands in `code.rs`, where it is compiled |
+//! | `python`, `js` | run in `programs.rs`, behind a proxq that redirects them |
 //! | `redis` | given to a real Redis, in `redis_access.rs` |
 //! | `text` | nothing: a picture |
 
@@ -15,6 +16,7 @@ mod code;
 mod console;
 mod json;
 mod migration;
+mod programs;
 mod sh;
 mod use_cases;
 mod yaml;
@@ -26,7 +28,9 @@ use harness::{Block, Document, binary};
 use tokio::task::spawn_blocking;
 
 /// Every word that a fence may have.
-const KINDS: [&str; 7] = ["yaml", "console", "sh", "json", "rust", "redis", "text"];
+const KINDS: [&str; 9] = ["yaml", "console", "sh", "json", "rust", "python", "js", "redis", "text"];
+/// Where the pages have proxq.
+const SHOWN_PROXQ: &str = "127.0.0.1:8080";
 
 /// The pages whose blocks are tried.
 fn pages() -> Vec<Document> {

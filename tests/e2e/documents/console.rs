@@ -10,10 +10,8 @@ use harness::{Answer, Block, Proxq, Upstream};
 use regex::Regex;
 use tempfile::TempDir;
 
-use super::{pages, shell};
+use super::{SHOWN_PROXQ, pages, shell};
 
-/// Where the pages have proxq.
-const SHOWN_PROXQ: &str = "127.0.0.1:8080";
 /// Where the pages have its upstream.
 const SHOWN_UPSTREAM: &str = "127.0.0.1:3000";
 
