@@ -253,6 +253,11 @@ mod tests {
         ] {
             assert!(cli(refused).is_err(), "{refused:?}");
         }
+        let unknown = cli(&["--upstream", "http://a", "--mode", "sideways"]).unwrap_err().to_string();
+        assert!(
+            unknown.contains("'sideways' for '--mode <MODE>'") && unknown.contains("queue, wait, follow"),
+            "{unknown}"
+        );
     }
 
     #[test]

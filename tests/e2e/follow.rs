@@ -5,7 +5,7 @@ use std::time::Duration;
 use harness::{Answer, Gate, Proxq, Reply, Store, Upstream, delete, get, head, on_every_store, post};
 
 /// A server whose upstream answers when the gate is opened, in this mode.
-async fn gated(store: &Store, mode: &str) -> (Proxq, Upstream, Gate) {
+pub(crate) async fn gated(store: &Store, mode: &str) -> (Proxq, Upstream, Gate) {
     let upstream = Upstream::start().await;
     let gate = Gate::new();
     upstream.always(Answer::status(201).header("X-Own", "1").body("late").wait(&gate));
@@ -14,7 +14,7 @@ async fn gated(store: &Store, mode: &str) -> (Proxq, Upstream, Gate) {
 }
 
 /// Where a redirect leads from a URL, as a client resolves it. Fails if it is no hop.
-fn led_to(reply: &Reply, from: &str) -> String {
+pub(crate) fn led_to(reply: &Reply, from: &str) -> String {
     assert_eq!((reply.status, reply.text().as_str()), (303, ""), "{reply}");
     assert!(reply.header("x-proxq-source").is_some() && reply.header("x-proxq-job-id").is_some(), "{reply}");
     let location = reply.header("location").expect("a redirect leads somewhere");
@@ -24,7 +24,7 @@ fn led_to(reply: &Reply, from: &str) -> String {
     format!("{}?{}", led.path(), led.query().unwrap_or_default())
 }
 
-fn code(reply: &Reply) -> (u16, String) {
+pub(crate) fn code(reply: &Reply) -> (u16, String) {
     (reply.status, reply.json()["code"].as_str().unwrap_or_default().to_owned())
 }
 
@@ -68,7 +68,7 @@ on_every_store! {
         let hop = led_to(&proxq.send(get("/x").header("X-Proxq-Wait", "0")).await, "/x");
         let last = proxq.send(get(&hop)).await;
         assert_eq!(code(&last), (424, "STILL_RUNNING".to_owned()), "{last}");
-        for bad in ["0", "-1", "2", "x", "99999999999999999999", "1&hop=1", "1&pending=202"] {
+        for bad in ["", "0", "-1", "+1", "1.0", "2", "x", "%00", "99999999999999999999", "1&hop=1", "1&pending=202"] {
             let reply = proxq.send(get(&hop.replace("hop=1", &format!("hop={bad}")))).await;
             assert_eq!(code(&reply), (400, "BAD_QUERY".to_owned()), "{bad}: {reply}");
         }

@@ -51,6 +51,8 @@ mod healthcheck;
 #[cfg(test)]
 mod held;
 #[cfg(test)]
+mod hops;
+#[cfg(test)]
 mod http2_client;
 #[cfg(test)]
 mod http2_upstream;

@@ -104,7 +104,7 @@ fn bad_durations_and_sizes_are_refused() {
     for key in ["taskRetention", "maxWait", "shutdownTimeout"] {
         assert!(mistakes(&top(&format!("{key}: 1 h")))[0].starts_with(&format!("{key}: \"1 h\" is not a duration: ")));
     }
-    for key in ["timeout", "maxTimeout", "retryDelay"] {
+    for key in ["timeout", "maxTimeout", "retryDelay", "followWait"] {
         refused(&upstream(&format!("{key}: -5m")), &format!("upstreams[0].{key}: \"-5m\" must not be negative"));
     }
     for key in ["inlineBodyLimit", "maxResponseSize"] {
@@ -133,6 +133,8 @@ fn bad_counts_are_refused() {
     refused(&top("limits: {maxConnections: 0}"), "limits.maxConnections: 0 must be at least 1");
     refused(&upstream("maxRetries: -1"), "upstreams[0].maxRetries: -1 must not be negative");
     refused(&upstream("followHops: 0"), "upstreams[0].followHops: 0 must be at least 1");
+    refused(&upstream("followHops: -1"), "upstreams[0].followHops: -1 must not be negative");
+    refused(&upstream("followHops: 4294967296"), "upstreams[0].followHops: 4294967296 must be at most 4294967295");
 }
 
 #[test]
@@ -157,6 +159,8 @@ fn bad_words_are_refused_with_the_known_ones() {
         &upstream("delivery: at_least_once"),
         "upstreams[0].delivery: \"at_least_once\" is none of auto, at-least-once, at-most-once; did you mean \"at-least-once\"?",
     );
+    refused(&upstream("mode: sideways"), "upstreams[0].mode: \"sideways\" is none of queue, wait, follow");
+    refused(&upstream("mode: direct"), "upstreams[0].mode: \"direct\" is none of queue, wait, follow");
     refused(
         &upstream("pathFilter: {mode: allow}"),
         "upstreams[0].pathFilter.mode: \"allow\" is none of blacklist, whitelist",
