@@ -15,7 +15,7 @@ use uuid::Uuid;
 pub use self::attempt::{AttemptRecord, HISTORY_LIMIT, Progress, Reach};
 pub(crate) use self::delivery::may_send_again;
 pub use self::delivery::{AttemptEnd, Backoff, Delivery, RetryPolicy, Verdict, judge, judge_lost_lease};
-pub use self::request::{CredentialHash, JobRequest};
+pub use self::request::{CredentialHash, JobRequest, Priority};
 pub use self::response::{ResponseHead, StoredResponse, ends_with_head};
 pub use self::state::State;
 

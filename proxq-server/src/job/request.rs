@@ -13,6 +13,39 @@ use crate::clock::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CredentialHash(pub [u8; 32]);
 
+/// How urgent a job is, in the order in which jobs are leased.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// Before all others.
+    High,
+    /// Before those of low priority.
+    #[default]
+    Normal,
+    /// After all others, until it has waited for a while: then it counts as normal.
+    Low,
+}
+
+impl Priority {
+    /// All of them, in the order in which jobs are leased.
+    pub const ALL: [Self; 3] = [Self::High, Self::Normal, Self::Low];
+
+    /// Its word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Normal => "normal",
+            Self::Low => "low",
+        }
+    }
+
+    /// The priority with this word.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|priority| priority.word() == word)
+    }
+}
+
 /// The facts of a job.
 #[derive(Clone, Debug)]
 pub struct JobRequest {
@@ -34,6 +67,8 @@ pub struct JobRequest {
     pub created_at: Timestamp,
     /// Limit for one attempt's whole exchange.
     pub timeout: Duration,
+    /// How urgent its client says it is.
+    pub priority: Priority,
     /// What may be sent again.
     pub delivery: Delivery,
     /// Whether sending it twice is harmless: by its method, or because the upstream honours its `Idempotency-Key`.
@@ -69,6 +104,7 @@ impl JobRequest {
             added_headers: HeaderMap::new(),
             created_at: Timestamp::from_millis(1_767_225_600_123),
             timeout: Duration::from_secs(30),
+            priority: Priority::Normal,
             delivery: Delivery::Auto,
             idempotent: false,
             owner: None,

@@ -25,7 +25,7 @@ use super::{JobStore, LeasedJob, NewJob, StoreSettings, Submitted};
 use crate::clock::Timestamp;
 use crate::config::{Prefix, SecretHeaders, Upstream, UpstreamUrl};
 use crate::job::{
-    Body, CredentialHash, Delivery, Job, JobId, JobRequest, Outcome, QueueName, Reach, ResponseHead, State,
+    Body, CredentialHash, Delivery, Job, JobId, JobRequest, Outcome, Priority, QueueName, Reach, ResponseHead, State,
     StoredResponse, Verdict,
 };
 
@@ -236,6 +236,7 @@ pub(super) fn request(id: JobId) -> JobRequest {
         added_headers: HeaderMap::new(),
         created_at: START,
         timeout: Duration::from_secs(30),
+        priority: Priority::Normal,
         delivery: Delivery::Auto,
         idempotent: true,
         owner: None,

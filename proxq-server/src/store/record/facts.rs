@@ -9,7 +9,7 @@ use http::{Method, Uri};
 use super::Record;
 use super::fields::{BodyFields, HeaderField, header_fields, header_map};
 use crate::clock::Timestamp;
-use crate::job::{Body, CredentialHash, Delivery, JobId, JobRequest};
+use crate::job::{Body, CredentialHash, Delivery, JobId, JobRequest, Priority};
 
 /// A job's request without its secret headers, and where its body is.
 #[derive(Clone, Debug)]
@@ -92,9 +92,11 @@ pub(crate) struct FactsFields {
     request_id: String,
     #[prost(uint64, tag = "19")]
     retention_ms: u64,
+    #[prost(uint32, tag = "21")]
+    priority: u32,
     #[prost(bytes = "bytes", optional, tag = "27")]
     body_sha256: Option<Bytes>,
-    // Reserved: 20 order key, 21 priority, 22 callback, 23 parent, 24 scheme, 25 trace context, 26 encryption.
+    // Reserved: 20 order key, 22 callback, 23 parent, 24 scheme, 25 trace context, 26 encryption.
 }
 
 impl Record for Facts {
@@ -123,6 +125,7 @@ impl Record for Facts {
             client: address_bytes(request.client),
             request_id: request.request_id.clone(),
             retention_ms: whole_millis(request.retention),
+            priority: priority_number(request.priority),
             body_sha256: request.body_sha256.map(|digest| Bytes::copy_from_slice(&digest)),
         }
     }
@@ -141,6 +144,7 @@ impl Record for Facts {
             added_headers: header_map(fields.added_headers)?,
             created_at: Timestamp::from_millis(fields.created_at),
             timeout: Duration::from_millis(fields.timeout_ms),
+            priority: priority(fields.priority)?,
             delivery: delivery(fields.delivery)?,
             idempotent: fields.idempotent,
             owner: fields.owner,
@@ -174,6 +178,19 @@ fn delivery(number: u32) -> Option<Delivery> {
         2 => Some(Delivery::AtMostOnce),
         _ => None,
     }
+}
+
+/// Normal is 0, which a record does not write: jobs had no priority at first.
+fn priority_number(priority: Priority) -> u32 {
+    match priority {
+        Priority::Normal => 0,
+        Priority::High => 1,
+        Priority::Low => 2,
+    }
+}
+
+fn priority(number: u32) -> Option<Priority> {
+    Priority::ALL.into_iter().find(|priority| priority_number(*priority) == number)
 }
 
 fn address_bytes(address: IpAddr) -> Bytes {

@@ -7,13 +7,15 @@ use hyper::ext::ReasonPhrase;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+use proptest::sample::select;
 use uuid::Uuid;
 
 use super::*;
 use crate::clock::Timestamp;
 use crate::config::SecretHeaders;
 use crate::job::{
-    AttemptRecord, BlobRef, Body, CredentialHash, Delivery, JobRequest, Outcome, Reach, ResponseHead, StoredResponse,
+    AttemptRecord, BlobRef, Body, CredentialHash, Delivery, JobRequest, Outcome, Priority, Reach, ResponseHead,
+    StoredResponse,
 };
 
 fn headers() -> impl Strategy<Value = HeaderMap> {
@@ -57,6 +59,7 @@ prop_compose! {
         created_at in timestamp(),
         spans in (any::<u64>(), any::<u64>()),
         delivery in prop_oneof![Just(Delivery::Auto), Just(Delivery::AtLeastOnce), Just(Delivery::AtMostOnce)],
+        priority in select(Priority::ALL.to_vec()),
         idempotent: bool,
         owner in option::of(any::<String>()),
         credential: [u8; 32],
@@ -75,6 +78,7 @@ prop_compose! {
             added_headers,
             created_at,
             timeout: Duration::from_millis(spans.0),
+            priority,
             delivery,
             idempotent,
             owner,

@@ -11,7 +11,7 @@ use super::shared::Shared;
 use crate::clock::Timestamp;
 use crate::config::Upstream;
 use crate::forward::headers::strip_hop_by_hop;
-use crate::job::{Body, CredentialHash, Delivery, JobId, JobRequest, Outcome, Progress, State};
+use crate::job::{Body, CredentialHash, Delivery, JobId, JobRequest, Outcome, Priority, Progress, State};
 
 /// Why a task cannot be worked on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +69,7 @@ fn read(message: &TaskMessage, now: Timestamp, shared: &Shared) -> Option<(JobRe
         idempotency_key: headers.get("idempotency-key").map(|key| key.as_bytes().to_vec()),
         created_at: now,
         timeout: timeout(message, now),
+        priority: Priority::Normal,
         delivery: upstream.map_or(Delivery::Auto, |upstream| upstream.delivery),
         idempotent,
         owner: None,
