@@ -23,6 +23,7 @@ mod keeping;
 #[cfg(test)]
 pub(crate) mod memory;
 mod pauses;
+mod pending_place;
 mod record;
 pub mod redis;
 mod settings;
@@ -42,7 +43,8 @@ pub use self::submitting::{Claim, NewJob, Submissions, Submitted};
 pub use self::turns::{CANCEL_ABANDONED_AFTER, Call, JOIN_WINDOW, Join, LOST_TURN_WINDOW, LeftBy, Turn, Turns};
 pub use self::values::SharedValues;
 pub use self::working::{
-    LEASE_TERM, Lease, LeasedJob, QueueStats, RECLAIM_AFTER_OUTAGE, RECLAIM_GRACE, RENEW_EVERY, WorkQueues,
+    LEASE_TERM, LOW_WAITS_AT_MOST, Lease, LeasedJob, QueueStats, RECLAIM_AFTER_OUTAGE, RECLAIM_GRACE, RENEW_EVERY,
+    WorkQueues,
 };
 
 /// The most jobs that one step moves, so that no step holds up the others.

@@ -34,7 +34,8 @@ pub trait JobAccess: JobLookup + BlobStore {
     /// only if `confirmed` is true.
     async fn retry_failed(&self, id: JobId, confirmed: bool) -> Result<Requeued, StoreError>;
 
-    /// Up to `max` jobs in a state, oldest first, after `cursor` (a former page's `next`).
+    /// Up to `max` jobs in a state, oldest first, after `cursor` (a former page's `next`). Pending ones by their priority
+    /// first; a job whose priority changes between two pages may be left out.
     async fn list(
         &self,
         queue: &QueueName,

@@ -17,10 +17,15 @@ pub const RECLAIM_GRACE: Duration = Duration::from_secs(5);
 /// How long a store must have answered before leases are taken away, so that after an outage living owners renew first.
 pub const RECLAIM_AFTER_OUTAGE: Duration = Duration::from_secs(10);
 
+/// How long a job of low priority waits before it counts as normal: long enough for a burst of others to pass, short enough
+/// for a client that waits for it.
+pub const LOW_WAITS_AT_MOST: Duration = Duration::from_mins(1);
+
 /// Where workers get their jobs, and bring their verdicts.
 #[async_trait]
 pub trait WorkQueues: JobLookup + BlobStore {
-    /// Hands out up to `max` jobs that have been due longest, each under a lease of its own.
+    /// Hands out up to `max` jobs, each under a lease of its own: those of a higher priority first, and of one priority those
+    /// that have been due longest.
     ///
     /// The lease is durable on return: it is the record that something may have been sent. A job is never under two
     /// leases at once.

@@ -7,11 +7,12 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Row};
 use tokio::sync::Semaphore;
 
 use super::schema::{self, LogIndex};
-use super::steps::{job_id, number, state};
+use super::steps::{job_id, number, priority, rank, state};
 use crate::clock::Timestamp;
 use crate::failure::chain;
 use crate::job::{Job, JobId, Progress, QueueName, State, StoredResponse};
 use crate::lock::lock;
+use crate::store::pending_place::PendingPlace;
 use crate::store::record::{Facts, Head, Record};
 use crate::store::{Content, JobPage, QueueStats, StoreError};
 use crate::tasks;
@@ -204,7 +205,8 @@ pub(super) const COUNTS: [&str; 4] = [
     "SELECT state, count(*) FROM jobs WHERE queue = ?1 AND state IN (4, 5) GROUP BY state",
 ];
 
-/// A page of a queue's jobs in one state, in the order of their submission. Jobs that cannot be read are left out.
+/// A page of a queue's jobs in one state, in the order of their submission, pending ones by their priority first. Jobs that
+/// cannot be read are left out.
 pub(super) fn page(
     connection: &Connection,
     queue: &QueueName,
@@ -212,18 +214,28 @@ pub(super) fn page(
     cursor: Option<u64>,
     max: usize,
 ) -> Result<JobPage, ReadError> {
-    let after = cursor.map_or(i64::MIN, |cursor| i64::try_from(cursor).unwrap_or(i64::MAX));
+    let place = cursor.filter(|_| of == State::Pending).map(PendingPlace::from_cursor);
+    let after_rank = place.map_or(i64::MIN, |place| rank(place.priority));
+    let after = place.map(|place| place.number).or(cursor);
+    let after = after.map_or(i64::MIN, |number| i64::try_from(number).unwrap_or(i64::MAX));
     let limit = i64::try_from(max).unwrap_or(i64::MAX);
     let mut select = connection.prepare_cached(&page_sql(of))?;
-    let rows: Vec<i64> =
-        select.query_map((queue.as_str(), number(of), after, limit), |row| row.get(0))?.collect::<Result<_, _>>()?;
-    let next = rows.last().filter(|_| rows.len() == max).map(|last| last.unsigned_abs());
+    let rows: Vec<(i64, i64)> = select
+        .query_map((queue.as_str(), number(of), after_rank, after, limit), |row| row.try_into())?
+        .collect::<Result<_, _>>()?;
+    let next = rows.last().filter(|_| rows.len() == max).and_then(|(rank, seq)| match of {
+        // A priority that does not exist has no place: rather an early end than a page that comes again and again.
+        State::Pending => Some(PendingPlace { priority: priority(*rank)?, number: seq.unsigned_abs() }.cursor()),
+        State::Scheduled | State::Active | State::Retry | State::Completed | State::Archived => {
+            Some(seq.unsigned_abs())
+        }
+    });
     let mut select = connection.prepare_cached(
         "SELECT jobs.id, state, due, progress, facts
          FROM jobs LEFT JOIN requests ON requests.seq = jobs.seq WHERE jobs.seq = ?1",
     )?;
     let mut jobs = Vec::with_capacity(rows.len());
-    for seq in rows {
+    for (_, seq) in rows {
         let columns = match select.query_row((seq,), JobColumns::read).optional() {
             Ok(Some(columns)) => columns,
             Ok(None) => continue,
@@ -252,8 +264,12 @@ pub(super) fn page_sql(of: State) -> String {
         State::Scheduled | State::Retry => ("waiting", "state IN (1, 3)"),
         State::Completed | State::Archived => ("ended", "state IN (4, 5)"),
     };
+    let (after, order) = match of {
+        State::Pending => ("(priority, seq) > (?3, ?4)", "priority, seq"),
+        State::Scheduled | State::Active | State::Retry | State::Completed | State::Archived => ("seq > ?4", "seq"),
+    };
     format!(
-        "SELECT seq FROM jobs INDEXED BY {index}
-         WHERE {condition} AND queue = ?1 AND state = ?2 AND seq > ?3 ORDER BY seq LIMIT ?4"
+        "SELECT priority, seq FROM jobs INDEXED BY {index}
+         WHERE {condition} AND queue = ?1 AND state = ?2 AND {after} ORDER BY {order} LIMIT ?5"
     )
 }

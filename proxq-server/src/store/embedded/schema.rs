@@ -13,10 +13,10 @@ use crate::config::SyncMode;
 use crate::store::Deployment;
 
 /// The format that this program writes, kept in SQLite's `user_version`. Below it lie [`MIGRATIONS`].
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 
 /// `user_version` 0 → 1 → 2 …: each makes a database one version newer, in one transaction.
-const MIGRATIONS: [&str; FORMAT as usize] = [FIRST_FORMAT, WITH_CLAIMS, WITH_CALLS];
+const MIGRATIONS: [&str; FORMAT as usize] = [FIRST_FORMAT, WITH_CLAIMS, WITH_CALLS, WITH_PRIORITIES];
 
 /// Marks a database as proxq's: "prxq".
 const APPLICATION_ID: i32 = 0x7072_7871;
@@ -86,6 +86,14 @@ CREATE TABLE calls (
 ) STRICT;
 CREATE INDEX calls_by_key ON calls (key, since) WHERE key IS NOT NULL;
 CREATE INDEX given_up ON calls (since) WHERE give_up = 1 AND holder IS NULL;
+";
+
+/// `priority` is a job's present one, by its number in `steps/row.rs`: what is leased first has the lowest. The index has the
+/// pending jobs in the order in which they are leased. Jobs that were there before are of normal priority.
+const WITH_PRIORITIES: &str = "
+ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 1;
+DROP INDEX pending;
+CREATE INDEX pending ON jobs (queue, priority, due) WHERE state = 0;
 ";
 
 /// A database up to this size is checked as a whole at every start: reading so much takes well under a second.

@@ -1,5 +1,6 @@
 //! What the store does, as steps of the writer: a file for each group of verbs.
 
+mod age;
 mod batch;
 mod blobs;
 mod claim;
@@ -20,13 +21,14 @@ pub(super) use self::lease::{LeaseJobs, Renew};
 pub(super) use self::moment::KeepMoment;
 pub(super) use self::order::{Cancel, RetryFailed};
 pub(super) use self::recover::{Recover, TakeOver};
-pub(super) use self::row::{job_id, number, state};
+pub(super) use self::row::{job_id, number, priority, rank, state};
 pub(super) use self::settle::{Settle, Unsettled};
 pub(super) use self::submit::Submit;
 pub(super) use self::turns::{Abandon, EndCall, Resume};
 pub(super) use self::upkeep::{Expire, Upkeep};
 #[cfg(test)]
 pub(super) use self::{
+    age::WAITED,
     lease::{NEXT_DUE, OLDEST_PENDING, OLDEST_WAITING},
     reclaim::{LEFT_OVER, LOST},
     turns::{GIVEN_UP, SAME_CALL},

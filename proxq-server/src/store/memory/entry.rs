@@ -3,9 +3,12 @@
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
-use crate::job::{Body, Job, JobRequest, Outcome, Progress, QueueName, Reach, State, StoredResponse, Verdict};
-use crate::store::LEASE_TERM;
+use crate::job::{
+    Body, Job, JobRequest, Outcome, Priority, Progress, QueueName, Reach, State, StoredResponse, Verdict,
+};
+use crate::store::pending_place::PendingPlace;
 use crate::store::record::{Facts, Secrets};
+use crate::store::{LEASE_TERM, LOW_WAITS_AT_MOST};
 
 /// A job.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub(super) struct Entry {
     pub(super) progress: Progress,
     /// Since when it is due, or when it will be.
     pub(super) due: Timestamp,
+    /// Its present one: normal once a job of low priority has waited.
+    pub(super) priority: Priority,
     pub(super) lease: Option<Held>,
     /// When it is dropped, once it has ended.
     pub(super) expires: Option<Timestamp>,
@@ -49,6 +54,25 @@ impl Entry {
     /// A worker may have it.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         self.state == State::Pending || self.waits() && self.due <= now
+    }
+
+    /// It is of low priority, and has waited long enough to count as normal.
+    pub(super) fn has_waited(&self, now: Timestamp) -> bool {
+        let waits = self.state == State::Pending && self.priority == Priority::Low;
+        waits && self.due <= now.before(LOW_WAITS_AT_MOST)
+    }
+
+    /// Puts it behind those of normal priority.
+    pub(super) fn count_as_normal(&mut self, now: Timestamp) {
+        (self.priority, self.due) = (Priority::Normal, now);
+    }
+
+    /// Its place in a list of jobs in its state.
+    pub(super) fn place(&self) -> u64 {
+        match self.state {
+            State::Pending => PendingPlace { priority: self.priority, number: self.number }.cursor(),
+            State::Scheduled | State::Active | State::Retry | State::Completed | State::Archived => self.number,
+        }
     }
 
     pub(super) fn is_held(&self, token: u64) -> bool {

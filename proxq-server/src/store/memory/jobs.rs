@@ -62,7 +62,7 @@ impl Jobs {
 
     pub(super) fn submit(&mut self, job: NewJob) -> Submitted {
         let NewJob { queue, mut request, body, delay, claim, call } = job;
-        let (id, now) = (request.id, self.now());
+        let (id, priority, now) = (request.id, request.priority, self.now());
         let secrets = Secrets::take(&mut request, &self.settings.secret_headers);
         let there = self.entries.get(&id);
         if there.is_some_and(|there| there.differs(&request, &body)) {
@@ -94,6 +94,7 @@ impl Jobs {
             state: if due_at.is_some() { State::Scheduled } else { State::Pending },
             progress: Progress { due_at, ..Progress::default() },
             due: due_at.unwrap_or(now),
+            priority,
             lease: None,
             expires: None,
             response: None,
@@ -107,7 +108,7 @@ impl Jobs {
         let (now, max) = (self.now(), max.min(BATCH_LIMIT));
         let of_queue = |entry: &&Entry| entry.queue == *queue;
         let due = self.entries.values().filter(of_queue).filter(|entry| entry.is_due(now));
-        let mut due: Vec<_> = due.map(|entry| (entry.due, entry.number, entry.request.id)).collect();
+        let mut due: Vec<_> = due.map(|entry| (entry.priority, entry.due, entry.number, entry.request.id)).collect();
         due.sort_unstable();
         let leased = due.iter().take(max).map(|(.., id)| self.hand_out(*id, now)).collect();
         let waiting = self.entries.values().filter(of_queue).filter(|entry| entry.waits());
@@ -229,13 +230,13 @@ impl Jobs {
 
     pub(super) fn list(&self, queue: &QueueName, state: State, cursor: Option<u64>, max: usize) -> JobPage {
         let asked = |entry: &&Entry| {
-            entry.queue == *queue && entry.state == state && cursor.is_none_or(|cursor| entry.number > cursor)
+            entry.queue == *queue && entry.state == state && cursor.is_none_or(|cursor| entry.place() > cursor)
         };
         let mut found: Vec<_> = self.entries.values().filter(asked).collect();
-        found.sort_unstable_by_key(|entry| entry.number);
+        found.sort_unstable_by_key(|entry| entry.place());
         let more = found.len() > max;
         found.truncate(max);
-        let next = found.last().filter(|_| more).map(|entry| entry.number);
+        let next = found.last().filter(|_| more).map(|entry| entry.place());
         JobPage { jobs: found.into_iter().map(Entry::job).collect(), next }
     }
 
@@ -245,6 +246,9 @@ impl Jobs {
         for id in &due {
             self.entries.get_mut(id).expect("it was just found").wake();
             self.tell(*id);
+        }
+        for id in self.batch(|entry| entry.has_waited(now)) {
+            self.entries.get_mut(&id).expect("it was just found").count_as_normal(now);
         }
         let lost = now.before(RECLAIM_GRACE);
         let lost = self.batch(|entry| entry.lease.is_some_and(|held| held.until < lost));

@@ -63,25 +63,27 @@ impl Step for LeaseJobs {
 }
 
 pub(in super::super) const OLDEST_PENDING: &str =
-    "SELECT due, seq FROM jobs WHERE state = 0 AND queue = ?1 AND due <= ?2 ORDER BY due, seq LIMIT ?3";
+    "SELECT priority, due, seq FROM jobs WHERE state = 0 AND queue = ?1 AND due <= ?2
+     ORDER BY priority, due, seq LIMIT ?3";
 
 pub(in super::super) const OLDEST_WAITING: &str =
-    "SELECT due, seq FROM jobs WHERE state IN (1, 3) AND queue = ?1 AND due <= ?2 ORDER BY due, seq LIMIT ?3";
+    "SELECT priority, due, seq FROM jobs WHERE state IN (1, 3) AND queue = ?1 AND due <= ?2 ORDER BY due, seq LIMIT ?3";
 
-/// The jobs that have been due longest, pending or not yet woken.
+/// The jobs that are next, pending or not yet woken. Of the latter, only so many are looked at as are asked for, whatever
+/// their priority: upkeep wakes them all within a second.
 fn due_rows(tx: &Tx<'_>, queue: &str, max: usize) -> rusqlite::Result<Vec<i64>> {
     let limit = i64::try_from(max + tx.state.newer.len()).unwrap_or(i64::MAX);
-    let mut rows: Vec<(i64, i64)> = Vec::new();
+    let mut rows: Vec<(i64, i64, i64)> = Vec::new();
     for sql in [OLDEST_PENDING, OLDEST_WAITING] {
         let mut select = tx.connection.prepare_cached(sql)?;
-        for row in select.query_map((queue, tx.now.as_millis(), limit), |row| Ok((row.get(0)?, row.get(1)?)))? {
+        for row in select.query_map((queue, tx.now.as_millis(), limit), |row| row.try_into())? {
             rows.push(row?);
         }
     }
-    rows.retain(|(_, seq)| !tx.state.newer.contains(seq));
+    rows.retain(|(.., seq)| !tx.state.newer.contains(seq));
     rows.sort_unstable();
     rows.truncate(max);
-    Ok(rows.into_iter().map(|(_, seq)| seq).collect())
+    Ok(rows.into_iter().map(|(.., seq)| seq).collect())
 }
 
 pub(in super::super) const NEXT_DUE: &str =

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::super::step::{StepError, Tx};
 use super::super::vault;
-use crate::job::{Body, JobId, Progress, State};
+use crate::job::{Body, JobId, Priority, Progress, State};
 use crate::store::StoreError;
 use crate::store::record::{Facts, Record, Secrets};
 use crate::store::signals::QueueSignal;
@@ -28,6 +28,20 @@ pub(in super::super) fn number(state: State) -> i64 {
 /// The state with a number, unless no state has it.
 pub(in super::super) fn state(number: i64) -> Option<State> {
     State::ALL.into_iter().find(|state| self::number(*state) == number)
+}
+
+/// The number of a priority in the database: jobs with a lower one are leased first.
+pub(in super::super) fn rank(priority: Priority) -> i64 {
+    match priority {
+        Priority::High => 0,
+        Priority::Normal => 1,
+        Priority::Low => 2,
+    }
+}
+
+/// The priority with a number, unless no priority has it.
+pub(in super::super) fn priority(number: i64) -> Option<Priority> {
+    Priority::ALL.into_iter().find(|priority| rank(*priority) == number)
 }
 
 /// What the steps need of a row of `jobs`.

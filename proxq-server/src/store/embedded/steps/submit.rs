@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use super::super::step::{Step, StepError, Tx};
 use super::super::time::StoreTime;
-use super::row::{JobRow, millis, number, refer_to_blob};
+use super::row::{JobRow, millis, number, rank, refer_to_blob};
 use super::{claim, turns};
 use crate::config::SecretHeaders;
-use crate::job::{Body, JobId, Progress, State};
+use crate::job::{Body, JobId, Priority, Progress, State};
 use crate::store::record::{Asked, Facts, Record, Secrets, beside};
 use crate::store::signals::Effect;
 use crate::store::{Call, Claim, NewJob, Submitted};
@@ -21,6 +21,7 @@ use crate::store::{Call, Claim, NewJob, Submitted};
 pub(in super::super) struct Submit {
     id: JobId,
     queue: String,
+    priority: Priority,
     delay: Option<Duration>,
     credential: [u8; 32],
     retention_ms: i64,
@@ -38,7 +39,7 @@ impl Submit {
         let NewJob { queue, mut request, body, delay, claim, call } = job;
         let secrets = Secrets::take(&mut request, secret_headers);
         request.created_at = time.of_wall(request.created_at);
-        let (id, credential) = (request.id, request.credential.0);
+        let (id, priority, credential) = (request.id, request.priority, request.credential.0);
         let retention_ms = millis(u64::try_from(request.retention.as_millis()).unwrap_or(u64::MAX));
         let facts = Facts::new(request, &body);
         let blob = match &body {
@@ -48,6 +49,7 @@ impl Submit {
         Self {
             id,
             queue: queue.as_str().to_owned(),
+            priority,
             delay: delay.filter(|delay| !delay.is_zero()),
             credential,
             retention_ms,
@@ -111,8 +113,8 @@ impl Step for Submit {
         };
         tx.connection
             .prepare_cached(
-                "INSERT INTO jobs (id, queue, state, due, token, retention, credential, secrets, progress)
-                 VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8)",
+                "INSERT INTO jobs (id, queue, state, due, token, retention, credential, secrets, progress, priority)
+                 VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9)",
             )?
             .execute((
                 self.id.as_bytes(),
@@ -123,6 +125,7 @@ impl Step for Submit {
                 self.credential,
                 secrets,
                 Progress::default().encode(self.id),
+                rank(self.priority),
             ))?;
         let seq = tx.connection.last_insert_rowid();
         tx.connection.prepare_cached("INSERT INTO requests (seq, facts, body) VALUES (?1, ?2, ?3)")?.execute((

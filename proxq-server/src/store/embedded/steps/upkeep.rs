@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::super::step::{Step, StepError, Tx};
+use super::age::age;
 use super::batch::{batch, limit};
 use super::blobs::Probe;
 use super::lease::{next_due, set_aside};
@@ -25,7 +26,7 @@ impl Step for Expire {
 
     fn run(&self, tx: &mut Tx<'_>) -> Result<UpkeepRound, StepError> {
         let (expired, blobs) = expire(tx)?;
-        Ok(UpkeepRound { upkept: Upkept { expired, ..Upkept::default() }, blobs })
+        Ok(UpkeepRound { upkept: Upkept { expired, ..Upkept::default() }, aged: 0, blobs })
     }
 
     fn makes_room(&self) -> bool {
@@ -41,6 +42,8 @@ pub(in super::super) struct Upkeep;
 #[derive(Debug, Default)]
 pub(in super::super) struct UpkeepRound {
     pub(in super::super) upkept: Upkept,
+    /// How many jobs of low priority count as normal now.
+    aged: usize,
     /// Blobs of dropped jobs, whose files are left to remove.
     pub(in super::super) blobs: Vec<Uuid>,
 }
@@ -49,7 +52,7 @@ impl UpkeepRound {
     /// Whether there may be more to do.
     pub(in super::super) fn is_full(&self) -> bool {
         let Upkept { woken, reclaimed, expired } = self.upkept;
-        woken.max(reclaimed).max(expired) >= BATCH_LIMIT
+        woken.max(reclaimed).max(expired).max(self.aged) >= BATCH_LIMIT
     }
 }
 
@@ -63,11 +66,12 @@ impl Step for Upkeep {
         keep_moment(tx)?;
         let left_over = take_over(tx)?;
         let woken = wake(tx)?;
+        let aged = age(tx)?;
         let lost = if tx.may_reclaim { reclaim(tx)? } else { 0 };
         let (expired, mut blobs) = expire(tx)?;
         blobs.extend(cancel_given_up(tx)?);
         tx.state.empty_log = true;
-        Ok(UpkeepRound { upkept: Upkept { woken, reclaimed: left_over + lost, expired }, blobs })
+        Ok(UpkeepRound { upkept: Upkept { woken, reclaimed: left_over + lost, expired }, aged, blobs })
     }
 }
 

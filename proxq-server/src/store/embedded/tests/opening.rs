@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::Connection;
 
 use super::super::schema::FORMAT;
 use super::*;
-use crate::job::State;
-use crate::store::contract::{job, job_in, lease_ids, state_of, submitted};
+use crate::job::{JobId, JobRequest, Priority, State};
+use crate::store::contract::{job, job_in, lease_ids, request, state_of, submitted};
 use crate::store::{Call, Claim, Join, NewJob, Submitted};
 
 #[tokio::test]
@@ -65,9 +66,7 @@ async fn an_earlier_format_is_brought_up_to_date() {
     let id = submitted(&embedded.store).await;
     embedded.store.close().await;
     let path = embedded.folder.path();
-    let database = Connection::open(path.join("jobs.sqlite3")).unwrap();
-    database.execute_batch("DROP TABLE claims; DROP TABLE calls; PRAGMA user_version = 1;").unwrap();
-    drop(database);
+    back_in_format_1(path);
     let store = open(path, embedded.time).unwrap();
     assert_eq!(state_of(&store, id).await, Some(State::Pending), "what was there is there");
     let claim = Claim { scope: [1; 32], fingerprint: [2; 32], ttl: Duration::from_mins(1) };
@@ -77,6 +76,35 @@ async fn an_earlier_format_is_brought_up_to_date() {
     assert_eq!(store.submit(NewJob { claim: Some(claim), ..job() }).await.unwrap(), Submitted::Replayed(first));
     let call = Call { key: Some([3; 32]), join: Join::OrWait, cancel_when_abandoned: false };
     assert_eq!(store.submit(NewJob { call: Some(call), ..job() }).await.unwrap(), Submitted::New);
+}
+
+#[tokio::test]
+async fn jobs_of_an_earlier_format_are_of_normal_priority() {
+    let embedded = embedded().await;
+    let normal = submitted(&embedded.store).await;
+    embedded.store.close().await;
+    back_in_format_1(embedded.folder.path());
+    let store = open(embedded.folder.path(), embedded.time).unwrap();
+    let [high, low] = [Priority::High, Priority::Low].map(|priority| {
+        let request = JobRequest { priority, ..request(JobId::new()) };
+        NewJob { request, ..job() }
+    });
+    let order = [high.request.id, normal, low.request.id];
+    store.submit(low).await.unwrap();
+    store.submit(high).await.unwrap();
+    assert_eq!(lease_ids(&store, 10).await, order);
+}
+
+/// Makes the database one of the first format.
+fn back_in_format_1(folder: &Path) {
+    let database = Connection::open(folder.join("jobs.sqlite3")).unwrap();
+    let back = "DROP INDEX pending;
+         ALTER TABLE jobs DROP COLUMN priority;
+         CREATE INDEX pending ON jobs (queue, due) WHERE state = 0;
+         DROP TABLE claims;
+         DROP TABLE calls;
+         PRAGMA user_version = 1;";
+    database.execute_batch(back).unwrap();
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ async fn every_query_has_its_index() {
     let mut queries = vec![
         (steps::OLDEST_PENDING.to_owned(), "pending"),
         (steps::OLDEST_WAITING.to_owned(), "waiting"),
+        (steps::WAITED.to_owned(), "pending"),
         (steps::NEXT_DUE.to_owned(), "waiting"),
         (steps::DUE.to_owned(), "waiting"),
         (steps::LOST.to_owned(), "leased"),
@@ -38,19 +39,27 @@ async fn every_query_has_its_index() {
         (reader::page_sql(state), index)
     }));
     for (query, index) in queries {
-        let explained = query.clone();
-        let plan: Vec<String> = embedded
-            .store
-            .readers
-            .read(move |connection| {
-                let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {explained}"))?;
-                let parameters = vec![rusqlite::types::Null; plan.parameter_count()];
-                Ok(plan
-                    .query_map(rusqlite::params_from_iter(parameters), |row| row.get(3))?
-                    .collect::<Result<_, _>>()?)
-            })
-            .await
-            .unwrap();
+        let plan = plan_of(&embedded.store, &query).await;
         assert!(plan[0].contains(&format!("INDEX {index}")), "{query}\n{plan:?}");
     }
+}
+
+#[tokio::test]
+async fn a_lease_takes_pending_jobs_in_the_order_of_the_index() {
+    let embedded = embedded().await;
+    for query in [steps::OLDEST_PENDING, steps::WAITED] {
+        let plan = plan_of(&embedded.store, query).await;
+        assert_eq!(plan.len(), 1, "without sorting them: {query}\n{plan:?}");
+    }
+}
+
+/// How a query is carried out, step by step.
+async fn plan_of(store: &EmbeddedStore, query: &str) -> Vec<String> {
+    let explained = format!("EXPLAIN QUERY PLAN {query}");
+    let read = store.readers.read(move |connection| {
+        let mut plan = connection.prepare(&explained)?;
+        let parameters = vec![rusqlite::types::Null; plan.parameter_count()];
+        Ok(plan.query_map(rusqlite::params_from_iter(parameters), |row| row.get(3))?.collect::<Result<_, _>>()?)
+    });
+    read.await.unwrap()
 }
