@@ -129,7 +129,7 @@ impl JobsApi {
                 "hop={number} is not valid: the last hop here is {hops} (followHops)"
             )));
         }
-// Whoever asks for the head alone has no answer yet.
+        // Whoever asks for the head alone has no answer yet.
         let is_turn = *method != Method::HEAD || watched.job().is_some_and(|job| job.request.method == Method::HEAD);
         let tracks = is_turn && upstream.is_some_and(Upstream::tracks_turns);
         let resumed = async { if tracks { self.turns.resume(id).await } else { None } };

@@ -7,6 +7,7 @@ mod claiming;
 mod leasing;
 mod listing;
 mod ordering;
+mod priority;
 mod queues;
 mod racing;
 mod reading;
@@ -30,8 +31,8 @@ use crate::job::{
 };
 
 pub(super) use self::{
-    blobs::*, calling::*, claiming::*, leasing::*, listing::*, ordering::*, queues::*, racing::*, reading::*,
-    settling::*, submitting::*, time::*, waiting::*,
+    blobs::*, calling::*, claiming::*, leasing::*, listing::*, ordering::*, priority::*, queues::*, racing::*,
+    reading::*, settling::*, submitting::*, time::*, waiting::*,
 };
 
 /// A store under test, and its world.
@@ -115,6 +116,19 @@ macro_rules! keeps_the_contract {
             a_job_that_loses_too_many_leases_fails
             how_many_leases_may_be_lost_can_change
             a_worker_that_goes_away_while_it_waits_for_jobs_loses_none
+            // priority
+            jobs_are_leased_by_priority_then_by_age
+            a_restart_keeps_the_order_of_priorities
+            a_repeated_submission_does_not_change_the_priority
+            a_job_that_is_pending_again_has_its_priority
+            a_job_that_is_due_has_its_priority_before_upkeep
+            a_released_job_is_the_first_of_its_priority_again
+            a_low_job_that_has_waited_counts_as_normal
+            more_than_a_batch_of_low_jobs_come_to_count_as_normal
+            pending_jobs_of_every_priority_are_counted_and_listed
+            a_list_of_several_priorities_goes_on_when_jobs_leave
+            a_pending_job_of_every_priority_is_cancelled
+            a_worker_is_woken_by_a_submission_of_every_priority
             // queues
             queues_do_not_mix
             a_worker_is_woken_for_its_own_queue

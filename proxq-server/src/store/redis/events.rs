@@ -1,4 +1,5 @@
-//! The news from other instances and from asynq's tools: that a watched job changed, or that an attempt is to end.
+//! The news from other instances and from asynq's tools: that a watched job changed, that an attempt is to end, or that a
+//! job of high or low priority is pending.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
 use super::connecting::{CONNECT_TIMEOUT, LONGEST_PAUSE, reconnect_pauses};
-use super::keys::{CANCEL_CHANNEL, changed_channel, revoked_channel};
+use super::keys::{CANCEL_CHANNEL, changed_channel, queue_channel};
 use super::queues::Queue;
 use super::settle::{self, Failure};
 use super::shared::Shared;
@@ -53,7 +54,7 @@ async fn subscribe(shared: &Shared, client: &Client) -> Result<PubSub, RedisErro
     let connected = tokio::time::timeout(CONNECT_TIMEOUT, async {
         let mut connection = client.get_async_pubsub().await?;
         let mut channels = vec![CANCEL_CHANNEL.to_owned(), changed_channel(&shared.instance.id)];
-        channels.extend(shared.queues.all().iter().map(|queue| revoked_channel(&queue.name)));
+        channels.extend(shared.queues.all().iter().map(|queue| queue_channel(&queue.name)));
         connection.subscribe(&channels).await?;
         Ok(connection)
     });
@@ -64,12 +65,26 @@ async fn subscribe(shared: &Shared, client: &Client) -> Result<PubSub, RedisErro
 async fn hear(shared: &Arc<Shared>, connection: PubSub) {
     let mut messages = connection.into_on_message();
     while let Some(message) = messages.next().await {
+        if message.get_payload_bytes() == READY {
+            ready(shared, message.get_channel_name());
+            continue;
+        }
         let Some((id, token)) = told(&message) else { continue };
         match token {
             Some(token) => shared.leases.revoke(&Lease { id, token }),
             None if message.get_channel_name() == CANCEL_CHANNEL => end_attempt(shared, id),
             None => shared.changed(id),
         }
+    }
+}
+
+/// What is told in a queue when a job of high or low priority is pending.
+const READY: &[u8] = b"ready";
+
+/// Wakes the workers of the queue with this channel.
+fn ready(shared: &Shared, channel: &str) {
+    if let Some(queue) = shared.queues.all().iter().find(|queue| queue_channel(&queue.name) == channel) {
+        shared.ready(queue);
     }
 }
 

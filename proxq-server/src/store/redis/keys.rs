@@ -1,6 +1,6 @@
 //! The names of keys: asynq's for what asynq knows, ours below `proxq:`. All keys of one queue lie in one slot.
 
-use crate::job::JobId;
+use crate::job::{JobId, Priority};
 
 /// The queues that asynq's tools show.
 pub(super) const ASYNQ_QUEUES: &str = "asynq:queues";
@@ -21,7 +21,8 @@ pub(super) fn changed_channel(instance: &str) -> String {
 }
 
 /// The channel on which the instances of a queue hear of leases that were taken away: the job's id and the lease's token.
-pub(super) fn revoked_channel(queue: &str) -> String {
+/// They also hear `ready` there, when a job of high or low priority is pending.
+pub(super) fn queue_channel(queue: &str) -> String {
     format!("proxq:changed:{{{queue}}}")
 }
 
@@ -48,6 +49,11 @@ impl Keys {
     /// A list or a set of asynq's.
     pub(super) fn asynq(&self, name: &str) -> String {
         format!("{}{name}", self.asynq)
+    }
+
+    /// The set in which pending jobs of high or low priority wait.
+    pub(super) fn waiting(&self, priority: Priority) -> String {
+        format!("{}{}", self.own, priority.word())
     }
 
     /// The chunks of a blob.

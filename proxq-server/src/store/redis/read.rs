@@ -11,7 +11,7 @@ use super::message::TaskMessage;
 use super::queues::Queue;
 use super::shared::Shared;
 use crate::forward::headers::strip_response;
-use crate::job::{Body, Job, JobId, QueueName, State, StoredResponse};
+use crate::job::{Body, Job, JobId, Priority, QueueName, State, StoredResponse};
 use crate::store::record::{Head, Record};
 use crate::store::{Content, QueueStats, StoreError};
 
@@ -129,18 +129,23 @@ fn stored(id: JobId, head: Option<Bytes>, result: Option<Bytes>) -> Result<Store
 /// How many jobs the queue has.
 pub(super) async fn stats(shared: &Shared, queue: &QueueName) -> Result<QueueStats, StoreError> {
     let queue = shared.queues.named(queue.as_str());
-    let mut commands = Pipeline::with_capacity(State::ALL.len());
+    let mut commands = Pipeline::with_capacity(State::ALL.len() + 2);
     for state in State::ALL {
         commands.cmd(if is_list(state) { "LLEN" } else { "ZCARD" }).arg(queue.keys.asynq(word(state)));
     }
+    for priority in [Priority::High, Priority::Low] {
+        commands.cmd("ZCARD").arg(queue.keys.waiting(priority));
+    }
     let mut stats = QueueStats::default();
-    for (state, count) in State::ALL.into_iter().zip(shared.commands.run_all("ZCARD", &commands).await?) {
-        stats.set(state, u64::try_from(count.number()?).unwrap_or_default());
+    let counted = State::ALL.into_iter().chain([State::Pending; 2]);
+    for (state, count) in counted.zip(shared.commands.run_all("ZCARD", &commands).await?) {
+        stats.set(state, stats.count(state) + u64::try_from(count.number()?).unwrap_or_default());
     }
     Ok(stats)
 }
 
-/// Pending and active jobs are in lists, the newest on the left; all others in sets by time.
+/// Pending and active jobs are in lists, the newest on the left; all others in sets by time. So are pending ones of high and
+/// low priority.
 fn is_list(state: State) -> bool {
     matches!(state, State::Pending | State::Active)
 }

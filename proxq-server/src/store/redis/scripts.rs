@@ -24,12 +24,12 @@ pub(super) use self::blobs::{Chunk, DropBlob, Sweep};
 pub(super) use self::end::{Archive, By, Complete, ResultPlace};
 pub(super) use self::lease::{HandedOutJob, LeaseJobs, Peek, Renew};
 pub(super) use self::orders::{Cancel, Cancelled, Rerun, Watch};
-pub(super) use self::page::{ListOrder, ListPage, ListPlace, Listed, SetPage, SetPlace};
+pub(super) use self::page::{ListOrder, ListPage, ListPlace, Listed, SetOrder, SetPage, SetPlace};
 pub(super) use self::reclaim::{LostJob, LostJobs, Reclaim};
 pub(super) use self::settle::{Release, Retry};
 pub(super) use self::submit::{CallOf, Submit, Taken};
 pub(super) use self::turns::{GivenUp, Part, Parting, Resume};
-pub(super) use self::upkeep::{Expire, Heal, Trim, Wake};
+pub(super) use self::upkeep::{Age, Expire, Heal, Trim, Wake};
 use super::answer::Answer;
 use crate::store::StoreError;
 
@@ -85,7 +85,7 @@ pub(super) struct Script {
 
 impl Script {
     fn new(clock: ScriptClock, name: &'static str, own: &str) -> Self {
-        let text = [clock.text(), include_str!("lua/common.lua"), own].concat();
+        let text = [clock.text(), include_str!("lua/common.lua"), include_str!("lua/priorities.lua"), own].concat();
         let sha = Compiled::new(&text).get_hash().to_owned();
         Self { name, text, sha }
     }
@@ -124,6 +124,7 @@ macro_rules! scripts {
 }
 
 scripts! {
+    age
     archive
     cancel
     chunk

@@ -18,7 +18,7 @@ use crate::store::{NewJob, StoreError, Submitted};
 pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, StoreError> {
     let NewJob { queue, mut request, body, delay, claim, call } = job;
     let queue = shared.queues.named(queue.as_str());
-    let (id, credential) = (request.id, request.credential);
+    let (id, priority, credential) = (request.id, request.priority, request.credential);
     let message = message(&request, &body, &queue, shared.max_retries(Some(&request.upstream)).unwrap_or_default());
     let secrets = Secrets::take(&mut request, &shared.settings.get().secret_headers);
     let facts = Facts::new(request, &body);
@@ -31,6 +31,7 @@ pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, St
         secrets: secrets.map(|secrets| secrets.encode(id)),
         blob: blob_of(&body),
         claim,
+        priority,
         call: call.map(|call| CallOf { call, instance: &shared.instance.id }),
     };
     let (taken, facts_there) = shared.commands.call(&queue.keys, call).await?;

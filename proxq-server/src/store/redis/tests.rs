@@ -6,6 +6,7 @@ mod faults;
 mod from_go;
 mod layout;
 mod listing;
+mod priority;
 mod retries;
 mod server;
 mod several;

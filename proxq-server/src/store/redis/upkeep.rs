@@ -11,7 +11,7 @@ use super::fields::JobFields;
 use super::foreign;
 use super::message::TaskMessage;
 use super::queues::Queue;
-use super::scripts::{Archive, By, Expire, Heal, LeaseName, LostJob, LostJobs, Reclaim, Sweep, Trim, Wake};
+use super::scripts::{Age, Archive, By, Expire, Heal, LeaseName, LostJob, LostJobs, Reclaim, Sweep, Trim, Wake};
 use super::shared::Shared;
 use crate::failure::chain;
 use crate::job::{JobId, Outcome, Reach, Verdict, judge_lost_lease};
@@ -23,11 +23,11 @@ pub(super) async fn upkeep(shared: &Arc<Shared>, beside_asynq: &[Queue]) -> Resu
     let mut sum = Upkept::default();
     for queue in shared.queues.all() {
         loop {
-            let round = round(shared, &queue, beside_asynq.contains(&queue)).await?;
+            let (round, aged) = round(shared, &queue, beside_asynq.contains(&queue)).await?;
             sum.woken += round.woken;
             sum.reclaimed += round.reclaimed;
             sum.expired += round.expired;
-            let full = round.woken.max(round.reclaimed).max(round.expired) >= BATCH_LIMIT;
+            let full = round.woken.max(round.reclaimed).max(round.expired).max(aged) >= BATCH_LIMIT;
             if !full || shared.clock.steady().since(begun) >= UPKEEP_EVERY {
                 break;
             }
@@ -36,13 +36,15 @@ pub(super) async fn upkeep(shared: &Arc<Shared>, beside_asynq: &[Queue]) -> Resu
     Ok(sum)
 }
 
-async fn round(shared: &Arc<Shared>, queue: &Queue, beside_asynq: bool) -> Result<Upkept, StoreError> {
+/// One batch of everything. Gives what was done, and how many jobs of high or low priority are among the normal ones now.
+async fn round(shared: &Arc<Shared>, queue: &Queue, beside_asynq: bool) -> Result<(Upkept, usize), StoreError> {
     let commands = &shared.commands;
     // After an outage the owners that live renew their leases first.
     let may_reclaim = commands.answering_for().is_some_and(|span| span >= RECLAIM_AFTER_OUTAGE);
     // The calls are made at once, so that they share a round trip.
-    let (woken, lost, expired, trimmed) = tokio::try_join!(
+    let (woken, aged, lost, expired, trimmed) = tokio::try_join!(
         commands.call(&queue.keys, Wake),
+        commands.call(&queue.keys, Age { beside_asynq }),
         async { if may_reclaim { commands.call(&queue.keys, LostJobs).await } else { Ok(Vec::new()) } },
         commands.call(&queue.keys, Expire),
         async { if beside_asynq { commands.call(&queue.keys, Trim).await } else { Ok(0) } },
@@ -55,7 +57,7 @@ async fn round(shared: &Arc<Shared>, queue: &Queue, beside_asynq: bool) -> Resul
     for job in lost {
         reclaimed += usize::from(reclaim(shared, queue, job?).await?);
     }
-    Ok(Upkept { woken: woken.count, reclaimed, expired: expired + trimmed })
+    Ok((Upkept { woken: woken.count, reclaimed, expired: expired + trimmed }, aged))
 }
 
 /// Takes a lost lease away, if it still is one. Gives whether it was.

@@ -1,7 +1,8 @@
 //! The wait for work, which does not ask Redis again and again.
 //!
 //! `BLMOVE pending pending RIGHT RIGHT` blocks until the list has something, and then puts the id that it took back where it
-//! was: it waits and changes nothing. So a push of proxq or of any client of asynq ends the wait. The command has a connection
+//! was: it waits and changes nothing. So a push of proxq or of any client of asynq ends the wait. Jobs of high and low priority
+//! are not in that list; `events.rs` hears of them. The command has a connection
 //! of its own, and is sent only while a worker waits. When delayed and resting jobs are due is known in advance. In case
 //! something was missed, each waiting worker looks once a second.
 

@@ -14,11 +14,14 @@ for _, id in ipairs(redis.call('LRANGE', A .. 'active', -batch, -1)) do
   end
 end
 for _, id in ipairs(redis.call('LRANGE', P .. 'newer', -batch, -1)) do
-  local facts = read(id, 'x_facts').x_facts
+  local job = read(id, 'x_facts', 'x_priority', 'pending_since')
+  local facts = job.x_facts
   if not facts then
     redis.call('LREM', P .. 'newer', 1, id)
   elseif version_of(facts) <= version then
-    redis.call('RPUSH', A .. 'pending', id)
+    if not wait_since(id, job.x_priority, job.pending_since or stamp) then
+      redis.call('RPUSH', A .. 'pending', id)
+    end
     redis.call('LREM', P .. 'newer', 1, id)
     healed = healed + 1
   end

@@ -1,4 +1,6 @@
--- Hands out jobs: pending → active, and of scheduled and retry what is due. Those that have been due longest go first.
+-- Hands out jobs: pending → active, and of scheduled and retry what is due. Those of a higher priority go first, and of one
+-- priority those that have been due longest. Of what is due, only so many are looked at as are asked for: wake.lua finds the
+-- others.
 --
 -- Repeated with the same order, it hands out the same jobs again: an answer may get lost. An id without a job is dropped;
 -- a job that a later version wrote is put aside, for that version to find. A job that still has a token lost its lease to
@@ -14,13 +16,14 @@ local ORDER_SECONDS = 120 -- how long an order may be repeated: far longer than 
 local last_order = P .. 'order:' .. instance
 local expiry = lease_expiry(term)
 local jobs = {}
+local high, low = waiting('high'), waiting('low') -- how many wait in the sets
 
 local function hand_out(id, token)
   jobs[#jobs + 1] = { id, token, redis.call('HMGET', task(id), unpack(ARGV, 8)) }
 end
 
 local function answer(paused)
-  local more = redis.call('LLEN', A .. 'pending') > 0
+  local more = redis.call('LLEN', A .. 'pending') + high + low > 0
   return { paused and 1 or 0, now, next_due(), more and 1 or 0, jobs }
 end
 
@@ -52,26 +55,49 @@ for _, zset in ipairs({ 'scheduled', 'retry' }) do
   end
 end
 table.sort(due, function(a, b) return a.stamp < b.stamp end)
-if max == 0 or (#due == 0 and redis.call('LLEN', A .. 'pending') == 0) then
+if max == 0 or (#due + high + low == 0 and redis.call('LLEN', A .. 'pending') == 0) then
   return answer(false)
 end
 
 redis.call('SET', last_order, '', 'EX', ORDER_SECONDS)
+local normal = {}
+for _, from in ipairs(due) do
+  local job = read(from.id, 'x_priority', 'x_watch')
+  if SETS[job.x_priority] then
+    wake(job, from.id, from.zset)
+  else
+    normal[#normal + 1] = from
+  end
+end
+if #normal < #due then
+  due, high, low = normal, waiting('high'), waiting('low')
+end
 local token = math.max(number(redis.call('GET', P .. 'token')), now * 1000)
 local handed, next, looked = { order }, 1, 0
 while #jobs < max and looked < max + beyond do
   looked = looked + 1
-  local id, from = redis.call('LINDEX', A .. 'pending', -1), due[next]
-  if from and (not id or (read(id, 'pending_since').pending_since or '') >= from.stamp) then
-    id, next = from.id, next + 1
+  local id, from, set
+  if high > 0 then
+    set, high = SETS.high, high - 1
   else
-    from = nil
+    id, from = redis.call('LINDEX', A .. 'pending', -1), due[next]
+    if from and (not id or (read(id, 'pending_since').pending_since or '') >= from.stamp) then
+      id, next = from.id, next + 1
+    else
+      from = nil
+    end
+    if not id and low > 0 then
+      set, low = SETS.low, low - 1
+    end
   end
+  id = set and redis.call('ZRANGE', set, 0, 0)[1] or id
   if not id then
     break
   end
   local job = read(id, 'msg', 'x_facts', 'x_attempts', 'x_started', 'x_watch', 'pending_since', 'x_token')
-  if from then
+  if set then
+    redis.call('ZREM', set, id)
+  elseif from then
     redis.call('ZREM', A .. from.zset, id)
   else
     redis.call('RPOP', A .. 'pending')

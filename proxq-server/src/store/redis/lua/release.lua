@@ -3,7 +3,7 @@
 -- ARGV: id · token · how many older jobs are passed at most; beyond them the order is no matter any more
 -- Returns 1, or 0 if the lease is gone
 local id, token, passed_max = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local job = read(id, 'state', 'x_token', 'x_attempts', 'x_since', 'x_watch')
+local job = read(id, 'state', 'x_token', 'x_attempts', 'x_since', 'x_watch', 'x_priority')
 if not held(job, token) then
   return 0
 end
@@ -15,17 +15,19 @@ redis.call('HDEL', task(id), 'x_token', 'x_attempt', 'x_since')
 if attempts == 0 then
   redis.call('HDEL', task(id), 'x_started')
 end
-local older = {}
-while #older < passed_max do
-  local first = redis.call('LINDEX', A .. 'pending', -1)
-  if not first or (read(first, 'pending_since').pending_since or '') >= since then
-    break
+if not wait_since(id, job.x_priority, since == '' and stamp or since) then
+  local older = {}
+  while #older < passed_max do
+    local first = redis.call('LINDEX', A .. 'pending', -1)
+    if not first or (read(first, 'pending_since').pending_since or '') >= since then
+      break
+    end
+    older[#older + 1] = redis.call('RPOP', A .. 'pending')
   end
-  older[#older + 1] = redis.call('RPOP', A .. 'pending')
-end
-redis.call('RPUSH', A .. 'pending', id)
-for i = #older, 1, -1 do
-  redis.call('RPUSH', A .. 'pending', older[i])
+  redis.call('RPUSH', A .. 'pending', id)
+  for i = #older, 1, -1 do
+    redis.call('RPUSH', A .. 'pending', older[i])
+  end
 end
 leave_active(id)
 changed(job, id)

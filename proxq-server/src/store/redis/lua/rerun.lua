@@ -6,7 +6,7 @@
 -- again in any case…
 -- Returns 1, 0 if it is in another state, -1 if there is no such job, -2 if it may have reached its upstream
 local id, confirmed, order = ARGV[1], ARGV[2] == '1', ARGV[3]
-local job = read(id, 'msg', 'state', 'x_outcome', 'x_watch', 'x_claim', 'x_rerun')
+local job = read(id, 'msg', 'state', 'x_outcome', 'x_watch', 'x_claim', 'x_rerun', 'x_priority')
 if not job.msg then
   return -1
 end
@@ -23,8 +23,8 @@ end
 if not may_rerun then
   return -2
 end
-redis.call('LPUSH', A .. 'pending', id)
-redis.call('HSET', task(id), 'msg', job.msg .. number_field(6, 0), 'state', 'pending', 'pending_since', stamp,
+local since = wait_behind(id, job.x_priority)
+redis.call('HSET', task(id), 'msg', job.msg .. number_field(6, 0), 'state', 'pending', 'pending_since', since,
   'x_retried', 0, 'x_losses', 0, 'x_rerun', order)
 redis.call('HDEL', task(id), 'x_outcome', 'x_ended', 'x_token', 'x_attempt', 'x_since')
 redis.call('ZREM', A .. 'archived', id)

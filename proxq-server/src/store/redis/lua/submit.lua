@@ -1,7 +1,8 @@
 -- Takes a job in: (none) → pending, or scheduled if it has a delay.
 --
 -- ARGV: id · asynq's message · facts · credential · delay in ms (0 for none) · secret headers ('' for none) · body's blob
--- ('' for none) · scope of its claim ('' for none) · fingerprint · how long the claim holds in ms; and for a job of a call:
+-- ('' for none) · scope of its claim ('' for none) · fingerprint · how long the claim holds in ms · priority
+-- ('' where it is normal); and for a job of a call:
 -- the key of the call ('' for none) · this instance · 0 to become a job in any case, 1 to join an abandoned one, 2 to wait for one
 -- that is held · for how long an abandoned job can be joined, in ms · for how long one whose server ended · for how long the
 -- call is known · the most jobs that are looked at · 1 if it is cancelled when it is abandoned
@@ -11,9 +12,9 @@
 -- facts of the job with this id if it is of this credential, or ''}
 local id, message, facts, credential, delay, secrets, blob =
   ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7]
-local scope, fingerprint, ttl = ARGV[8], ARGV[9], tonumber(ARGV[10])
-local has_call = #ARGV > 10
-local key, instance, join, window, lost_window, term, candidates, give_up = unpack(ARGV, 11, 18)
+local scope, fingerprint, ttl, priority = ARGV[8], ARGV[9], tonumber(ARGV[10]), ARGV[11]
+local has_call = #ARGV > 11
+local key, instance, join, window, lost_window, term, candidates, give_up = unpack(ARGV, 12, 19)
 
 -- Whether an instance lives: it hears its channel. What it hears here means nothing to it.
 local function lives(other)
@@ -76,6 +77,9 @@ end
 if scope ~= '' then
   fields[#fields + 1], fields[#fields + 2] = 'x_claim', scope
 end
+if priority ~= '' then
+  fields[#fields + 1], fields[#fields + 2] = 'x_priority', priority
+end
 local due = -1
 if delay > 0 then
   local second = math.ceil((now + delay) / 1000)
@@ -83,8 +87,8 @@ if delay > 0 then
   redis.call('ZADD', A .. 'scheduled', second, id)
   redis.call('HSET', task(id), 'state', 'scheduled', 'x_due', whole(due), unpack(fields))
 else
-  redis.call('LPUSH', A .. 'pending', id)
-  redis.call('HSET', task(id), 'state', 'pending', 'pending_since', stamp, unpack(fields))
+  local since = wait_behind(id, priority)
+  redis.call('HSET', task(id), 'state', 'pending', 'pending_since', since, unpack(fields))
 end
 adopt(blob)
 if has_call then

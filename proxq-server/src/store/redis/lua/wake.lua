@@ -6,15 +6,13 @@ local batch, woken = tonumber(ARGV[1]), 0
 for _, zset in ipairs({ 'scheduled', 'retry' }) do
   local due = redis.call('ZRANGEBYSCORE', A .. zset, '-inf', seconds, 'LIMIT', 0, batch - woken)
   for _, id in ipairs(due) do
-    local job = read(id, 'msg', 'x_watch')
+    local job = read(id, 'msg', 'x_watch', 'x_priority')
     if job.msg then
-      redis.call('LPUSH', A .. 'pending', id)
-      redis.call('HSET', task(id), 'state', 'pending', 'pending_since', stamp)
-      redis.call('HDEL', task(id), 'x_due')
-      changed(job, id)
+      wake(job, id, zset)
       woken = woken + 1
+    else
+      redis.call('ZREM', A .. zset, id)
     end
-    redis.call('ZREM', A .. zset, id)
   end
 end
 return { woken, next_due(), now }

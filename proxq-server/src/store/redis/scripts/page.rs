@@ -1,7 +1,7 @@
 //! `set_page.lua` and `list_page.lua`: name jobs in one state, a page at a time.
 
 use super::{Arguments, Call, Script, Scripts};
-use crate::job::State;
+use crate::job::{Priority, State};
 use crate::store::StoreError;
 use crate::store::redis::answer::Answer;
 use crate::store::redis::fields::{JOB_FIELDS, JobFields, word};
@@ -21,26 +21,45 @@ impl Listed {
     }
 }
 
-/// A page of a state whose ids lie in a set by time.
+/// A page of jobs whose ids lie in a set by time.
 #[derive(Debug)]
 pub(crate) struct SetPage {
-    pub(crate) state: State,
+    pub(crate) order: SetOrder,
     /// Where it begins; `None` for the first page.
     pub(crate) after: Option<SetPlace>,
     pub(crate) max: usize,
 }
 
+/// What a set is sorted by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SetOrder {
+    /// Jobs in a state, other than pending and active ones: by a second.
+    Second(State),
+    /// Pending jobs of high or low priority: by the microsecond since which they wait.
+    Microsecond(Priority),
+}
+
+impl SetOrder {
+    /// How many hexadecimal digits of an id tell apart what has the same score: more where many may have the same.
+    pub(crate) fn id_digits(self) -> u32 {
+        match self {
+            Self::Second(_) => 7,
+            Self::Microsecond(_) => 2,
+        }
+    }
+}
+
 /// A place between the ids of such a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SetPlace {
-    /// The second that the last id before it has.
-    pub(crate) second: u64,
-    /// The first seven hexadecimal digits of this id, as a number.
+    /// The score that the last id before it has.
+    pub(crate) score: u64,
+    /// The first hexadecimal digits of this id, as a number.
     pub(crate) id_beginning: u64,
 }
 
 impl Call for SetPage {
-    /// The jobs, each with its second, and whether there are more.
+    /// The jobs, each with its score, and whether there are more.
     type Output = (Vec<(Listed, i64)>, bool);
 
     const REPEATABLE: bool = true;
@@ -50,9 +69,15 @@ impl Call for SetPage {
     }
 
     fn arguments(self) -> Arguments {
-        let arguments = Arguments::new().with(word(self.state));
+        let arguments = Arguments::new().with(match self.order {
+            SetOrder::Second(state) => word(state),
+            SetOrder::Microsecond(priority) => priority.word(),
+        });
         let arguments = match self.after {
-            Some(SetPlace { second, id_beginning }) => arguments.shown(second).with(format!("{id_beginning:07x}")),
+            Some(SetPlace { score, id_beginning }) => {
+                let beginning = format!("{id_beginning:0width$x}", width = self.order.id_digits() as usize);
+                arguments.shown(score).with(beginning)
+            }
             None => arguments.shown(-1).with(""),
         };
         arguments.shown(self.max).each(JOB_FIELDS)
@@ -61,8 +86,8 @@ impl Call for SetPage {
     fn output(answer: Answer) -> Result<Self::Output, StoreError> {
         let [more, jobs] = answer.array()?;
         let job = |answer: Answer| {
-            let [id, second, fields] = answer.array()?;
-            Ok((Listed::read(id, fields)?, second.number()?))
+            let [id, score, fields] = answer.array()?;
+            Ok((Listed::read(id, fields)?, score.number()?))
         };
         let jobs = jobs.list()?.into_iter().map(job).collect::<Result<_, StoreError>>()?;
         Ok((jobs, more.flag()?))

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{Arguments, Call, Script, Scripts};
-use crate::job::{CredentialHash, JobId};
+use crate::job::{CredentialHash, JobId, Priority};
 use crate::spelling::hex;
 use crate::store::redis::answer::{Answer, RedisInstant};
 use crate::store::redis::error::unexpected;
@@ -30,6 +30,7 @@ pub(crate) struct Submit<'a> {
     /// Where its body is, if that is large.
     pub(crate) blob: Option<Uuid>,
     pub(crate) claim: Option<Claim>,
+    pub(crate) priority: Priority,
     pub(crate) call: Option<CallOf<'a>>,
 }
 
@@ -84,7 +85,11 @@ impl Call for Submit<'_> {
             .optional(self.blob)
             .with(claim.map(|claim| hex(&claim.scope)).unwrap_or_default())
             .with(claim.map(|claim| claim.fingerprint.to_vec()).unwrap_or_default())
-            .millis(claim.map_or(Duration::ZERO, |claim| claim.ttl));
+            .millis(claim.map_or(Duration::ZERO, |claim| claim.ttl))
+            .with(match self.priority {
+                Priority::Normal => "",
+                Priority::High | Priority::Low => self.priority.word(),
+            });
         let Some(CallOf { call, instance }) = self.call else { return arguments };
         let join = match call.join {
             Join::Never => 0,

@@ -1,8 +1,8 @@
-//! `wake.lua`, `expire.lua`, `trim.lua` and `heal.lua`: what time brings, at most a batch at once.
+//! `wake.lua`, `age.lua`, `expire.lua`, `trim.lua` and `heal.lua`: what time brings, at most a batch at once.
 
 use super::{Arguments, Call, Script, Scripts};
 use crate::store::redis::answer::{Answer, RedisInstant};
-use crate::store::{BATCH_LIMIT, StoreError, record};
+use crate::store::{BATCH_LIMIT, LOW_WAITS_AT_MOST, StoreError, record};
 
 /// Makes jobs that are due pending.
 #[derive(Debug)]
@@ -32,6 +32,32 @@ impl Call for Wake {
     fn output(answer: Answer) -> Result<Woken, StoreError> {
         let [count, due, now] = answer.array()?;
         Ok(Woken { count: count.count()?, next_due: RedisInstant::read(due, now)? })
+    }
+}
+
+/// Has jobs of low priority that have waited count as normal.
+#[derive(Debug)]
+pub(crate) struct Age {
+    /// Whether servers of asynq work on the queue, who know neither high nor low priority.
+    pub(crate) beside_asynq: bool,
+}
+
+impl Call for Age {
+    /// How many jobs were moved.
+    type Output = usize;
+
+    const REPEATABLE: bool = true;
+
+    fn script(scripts: &Scripts) -> &Script {
+        &scripts.age
+    }
+
+    fn arguments(self) -> Arguments {
+        Arguments::new().shown(BATCH_LIMIT).millis(LOW_WAITS_AT_MOST).flag(self.beside_asynq)
+    }
+
+    fn output(answer: Answer) -> Result<usize, StoreError> {
+        answer.count()
     }
 }
 

@@ -23,7 +23,7 @@ const NINETY_DAYS: i64 = 90 * 86_400;
 
 impl InRedis {
     /// Registers a server of asynq that works on this queue, as one does.
-    async fn go_server(&self, queue: &str) {
+    pub(super) async fn go_server(&self, queue: &str) {
         let name = "asynq:servers:{go:7:4f4e1a1c-6c0a-4d3e-9d5e-1f7f0a8c2b11}";
         let info = ServerInfo {
             host: "go".to_owned(),

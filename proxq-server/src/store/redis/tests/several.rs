@@ -14,7 +14,7 @@ use crate::store::{BlobStore, BlobWriter, Claim, Content, Lease, NewJob, Requeue
 /// Longer than anything takes that is not broken.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-async fn soon<T>(what: impl Future<Output = T>) -> T {
+pub(super) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.expect("is told")
 }
 
@@ -52,7 +52,7 @@ async fn a_cancellation_ends_only_the_attempt_that_it_names() {
     submitted(&redis.store).await;
     let job = leased(&redis.store).await;
     let Lease { id, token } = job.lease;
-    let channel = crate::store::redis::keys::revoked_channel(queue().as_str());
+    let channel = crate::store::redis::keys::queue_channel(queue().as_str());
     let earlier = format!("{id} {}", token - 1);
     let tell_earlier = async { while redis.server.run::<i64>(&["PUBLISH", &channel, &earlier]).await == 0 {} };
     soon(tell_earlier).await; // the instance listens

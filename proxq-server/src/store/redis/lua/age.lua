@@ -1,0 +1,40 @@
+-- Moves jobs into `pending`: those of low priority that have waited for long, which are of normal priority from then on; and
+-- where servers of asynq work on the queue, who know no other place, all jobs of high and low priority.
+--
+-- ARGV: the most jobs of each priority that are moved · for how long one of low priority waits at most, in ms · 1 if all are
+-- moved
+-- Returns how many were moved
+local batch, longest_wait, all = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
+local waits_since = (now - longest_wait) * 1000
+local moved = 0
+
+-- Moves a job to an end of `pending`, which is sorted by pending_since. Gives whether there is such a job.
+local function move(id, set, push, since)
+  local is_there = read(id, 'state').state == 'pending'
+  if is_there then
+    redis.call(push, A .. 'pending', id)
+    redis.call('HSET', task(id), 'pending_since', since)
+    moved = moved + 1
+  end
+  redis.call('ZREM', set, id)
+  return is_there
+end
+
+local latest = all and '+inf' or whole(waits_since)
+local low = redis.call('ZRANGEBYSCORE', SETS.low, '-inf', latest, 'WITHSCORES', 'LIMIT', 0, batch)
+for i = 1, #low, 2 do
+  if move(low[i], SETS.low, 'LPUSH', stamp) and tonumber(low[i + 1]) <= waits_since then
+    redis.call('HDEL', task(low[i]), 'x_priority')
+  end
+end
+if all then
+  -- They become the next ones, and count as if they had waited as long as the oldest one.
+  local oldest = redis.call('LINDEX', A .. 'pending', -1)
+  local since = oldest and read(oldest, 'pending_since').pending_since
+  for _, id in ipairs(redis.call('ZREVRANGE', SETS.high, 0, batch - 1)) do
+    local own = read(id, 'pending_since').pending_since or stamp
+    since = (since and since < own) and since or own
+    move(id, SETS.high, 'RPUSH', since)
+  end
+end
+return moved
