@@ -73,6 +73,8 @@ mod nginx;
 #[cfg(test)]
 mod openai;
 #[cfg(test)]
+mod paid_once;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod recovery;
