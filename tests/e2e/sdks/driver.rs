@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 
 use harness::{Log, Record, checkout, within};
 use serde_json::Value;
@@ -63,11 +64,6 @@ impl Driver {
         }
         all
     }
-
-    /// All that it printed, for a test that fails.
-    pub(super) fn text(&self) -> String {
-        format!("{}\n{}", self.output.text(), self.complaints.text())
-    }
 }
 
 impl Given {
@@ -82,5 +78,8 @@ impl Drop for Driver {
         // It may have ended by itself.
         let _ = self.process.kill();
         let _ = self.process.wait();
+        if thread::panicking() {
+            eprintln!("--- what the clients gave\n{}\n{}", self.output.text(), self.complaints.text());
+        }
     }
 }
