@@ -140,7 +140,16 @@ impl Problem {
         } else {
             (StatusCode::BAD_GATEWAY, ErrorCode::UpstreamUnreachable)
         };
-        let detail = format!("the job failed, there is no response: {error}");
+        // SDKs show their users the detail and the code, not the outcome.
+        let reach = match outcome {
+            Some(Outcome::NotSent) => "; the upstream saw nothing of the request, so it can be sent again",
+            Some(Outcome::Indeterminate) => {
+                "; the upstream may have received the request, so to repeat it may do it twice"
+            }
+            Some(Outcome::Responded) => "; the upstream has answered the request, so to repeat it does it twice",
+            None => "",
+        };
+        let detail = format!("the job failed, there is no response: {error}{reach}");
         let problem = Self::new(status, code, detail);
         Self { job: Some(job.request.id), outcome, should_retry: not_sent, ..problem }
     }

@@ -41,8 +41,8 @@ pub(super) enum End {
 pub(super) struct Failure {
     pub(super) status: u16,
     pub(super) code: &'static str,
-    /// What the message says.
-    pub(super) says: &'static str,
+    /// What the message says: what happened, and what that means for another try.
+    pub(super) says: [&'static str; 2],
     /// How often the client submits the request.
     pub(super) submissions: usize,
     /// How many requests the upstream sees.
@@ -53,24 +53,29 @@ const ONCE: Must = succeeded(1);
 /// The upstream refuses the request.
 const REFUSED: Must = Must::BeAsDirect { end: End::Error, requests: 1 };
 /// The upstream ends the connection after the request.
-const BROKEN: Must = failed("connection reset by peer");
+const BROKEN: Must = failed(["connection reset by peer", "the upstream may have received the request"]);
 /// The response is over `maxResponseSize`.
-const LARGE: Must = failed("maxResponseSize");
-const CANCELLED: Must =
-    Must::Fail(Failure { status: 410, code: "GONE", says: "it was cancelled", submissions: 1, requests: 1 });
+const LARGE: Must = failed(["maxResponseSize", "the upstream has answered the request"]);
+const CANCELLED: Must = Must::Fail(Failure {
+    status: 410,
+    code: "GONE",
+    says: ["is gone", "it was cancelled"],
+    submissions: 1,
+    requests: 1,
+});
 
 const fn succeeded(requests: usize) -> Must {
     Must::BeAsDirect { end: End::Value, requests }
 }
 
-const fn failed(says: &'static str) -> Must {
+const fn failed(says: [&'static str; 2]) -> Must {
     Must::Fail(Failure { status: 424, code: "JOB_FAILED", says, submissions: 1, requests: 1 })
 }
 
 /// A job whose upstream cannot be connected to. SDKs try it again.
 const fn not_sent(submissions: usize) -> Must {
-    let (code, says) = ("UPSTREAM_UNREACHABLE", "connection refused");
-    Must::Fail(Failure { status: 502, code, says, submissions, requests: 0 })
+    let says = ["connection refused", "it can be sent again"];
+    Must::Fail(Failure { status: 502, code: "UPSTREAM_UNREACHABLE", says, submissions, requests: 0 })
 }
 
 impl Call {

@@ -141,7 +141,7 @@ fn another_failure(given: &Given, failure: Failure) -> Option<String> {
     let right = shown.is_some_and(|shown| {
         let message = shown[member].as_str().unwrap_or_default();
         let has_code = shown["code"] == code || message.contains(code);
-        shown["status"] == status && has_code && message.contains(says)
+        shown["status"] == status && has_code && says.iter().all(|text| message.contains(text))
     });
     (!right).then(|| format!("it gives {}, expected {failure:?}", shown.unwrap_or(&Value::Null)))
 }
