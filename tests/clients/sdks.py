@@ -10,6 +10,7 @@ import hashlib
 import json
 import sys
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import anthropic
@@ -22,6 +23,11 @@ QUESTION = [{"role": "user", "content": "What is a queue?"}]
 FILE = bytes(range(256)) * 40
 # httpx waits for 5 s by default, which a busy machine may take.
 PATIENCE = 60
+
+
+def job_headers():
+    """What a caller adds to a call whose job it wants to know."""
+    return {"X-Proxq-Job-Id": str(uuid.uuid4()), "X-Proxq-Mode": "follow"}
 
 
 def digest(content):
@@ -51,6 +57,10 @@ class OpenAi:
     def chat(self, call, _tell):
         completion = self.client(call).chat.completions.create(model="m", messages=QUESTION)
         return {"value": completion.model_dump(mode="json"), "request_id": completion._request_id}
+
+    def chat_with_id(self, call, _tell):
+        asked = {"model": "m", "messages": QUESTION, "extra_headers": job_headers()}
+        return self.client(call).chat.completions.create(**asked).model_dump(mode="json")
 
     def chat_async(self, call, _tell):
         async def run():
@@ -88,6 +98,10 @@ class Anthropic:
     def chat(self, call, _tell):
         message = self.client(call).messages.create(**self.question)
         return {"value": message.model_dump(mode="json"), "request_id": message._request_id}
+
+    def chat_with_id(self, call, _tell):
+        message = self.client(call).messages.create(extra_headers=job_headers(), **self.question)
+        return message.model_dump(mode="json")
 
     def chat_async(self, call, _tell):
         async def run():

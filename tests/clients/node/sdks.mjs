@@ -1,7 +1,7 @@
 // Makes calls with Node's SDKs and fetch, all at the same time. Arguments and output are those of ../sdks.py.
 
 import { File } from "node:buffer";
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 
 import Anthropic from "@anthropic-ai/sdk";
 import OpenAI from "openai";
@@ -14,6 +14,9 @@ const QUESTION = [{ role: "user", content: "What is a queue?" }];
 const FILE = Buffer.concat(Array(40).fill(Buffer.from([...Array(256).keys()])));
 
 const file = () => new globalThis.File([FILE], "a.wav", { type: "audio/wav" });
+
+// What a caller adds to a call whose job it wants to know.
+const jobHeaders = () => ({ headers: { "X-Proxq-Job-Id": randomUUID(), "X-Proxq-Mode": "follow" } });
 
 const digest = async (response) => {
   const content = Buffer.from(await response.arrayBuffer());
@@ -65,6 +68,8 @@ const clients = {
       const value = await openai(call).chat.completions.create({ model: "m", messages: QUESTION });
       return { value, request_id: value._request_id };
     },
+    chat_with_id: (call) =>
+      openai(call).chat.completions.create({ model: "m", messages: QUESTION }, jobHeaders()),
     stream: async (call, tell) => {
       const asked = { model: "m", messages: QUESTION, stream: true };
       for await (const event of await openai(call).chat.completions.create(asked)) tell(event);
@@ -79,6 +84,7 @@ const clients = {
       const value = await anthropic(call).messages.create(ask);
       return { value, request_id: value._request_id };
     },
+    chat_with_id: (call) => anthropic(call).messages.create(ask, jobHeaders()),
     stream: async (call, tell) => {
       for await (const event of await anthropic(call).messages.create({ ...ask, stream: true })) tell(event);
     },

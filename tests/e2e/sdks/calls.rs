@@ -114,6 +114,7 @@ pub(super) fn of_sdk(client: &'static str) -> Vec<Call> {
         chat("/wait", "slow", 0, ONCE),
         chat("", "slow-again-500", 1, succeeded(2)),
         Call { how: "list", ..chat("", "slow-list", 0, ONCE) },
+        Call { how: "chat_with_id", ..chat("", "slow-id", 0, ONCE) },
         chat("", "400", 2, REFUSED),
         chat("", "401", 2, REFUSED),
         chat("", "429", 0, REFUSED),

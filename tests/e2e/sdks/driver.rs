@@ -1,6 +1,7 @@
 //! A program in the language of the clients, which makes calls and prints what each call gives.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
@@ -32,6 +33,12 @@ impl Driver {
         let mut command = Command::new(program);
         command.arg(checkout().join("tests/clients").join(script)).arg(calls.to_string());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Whoever runs the tests may use the SDKs, too, and a proxy to reach others.
+        let is_of_sdk = |name: &str| ["OPENAI_", "ANTHROPIC_"].iter().any(|prefix| name.starts_with(prefix));
+        for (name, _) in env::vars_os().filter(|(name, _)| is_of_sdk(&name.to_string_lossy())) {
+            command.env_remove(name);
+        }
+        command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1");
         let started = command.spawn();
         let mut process = started.unwrap_or_else(|e| panic!("{program} does not start ({e}): run `make dep` first"));
         let output = Log::follow(process.stdout.take().expect("standard output is a pipe"));

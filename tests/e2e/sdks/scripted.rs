@@ -30,7 +30,7 @@ impl Scripted {
             let (case, endpoint) = parts(target);
             match case {
                 "slow-again-500" if *number < 2 => error(500, "api_error").wait(&slow_answers),
-                "slow" | "slow-async" | "slow-list" | "unfollowed" => good(endpoint).wait(&slow_answers),
+                "slow" | "slow-async" | "slow-id" | "slow-list" | "unfollowed" => good(endpoint).wait(&slow_answers),
                 "cancelled" => good(endpoint).wait(&Gate::new()),
                 "400" => error(400, "invalid_request_error"),
                 "401" => error(401, "authentication_error"),
