@@ -1,7 +1,7 @@
 //! The calls of one language's clients, made directly and on each way through proxq, and compared.
 
 use futures_util::future::join_all;
-use harness::{Gate, Store};
+use harness::{Gate, Store, within};
 use serde_json::{Value, json};
 
 use super::calls::{Call, Must};
@@ -50,7 +50,7 @@ impl Bench {
             _led = async { tokio::join!(lead_streams, lead_jobs) } => {}
             () = driver.ended() => panic!("{script} ends too early"),
         }
-        driver.ended().await;
+        within("all calls end", driver.ended()).await;
         let given = driver.given();
         let given_by = |way: Option<usize>, call: &Call| {
             let number = made.iter().position(|made| made.way == way && made.call.path() == call.path());
