@@ -1,6 +1,7 @@
 //! An accepted request and its life, as every stage knows it. Data and pure rules; nothing here does I/O.
 
 mod attempt;
+mod bounds;
 mod delivery;
 mod request;
 mod response;
@@ -13,6 +14,8 @@ pub use proxq_protocol::{JobId, JobStatus, Outcome};
 use uuid::Uuid;
 
 pub use self::attempt::{AttemptRecord, HISTORY_LIMIT, Progress, Reach};
+pub(crate) use self::bounds::NOT_TRIED_AGAIN;
+pub use self::bounds::{Overdue, TimeBounds, judge_overdue, keep_deadline};
 pub(crate) use self::delivery::may_send_again;
 pub use self::delivery::{AttemptEnd, Backoff, Delivery, RetryPolicy, Verdict, judge, judge_lost_lease};
 pub use self::request::{CredentialHash, JobRequest, Priority};

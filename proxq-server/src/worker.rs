@@ -29,7 +29,7 @@ use self::running::Running;
 use self::settle::{Stored, log_verdict};
 use crate::clock::Clock;
 use crate::current::Current;
-use crate::job::judge;
+use crate::job::{judge, keep_deadline};
 use crate::slots::Slot;
 use crate::stop_signals::StopSignals;
 use crate::store::{LeasedJob, WorkQueues};
@@ -88,10 +88,11 @@ impl Worker {
 
     /// Makes one attempt at a job and settles it. `slot` is free again afterwards.
     async fn work(self: Arc<Self>, lane: Arc<Lane>, job: LeasedJob, slot: Slot) {
-        let LeasedJob { lease, request, body, progress, revoked } = job;
+        let LeasedJob { lease, request, body, progress, left, revoked } = job;
         let (began, context) = (Instant::now(), self.context.get());
         let _running = self.running.enter(lease, &revoked);
-        let attempt = Attempt { context: &context, queue: &lane.queue, request: &request, number: progress.attempts };
+        let (number, deadline) = (progress.attempts, left.map(|left| began + left));
+        let attempt = Attempt { context: &context, queue: &lane.queue, request: &request, number, deadline };
         let span = context::span(&request, attempt.number);
         let attempted = tokio::select! {
             biased;
@@ -103,6 +104,8 @@ impl Worker {
             return self.log_lost(&lease).await;
         };
         let verdict = judge(end, &request, &progress, self.context.get().retry_policy(&request.upstream));
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let verdict = keep_deadline(verdict, &progress, left);
         log_verdict(&verdict, &request, attempt.number, began);
         let stored = self.settle(&lease, verdict, &revoked).await;
         if let (Stored::Yes | Stored::Unknown, Some(blob)) = (stored, blob) {

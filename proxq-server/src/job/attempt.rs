@@ -60,6 +60,8 @@ pub struct Progress {
     pub last_error: Option<String>,
     /// How the job ended.
     pub outcome: Option<Outcome>,
+    /// Whether it ended because it was not begun in time.
+    pub expired: bool,
     /// The last attempts, oldest first.
     pub history: VecDeque<AttemptRecord>,
     /// The instance that works or worked on it last.

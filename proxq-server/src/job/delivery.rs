@@ -206,7 +206,7 @@ pub(crate) fn may_send_again(request: &JobRequest, reach: Reach) -> bool {
 }
 
 /// `not_sent` only if every attempt was.
-fn failed_outcome(before: Option<Reach>, last: Reach) -> Outcome {
+pub(super) fn failed_outcome(before: Option<Reach>, last: Reach) -> Outcome {
     match before.max(Some(last)) {
         None | Some(Reach::NotSent) => Outcome::NotSent,
         Some(Reach::Unknown | Reach::Responded) => Outcome::Indeterminate,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, Method, Uri};
 use proxq_protocol::JobId;
 
-use super::Delivery;
+use super::{Delivery, TimeBounds};
 use crate::clock::Timestamp;
 
 /// A keyed hash over the secrets of a submission: the same secrets give the same hash.
@@ -88,6 +88,8 @@ pub struct JobRequest {
     /// Digest of a body in a blob, if responses are cached; computed while the body arrived. It is the body's SHA-256; that
     /// of a multipart body leaves the boundary out.
     pub body_sha256: Option<[u8; 32]>,
+    /// How much time it has.
+    pub bounds: TimeBounds,
 }
 
 #[cfg(test)]
@@ -114,6 +116,7 @@ impl JobRequest {
             request_id: "a-request".to_owned(),
             retention: Duration::from_hours(1),
             body_sha256: None,
+            bounds: TimeBounds::NONE,
         }
     }
 }

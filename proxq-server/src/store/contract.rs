@@ -2,6 +2,7 @@
 //! [`keeps_the_contract`].
 
 mod blobs;
+mod bounds;
 mod calling;
 mod claiming;
 mod leasing;
@@ -27,12 +28,12 @@ use crate::clock::Timestamp;
 use crate::config::{Prefix, SecretHeaders, Upstream, UpstreamUrl};
 use crate::job::{
     Body, CredentialHash, Delivery, Job, JobId, JobRequest, Outcome, Priority, QueueName, Reach, ResponseHead, State,
-    StoredResponse, Verdict,
+    StoredResponse, TimeBounds, Verdict,
 };
 
 pub(super) use self::{
-    blobs::*, calling::*, claiming::*, leasing::*, listing::*, ordering::*, priority::*, queues::*, racing::*,
-    reading::*, settling::*, submitting::*, time::*, waiting::*,
+    blobs::*, bounds::*, calling::*, claiming::*, leasing::*, listing::*, ordering::*, priority::*, queues::*,
+    racing::*, reading::*, settling::*, submitting::*, time::*, waiting::*,
 };
 
 /// A store under test, and its world.
@@ -93,6 +94,7 @@ macro_rules! keeps_the_contract {
             a_job_is_joined_for_a_while_only
             a_turn_that_is_over_changes_nothing
             a_job_whose_answer_asks_for_another_try_is_not_joined
+            an_expired_job_is_not_joined
             an_ended_job_is_joined
             a_cancelled_job_is_not_joined
             a_job_of_a_former_run_is_joined
@@ -174,6 +176,19 @@ macro_rules! keeps_the_contract {
             upkeep_copes_with_more_than_a_batch
             stepping_the_wall_clock_changes_nothing
             leases_of_a_former_run_are_lost_leases
+            // bounds
+            a_job_that_is_not_begun_in_time_expires
+            what_has_expired_is_not_handed_out
+            many_expire_in_batches
+            a_job_that_was_begun_in_time_is_free_of_the_bound
+            a_released_job_has_not_begun
+            a_lease_tells_what_is_left_of_the_deadline
+            after_its_deadline_a_job_that_has_begun_is_judged_by_its_attempts
+            an_attempt_outlives_its_bounds
+            an_expired_job_is_run_again_without_bounds
+            a_cancelled_job_does_not_expire
+            bounds_outlive_a_restart
+            an_expired_jobs_claim_is_free
             // reading
             an_unknown_job_has_nothing_to_read
             a_job_that_has_not_ended_has_no_response
@@ -260,6 +275,7 @@ pub(super) fn request(id: JobId) -> JobRequest {
         request_id: "a-request".to_owned(),
         retention: RETENTION,
         body_sha256: None,
+        bounds: TimeBounds::NONE,
     }
 }
 

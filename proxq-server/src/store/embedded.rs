@@ -335,6 +335,7 @@ impl StoreControl for EmbeddedStore {
             sum.woken += round.upkept.woken;
             sum.reclaimed += round.upkept.reclaimed;
             sum.expired += round.upkept.expired;
+            sum.overdue += round.upkept.overdue;
             let more = round.is_full();
             self.blobs.remove(round.blobs).await;
             if !more || self.shared.clock.steady().since(begun) >= UPKEEP_EVERY {

@@ -19,7 +19,7 @@ pub trait StoreControl: fmt::Debug + Send + Sync {
     /// The deployment's shared secrets; the first caller's are kept.
     async fn deployment(&self) -> Result<Deployment, StoreError>;
 
-    /// Wakes what is due, takes lost leases away, drops what is past its retention. Works in bounded batches, and for
+    /// Wakes what is due, takes lost leases away, ends waiting jobs whose time is over, drops what is past its retention. Works in bounded batches, and for
     /// no longer than [`UPKEEP_EVERY`] before it returns.
     async fn upkeep(&self) -> Result<Upkept, StoreError>;
 
@@ -78,4 +78,6 @@ pub struct Upkept {
     pub reclaimed: usize,
     /// Ended jobs that were dropped: their retention was over, or the store has room for so many only.
     pub expired: usize,
+    /// Waiting jobs that ended because their time was over.
+    pub overdue: usize,
 }

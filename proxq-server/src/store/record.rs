@@ -20,7 +20,7 @@ mod secrets;
 use bytes::{BufMut, Bytes};
 use prost::Message;
 
-pub(crate) use self::facts::{Asked, Facts};
+pub(crate) use self::facts::{Asked, Facts, whole_millis};
 pub(crate) use self::fields::{BodyFields, beside};
 pub(crate) use self::response::Head;
 pub(crate) use self::secrets::Secrets;

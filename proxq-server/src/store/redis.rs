@@ -25,6 +25,7 @@ mod listing;
 mod message;
 mod oddities;
 mod orders;
+mod overdue;
 mod queues;
 mod read;
 mod scripts;

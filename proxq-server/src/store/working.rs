@@ -29,6 +29,8 @@ pub trait WorkQueues: JobLookup + BlobStore {
     ///
     /// The lease is durable on return: it is the record that something may have been sent. A job is never under two
     /// leases at once.
+    ///
+    /// A job whose time is over ([`TimeBounds`](crate::job::TimeBounds)) is not handed out: it ends.
     async fn lease(&self, queue: &QueueName, max: usize) -> Result<Vec<LeasedJob>, StoreError>;
 
     /// Prolongs leases to a full term from now, also expired ones that nobody took away. Gives those that are gone.
@@ -66,6 +68,8 @@ pub struct LeasedJob {
     pub body: Body,
     /// How far it has come; the attempt that the lease is for is counted already.
     pub progress: Progress,
+    /// What was left of its deadline when it was handed out; `None` where it has none.
+    pub left: Option<Duration>,
     /// Cancelled when this process learns that the lease is gone: the job was cancelled or handed on.
     pub revoked: CancellationToken,
 }

@@ -24,7 +24,7 @@ const PIECE_BYTES: usize = 256 * 1024;
 impl Worker {
     /// Makes an attempt. Dropped, it breaks off whatever was begun.
     pub(super) async fn attempt(&self, attempt: Attempt<'_>, body: Body) -> Attempted {
-        let mut limit = TimeLimit::of(attempt.request);
+        let mut limit = TimeLimit::of(attempt);
         match &attempt.context.cache {
             None => self.call(attempt, body, &mut limit).await,
             Some(cache) => self.attempt_with(cache, attempt, body, limit).await,
@@ -86,11 +86,12 @@ impl Worker {
             Asked::Found(found) => return Ok((found, false)),
             Asked::UnderWay(waiting) => waiting,
         };
+        let within = limit.limit();
         tokio::select! {
             biased;
             found = limit.wait(cache.landed(waiting)) => found.map(|found| (found, true)).map_err(|_timeout| AttemptEnd::Broke {
                 reach: Reach::NotSent,
-                error: format!("wait for the response to an equal request: none came within {:?}", request.timeout),
+                error: format!("wait for the response to an equal request: none came within {within:?}"),
             }),
             () = self.stop.abort.cancelled() => Err(AttemptEnd::Aborted { reach: Reach::NotSent }),
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use tracing::Span;
 
 use crate::cache::ResponseCache;
@@ -41,6 +42,8 @@ pub(super) struct Attempt<'a> {
     pub(super) request: &'a JobRequest,
     /// Counted from 1.
     pub(super) number: u32,
+    /// When the job's deadline ends it.
+    pub(super) deadline: Option<Instant>,
 }
 
 /// The span of an attempt in the log: its lines say of which job and which attempt they are. It has the highest level, so

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod backlog;
+mod deadline;
 mod lanes;
 mod leases;
 

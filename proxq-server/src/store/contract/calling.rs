@@ -153,6 +153,19 @@ pub(in super::super) async fn a_job_whose_answer_asks_for_another_try_is_not_joi
     }
 }
 
+/// It was never sent, and another try has all the time there is.
+pub(in super::super) async fn an_expired_job_is_not_joined(backend: &mut impl Backend) {
+    let mut new = calling(FIRST_TRY);
+    new.request.bounds.start_within = Some(MOMENT);
+    let first = Turn::first(new.request.id);
+    assert_eq!(backend.store().submit(new).await.unwrap(), Submitted::New);
+    backend.store().abandoned(first, LeftBy::Client).await.unwrap();
+    backend.advance(MOMENT * 2).await;
+    backend.store().upkeep().await.unwrap();
+    assert_eq!(state_of(backend.store(), first.id).await, Some(State::Archived));
+    assert_eq!(try_again(backend.store()).await, Submitted::New);
+}
+
 pub(in super::super) async fn an_ended_job_is_joined(backend: &mut impl Backend) {
     let store = backend.store();
     for verdict in [Verdict::Complete(response(200, "ok")), Verdict::Complete(response(404, "none")), failure()] {

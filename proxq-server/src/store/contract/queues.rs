@@ -82,7 +82,7 @@ pub(in super::super) async fn upkeep_looks_after_every_queue(backend: &mut impl 
         assert_eq!(store.submit(delayed).await.unwrap(), Submitted::New);
     }
     backend.advance(LEASE_LOST + backend.grain()).await;
-    assert_eq!(store.upkeep().await.unwrap(), Upkept { woken: 2, reclaimed: 2, expired: 0 });
+    assert_eq!(store.upkeep().await.unwrap(), Upkept { woken: 2, reclaimed: 2, expired: 0, overdue: 0 });
     for queue in &queues {
         assert_eq!(store.stats(queue).await.unwrap().count(State::Pending), 2);
     }

@@ -89,7 +89,7 @@ pub(in super::super) async fn all_leased(store: &dyn JobStore) -> Vec<LeasedJob>
 }
 
 /// Upkeep until there is nothing left to do.
-async fn all_upkeep(store: &dyn JobStore) -> Upkept {
+pub(super) async fn all_upkeep(store: &dyn JobStore) -> Upkept {
     let mut sum = Upkept::default();
     loop {
         let done = store.upkeep().await.unwrap();
@@ -99,6 +99,7 @@ async fn all_upkeep(store: &dyn JobStore) -> Upkept {
         sum.woken += done.woken;
         sum.reclaimed += done.reclaimed;
         sum.expired += done.expired;
+        sum.overdue += done.overdue;
     }
 }
 
@@ -125,7 +126,11 @@ pub(in super::super) async fn stepping_the_wall_clock_changes_nothing(backend: &
         backend.advance(Duration::from_secs(20)).await;
         assert_eq!(store.upkeep().await.unwrap(), Upkept::default());
         backend.advance(Duration::from_mins(10)).await;
-        assert_eq!(store.upkeep().await.unwrap(), Upkept { woken: 2, reclaimed: 1, expired: 0 }, "at its own time");
+        assert_eq!(
+            store.upkeep().await.unwrap(),
+            Upkept { woken: 2, reclaimed: 1, expired: 0, overdue: 0 },
+            "at its own time"
+        );
         for id in jobs {
             store.cancel(id).await.unwrap();
         }

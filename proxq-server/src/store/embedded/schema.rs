@@ -13,10 +13,10 @@ use crate::config::SyncMode;
 use crate::store::Deployment;
 
 /// The format that this program writes, kept in SQLite's `user_version`. Below it lie [`MIGRATIONS`].
-pub(super) const FORMAT: u32 = 4;
+pub(super) const FORMAT: u32 = 5;
 
 /// `user_version` 0 → 1 → 2 …: each makes a database one version newer, in one transaction.
-const MIGRATIONS: [&str; FORMAT as usize] = [FIRST_FORMAT, WITH_CLAIMS, WITH_CALLS, WITH_PRIORITIES];
+const MIGRATIONS: [&str; FORMAT as usize] = [FIRST_FORMAT, WITH_CLAIMS, WITH_CALLS, WITH_PRIORITIES, WITH_BOUNDS];
 
 /// Marks a database as proxq's: "prxq".
 const APPLICATION_ID: i32 = 0x7072_7871;
@@ -94,6 +94,18 @@ const WITH_PRIORITIES: &str = "
 ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 1;
 DROP INDEX pending;
 CREATE INDEX pending ON jobs (queue, priority, due) WHERE state = 0;
+";
+
+/// The jobs that have not all the time there is: the first attempt begins before `start_by`, any before `end_by`. `ends` is
+/// the one of the two that ends the job `seq` while it waits, and NULL while it runs. A job that has ended has no row.
+const WITH_BOUNDS: &str = "
+CREATE TABLE bounds (
+    seq      INTEGER PRIMARY KEY,
+    start_by INTEGER NOT NULL,
+    end_by   INTEGER,
+    ends     INTEGER
+) STRICT;
+CREATE INDEX ending ON bounds (ends) WHERE ends IS NOT NULL;
 ";
 
 /// A database up to this size is checked as a whole at every start: reading so much takes well under a second.

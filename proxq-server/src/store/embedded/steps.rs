@@ -3,11 +3,13 @@
 mod age;
 mod batch;
 mod blobs;
+mod bounds;
 mod claim;
 mod end;
 mod lease;
 mod moment;
 mod order;
+mod overdue;
 mod reclaim;
 mod recover;
 mod row;
@@ -32,5 +34,5 @@ pub(super) use self::{
     lease::{NEXT_DUE, OLDEST_PENDING, OLDEST_WAITING},
     reclaim::{LEFT_OVER, LOST},
     turns::{GIVEN_UP, SAME_CALL},
-    upkeep::{DUE, EXPIRED},
+    upkeep::{DUE, EXPIRED, OVERDUE},
 };

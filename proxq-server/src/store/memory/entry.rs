@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::job::{
-    Body, Job, JobRequest, Outcome, Priority, Progress, QueueName, Reach, State, StoredResponse, Verdict,
+    Body, Job, JobRequest, Outcome, Priority, Progress, QueueName, Reach, State, StoredResponse, Verdict, judge_overdue,
 };
 use crate::store::pending_place::PendingPlace;
 use crate::store::record::{Facts, Secrets};
@@ -26,6 +26,10 @@ pub(super) struct Entry {
     pub(super) due: Timestamp,
     /// Its present one: normal once a job of low priority has waited.
     pub(super) priority: Priority,
+    /// When its first attempt must have begun.
+    pub(super) start_by: Option<Timestamp>,
+    /// When any attempt must have begun.
+    pub(super) end_by: Option<Timestamp>,
     pub(super) lease: Option<Held>,
     /// When it is dropped, once it has ended.
     pub(super) expires: Option<Timestamp>,
@@ -73,6 +77,12 @@ impl Entry {
             State::Pending => PendingPlace { priority: self.priority, number: self.number }.cursor(),
             State::Scheduled | State::Active | State::Retry | State::Completed | State::Archived => self.number,
         }
+    }
+
+    /// It waits, and its time is over.
+    pub(super) fn is_overdue(&self, now: Timestamp) -> bool {
+        let by = if self.progress.attempts == 0 { self.start_by } else { self.end_by };
+        (self.state == State::Pending || self.waits()) && by.is_some_and(|by| by <= now)
     }
 
     pub(super) fn is_held(&self, token: u64) -> bool {
@@ -147,6 +157,15 @@ impl Entry {
         self.expires = Some(now.after(self.request.retention));
     }
 
+    /// Ends it because its time is over. Gives whether another job may take its idempotency key.
+    pub(super) fn end_overdue(&mut self, now: Timestamp) -> bool {
+        let overdue = judge_overdue(self.request.bounds, &self.progress);
+        overdue.note_in(&mut self.progress);
+        self.progress.due_at = None;
+        self.end(State::Archived, overdue.outcome, now);
+        overdue.frees_claim()
+    }
+
     /// Makes it pending at once, whatever it waited for.
     pub(super) fn wake(&mut self) {
         self.state = State::Pending;
@@ -157,7 +176,8 @@ impl Entry {
     pub(super) fn requeue(&mut self, now: Timestamp) {
         let Progress { retried, lease_losses, outcome, ended_at, .. } = &mut self.progress;
         (*retried, *lease_losses, *outcome, *ended_at) = (0, 0, None, None);
-        self.expires = None;
+        self.progress.expired = false;
+        (self.expires, self.start_by, self.end_by) = (None, None, None);
         self.due = now;
         self.wake();
     }

@@ -85,6 +85,7 @@ impl Jobs {
             self.claims.take(id, &claim, now);
         }
         let due_at = delay.filter(|delay| !delay.is_zero()).map(|delay| now.after(delay));
+        let bounds = request.bounds;
         let entry = Entry {
             number: self.next_number(),
             queue,
@@ -95,6 +96,8 @@ impl Jobs {
             progress: Progress { due_at, ..Progress::default() },
             due: due_at.unwrap_or(now),
             priority,
+            start_by: bounds.to_begin().map(|span| now.after(span)),
+            end_by: bounds.deadline.map(|span| now.after(span)),
             lease: None,
             expires: None,
             response: None,
@@ -110,7 +113,17 @@ impl Jobs {
         let due = self.entries.values().filter(of_queue).filter(|entry| entry.is_due(now));
         let mut due: Vec<_> = due.map(|entry| (entry.priority, entry.due, entry.number, entry.request.id)).collect();
         due.sort_unstable();
-        let leased = due.iter().take(max).map(|(.., id)| self.hand_out(*id, now)).collect();
+        let mut leased = Vec::new();
+        for (.., id) in &due {
+            if leased.len() == max {
+                break;
+            }
+            if self.entries.get(id).is_some_and(|entry| entry.is_overdue(now)) {
+                self.end_overdue(*id, now);
+            } else {
+                leased.push(self.hand_out(*id, now));
+            }
+        }
         let waiting = self.entries.values().filter(of_queue).filter(|entry| entry.waits());
         let next_due = waiting.map(|entry| entry.due).min();
         let signal = self.signals.queue(queue.as_str());
@@ -126,10 +139,11 @@ impl Jobs {
         let entry = self.entries.get_mut(&id).expect("it was just found");
         entry.begin(token, now);
         let (request, body, progress) = (entry.whole_request(), entry.body.clone(), entry.progress.clone());
+        let left = entry.end_by.map(|by| by.since(now));
         let revoked = CancellationToken::new();
         self.signals.apply(Effect::Leased(id, revoked.clone()));
         self.tell(id);
-        LeasedJob { lease: Lease { id, token }, request, body, progress, revoked }
+        LeasedJob { lease: Lease { id, token }, request, body, progress, left, revoked }
     }
 
     pub(super) fn renew(&mut self, leases: &[Lease]) -> Vec<Lease> {
@@ -242,6 +256,10 @@ impl Jobs {
 
     pub(super) fn upkeep(&mut self) -> Upkept {
         let now = self.now();
+        let overdue = self.batch(|entry| entry.is_overdue(now));
+        for id in &overdue {
+            self.end_overdue(*id, now);
+        }
         let due = self.batch(|entry| entry.waits() && entry.due <= now);
         for id in &due {
             self.entries.get_mut(id).expect("it was just found").wake();
@@ -266,7 +284,7 @@ impl Jobs {
         }
         let referred: Vec<_> = self.entries.values().flat_map(Entry::blobs).collect();
         self.blobs.sweep(&referred);
-        Upkept { woken: due.len(), reclaimed: lost.len(), expired: expired.len() }
+        Upkept { woken: due.len(), reclaimed: lost.len(), expired: expired.len(), overdue: overdue.len() }
     }
 
     fn reclaim(&mut self, id: JobId, now: Timestamp) {
@@ -284,6 +302,15 @@ impl Jobs {
             entry.wake(); // the pause after a lost lease is none
         }
         self.signals.apply(Effect::Revoked(id));
+        self.tell(id);
+    }
+
+    fn end_overdue(&mut self, id: JobId, now: Timestamp) {
+        let entry = self.entries.get_mut(&id).expect("it was just found");
+        if entry.end_overdue(now) {
+            self.claims.set_freed(id, true);
+            self.calls.remove(id);
+        }
         self.tell(id);
     }
 

@@ -9,7 +9,7 @@ use http::{Method, Uri};
 use super::Record;
 use super::fields::{BodyFields, HeaderField, header_fields, header_map};
 use crate::clock::Timestamp;
-use crate::job::{Body, CredentialHash, Delivery, JobId, JobRequest, Priority};
+use crate::job::{Body, CredentialHash, Delivery, JobId, JobRequest, Priority, TimeBounds};
 
 /// A job's request without its secret headers, and where its body is.
 #[derive(Clone, Debug)]
@@ -96,6 +96,10 @@ pub(crate) struct FactsFields {
     priority: u32,
     #[prost(bytes = "bytes", optional, tag = "27")]
     body_sha256: Option<Bytes>,
+    #[prost(uint64, optional, tag = "28")]
+    start_within_ms: Option<u64>,
+    #[prost(uint64, optional, tag = "29")]
+    deadline_ms: Option<u64>,
     // Reserved: 20 order key, 22 callback, 23 parent, 24 scheme, 25 trace context, 26 encryption.
 }
 
@@ -127,6 +131,8 @@ impl Record for Facts {
             retention_ms: whole_millis(request.retention),
             priority: priority_number(request.priority),
             body_sha256: request.body_sha256.map(|digest| Bytes::copy_from_slice(&digest)),
+            start_within_ms: request.bounds.start_within.map(whole_millis),
+            deadline_ms: request.bounds.deadline.map(whole_millis),
         }
     }
 
@@ -154,12 +160,17 @@ impl Record for Facts {
             request_id: fields.request_id,
             retention: Duration::from_millis(fields.retention_ms),
             body_sha256: fields.body_sha256.map(|digest| digest.as_ref().try_into()).transpose().ok()?,
+            bounds: TimeBounds {
+                start_within: fields.start_within_ms.map(Duration::from_millis),
+                deadline: fields.deadline_ms.map(Duration::from_millis),
+            },
         };
         Some(Self { request, body: fields.body? })
     }
 }
 
-pub(super) fn whole_millis(span: Duration) -> u64 {
+/// A span in whole milliseconds, rounded up.
+pub(crate) fn whole_millis(span: Duration) -> u64 {
     u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct ProgressFields {
     history: Vec<AttemptFields>,
     #[prost(string, tag = "11")]
     instance: String,
+    #[prost(bool, tag = "13")]
+    expired: bool,
     // Reserved: 12 how far a growing result has come.
 }
 
@@ -68,6 +70,7 @@ impl ProgressFields {
             reach: progress.reach.map(reach_number),
             last_error: progress.last_error.clone(),
             outcome: progress.outcome.map(outcome_number),
+            expired: progress.expired,
             history: progress.history.iter().map(attempt).collect(),
             instance: progress.instance.clone(),
         }
@@ -101,6 +104,7 @@ impl ProgressFields {
                 None => None,
                 Some(number) => Some(outcome(number)?),
             },
+            expired: self.expired,
             history: self.history.into_iter().map(attempt).collect::<Option<_>>()?,
             instance: self.instance,
         })

@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::config::SecretHeaders;
 use crate::job::{
     AttemptRecord, BlobRef, Body, CredentialHash, Delivery, JobRequest, Outcome, Priority, Reach, ResponseHead,
-    StoredResponse,
+    StoredResponse, TimeBounds,
 };
 
 fn headers() -> impl Strategy<Value = HeaderMap> {
@@ -66,6 +66,7 @@ prop_compose! {
         idempotency_key in option::of(vec(any::<u8>(), 0..20)),
         client: IpAddr,
         body_sha256: Option<[u8; 32]>,
+        bounds: (Option<u64>, Option<u64>),
     ) -> JobRequest {
         let [upstream, path, request_id, _] = texts.try_into().unwrap();
         JobRequest {
@@ -88,6 +89,10 @@ prop_compose! {
             request_id,
             retention: Duration::from_millis(spans.1),
             body_sha256,
+            bounds: TimeBounds {
+                start_within: bounds.0.map(Duration::from_millis),
+                deadline: bounds.1.map(Duration::from_millis),
+            },
         }
     }
 }
@@ -119,6 +124,7 @@ prop_compose! {
         ]),
         history in vec(attempt(), 0..5),
         instance: String,
+        expired: bool,
     ) -> Progress {
         Progress {
             attempts: counts.0,
@@ -131,6 +137,7 @@ prop_compose! {
             reach,
             last_error,
             outcome,
+            expired,
             history: VecDeque::from(history),
             instance,
         }

@@ -81,8 +81,12 @@ pub(super) struct RedisInstant {
 impl RedisInstant {
     /// Reads an instant, where a negative number means none, and the time of the answer.
     pub(super) fn read(at: Answer, now: Answer) -> Result<Option<Self>, StoreError> {
-        let instant = Self { at_ms: at.number()?, now_ms: now.number()? };
-        Ok((instant.at_ms >= 0).then_some(instant))
+        Ok(Self::of(at.number()?, now.number()?))
+    }
+
+    /// The same of numbers that were read.
+    pub(super) fn of(at_ms: i64, now_ms: i64) -> Option<Self> {
+        (at_ms >= 0).then_some(Self { at_ms, now_ms })
     }
 
     /// Whether it is still to come.

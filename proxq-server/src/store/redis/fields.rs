@@ -14,7 +14,7 @@ use crate::store::StoreError;
 use crate::store::record::{Facts, Record};
 
 /// What there is to know of a job, its bodies left out. In the order in which [`JobFields::read`] takes them.
-pub(super) const JOB_FIELDS: [&str; 14] = [
+pub(super) const JOB_FIELDS: [&str; 15] = [
     "state",
     "x_facts",
     "x_attempts",
@@ -29,10 +29,11 @@ pub(super) const JOB_FIELDS: [&str; 14] = [
     "x_outcome",
     "x_log",
     "x_by",
+    "x_expired",
 ];
 
 /// What a worker needs besides.
-pub(super) const LEASE_FIELDS: [&str; 2] = ["msg", "x_secrets"];
+pub(super) const LEASE_FIELDS: [&str; 3] = ["msg", "x_secrets", "x_bounds"];
 
 /// The fields of a job.
 #[derive(Debug)]
@@ -71,6 +72,7 @@ impl JobFields {
             outcome: damage.found("progress", next(), |number| parsed(number).and_then(outcome)),
             history: next().map(|log| history(&text(&log))).unwrap_or_default(),
             instance: next().map(|by| text(&by)).unwrap_or_default(),
+            expired: next().is_some_and(|flag| flag == "1"),
         };
         let mut fields = Self { state, facts, damaged: damage.0, progress };
         if !matches!(fields.state, Some(State::Scheduled | State::Retry)) {
@@ -228,7 +230,7 @@ mod tests {
         };
         assert_eq!(read("state", "nonsense").damaged, Some("state"));
         for field in JOB_FIELDS {
-            let is_text = matches!(field, "x_facts" | "x_error" | "x_log" | "x_by" | "state");
+            let is_text = matches!(field, "x_facts" | "x_error" | "x_log" | "x_by" | "x_expired" | "state");
             assert_eq!(read(field, "nonsense").damaged.is_some(), !is_text || field == "state", "{field}");
             assert_eq!(read(field, "").damaged.is_some(), !is_text || field == "state", "{field}");
         }

@@ -11,7 +11,7 @@ use super::shared::Shared;
 use crate::clock::Timestamp;
 use crate::config::Upstream;
 use crate::forward::headers::strip_hop_by_hop;
-use crate::job::{Body, CredentialHash, Delivery, JobId, JobRequest, Outcome, Priority, Progress, State};
+use crate::job::{Body, CredentialHash, Delivery, JobId, JobRequest, Outcome, Priority, Progress, State, TimeBounds};
 
 /// Why a task cannot be worked on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,6 +78,7 @@ fn read(message: &TaskMessage, now: Timestamp, shared: &Shared) -> Option<(JobRe
         request_id: String::new(),
         retention: Duration::from_secs(u64::try_from(message.retention).unwrap_or_default()),
         body_sha256: None,
+        bounds: TimeBounds::NONE,
         method,
         target,
         headers,

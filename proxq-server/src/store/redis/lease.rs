@@ -8,6 +8,7 @@ use super::envelope::{REQUEST, body_in};
 use super::foreign::{self, Unusable};
 use super::leases::{Held, charged};
 use super::message::StoredTask;
+use super::overdue;
 use super::queues::Queue;
 use super::scripts::{Archive, By, HandedOutJob, LeaseJobs, LeaseName, Renew};
 use super::settle;
@@ -47,6 +48,7 @@ async fn order(shared: &Arc<Shared>, queue: &Queue, max: usize) -> Result<Handed
         }
     };
     shared.next_due(queue, leased.next_due);
+    overdue::tell(shared, &leased.overdue);
     shared.waiting_workers.of(&queue.name).set_paused(leased.paused);
     let mut handed_out = HandedOut { jobs: Vec::new(), shared: Arc::clone(shared) };
     for job in leased.jobs {
@@ -84,7 +86,7 @@ enum NotUsable {
 }
 
 fn usable(shared: &Shared, queue: &Queue, job: &HandedOutJob) -> Result<LeasedJob, NotUsable> {
-    let HandedOutJob { lease: LeaseName { id, token }, fields, message, secrets } = job;
+    let HandedOutJob { lease: LeaseName { id, token }, fields, message, secrets, left } = job;
     let not_a_request = || Unusable::NoRequest { id: id.clone() };
     let message = StoredTask::decode(message.clone()).map_err(|_| not_a_request())?;
     let Ok(job_id) = id.parse::<JobId>() else {
@@ -128,7 +130,7 @@ fn usable(shared: &Shared, queue: &Queue, job: &HandedOutJob) -> Result<LeasedJo
     };
     shared.leases.hold(job_id, held);
     shared.changed(job_id);
-    Ok(LeasedJob { lease: Lease { id: job_id, token }, request, body, progress, revoked })
+    Ok(LeasedJob { lease: Lease { id: job_id, token }, request, body, progress, left: *left, revoked })
 }
 
 /// Archives a job that nobody can work on, so that it does not hold up others. Its damaged parts stay as they are.

@@ -10,6 +10,7 @@ mod blobs;
 mod end;
 mod lease;
 mod orders;
+mod overdue;
 mod page;
 mod reclaim;
 mod settle;
@@ -24,6 +25,7 @@ pub(super) use self::blobs::{Chunk, DropBlob, Sweep};
 pub(super) use self::end::{Archive, By, Complete, ResultPlace};
 pub(super) use self::lease::{HandedOutJob, LeaseJobs, Peek, Renew};
 pub(super) use self::orders::{Cancel, Cancelled, Rerun, Watch};
+pub(super) use self::overdue::{EndOverdue, OverdueJob};
 pub(super) use self::page::{ListOrder, ListPage, ListPlace, Listed, SetOrder, SetPage, SetPlace};
 pub(super) use self::reclaim::{LostJob, LostJobs, Reclaim};
 pub(super) use self::settle::{Release, Retry};
@@ -85,7 +87,9 @@ pub(super) struct Script {
 
 impl Script {
     fn new(clock: ScriptClock, name: &'static str, own: &str) -> Self {
-        let text = [clock.text(), include_str!("lua/common.lua"), include_str!("lua/priorities.lua"), own].concat();
+        let shared =
+            [include_str!("lua/common.lua"), include_str!("lua/priorities.lua"), include_str!("lua/bounds.lua")];
+        let text = [clock.text(), &shared.concat(), own].concat();
         let sha = Compiled::new(&text).get_hash().to_owned();
         Self { name, text, sha }
     }
@@ -136,6 +140,7 @@ scripts! {
     lease
     list_page
     lost
+    overdue
     part
     peek
     reclaim

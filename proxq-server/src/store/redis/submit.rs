@@ -10,7 +10,7 @@ use super::message::TaskMessage;
 use super::queues::Queue;
 use super::scripts::{CallOf, Submit, Taken};
 use super::shared::Shared;
-use crate::job::{Body, JobRequest, Reach, may_send_again};
+use crate::job::{Body, JobRequest, Reach, TimeBounds, may_send_again};
 use crate::store::record::{Facts, Record, Secrets, beside};
 use crate::store::{NewJob, StoreError, Submitted};
 
@@ -31,6 +31,8 @@ pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, St
         secrets: secrets.map(|secrets| secrets.encode(id)),
         blob: blob_of(&body),
         claim,
+        bounds: facts.request.bounds,
+        retention: facts.request.retention,
         priority,
         call: call.map(|call| CallOf { call, instance: &shared.instance.id }),
     };
@@ -70,10 +72,10 @@ fn blob_of(body: &Body) -> Option<Uuid> {
 
 /// The job as asynq knows it.
 fn message(request: &JobRequest, body: &Body, queue: &Queue, max_retries: i32) -> TaskMessage {
-    // Go's workers retry every failure, as often as the message says.
+    // Go's workers retry every failure, as often as the message says, and know no bounds.
     let go_retries_too_much = max_retries > 0 && !may_send_again(request, Reach::Unknown);
     let for_go = match body {
-        Body::Inline(bytes) if !go_retries_too_much => payload(request, bytes),
+        Body::Inline(bytes) if !go_retries_too_much && request.bounds == TimeBounds::NONE => payload(request, bytes),
         Body::Inline(_) | Body::Blob(_) => None,
     };
     let (kind, payload) = match for_go {

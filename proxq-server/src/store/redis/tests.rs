@@ -1,6 +1,7 @@
 //! The contract on this store, and what is only this store's.
 
 mod beside_asynq;
+mod bounds;
 mod damage;
 mod faults;
 mod from_go;

@@ -1,4 +1,4 @@
-//! Upkeep: delayed jobs become pending, lost leases are taken away, old jobs and blobs are dropped.
+//! Upkeep: delayed jobs become pending, lost leases are taken away, jobs whose time is over end, old jobs and blobs are dropped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::fields::JobFields;
 use super::foreign;
 use super::message::TaskMessage;
+use super::overdue;
 use super::queues::Queue;
 use super::scripts::{Age, Archive, By, Expire, Heal, LeaseName, LostJob, LostJobs, Reclaim, Sweep, Trim, Wake};
 use super::shared::Shared;
@@ -27,7 +28,8 @@ pub(super) async fn upkeep(shared: &Arc<Shared>, beside_asynq: &[Queue]) -> Resu
             sum.woken += round.woken;
             sum.reclaimed += round.reclaimed;
             sum.expired += round.expired;
-            let full = round.woken.max(round.reclaimed).max(round.expired).max(aged) >= BATCH_LIMIT;
+            sum.overdue += round.overdue;
+            let full = round.woken.max(round.reclaimed).max(round.expired).max(round.overdue).max(aged) >= BATCH_LIMIT;
             if !full || shared.clock.steady().since(begun) >= UPKEEP_EVERY {
                 break;
             }
@@ -42,7 +44,8 @@ async fn round(shared: &Arc<Shared>, queue: &Queue, beside_asynq: bool) -> Resul
     // After an outage the owners that live renew their leases first.
     let may_reclaim = commands.answering_for().is_some_and(|span| span >= RECLAIM_AFTER_OUTAGE);
     // The calls are made at once, so that they share a round trip.
-    let (woken, aged, lost, expired, trimmed) = tokio::try_join!(
+    let (overdue, woken, aged, lost, expired, trimmed) = tokio::try_join!(
+        overdue::end(shared, queue),
         commands.call(&queue.keys, Wake),
         commands.call(&queue.keys, Age { beside_asynq }),
         async { if may_reclaim { commands.call(&queue.keys, LostJobs).await } else { Ok(Vec::new()) } },
@@ -57,7 +60,7 @@ async fn round(shared: &Arc<Shared>, queue: &Queue, beside_asynq: bool) -> Resul
     for job in lost {
         reclaimed += usize::from(reclaim(shared, queue, job?).await?);
     }
-    Ok((Upkept { woken: woken.count, reclaimed, expired: expired + trimmed }, aged))
+    Ok((Upkept { woken: woken.count, reclaimed, expired: expired + trimmed, overdue }, aged))
 }
 
 /// Takes a lost lease away, if it still is one. Gives whether it was.

@@ -2,7 +2,7 @@
 
 use super::super::step::{StepError, Tx};
 use super::row::{JobRow, number};
-use super::{claim, turns};
+use super::{bounds, claim, turns};
 use crate::clock::Timestamp;
 use crate::failure::chain;
 use crate::job::{Outcome, Progress, Reach, State};
@@ -30,6 +30,7 @@ pub(super) fn go_on(tx: &mut Tx<'_>, row: &JobRow, progress: &Progress, onward: 
             "UPDATE jobs SET state = ?2, due = coalesce(?3, due), lease_until = NULL, progress = ?4 WHERE seq = ?1",
         )?
         .execute((row.seq, number(state), due.map(Timestamp::as_millis), progress.encode(row.id)))?;
+    bounds::wait(tx, row.seq, progress)?;
     let queue = row.queue.clone();
     tx.tell(match onward {
         Onward::Pending => Effect::Ready(queue),
@@ -44,6 +45,7 @@ pub(super) fn end(tx: &mut Tx<'_>, row: &JobRow, progress: &Progress, state: Sta
     if secrets.is_none() {
         row.erase_secrets(tx)?;
     }
+    bounds::forget(tx, row.seq)?;
     tx.connection
         .prepare_cached(
             "UPDATE jobs SET state = ?2, lease_until = NULL, expires = ?3, secrets = ?4, progress = ?5 WHERE seq = ?1",
@@ -71,6 +73,7 @@ pub(super) fn archive_damaged(tx: &mut Tx<'_>, row: &JobRow, error: &StoreError)
         }
         end(tx, row, &progress, State::Archived)?;
     } else {
+        bounds::forget(tx, row.seq)?;
         tx.connection
             .prepare_cached("UPDATE jobs SET state = ?2, lease_until = NULL, expires = ?3 WHERE seq = ?1")?
             .execute((row.seq, number(State::Archived), expiry(tx, row)))?;

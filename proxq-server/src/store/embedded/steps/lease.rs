@@ -9,6 +9,7 @@ use super::super::Shared;
 use super::super::outbox::Outbox;
 use super::super::step::{Step, StepError, Tx};
 use super::end::archive_damaged;
+use super::overdue::{Begin, begin};
 use super::row::{JobRow, number};
 use crate::clock::Timestamp;
 use crate::job::{JobId, State};
@@ -31,9 +32,9 @@ impl Step for LeaseJobs {
 
     fn run(&self, tx: &mut Tx<'_>) -> Result<HandedOut, StepError> {
         let mut jobs = Vec::with_capacity(self.max.min(BATCH_LIMIT));
-        let mut unreadable = 0;
+        let mut passed_over = 0; // cannot be read, or over
         let may_be_more = loop {
-            if jobs.len() == self.max || unreadable > BATCH_LIMIT {
+            if jobs.len() == self.max || passed_over > BATCH_LIMIT {
                 break self.max > 0;
             }
             let rows = due_rows(tx, &self.queue, self.max - jobs.len())?;
@@ -44,10 +45,11 @@ impl Step for LeaseJobs {
             for seq in rows {
                 let row = JobRow::numbered(tx, seq)?;
                 match hand_out(tx, &row) {
-                    Ok(job) => jobs.push(job),
+                    Ok(Some(job)) => jobs.push(job),
+                    Ok(None) => passed_over += 1,
                     Err(StepError::Refused(error)) => {
                         set_aside(tx, &row, error)?;
-                        unreadable += 1;
+                        passed_over += 1;
                     }
                     Err(error @ StepError::Database(_)) => return Err(error),
                 }
@@ -96,9 +98,11 @@ pub(super) fn next_due(tx: &Tx<'_>, queue: &QueueSignal) -> rusqlite::Result<Opt
     Ok(due.map(|due| tx.steady_at(Timestamp::from_millis(due))))
 }
 
-fn hand_out(tx: &mut Tx<'_>, row: &JobRow) -> Result<LeasedJob, StepError> {
+/// Begins an attempt. `None` if the job's time is over, and ended with it.
+fn hand_out(tx: &mut Tx<'_>, row: &JobRow) -> Result<Option<LeasedJob>, StepError> {
     let mut progress = row.progress()?;
     let (facts, body) = row.request(tx)?;
+    let Begin::Now { left } = begin(tx, row, facts.request.bounds, &progress)? else { return Ok(None) };
     progress.begin_attempt(tx.now, &tx.shared.instance);
     let token = tx.state.next_token();
     tx.connection
@@ -114,7 +118,7 @@ fn hand_out(tx: &mut Tx<'_>, row: &JobRow) -> Result<LeasedJob, StepError> {
     tx.tell(Effect::Leased(row.id, revoked.clone()));
     tx.tell(Effect::Changed(row.id));
     let (request, progress) = (tx.shared.time.request_shown(facts.request), tx.shared.time.progress_shown(progress));
-    Ok(LeasedJob { lease: Lease { id: row.id, token }, request, body, progress, revoked })
+    Ok(Some(LeasedJob { lease: Lease { id: row.id, token }, request, body, progress, left, revoked }))
 }
 
 /// Takes a job that cannot be read out of the way of the others.

@@ -69,6 +69,7 @@ impl Step for RetryFailed {
         progress.retried = 0;
         progress.lease_losses = 0;
         progress.outcome = None;
+        progress.expired = false;
         progress.ended_at = None;
         tx.connection
             .prepare_cached("UPDATE jobs SET state = ?2, due = ?3, expires = NULL, progress = ?4 WHERE seq = ?1")?

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::super::step::{StepError, Tx};
 use super::super::vault;
+use super::bounds;
 use crate::job::{Body, JobId, Priority, Progress, State};
 use crate::store::StoreError;
 use crate::store::record::{Facts, Record, Secrets};
@@ -61,12 +62,13 @@ pub(super) struct JobRow {
 const BY_ID: &str = "SELECT seq, id, queue, state, token, retention, secrets, progress FROM jobs WHERE id = ?1";
 const BY_SEQ: &str = "SELECT seq, id, queue, state, token, retention, secrets, progress FROM jobs WHERE seq = ?1";
 
-const REMOVE: [&str; 5] = [
+const REMOVE: [&str; 6] = [
     "DELETE FROM jobs WHERE seq = ?1",
     "DELETE FROM requests WHERE seq = ?1",
     "DELETE FROM results WHERE seq = ?1",
     "DELETE FROM claims WHERE seq = ?1",
     "DELETE FROM calls WHERE seq = ?1",
+    bounds::FORGET,
 ];
 
 impl JobRow {

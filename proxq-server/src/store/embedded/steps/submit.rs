@@ -9,9 +9,9 @@ use uuid::Uuid;
 use super::super::step::{Step, StepError, Tx};
 use super::super::time::StoreTime;
 use super::row::{JobRow, millis, number, rank, refer_to_blob};
-use super::{claim, turns};
+use super::{bounds, claim, turns};
 use crate::config::SecretHeaders;
-use crate::job::{Body, JobId, Priority, Progress, State};
+use crate::job::{Body, JobId, Priority, Progress, State, TimeBounds};
 use crate::store::record::{Asked, Facts, Record, Secrets, beside};
 use crate::store::signals::Effect;
 use crate::store::{Call, Claim, NewJob, Submitted};
@@ -32,6 +32,7 @@ pub(in super::super) struct Submit {
     blob: Option<Uuid>,
     claim: Option<Claim>,
     call: Option<Call>,
+    bounds: TimeBounds,
 }
 
 impl Submit {
@@ -39,7 +40,7 @@ impl Submit {
         let NewJob { queue, mut request, body, delay, claim, call } = job;
         let secrets = Secrets::take(&mut request, secret_headers);
         request.created_at = time.of_wall(request.created_at);
-        let (id, priority, credential) = (request.id, request.priority, request.credential.0);
+        let (id, priority, credential, bounds) = (request.id, request.priority, request.credential.0, request.bounds);
         let retention_ms = millis(u64::try_from(request.retention.as_millis()).unwrap_or(u64::MAX));
         let facts = Facts::new(request, &body);
         let blob = match &body {
@@ -60,6 +61,7 @@ impl Submit {
             blob,
             claim,
             call,
+            bounds,
         }
     }
 }
@@ -139,6 +141,7 @@ impl Step for Submit {
         if let Some(call) = &self.call {
             turns::begin(tx, seq, call)?;
         }
+        bounds::set(tx, seq, self.bounds)?;
         if let Some(blob) = self.blob {
             refer_to_blob(tx, seq, blob)?;
         }

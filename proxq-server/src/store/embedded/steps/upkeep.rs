@@ -1,4 +1,4 @@
-//! What time brings: delayed jobs become pending, lost leases are taken away, old jobs are dropped.
+//! What time brings: delayed jobs become pending, lost leases are taken away, jobs whose time is over end, old jobs are dropped.
 
 use uuid::Uuid;
 
@@ -9,11 +9,12 @@ use super::blobs::Probe;
 use super::lease::{next_due, set_aside};
 use super::moment::keep_moment;
 use super::order::newer_version;
+use super::overdue::end_overdue;
 use super::reclaim::reclaim;
 use super::recover::take_over;
 use super::row::{JobRow, number};
 use super::turns::cancel_given_up;
-use crate::job::State;
+use crate::job::{Progress, State, TimeBounds};
 use crate::store::signals::{Effect, QueueSignal};
 use crate::store::{BATCH_LIMIT, StoreError, Upkept};
 
@@ -51,8 +52,8 @@ pub(in super::super) struct UpkeepRound {
 impl UpkeepRound {
     /// Whether there may be more to do.
     pub(in super::super) fn is_full(&self) -> bool {
-        let Upkept { woken, reclaimed, expired } = self.upkept;
-        woken.max(reclaimed).max(expired).max(self.aged) >= BATCH_LIMIT
+        let Upkept { woken, reclaimed, expired, overdue } = self.upkept;
+        woken.max(reclaimed).max(expired).max(overdue).max(self.aged) >= BATCH_LIMIT
     }
 }
 
@@ -65,15 +66,42 @@ impl Step for Upkeep {
         }
         keep_moment(tx)?;
         let left_over = take_over(tx)?;
+        let overdue = end_all_overdue(tx)?;
         let woken = wake(tx)?;
         let aged = age(tx)?;
         let lost = if tx.may_reclaim { reclaim(tx)? } else { 0 };
         let (expired, mut blobs) = expire(tx)?;
         blobs.extend(cancel_given_up(tx)?);
         tx.state.empty_log = true;
-        Ok(UpkeepRound { upkept: Upkept { woken, reclaimed: left_over + lost, expired }, aged, blobs })
+        Ok(UpkeepRound { upkept: Upkept { woken, reclaimed: left_over + lost, expired, overdue }, aged, blobs })
     }
 }
+
+/// Ends a batch of the waiting jobs whose time is over. Gives how many there were.
+fn end_all_overdue(tx: &mut Tx<'_>) -> Result<usize, StepError> {
+    let mut ended = 0;
+    for seq in batch(tx, OVERDUE, (tx.now.as_millis(), limit(tx)))? {
+        let row = JobRow::numbered(tx, seq)?;
+        match bounds_and_progress(tx, &row) {
+            Ok((bounds, progress)) => end_overdue(tx, &row, bounds, progress)?,
+            Err(StepError::Refused(error @ StoreError::NewerRecord { .. })) => {
+                set_aside(tx, &row, error)?;
+                continue;
+            }
+            Err(StepError::Refused(error)) => set_aside(tx, &row, error)?,
+            Err(error @ StepError::Database(_)) => return Err(error),
+        }
+        ended += 1;
+    }
+    Ok(ended)
+}
+
+fn bounds_and_progress(tx: &Tx<'_>, row: &JobRow) -> Result<(TimeBounds, Progress), StepError> {
+    Ok((row.facts(tx)?.request.bounds, row.progress()?))
+}
+
+pub(in super::super) const OVERDUE: &str =
+    "SELECT seq FROM bounds WHERE ends IS NOT NULL AND ends <= ?1 ORDER BY ends LIMIT ?2";
 
 fn wake(tx: &mut Tx<'_>) -> Result<usize, StepError> {
     let mut woken = 0;

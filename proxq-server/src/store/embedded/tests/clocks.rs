@@ -110,7 +110,7 @@ async fn a_crash_costs_no_time() {
     embedded.time.set_wall(START.before(HOUR));
     embedded.time.advance(HOUR * 2);
     let store = open(copy.path(), embedded.time).unwrap();
-    assert_eq!(store.upkeep().await.unwrap(), Upkept { woken: 2, reclaimed: 0, expired: 2 });
+    assert_eq!(store.upkeep().await.unwrap(), Upkept { woken: 2, reclaimed: 0, expired: 2, overdue: 0 });
     assert!(store.get(kept.completed).await.unwrap().is_none());
 }
 
@@ -127,7 +127,7 @@ async fn what_was_due_while_the_machine_was_off_or_asleep_is_due() {
         } else {
             embedded.time.sleep(HOUR);
         }
-        assert_eq!(embedded.store.upkeep().await.unwrap(), Upkept { woken: 2, reclaimed: 0, expired: 2 });
+        assert_eq!(embedded.store.upkeep().await.unwrap(), Upkept { woken: 2, reclaimed: 0, expired: 2, overdue: 0 });
         assert!(embedded.store.get(kept.completed).await.unwrap().is_none());
         assert_eq!(embedded.store.submit(claiming()).await.unwrap(), Submitted::New);
     }

@@ -103,6 +103,7 @@ fn back_in_format_1(folder: &Path) {
          CREATE INDEX pending ON jobs (queue, due) WHERE state = 0;
          DROP TABLE claims;
          DROP TABLE calls;
+         DROP TABLE bounds;
          PRAGMA user_version = 1;";
     database.execute_batch(back).unwrap();
 }

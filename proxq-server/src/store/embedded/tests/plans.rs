@@ -20,6 +20,7 @@ async fn every_query_has_its_index() {
         (steps::EXPIRED.to_owned(), "expiring"),
         (steps::GIVEN_UP.to_owned(), "given_up"),
         (steps::SAME_CALL.to_owned(), "calls_by_key"),
+        (steps::OVERDUE.to_owned(), "ending"),
         (reader::JOB.to_owned(), "sqlite_autoindex_jobs_1"),
         (reader::CONTENT.to_owned(), "sqlite_autoindex_jobs_1"),
     ];

@@ -18,7 +18,7 @@ redis.call('ZADD', A .. 'archived', seconds, id)
 redis.call('HSET', task(id), 'msg', job.msg .. retry_field(max_retries) .. failure_fields(error), 'state', 'archived', 'x_error', error,
   'x_outcome', outcome, 'x_ended', whole(now), 'x_log', log, 'x_reach', reach,
   'x_losses', if_lost and one_more(job.x_losses) or job.x_losses or 0)
-redis.call('HDEL', task(id), 'x_token', 'x_attempt', 'x_since')
+redis.call('HDEL', task(id), 'x_token', 'x_attempt', 'x_since', 'x_bounds', 'x_expired')
 redis.call('ZADD', P .. 'failed', whole(now + retention), id)
 leave_active(id)
 if frees_claim then

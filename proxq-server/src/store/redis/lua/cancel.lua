@@ -5,7 +5,7 @@
 -- Returns 1, 0 if there is no such job, or minus its version if that is a later one
 local id, version, go_on = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local job = read(id, 'msg', 'state', 'x_facts', 'x_blob', 'x_result', 'x_watch', 'x_token', 'unique_key', 'group',
-  'x_claim', 'x_priority', 'x_turn', 'x_call', 'x_holder')
+  'x_claim', 'x_priority', 'x_bounds', 'x_turn', 'x_call', 'x_holder')
 if not job.msg then
   return 0
 end
@@ -20,7 +20,7 @@ if written_by > version then
   return -written_by
 end
 if job.state == 'pending' then
-  leave_pending(job, id)
+  leave_pending(job, id, 0)
 elseif job.state == 'active' then
   leave_active(id)
   if not job.x_token then
@@ -38,7 +38,7 @@ else
     redis.call('ZREM', A .. zset, id)
   end
   redis.call('ZREM', P .. 'failed', id)
-  leave_pending(job, id)
+  leave_pending(job, id, 0)
   leave_active(id)
 end
 if job.unique_key and redis.call('GET', job.unique_key) == id then
@@ -47,6 +47,7 @@ end
 if has_claim(job, id) then
   redis.call('DEL', P .. 'claim:' .. job.x_claim)
 end
+waits_no_more(job, id)
 changed(job, id)
 end_call(job, id)
 remove(job, id)

@@ -8,23 +8,24 @@
 -- keys is of another kind than asynq's; also where nothing is asked for, which is how a probe learns of it.
 --
 -- ARGV: at most how many · instance · its name · order · highest version of a record · term of a lease in ms · how many ids
--- are looked at beyond what is asked for · names of the fields to give…
--- Returns {1 if the queue is paused, now, when the next job is due or -1, 1 if there is more, {{id, token, {fields}}…}}
+-- are looked at beyond what is asked for · the words of `end_overdue`, 4 · names of the fields to give…
+-- Returns {1 if the queue is paused, now, when the next job is due or -1, 1 if there is more, {{id, token, {fields}}…},
+-- {jobs that ended instead, for their time was over…}}
 local max, instance, name, order = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
-local version, term, beyond = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local version, term, beyond, words = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), { unpack(ARGV, 8, 11) }
 local ORDER_SECONDS = 120 -- how long an order may be repeated: far longer than an instance goes on asking
 local last_order = P .. 'order:' .. instance
 local expiry = lease_expiry(term)
-local jobs = {}
+local jobs, overdue = {}, {}
 local high, low = waiting('high'), waiting('low') -- how many wait in the sets
 
 local function hand_out(id, token)
-  jobs[#jobs + 1] = { id, token, redis.call('HMGET', task(id), unpack(ARGV, 8)) }
+  jobs[#jobs + 1] = { id, token, redis.call('HMGET', task(id), unpack(ARGV, 12)) }
 end
 
 local function answer(paused)
   local more = redis.call('LLEN', A .. 'pending') + high + low > 0
-  return { paused and 1 or 0, now, next_due(), more and 1 or 0, jobs }
+  return { paused and 1 or 0, now, next_due(), more and 1 or 0, jobs, overdue }
 end
 
 for name, kind in pairs({ pending = 'list', active = 'list', lease = 'zset', scheduled = 'zset', retry = 'zset' }) do
@@ -94,7 +95,7 @@ while #jobs < max and looked < max + beyond do
   if not id then
     break
   end
-  local job = read(id, 'msg', 'x_facts', 'x_attempts', 'x_started', 'x_watch', 'pending_since', 'x_token')
+  local job = read(id, 'x_started', 'pending_since', 'x_token', unpack(OVERDUE_FIELDS))
   if set then
     redis.call('ZREM', set, id)
   elseif from then
@@ -113,6 +114,8 @@ while #jobs < max and looked < max + beyond do
     redis.call('HDEL', task(id), 'pending_since', 'x_due')
     redis.call('LPUSH', A .. 'active', id)
     redis.call('ZADD', A .. 'lease', 0, id)
+  elseif (ends(job, number(job.x_attempts)) or math.huge) <= now then
+    overdue[#overdue + 1] = end_overdue(job, id, words)
   else
     token = token + 1
     redis.call('HSET', task(id), 'state', 'active', 'x_token', whole(token), 'x_attempts', one_more(job.x_attempts),
@@ -121,6 +124,7 @@ while #jobs < max and looked < max + beyond do
     redis.call('HDEL', task(id), 'pending_since', 'x_due')
     redis.call('LPUSH', A .. 'active', id)
     redis.call('ZADD', A .. 'lease', expiry, id)
+    waits_no_more(job, id)
     changed(job, id)
     hand_out(id, whole(token))
     handed[#handed + 1] = id .. '\n' .. whole(token)

@@ -47,11 +47,12 @@ local function wait_since(id, priority, since)
   return set ~= nil
 end
 
--- Takes a pending job out of where it waits. `job` needs x_priority.
-local function leave_pending(job, id)
+-- Takes a pending job out of where it waits. `count` is as in LREM: 0 looks everywhere, -1 from the oldest end to the first that
+-- is found. `job` needs x_priority.
+local function leave_pending(job, id, count)
   local set = SETS[job.x_priority]
   if not set or redis.call('ZREM', set, id) == 0 then
-    redis.call('LREM', A .. 'pending', 0, id)
+    redis.call('LREM', A .. 'pending', count, id)
   end
 end
 

@@ -6,7 +6,7 @@
 local id, token, grace, error, reach_now, max_retries, history =
   ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
 local job = read(id, 'msg', 'state', 'x_token', 'x_attempts', 'x_attempt', 'x_by', 'x_reach', 'x_log', 'x_watch',
-  'x_losses', 'x_since', 'x_priority')
+  'x_losses', 'x_since', 'x_priority', 'x_bounds')
 if not held(job, token) or not lost(job, id, grace) then
   return 0
 end
@@ -20,5 +20,6 @@ redis.call('HSET', task(id), 'msg', job.msg .. retry_field(max_retries) .. failu
   'x_losses', one_more(job.x_losses), 'x_log', log, 'x_reach', reach)
 redis.call('HDEL', task(id), 'x_token', 'x_attempt', 'x_since')
 leave_active(id)
+waits_on(job, id, 1)
 changed(job, id)
 return 1

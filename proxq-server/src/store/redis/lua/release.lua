@@ -3,7 +3,7 @@
 -- ARGV: id · token · how many older jobs are passed at most; beyond them the order is no matter any more
 -- Returns 1, or 0 if the lease is gone
 local id, token, passed_max = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local job = read(id, 'state', 'x_token', 'x_attempts', 'x_since', 'x_watch', 'x_priority')
+local job = read(id, 'state', 'x_token', 'x_attempts', 'x_since', 'x_watch', 'x_priority', 'x_bounds')
 if not held(job, token) then
   return 0
 end
@@ -30,5 +30,6 @@ if not wait_since(id, job.x_priority, since == '' and stamp or since) then
   end
 end
 leave_active(id)
+waits_on(job, id, attempts)
 changed(job, id)
 return 1

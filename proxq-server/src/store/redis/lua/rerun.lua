@@ -26,7 +26,7 @@ end
 local since = wait_behind(id, job.x_priority)
 redis.call('HSET', task(id), 'msg', job.msg .. number_field(6, 0), 'state', 'pending', 'pending_since', since,
   'x_retried', 0, 'x_losses', 0, 'x_rerun', order)
-redis.call('HDEL', task(id), 'x_outcome', 'x_ended', 'x_token', 'x_attempt', 'x_since')
+redis.call('HDEL', task(id), 'x_outcome', 'x_ended', 'x_token', 'x_attempt', 'x_since', 'x_bounds', 'x_expired')
 redis.call('ZREM', A .. 'archived', id)
 redis.call('ZREM', P .. 'failed', id)
 take_back(job, id)

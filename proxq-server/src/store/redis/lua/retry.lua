@@ -6,7 +6,7 @@
 local id, token, message, pause, error, reach_now, charged, retried, history =
   ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7] == '1', ARGV[8], tonumber(ARGV[9])
 local job =
-  read(id, 'state', 'x_token', 'x_attempts', 'x_attempt', 'x_by', 'x_reach', 'x_log', 'x_watch')
+  read(id, 'state', 'x_token', 'x_attempts', 'x_attempt', 'x_by', 'x_reach', 'x_log', 'x_watch', 'x_bounds')
 if not held(job, token) then
   return { 0, -1, now }
 end
@@ -17,6 +17,7 @@ redis.call('HSET', task(id), 'msg', message .. failure_fields(error), 'state', '
   'x_due', whole(second * 1000), 'x_retried', retried, 'x_log', log, 'x_reach', reach)
 redis.call('HDEL', task(id), 'x_token', 'x_attempt', 'x_since')
 leave_active(id)
+waits_on(job, id, 1)
 if charged then
   count('processed')
   count('failed')

@@ -2,7 +2,8 @@
 --
 -- ARGV: id · asynq's message · facts · credential · delay in ms (0 for none) · secret headers ('' for none) · body's blob
 -- ('' for none) · scope of its claim ('' for none) · fingerprint · how long the claim holds in ms · priority
--- ('' where it is normal); and for a job of a call:
+-- ('' where it is normal) · within how many ms its first attempt begins ('' for no bounds) · any attempt ('' for no end) · the
+-- rest of its bounds; and for a job of a call:
 -- the key of the call ('' for none) · this instance · 0 to become a job in any case, 1 to join an abandoned one, 2 to wait for one
 -- that is held · for how long an abandoned job can be joined, in ms · for how long one whose server ended · for how long the
 -- call is known · the most jobs that are looked at · 1 if it is cancelled when it is abandoned
@@ -13,8 +14,9 @@
 local id, message, facts, credential, delay, secrets, blob =
   ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7]
 local scope, fingerprint, ttl, priority = ARGV[8], ARGV[9], tonumber(ARGV[10]), ARGV[11]
-local has_call = #ARGV > 11
-local key, instance, join, window, lost_window, term, candidates, give_up = unpack(ARGV, 12, 19)
+local begin_ms, end_ms, bounds = tonumber(ARGV[12]), tonumber(ARGV[13]), ARGV[14]
+local has_call = #ARGV > 14
+local key, instance, join, window, lost_window, term, candidates, give_up = unpack(ARGV, 15, 22)
 
 -- Whether an instance lives: it hears its channel. What it hears here means nothing to it.
 local function lives(other)
@@ -80,6 +82,12 @@ end
 if priority ~= '' then
   fields[#fields + 1], fields[#fields + 2] = 'x_priority', priority
 end
+local job = {}
+if begin_ms then
+  local end_by = end_ms and whole(now + end_ms) or '-'
+  job.x_bounds = table.concat({ whole(now + begin_ms), end_by, bounds }, ' ')
+  fields[#fields + 1], fields[#fields + 2] = 'x_bounds', job.x_bounds
+end
 local due = -1
 if delay > 0 then
   local second = math.ceil((now + delay) / 1000)
@@ -91,6 +99,7 @@ else
   redis.call('HSET', task(id), 'state', 'pending', 'pending_since', since, unpack(fields))
 end
 adopt(blob)
+waits_on(job, id, 0)
 if has_call then
   redis.call('HSET', task(id), 'x_call', key, 'x_give_up', give_up)
   if key ~= '' then

@@ -1,8 +1,11 @@
 //! `lease.lua`, `renew.lua` and `peek.lua`: hand jobs out, and prolong the right to work on them.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
-use super::{Arguments, Call, LeaseName, Script, Scripts};
+use super::{Arguments, Call, LeaseName, OverdueJob, Script, Scripts};
+use crate::clock::Timestamp;
 use crate::store::redis::answer::{Answer, RedisInstant};
 use crate::store::redis::fields::{JOB_FIELDS, JobFields, LEASE_FIELDS};
 use crate::store::{BATCH_LIMIT, LEASE_TERM, Lease, StoreError, record};
@@ -30,6 +33,8 @@ pub(crate) struct LeasedJobs {
     pub(crate) more: bool,
     /// The jobs; an error where the answer about one cannot be read.
     pub(crate) jobs: Vec<Result<HandedOutJob, StoreError>>,
+    /// Those that ended instead, because their time was over. An order that is repeated does not name them again.
+    pub(crate) overdue: Vec<OverdueJob>,
 }
 
 /// A job under a new lease.
@@ -41,17 +46,26 @@ pub(crate) struct HandedOutJob {
     pub(crate) message: Bytes,
     /// The record of its secret headers.
     pub(crate) secrets: Option<Bytes>,
+    /// What is left of its deadline, if it has one.
+    pub(crate) left: Option<Duration>,
 }
 
 impl HandedOutJob {
-    fn read(answer: Answer) -> Result<Self, StoreError> {
+    fn read(answer: Answer, now_ms: i64) -> Result<Self, StoreError> {
         let [id, token, values] = answer.array()?;
         let mut values = values.fields()?.into_iter();
         let fields = JobFields::read(&mut values);
-        let [message, secrets] = LEASE_FIELDS.map(|_name| values.next().flatten());
+        let [message, secrets, bounds] = LEASE_FIELDS.map(|_name| values.next().flatten());
         let lease = LeaseName { id: id.text()?, token: token.text()? };
-        Ok(Self { lease, fields, message: message.unwrap_or_default(), secrets })
+        let left = bounds.and_then(|bounds| left_of_deadline(&bounds, now_ms));
+        Ok(Self { lease, fields, message: message.unwrap_or_default(), secrets, left })
     }
+}
+
+/// What is left of the deadline in a job's bounds, as `bounds.lua` describes them.
+fn left_of_deadline(bounds: &[u8], now_ms: i64) -> Option<Duration> {
+    let end_by = std::str::from_utf8(bounds).ok()?.split(' ').nth(1)?.parse().ok()?;
+    Some(Timestamp::from_millis(end_by).since(Timestamp::from_millis(now_ms)))
 }
 
 impl Call for LeaseJobs<'_> {
@@ -72,17 +86,21 @@ impl Call for LeaseJobs<'_> {
             .shown(record::VERSION)
             .millis(LEASE_TERM)
             .shown(BATCH_LIMIT)
+            .overdue_words()
             .each(JOB_FIELDS)
             .each(LEASE_FIELDS)
     }
 
     fn output(answer: Answer) -> Result<LeasedJobs, StoreError> {
-        let [paused, now, due, more, jobs] = answer.array()?;
+        let [paused, now, due, more, jobs, overdue] = answer.array()?;
+        let now_ms = now.number()?;
+        let job = |job| HandedOutJob::read(job, now_ms);
         Ok(LeasedJobs {
             paused: paused.flag()?,
-            next_due: RedisInstant::read(due, now)?,
+            next_due: RedisInstant::of(due.number()?, now_ms),
             more: more.flag()?,
-            jobs: jobs.list()?.into_iter().map(HandedOutJob::read).collect(),
+            jobs: jobs.list()?.into_iter().map(job).collect(),
+            overdue: overdue.list()?.into_iter().map(OverdueJob::read).collect::<Result<_, _>>()?,
         })
     }
 }

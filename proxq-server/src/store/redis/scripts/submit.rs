@@ -6,8 +6,9 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{Arguments, Call, Script, Scripts};
-use crate::job::{CredentialHash, JobId, Priority};
+use crate::job::{CredentialHash, JobId, Priority, TimeBounds};
 use crate::spelling::hex;
+use crate::store::record::whole_millis;
 use crate::store::redis::answer::{Answer, RedisInstant};
 use crate::store::redis::error::unexpected;
 use crate::store::turns::{CALL_TERM, CANDIDATES_MAX};
@@ -30,6 +31,9 @@ pub(crate) struct Submit<'a> {
     /// Where its body is, if that is large.
     pub(crate) blob: Option<Uuid>,
     pub(crate) claim: Option<Claim>,
+    pub(crate) bounds: TimeBounds,
+    /// How long it is kept once it has ended.
+    pub(crate) retention: Duration,
     pub(crate) priority: Priority,
     pub(crate) call: Option<CallOf<'a>>,
 }
@@ -89,7 +93,10 @@ impl Call for Submit<'_> {
             .with(match self.priority {
                 Priority::Normal => "",
                 Priority::High | Priority::Low => self.priority.word(),
-            });
+            })
+            .optional(self.bounds.to_begin().map(whole_millis))
+            .optional(self.bounds.deadline.map(whole_millis))
+            .with(format!("{} {}", self.retention.as_millis(), self.bounds.expired_error()));
         let Some(CallOf { call, instance }) = self.call else { return arguments };
         let join = match call.join {
             Join::Never => 0,
