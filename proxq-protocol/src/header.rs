@@ -16,6 +16,10 @@ pub const TIMEOUT: &str = "x-proxq-timeout";
 pub const MODE: &str = "x-proxq-mode";
 /// The least time between a job's submission and its first attempt (a Go duration).
 pub const DELAY: &str = "x-proxq-delay";
+/// The first attempt begins within this time from the submission on, or none does (a Go duration).
+pub const START_WITHIN: &str = "x-proxq-start-within";
+/// No attempt begins or goes on after this time from the submission on (a Go duration).
+pub const DEADLINE: &str = "x-proxq-deadline";
 /// How long proxq may hold a submission until its response is there (a Go duration).
 pub const WAIT: &str = "x-proxq-wait";
 /// Asks for reports of redirects instead of the redirects themselves. The value is [`REDIRECTS_REPORT`], or the ids that

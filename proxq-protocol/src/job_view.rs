@@ -183,6 +183,8 @@ pub enum ErrorCode {
     LoopDetected,
     /// The job does not exist any more: it was cancelled, or its retention is over.
     Gone,
+    /// The job was not begun in time, and is not sent any more.
+    Expired,
     /// The job runs still, and its follower has had all its redirects.
     StillRunning,
     /// The response is a redirect that a follower would not follow as the upstream means it.

@@ -107,7 +107,7 @@ impl JobsApi {
             Content::NotReady => Err(Problem::not_ready()),
             Content::Failed { error } => {
                 let job = self.store.get(id).await.map_err(|error| store_problem(id, &error))?;
-                Err(Problem::job_failed(&error, job.and_then(|job| job.progress.outcome)))
+                Err(Problem::job_failed(&error, job.as_ref().map(|job| &job.progress)))
             }
             Content::Ready(response) => {
                 if let Some(report) = self.report(id, &response.head, redirects)? {

@@ -21,6 +21,8 @@ mod content;
 #[cfg(test)]
 mod curl;
 #[cfg(test)]
+mod deadline;
+#[cfg(test)]
 mod delay;
 #[cfg(test)]
 mod delivery;

@@ -1,5 +1,7 @@
 //! A submission's controls: the `X-Proxq-*` headers that ask something of proxq.
 
+mod bounds;
+
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -10,6 +12,7 @@ use super::prefer;
 use crate::admit::Mode;
 use crate::config::{AnswerMode, ClientMode, Config, JoinRetries, OnAbandon, Upstream};
 use crate::ended::wait_span;
+use crate::job::TimeBounds;
 use crate::redirects::KnownRedirects;
 use crate::reply::Problem;
 use crate::spelling::canonical;
@@ -23,6 +26,8 @@ pub(crate) struct Controls {
     pub(crate) job_id: Option<JobId>,
     /// Not before this span from now has passed.
     pub(crate) delay: Option<Duration>,
+    /// How much time the job has from now on.
+    pub(crate) bounds: TimeBounds,
     /// How the submission is answered.
     pub(crate) answering: Answering,
     /// The answer is to be held until the job has ended.
@@ -130,11 +135,13 @@ impl Controls {
                 proxq::DELAY => controls.delay = read_delay(only_value(headers, name)?, config.max_delay)?,
                 proxq::WAIT => span = Some(read_wait(only_value(headers, name)?)?),
                 proxq::REDIRECTS => controls.redirects = KnownRedirects::read(headers)?,
-                // How a request travels is decided before; the others are what another proxq in front sends along.
-                proxq::MODE | proxq::ATTEMPT | proxq::SOURCE => {}
+                // How a request travels is decided before, the bounds are read below; the others are what another proxq in
+                // front sends along.
+                proxq::MODE | proxq::START_WITHIN | proxq::DEADLINE | proxq::ATTEMPT | proxq::SOURCE => {}
                 _ => return Err(Problem::unsupported_header(&canonical(name))),
             }
         }
+        controls.bounds = bounds::read(headers, controls.delay, config.max_delay)?;
         check_idempotency_key(headers)?;
         let preferred = preferred.filter(|_| !headers.contains_key(proxq::WAIT));
         controls.answering = Answering::of(headers, mode, upstream);

@@ -19,7 +19,7 @@ use crate::direct::{DirectClient, DirectRequest};
 use crate::forward::forwarded::{self, Hop, Outgoing};
 use crate::forward::headers::{self, BodyLength};
 use crate::forward::target::target;
-use crate::job::{CredentialHash, JobId, JobRequest, Priority, TimeBounds};
+use crate::job::{CredentialHash, JobId, JobRequest, Priority};
 use crate::reply::Problem;
 use crate::route::route;
 
@@ -251,7 +251,7 @@ impl Intake {
             request_id: String::from_utf8_lossy(sender.request_id.as_bytes()).into_owned(),
             retention: self.config.task_retention,
             body_sha256: None, // until it has come
-            bounds: TimeBounds::NONE,
+            bounds: controls.bounds,
         }
     }
 }

@@ -10,7 +10,7 @@ use proxq_protocol::{ErrorBody, ErrorCode, JobId, Outcome};
 use super::body::Body;
 use super::{job_id_value, json_bytes, own};
 use crate::forward::is_connect_timeout;
-use crate::job::{Job, ResponseHead};
+use crate::job::{Job, Progress, ResponseHead};
 use crate::path::BadPath;
 use crate::store::StoreError;
 
@@ -106,11 +106,11 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, ErrorCode::NotReady, detail)
     }
 
-    /// `outcome` is the failed job's: one that its upstream never saw may be submitted again.
-    pub(crate) fn job_failed(error: &str, outcome: Option<Outcome>) -> Self {
+    /// `progress` is the failed job's: one that its upstream never saw may be submitted again, unless it came too late.
+    pub(crate) fn job_failed(error: &str, progress: Option<&Progress>) -> Self {
         let detail = format!("the job failed, there is no response: {error}");
         let problem = Self::new(StatusCode::NOT_FOUND, ErrorCode::JobFailed, detail);
-        Self { should_retry: outcome == Some(Outcome::NotSent), ..problem }
+        Self { should_retry: progress.is_some_and(may_submit_again), ..problem }
     }
 
     /// The answer to a follower whose job is not there any more. Whether it ever was is not told.
@@ -132,8 +132,10 @@ impl Problem {
     pub(crate) fn no_response(job: &Job) -> Self {
         let error = job.progress.last_error.as_deref().unwrap_or_default();
         let outcome = job.progress.outcome;
-        let not_sent = outcome == Some(Outcome::NotSent);
-        let (status, code) = if !not_sent {
+        let should_retry = may_submit_again(&job.progress);
+        let (status, code) = if job.progress.expired {
+            (StatusCode::FAILED_DEPENDENCY, ErrorCode::Expired)
+        } else if !should_retry {
             (StatusCode::FAILED_DEPENDENCY, ErrorCode::JobFailed)
         } else if is_connect_timeout(error) {
             (StatusCode::GATEWAY_TIMEOUT, ErrorCode::UpstreamTimeout)
@@ -151,7 +153,7 @@ impl Problem {
         };
         let detail = format!("the job failed, there is no response: {error}{reach}");
         let problem = Self::new(status, code, detail);
-        Self { job: Some(job.request.id), outcome, should_retry: not_sent, ..problem }
+        Self { job: Some(job.request.id), outcome, should_retry, ..problem }
     }
 
     /// The answer to a follower whose response is a redirect with a method that it has lost on its way.
@@ -339,4 +341,9 @@ impl Problem {
         }
         response
     }
+}
+
+/// Whether a failed job can be submitted again and may then succeed: its upstream never saw it, and time was not what it lacked.
+fn may_submit_again(progress: &Progress) -> bool {
+    progress.outcome == Some(Outcome::NotSent) && !progress.expired
 }

@@ -100,7 +100,10 @@ fn declare_times(keys: &mut impl Keys, config: &mut Config) {
         key("maxWait", "The longest that one request may wait for its job.").example("60s"),
         &mut config.max_wait,
     );
-    keys.duration(key("maxDelay", "The longest delay that X-Proxq-Delay may ask for."), &mut config.max_delay);
+    keys.duration(
+        key("maxDelay", "The longest that X-Proxq-Delay, X-Proxq-Start-Within and X-Proxq-Deadline may be."),
+        &mut config.max_delay,
+    );
     keys.section(key("idempotency", ""), |keys| {
         let longest = config.task_retention;
         keys.key(
