@@ -20,6 +20,7 @@ use tracing::Instrument;
 
 use self::answer::Asked;
 use self::body::{Peeked, ReceiveError, peek_at_body};
+use self::control::Controls;
 use self::plan::{Plan, QueuePlan, Sender, record_bypass};
 use self::submitter::{IdOrigin, NewSubmission, SubmitError, SubmittedJob, Submitter};
 use crate::admit::Bypass;
@@ -74,8 +75,17 @@ impl Intake {
         match self.plan(&mut head, body.is_end_stream(), sender) {
             Ok(Plan::Redirect(target)) => Some(body.answer_unread(reply::redirect(&target))),
             Ok(Plan::Direct(request)) => self.pass_through(*request, None, body).await,
-            // Boxed, so that the future of a request that goes direct stays small.
-            Ok(Plan::Queue(plan)) => Box::pin(self.queue(*plan, body)).await,
+            Ok(Plan::Queue(plan)) => {
+                drop(head); // not needed while a client waits
+                // Boxed, so that the future of a request that goes direct stays small, and apart from the answer, so that
+                // nothing of the submission stays while a client waits.
+                match Box::pin(self.queue(*plan, body)).await {
+                    Queued::Submitted { job, turn, controls, asked } => {
+                        Some(Box::pin(self.answer(job, turn, &controls, &asked)).await)
+                    }
+                    Queued::Answered(answer) => answer,
+                }
+            }
             Err(problem) => Some(body.answer_unread(problem.into_response())),
         }
     }
@@ -91,7 +101,7 @@ impl Intake {
     }
 
     /// Queues a request, unless its body tells that it has to go direct.
-    async fn queue(&self, plan: QueuePlan, mut body: Upload) -> Option<Response<ReplyBody>> {
+    async fn queue(&self, plan: QueuePlan, mut body: Upload) -> Queued {
         let QueuePlan { request, controls, credential, secrets_known, length, limit, peek, check, direct_parts } = plan;
         let peeked = match peek {
             Some(peek) => peek_at_body(&mut body, peek, &self.config).await,
@@ -99,21 +109,22 @@ impl Intake {
         };
         let Peeked { wanted, begun } = match peeked {
             Ok(peeked) => peeked,
-            Err(error) => return not_received(error),
+            Err(error) => return Queued::Answered(not_received(error)),
         };
         if check.goes_direct(wanted) {
             record_bypass(Bypass::Streaming);
-            return self.pass_through(direct_parts.into_direct_request(request), Some(begun.into_stream()), body).await;
+            let request = direct_parts.into_direct_request(request);
+            return Queued::Answered(self.pass_through(request, Some(begun.into_stream()), body).await);
         }
         if length > limit {
-            return Some(body.answer_unread(Problem::body_too_large(length, limit).into_response()));
+            return Queued::refused(body, Problem::body_too_large(length, limit));
         }
         if !secrets_known {
-            return Some(body.answer_unread(Problem::store_not_ready().into_response()));
+            return Queued::refused(body, Problem::store_not_ready());
         }
         let body = match self.submitter.receive(&request, length, begun, body, controls.call).await {
             Ok(received) => received,
-            Err(error) => return not_received(error),
+            Err(error) => return Queued::Answered(not_received(error)),
         };
         let asked = Asked { method: request.method.clone(), path: request.path.clone() };
         let id_origin = match controls.job_id {
@@ -126,17 +137,15 @@ impl Intake {
             None => (self.submitter.submit(submission).await, None),
             Some(_) => match self.submit_with_turn(submission).await {
                 Some(submitted) => submitted,
-                None => return Some(Problem::internal().into_response()),
+                None => return Queued::Answered(Some(Problem::internal().into_response())),
             },
         };
-        Some(match submitted {
-            Ok(job) => self.answer(job, turn, &controls, &asked).await,
-            Err(error) => Problem::from(error).into_response(),
-        })
+        match submitted {
+            Ok(job) => Queued::Submitted { job, turn, controls, asked },
+            Err(error) => Queued::Answered(Some(Problem::from(error).into_response())),
+        }
     }
-}
 
-impl Intake {
     /// Submits a job whose client waits for the final answer. Goes on when the client goes away, as its turn may have begun.
     /// `None` where it panicked.
     async fn submit_with_turn(
@@ -154,6 +163,21 @@ impl Intake {
             (result, guard)
         };
         self.turns.outlive(submit.in_current_span()).await
+    }
+}
+
+/// What became of a request that was to be queued.
+#[derive(Debug)]
+enum Queued {
+    /// There is a job. The client is answered as it asked.
+    Submitted { job: SubmittedJob, turn: Option<TurnGuard>, controls: Controls, asked: Asked },
+    /// It went direct, or was refused. `None` where the client broke off.
+    Answered(Option<Response<ReplyBody>>),
+}
+
+impl Queued {
+    fn refused(unread: Upload, problem: Problem) -> Self {
+        Self::Answered(Some(unread.answer_unread(problem.into_response())))
     }
 }
 
