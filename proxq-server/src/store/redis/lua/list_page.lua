@@ -1,4 +1,4 @@
--- Names jobs of one state whose ids lie in a list, oldest first: pending, active. Changes nothing.
+-- Names jobs of one state whose ids lie in a list, oldest first: pending ones of normal priority, active. Changes nothing.
 --
 -- The order is that of the list. The anchor of a job is the number in the field by which the list is sorted; a job without
 -- one has the anchor of the job before it. A page begins after all jobs with an earlier anchor than the one given. Of those with

@@ -9,13 +9,14 @@ if not held(job, token) then
 end
 redis.call('LLEN', A .. 'pending') -- fails where that is no list, before anything is changed
 local since = job.x_since or ''
+local in_set = wait_since(id, job.x_priority, since == '' and stamp or since)
 local attempts = math.max(number(job.x_attempts) - 1, 0)
 redis.call('HSET', task(id), 'state', 'pending', 'pending_since', since == '' and stamp or since, 'x_attempts', attempts)
 redis.call('HDEL', task(id), 'x_token', 'x_attempt', 'x_since')
 if attempts == 0 then
   redis.call('HDEL', task(id), 'x_started')
 end
-if not wait_since(id, job.x_priority, since == '' and stamp or since) then
+if not in_set then
   local older = {}
   while #older < passed_max do
     local first = redis.call('LINDEX', A .. 'pending', -1)

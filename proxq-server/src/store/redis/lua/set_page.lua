@@ -4,7 +4,8 @@
 -- The order is that of the set: by score, and by id within one score. A page begins after all jobs with an earlier score than
 -- the one given, and after those with this score whose ids do not come after this beginning of an id.
 --
--- ARGV: name of the set, or a priority · score (-1 for the beginning) · beginning of an id · the most jobs · names of the fields to give…
+-- ARGV: name of the set, or a priority · score (-1 for the beginning) · beginning of an id · the most jobs ·
+-- names of the fields to give…
 -- Returns {1 if there are more, {{id, score as a whole number, {fields}}…}}
 local set, score, beginning, max = SETS[ARGV[1]] or A .. ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local LATEST = 2 ^ 53 -- what is later than this number is not exact in Lua
