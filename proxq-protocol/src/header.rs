@@ -20,6 +20,8 @@ pub const DELAY: &str = "x-proxq-delay";
 pub const START_WITHIN: &str = "x-proxq-start-within";
 /// No attempt begins or goes on after this time from the submission on (a Go duration).
 pub const DEADLINE: &str = "x-proxq-deadline";
+/// How urgent a job is: `high`, `normal` or `low`.
+pub const PRIORITY: &str = "x-proxq-priority";
 /// How long proxq may hold a submission until its response is there (a Go duration).
 pub const WAIT: &str = "x-proxq-wait";
 /// Asks for reports of redirects instead of the redirects themselves. The value is [`REDIRECTS_REPORT`], or the ids that

@@ -77,6 +77,8 @@ mod openai;
 #[cfg(test)]
 mod paid_once;
 #[cfg(test)]
+mod priority;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod recovery;

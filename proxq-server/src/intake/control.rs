@@ -12,7 +12,7 @@ use super::prefer;
 use crate::admit::Mode;
 use crate::config::{AnswerMode, ClientMode, Config, JoinRetries, OnAbandon, Upstream};
 use crate::ended::wait_span;
-use crate::job::TimeBounds;
+use crate::job::{Priority, TimeBounds};
 use crate::redirects::KnownRedirects;
 use crate::reply::Problem;
 use crate::spelling::canonical;
@@ -28,6 +28,8 @@ pub(crate) struct Controls {
     pub(crate) delay: Option<Duration>,
     /// How much time the job has from now on.
     pub(crate) bounds: TimeBounds,
+    /// How urgent the job is.
+    pub(crate) priority: Priority,
     /// How the submission is answered.
     pub(crate) answering: Answering,
     /// The answer is to be held until the job has ended.
@@ -133,6 +135,7 @@ impl Controls {
                 proxq::TIMEOUT => controls.timeout = read_timeout(only_value(headers, name)?, upstream)?,
                 proxq::JOB_ID => controls.job_id = Some(read_job_id(only_value(headers, name)?)?),
                 proxq::DELAY => controls.delay = read_delay(only_value(headers, name)?, config.max_delay)?,
+                proxq::PRIORITY => controls.priority = read_priority(only_value(headers, name)?)?,
                 proxq::WAIT => span = Some(read_wait(only_value(headers, name)?)?),
                 proxq::REDIRECTS => controls.redirects = KnownRedirects::read(headers)?,
                 // How a request travels is decided before, the bounds are read below; the others are what another proxq in
@@ -218,6 +221,11 @@ fn read_wait(value: &str) -> Result<Duration, Problem> {
 
 fn read_delay(value: &str, max_delay: Duration) -> Result<Option<Duration>, Problem> {
     read_span("X-Proxq-Delay", value, "10m", (max_delay, "maxDelay"))
+}
+
+fn read_priority(value: &str) -> Result<Priority, Problem> {
+    let wrong = || Problem::bad_header("X-Proxq-Priority", value, "it must be high, normal or low");
+    Priority::of_word(value).ok_or_else(wrong)
 }
 
 fn read_timeout(value: &str, upstream: &Upstream) -> Result<Option<Duration>, Problem> {
@@ -387,6 +395,14 @@ mod tests {
     }
 
     #[test]
+    fn a_priority_is_one_of_three_words() {
+        assert_eq!(read(&[]).unwrap().priority, Priority::Normal);
+        for (word, priority) in [("high", Priority::High), ("normal", Priority::Normal), ("low", Priority::Low)] {
+            assert_eq!(read(&[("x-proxq-priority", word)]).unwrap().priority, priority);
+        }
+    }
+
+    #[test]
     fn a_bad_control_is_refused_with_its_name_its_value_and_what_would_be_right() {
         for (name, value, expected) in [
             ("x-proxq-timeout", "30", "has no unit"),
@@ -397,6 +413,8 @@ mod tests {
             ("x-proxq-delay", "1", "has no unit"),
             ("x-proxq-delay", "-1s", "negative"),
             ("x-proxq-delay", "720h1ns", "maxDelay"),
+            ("x-proxq-priority", "High", "it must be high, normal or low"),
+            ("x-proxq-priority", "", "it must be high, normal or low"),
             ("x-proxq-wait", "soon", "X-Proxq-Wait"),
             ("x-proxq-wait", "-1s", "negative"),
             ("x-proxq-callback", "https://example.com", "not supported yet"),
@@ -406,7 +424,15 @@ mod tests {
             let problem = read(&[(name, value)]).unwrap_err();
             assert!(problem.contains(expected) && problem.contains("BadHeader"), "{problem}");
         }
-        for name in ["x-proxq-timeout", "x-proxq-job-id", "x-proxq-delay", "x-proxq-wait", "idempotency-key"] {
+        let once = [
+            "x-proxq-timeout",
+            "x-proxq-job-id",
+            "x-proxq-delay",
+            "x-proxq-priority",
+            "x-proxq-wait",
+            "idempotency-key",
+        ];
+        for name in once {
             let twice = read(&[(name, "1s"), (name, "1s")]).unwrap_err();
             assert!(twice.contains("more than once"), "{twice}");
         }

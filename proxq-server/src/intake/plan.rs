@@ -19,7 +19,7 @@ use crate::direct::{DirectClient, DirectRequest};
 use crate::forward::forwarded::{self, Hop, Outgoing};
 use crate::forward::headers::{self, BodyLength};
 use crate::forward::target::target;
-use crate::job::{CredentialHash, JobId, JobRequest, Priority};
+use crate::job::{CredentialHash, JobId, JobRequest};
 use crate::reply::Problem;
 use crate::route::route;
 
@@ -244,7 +244,7 @@ impl Intake {
             added_headers,
             created_at: self.clock.wall(),
             timeout: controls.timeout.unwrap_or(upstream.timeout),
-            priority: Priority::Normal,
+            priority: controls.priority,
             delivery: upstream.delivery,
             owner: None,
             client,

@@ -91,6 +91,7 @@ pub(super) fn sample(row: &Row) -> Sample {
         "x-proxq-mode" => values(["queue"]),
         "x-proxq-delay" => values(["1ms"]),
         "x-proxq-start-within" | "x-proxq-deadline" => values(["10m"]),
+        "x-proxq-priority" => values(["high"]),
         "x-proxq-wait" => values(["30s"]),
         "x-proxq-redirects" => values(["report"]),
         "x-proxq-joined" => values(["retry"]),
@@ -186,9 +187,12 @@ pub(super) fn probe(row: &Row, known: JobId) -> Probe {
         "via" => ("POST", vec![], values(["1.1 edge, 1.0 EDGE"]), ""),
         "prefer" => ("POST", vec![], values(["foo, wait=30"]), ""),
         "idempotency-key" => ("POST", vec![], values([""]), ""),
-        "x-proxq-timeout" | "x-proxq-delay" | "x-proxq-start-within" | "x-proxq-deadline" | "x-proxq-redirects" => {
-            ("POST", vec![], values(["soon"]), "")
-        }
+        "x-proxq-timeout"
+        | "x-proxq-delay"
+        | "x-proxq-priority"
+        | "x-proxq-start-within"
+        | "x-proxq-deadline"
+        | "x-proxq-redirects" => ("POST", vec![], values(["soon"]), ""),
         "x-proxq-mode" => ("POST", vec![], values(["direct"]), ""),
         "x-stainless-retry-count" => ("POST", abandoned_at_once(), values(["1"]), ""),
         _ if row.arrival == Arrival::Owner => ("POST", vec![("X-Proxq-Job-Id", known.to_string())], anything(), ""),
