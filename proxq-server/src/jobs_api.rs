@@ -141,7 +141,12 @@ impl JobsApi {
                 None => answer,
             }),
             None if number < hops => Ok(reply::follow(follow::next_hop(number + 1), id)),
-            None => Err(Problem::still_running(id, hops)),
+            None => {
+                if let Some(turn) = turn {
+                    turn.let_go();
+                }
+                Err(Problem::still_running(id, hops))
+            }
         }
     }
 

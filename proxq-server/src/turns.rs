@@ -82,6 +82,20 @@ impl TurnGuard {
         answer.map(|body| body::relayed(Watched { body, guard: Some(self) }))
     }
 
+    /// Ends the turn of a client that was told that its job goes on, and which: the job is not cancelled.
+    pub(crate) fn let_go(mut self) {
+        self.abandon(LeftBy::Server);
+    }
+
+    fn abandon(&mut self, by: LeftBy) {
+        let Some(turn) = self.turn.take() else { return };
+        let store = Arc::clone(&self.keeper.store);
+        self.keeper.tell(turn, "note that a client has gone", move || {
+            let store = Arc::clone(&store);
+            async move { store.abandoned(turn, by).await }
+        });
+    }
+
     fn answered(mut self) {
         let Some(turn) = self.turn.take() else { return };
         let store = Arc::clone(&self.keeper.store);
@@ -94,13 +108,10 @@ impl TurnGuard {
 
 impl Drop for TurnGuard {
     fn drop(&mut self) {
-        let Some(turn) = self.turn.take() else { return };
-        let by = if self.keeper.draining.is_cancelled() { LeftBy::Server } else { LeftBy::Client };
-        let store = Arc::clone(&self.keeper.store);
-        self.keeper.tell(turn, "note that a client went away", move || {
-            let store = Arc::clone(&store);
-            async move { store.abandoned(turn, by).await }
-        });
+        if self.turn.is_some() {
+            let by = if self.keeper.draining.is_cancelled() { LeftBy::Server } else { LeftBy::Client };
+            self.abandon(by);
+        }
     }
 }
 

@@ -44,20 +44,23 @@ impl Intake {
             (Answering::Queue, Some(hold)) => self.hold(id, hold, &asked.method, report).await,
             (Answering::Queue, None) => None,
             (Answering::Wait | Answering::Follow | Answering::Monitor, hold) => {
-                self.hold_to_the_end(id, hold, asked).await.map(|answer| match turn {
-                    Some(turn) => turn.ends_with(answer),
-                    None => answer,
-                })
+                self.hold_to_the_end(id, hold, asked).await
             }
         };
-        let mut answer = match response {
-            Some(mut response) => {
-                if let Some(seconds) = hold.and_then(|hold| hold.preferred) {
-                    reply::mark_preferred_wait(&mut response, seconds);
-                }
-                response
+        let mut answer = if let Some(mut response) = response {
+            if let Some(seconds) = hold.and_then(|hold| hold.preferred) {
+                reply::mark_preferred_wait(&mut response, seconds);
             }
-            None => self.answer_without_response(id, controls.answering, &asked.path),
+            match turn {
+                Some(turn) => turn.ends_with(response),
+                None => response,
+            }
+        } else {
+            // A follower comes back at once, or has gone away; who is told of its job comes back when it likes.
+            if let (Some(turn), Answering::Wait) = (turn, controls.answering) {
+                turn.let_go();
+            }
+            self.answer_without_response(id, controls.answering, &asked.path)
         };
         match made_by {
             MadeBy::ThisOne => {}

@@ -86,6 +86,6 @@ impl Turn {
 pub enum LeftBy {
     /// The client, or something between it and proxq.
     Client,
-    /// The server, which stops. Such a job is not cancelled.
+    /// The server, which stops, or has told the client to come back later. Such a job is not cancelled.
     Server,
 }

@@ -108,6 +108,15 @@ async fn the_store_is_told_again_until_it_has_heard() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_to_come_back_later_has_not_gone_away() {
+    let (bench, guard) = Bench::new().await;
+    guard.let_go();
+    bench.tasks.all_ended().await;
+    assert_eq!(bench.store.left_by(bench.job.request.id), Some(LeftBy::Server));
+    assert_eq!(bench.later_try().await, bench.joined(2));
+}
+
+#[tokio::test]
 async fn a_server_that_drains_says_that_it_let_its_client_go() {
     let (bench, guard) = Bench::new().await;
     bench.draining.cancel();
