@@ -49,12 +49,16 @@ impl Waiting {
     }
 }
 
+/// How many of these tests there are. They may all run at once, and need their sockets at the same time.
+const TESTS: u64 = 7;
+
 /// How many there are: fewer where the machine does not allow this process, and the tests beside this one, as many sockets.
+/// All of them together leave most of the ports of the loopback to the other tests.
 fn waiters() -> usize {
     let wanted = env::var("PROXQ_TEST_WAITERS").map(|text| text.parse().expect("PROXQ_TEST_WAITERS is a number"));
     let allowed =
-        getrlimit(Resource::Nofile).maximum.map_or(usize::MAX, |most| usize::try_from(most / 4).expect("a count"));
-    wanted.unwrap_or_else(|_unset| allowed.min(4_000))
+        getrlimit(Resource::Nofile).maximum.map_or(usize::MAX, |most| usize::try_from(most / (TESTS + 1)).expect("a count"));
+    wanted.unwrap_or_else(|_unset| allowed.min(2_000))
 }
 
 /// The sockets of this process count against a limit that is low by default.
