@@ -56,8 +56,9 @@ const TESTS: u64 = 7;
 /// All of them together leave most of the ports of the loopback to the other tests.
 fn waiters() -> usize {
     let wanted = env::var("PROXQ_TEST_WAITERS").map(|text| text.parse().expect("PROXQ_TEST_WAITERS is a number"));
-    let allowed =
-        getrlimit(Resource::Nofile).maximum.map_or(usize::MAX, |most| usize::try_from(most / (TESTS + 1)).expect("a count"));
+    let allowed = getrlimit(Resource::Nofile)
+        .maximum
+        .map_or(usize::MAX, |most| usize::try_from(most / (TESTS + 1)).expect("a count"));
     wanted.unwrap_or_else(|_unset| allowed.min(2_000))
 }
 
