@@ -107,8 +107,13 @@ async fn connect(client: &Client, loading: &Pipeline) -> Result<MultiplexedConne
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
         .set_response_timeout(Some(RESPONSE_TIMEOUT));
     let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-    // A script that is not loaded costs its first caller two more round trips. A server that wants a password refuses these
-    // commands; then there is no connection. Any other refusal is left to the callers, who meet it again.
+    // A server that wants a password says so to a small command; one that sends as much as the scripts it cuts off.
+    match connection.send_packed_command(&redis::cmd("PING")).await.and_then(checked) {
+        Err(error) if is_refused_login(&error) || error.code().is_none() => return Err(error),
+        _ => {}
+    }
+    // A script that is not loaded costs its first caller two more round trips. Any refusal is left to the callers, who meet it
+    // again.
     let sent = connection.send_packed_commands(loading, 0, loading.len()).await;
     match sent.and_then(|answers| answers.into_iter().try_for_each(|answer| checked(answer).map(drop))) {
         Err(error) if is_refused_login(&error) || error.code().is_none() => Err(error),

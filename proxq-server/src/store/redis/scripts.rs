@@ -89,10 +89,16 @@ impl Script {
     fn new(clock: ScriptClock, name: &'static str, own: &str) -> Self {
         let shared =
             [include_str!("lua/common.lua"), include_str!("lua/priorities.lua"), include_str!("lua/bounds.lua")];
-        let text = [clock.text(), &shared.concat(), own].concat();
+        let text = without_comments(&[clock.text(), &shared.concat(), own].concat());
         let sha = Compiled::new(&text).get_hash().to_owned();
         Self { name, text, sha }
     }
+}
+
+/// A script without the lines that are for its readers. It is sent to Redis with each new connection.
+fn without_comments(text: &str) -> String {
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with("--"));
+    lines.fold(String::with_capacity(text.len()), |text, line| text + line + "\n")
 }
 
 macro_rules! scripts {
