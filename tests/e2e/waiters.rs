@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// Jobs that are waited for.
-const JOBS: usize = 100;
+const JOBS: usize = 50;
 /// What a waiting HTTP/1.1 request may cost: two buffers of 8 KiB are the HTTP library's.
 const BYTES_EACH_MAX: u64 = 24 * 1024;
 /// What all of them share: the threads and caches of the store's readers.

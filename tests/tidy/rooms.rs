@@ -13,7 +13,7 @@ use harness::checkout;
 /// each other.
 const ROOMS: [&[&str]; 3] = [
     // what the program is made of, and what joins the stages
-    &["program", "reload", "telemetry", "healthcheck", "cli", "server", "shutdown"],
+    &["costs", "program", "reload", "telemetry", "healthcheck", "cli", "server", "shutdown"],
     // the stages, in the order in which data meets them, and the parts that several stages share
     &[
         "listen",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::stream;
-use harness::{Answer, Cable, Gate, Proxq, Refusing, Store, Upstream, eventually, on_every_store, on_the_store};
+use harness::{Answer, Cable, Gate, Proxq, Refusing, Store, Tap, Upstream, eventually, on_every_store, on_the_store};
 use proxq_client::{Error, Proxq as Middleware};
 use proxq_protocol::JobId;
 use tokio::time::Instant;
@@ -26,8 +26,10 @@ on_every_store! {
         let mut proxq = Proxq::start(config).await;
         // One that is known to be a proxq has the same trouble with its submission, see below.
         let http = with(Middleware::builder());
-        let target = url(&proxq, "/x");
+        let tap = Tap::to(proxq.address()).await;
+        let target = format!("{}/x", tap.url());
         let (response, ()) = tokio::join!(http.post(target).body("x").send(), async {
+            tap.sees("GET /__jobs/").await; // so it has the answer to its submission
             upstream.arrivals(1).await;
             proxq.kill();
             proxq.start_again().await;
