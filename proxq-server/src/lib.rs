@@ -31,6 +31,8 @@ mod cache;
 mod cli;
 mod clock;
 mod config;
+#[cfg(test)]
+mod costs;
 mod credential;
 mod current;
 mod deployment;

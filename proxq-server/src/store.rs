@@ -24,7 +24,7 @@ mod keeping;
 pub(crate) mod memory;
 mod pauses;
 mod pending_place;
-mod record;
+pub(crate) mod record;
 pub mod redis;
 mod settings;
 mod signals;
