@@ -8,7 +8,7 @@ use proxq_client::{Error, Proxq as Middleware};
 use proxq_protocol::JobId;
 use tokio::time::Instant;
 
-use super::{scripted, url, with};
+use super::{scripted, with};
 
 /// An address at which a server can be started again.
 fn free_address() -> String {
