@@ -204,6 +204,9 @@ pub(in super::super) async fn a_job_that_a_stopping_server_let_go_is_joined_and_
     backend.advance(CANCEL_ABANDONED_AFTER * 2).await;
     store.upkeep().await.unwrap();
     assert_eq!(try_again(store).await, Submitted::Joined(next(first)));
+    store.abandoned(next(first), LeftBy::Server).await.unwrap();
+    backend.advance(JOIN_WINDOW).await;
+    assert_eq!(try_again(backend.store()).await, Submitted::New, "it is known when its client went");
 }
 
 pub(in super::super) async fn abandoning_a_job_wakes_who_watches_it(backend: &mut impl Backend) {

@@ -30,6 +30,8 @@ enum Waiting {
     Held,
     /// None: it went away.
     Abandoned,
+    /// None: its server let it go.
+    LetGo,
     /// None: its server ended.
     Lost,
 }
@@ -43,7 +45,7 @@ impl OpenCall {
     fn can_be_joined(&self, now: Timestamp) -> bool {
         match self.waiting {
             Waiting::Held => false,
-            Waiting::Abandoned => now.since(self.since) < JOIN_WINDOW,
+            Waiting::Abandoned | Waiting::LetGo => now.since(self.since) < JOIN_WINDOW,
             Waiting::Lost => now.since(self.since) < LOST_TURN_WINDOW,
         }
     }
@@ -91,7 +93,7 @@ impl Calls {
             open.since = now;
             open.waiting = match by {
                 LeftBy::Client => Waiting::Abandoned,
-                LeftBy::Server => Waiting::Lost,
+                LeftBy::Server => Waiting::LetGo,
             };
         }
     }
@@ -100,7 +102,7 @@ impl Calls {
         match self.open.get(&id)?.waiting {
             Waiting::Held => None,
             Waiting::Abandoned => Some(LeftBy::Client),
-            Waiting::Lost => Some(LeftBy::Server),
+            Waiting::LetGo | Waiting::Lost => Some(LeftBy::Server),
         }
     }
 

@@ -37,7 +37,10 @@ impl OpenCall {
     }
 
     fn can_be_joined(&self, run: i64, now: Timestamp) -> bool {
-        let window = if self.holder.is_none() { JOIN_WINDOW } else { LOST_TURN_WINDOW };
+        let window = match self.holder {
+            None | Some(STOPPED) => JOIN_WINDOW,
+            Some(_ended) => LOST_TURN_WINDOW,
+        };
         !self.is_held(run) && now.since(self.since) < window
     }
 }

@@ -35,7 +35,7 @@ local function earlier_try()
       local since, holder = now - number(job.x_turn_at), job.x_holder or '-'
       if holder ~= '' and lives(holder) then
         held = held or other
-      elseif since < tonumber(holder == '' and window or lost_window) then
+      elseif since < tonumber((holder == '' or holder == '-') and window or lost_window) then
         first, first_job = other, job -- they come latest first
       end
     end
