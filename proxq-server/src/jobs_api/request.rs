@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::Prefix;
+use crate::config::{FOLLOW_HOPS, Prefix};
 use crate::ended::wait_span;
 use crate::job::JobId;
 use crate::path;
@@ -97,7 +97,10 @@ fn read_content(id: Result<JobId, Problem>, query: &str) -> Result<(Resource, &'
 fn read_hop(value: &str) -> Result<u32, Problem> {
     let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
     let number = value.parse().ok().filter(|number| digits && *number > 0);
-    number.ok_or_else(|| Problem::bad_query(format!("hop={value} is not valid: it must be a number from 1 on")))
+    number.ok_or_else(|| {
+        let last = format!("followHops, which is {FOLLOW_HOPS} unless it is configured");
+        Problem::bad_query(format!("hop={value} is not valid: it must be a number from 1 to {last}"))
+    })
 }
 
 fn read_id(segment: &[u8]) -> Result<JobId, Problem> {
