@@ -42,7 +42,7 @@ impl Intake {
         let hold = controls.hold.or(known.then_some(Hold { span: Duration::ZERO, preferred: None }));
         let response = match (controls.answering, hold) {
             (Answering::Queue, Some(hold)) => self.hold(id, hold, &asked.method, report).await,
-            (Answering::Queue, None) => None,
+            (Answering::Queue | Answering::Monitor, None) => None,
             (Answering::Wait | Answering::Follow | Answering::Monitor, hold) => {
                 self.hold_to_the_end(id, hold, asked).await
             }

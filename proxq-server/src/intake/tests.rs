@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::config::{SyncMode, UpstreamUrl};
 use crate::forward::Forwarder;
-use crate::job::{Body, JobId};
+use crate::job::{Body, JobId, Outcome, Reach, Verdict};
 use crate::store::StoreSettings;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
 use crate::tasks::Tasks;
@@ -95,6 +95,27 @@ async fn a_request_becomes_a_job_with_its_body_in_memory_or_in_a_blob() {
         let answer = bench.handle(post(length)).await.unwrap();
         assert_eq!(answer.status(), StatusCode::ACCEPTED);
         assert_eq!(bench.stored_body(job_of(&answer)).await, (length as u64, in_memory));
+    }
+}
+
+#[tokio::test]
+async fn a_monitor_is_answered_with_whatever_has_become_of_the_job() {
+    let bench = Bench::new().await;
+    let submission = || {
+        let mut request = post(10);
+        let id = HeaderValue::from_static("550e8400-e29b-41d4-a716-446655440000");
+        request.headers_mut().insert(proxq_protocol::header::JOB_ID, id);
+        request.headers_mut().insert("prefer", HeaderValue::from_static("respond-async"));
+        request
+    };
+    let first = bench.handle(submission()).await.unwrap();
+    let leased = bench.store.lease(&bench.intake.config.queue, 1).await.unwrap().remove(0);
+    let failure = Verdict::Fail { error: "connect".to_owned(), reach: Reach::NotSent, outcome: Outcome::NotSent };
+    bench.store.settle(&leased.lease, failure).await.unwrap();
+    let again = bench.handle(submission()).await.unwrap();
+    for answer in [first, again] {
+        assert_eq!(answer.status(), StatusCode::ACCEPTED);
+        assert_eq!(answer.headers()["preference-applied"], "respond-async");
     }
 }
 
