@@ -16,6 +16,7 @@ use std::sync::atomic::AtomicBool;
 
 use http::Response;
 use http_body::Body as _;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use self::answer::Asked;
@@ -132,7 +133,10 @@ impl Intake {
             None => IdOrigin::Server,
         };
         let (delay, call) = (controls.delay, controls.call);
-        let submission = NewSubmission { request, body, delay, id_origin, claimant: Some(credential), call };
+        let client_gone = CancellationToken::new();
+        let _gone = client_gone.clone().drop_guard();
+        let claimant = Some(credential);
+        let submission = NewSubmission { request, body, delay, id_origin, claimant, call, client_gone };
         let (submitted, turn) = match call {
             None => (self.submitter.submit(submission).await, None),
             Some(_) => match self.submit_with_turn(submission).await {

@@ -115,12 +115,16 @@ on_every_store! {
         let (proxq, upstream, gate) = gated(&store, "wait").await;
         let mut first = proxq.begin(nth_try("0")).await;
         upstream.arrivals(1).await;
+        let gone = proxq.begin(nth_try("1")).await;
+        proxq.ready().await; // so that it most likely waits by then
+        drop(gone);
         let began = Instant::now();
         let second = proxq.begin(nth_try("1")).await;
         upstream.arrivals(2).await;
         assert!(began.elapsed() >= HELD_PATIENCE, "it waited for the first client to go");
         gate.open();
         assert_eq!(first.reply().await.status, 201);
+        assert_eq!(upstream.received().len(), 2, "a try that went away while it waited is no job");
         drop(second);
     }
 

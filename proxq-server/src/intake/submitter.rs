@@ -11,6 +11,8 @@ mod until_known;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use self::until_known::Outcome;
 use super::body::{ReceiveError, ReceivedBody, receive};
 use super::control::CallTerms;
@@ -49,6 +51,8 @@ pub(crate) struct NewSubmission {
     pub(crate) claimant: Option<CredentialHash>,
     /// What becomes of it if its client goes away; `None` where nobody waits for the final answer.
     pub(crate) call: Option<CallTerms>,
+    /// Cancelled when the client goes away: a later try that still waits for an earlier one's client then becomes no job.
+    pub(crate) client_gone: CancellationToken,
 }
 
 /// Who chose the id that a job is to have.
@@ -108,6 +112,9 @@ pub(crate) enum SubmitError {
     /// So many redirects were followed under one proposed id.
     #[error("{0} redirects were followed under one proposed id")]
     TooManyFollowed(usize),
+    /// Its client went away while it waited for the client of an earlier try to go.
+    #[error("nobody waits for the job any more")]
+    ClientGone,
 }
 
 impl Submitter {
@@ -134,7 +141,7 @@ impl Submitter {
     /// Stores the job. Where it is unknown whether that was done, asks again under the same id. Tells the log, and the span
     /// of whoever submits, which job it is.
     pub(crate) async fn submit(&self, submission: NewSubmission) -> Result<SubmittedJob, SubmitError> {
-        let NewSubmission { request, body, delay, id_origin, claimant, call } = submission;
+        let NewSubmission { request, body, delay, id_origin, claimant, call, client_gone } = submission;
         let claimed = claimant.filter(|_| request.idempotency_key.is_some());
         let claim = claimed.and_then(|claimant| {
             let digest = body.digest(&request.headers);
@@ -147,7 +154,7 @@ impl Submitter {
         let job = NewJob { queue: self.config.queue.clone(), request, body, delay, claim, call };
         let (id, outcome) = match &id_origin {
             IdOrigin::Client { known_redirects } => self.submit_proposed(job, known_redirects.as_ref()).await?,
-            IdOrigin::Server => (job.request.id, self.submit_or_join(job).await),
+            IdOrigin::Server => (job.request.id, self.submit_or_join(job, &client_gone).await?),
         };
         let of_job = match &outcome {
             Outcome::Answered(Submitted::Joined(turn)) => turn.id,

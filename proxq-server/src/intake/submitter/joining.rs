@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::super::body::ReceivedBody;
 use super::super::control::CallTerms;
-use super::Submitter;
 use super::until_known::{Outcome, ask};
+use super::{SubmitError, Submitter};
 use crate::cache;
 use crate::config::{HeaderPattern, KeyExclusions};
 use crate::credential::is_anonymous;
@@ -65,13 +66,17 @@ impl Submitter {
         parts.into_iter().fold(Sha256::new(), Digest::chain_update).finalize().into()
     }
 
-    /// Submits a job under an id of the server's, or joins one.
-    pub(super) async fn submit_or_join(&self, mut job: NewJob) -> Outcome {
+    /// Submits a job under an id of the server's, or joins one. A try whose client goes away while it waits is no job.
+    pub(super) async fn submit_or_join(
+        &self,
+        mut job: NewJob,
+        client_gone: &CancellationToken,
+    ) -> Result<Outcome, SubmitError> {
         let deadline = Instant::now() + HELD_PATIENCE;
         let mut watch: Option<JobWatch> = None;
         loop {
             let outcome = ask(|| self.store.submit(job.clone())).await;
-            let Outcome::Answered(Submitted::StillHeld(earlier)) = outcome else { return outcome };
+            let Outcome::Answered(Submitted::StillHeld(earlier)) = outcome else { return Ok(outcome) };
             match watch.take() {
                 // Asked again once somebody watches: its client may have gone meanwhile.
                 None => match self.store.watch(earlier).await {
@@ -81,11 +86,15 @@ impl Submitter {
                         give_up(&mut job);
                     }
                 },
-                Some(change) => {
-                    if tokio::time::timeout_at(deadline, change).await.is_err() {
-                        give_up(&mut job);
+                Some(change) => tokio::select! {
+                    biased;
+                    () = client_gone.cancelled() => return Err(SubmitError::ClientGone),
+                    changed = tokio::time::timeout_at(deadline, change) => {
+                        if changed.is_err() {
+                            give_up(&mut job);
+                        }
                     }
-                }
+                },
             }
         }
     }

@@ -13,7 +13,8 @@ const OTHER: CredentialHash = CredentialHash([2; 32]);
 fn submission(body: &'static [u8], claimant: Option<CredentialHash>) -> NewSubmission {
     let request = JobRequest { id: JobId::new(), idempotency_key: Some(b"key".to_vec()), ..JobRequest::sample() };
     let body = Bytes::from_static(body).into();
-    NewSubmission { request, body, delay: None, id_origin: IdOrigin::Server, claimant, call: None }
+    let (id_origin, client_gone) = (IdOrigin::Server, CancellationToken::new());
+    NewSubmission { request, body, delay: None, id_origin, claimant, call: None, client_gone }
 }
 
 /// The same again, under the id that the client proposed.
@@ -103,6 +104,19 @@ async fn a_later_try_waits_for_the_first_client_to_go() {
         bench.store.abandoned(Turn::first(first.id), crate::store::LeftBy::Client).await.unwrap();
     });
     assert_eq!(again.unwrap().id, first.id);
+}
+
+#[tokio::test]
+async fn a_later_try_whose_client_goes_away_while_it_waits_is_no_job() {
+    let bench = Bench::new().await;
+    let submitter = &bench.intake.submitter;
+    submitter.submit(nth_try(&[], false, ONE)).await.unwrap();
+    let waiting = nth_try(&[], true, ONE);
+    let client_gone = waiting.client_gone.clone();
+    let (given_up, ()) = tokio::join!(submitter.submit(waiting), async { client_gone.cancel() });
+    assert!(matches!(given_up, Err(SubmitError::ClientGone)), "{given_up:?}");
+    let leased = bench.store.lease(&submitter.config.queue, 2).await.unwrap();
+    assert_eq!(leased.len(), 1, "the first try's job alone");
 }
 
 #[tokio::test]
