@@ -34,7 +34,7 @@ use crate::ended::JobWaiters;
 use crate::failure::chain;
 use crate::reply::body::Body as ReplyBody;
 use crate::reply::{self, Problem};
-use crate::store::JobStore;
+use crate::store::{JobStore, Turn};
 use crate::turns::{TurnGuard, TurnKeeper};
 use crate::upload::Upload;
 
@@ -162,6 +162,10 @@ impl Intake {
             let guard = match &result {
                 Ok(SubmittedJob { turn: Some(turn), .. }) => Some(turns.guard(*turn)),
                 Ok(SubmittedJob { turn: None, id, .. }) => turns.resume(*id).await, // a repetition by id or by key
+                Err(SubmitError::Unknown(id)) => {
+                    turns.guard(Turn::first(*id)).let_go(); // of no effect where the job was not stored
+                    None
+                }
                 Err(_) => None,
             };
             (result, guard)

@@ -78,6 +78,21 @@ on_the_store! {
         was_one_job(&proxq, &upstream, id).await;
     }
 
+    async fn a_later_try_joins_the_job_of_one_that_was_in_doubt(store: Store) {
+        let upstream = Upstream::start().await;
+        let proxq = expecting_failures(Proxq::start(store.config_for(&upstream).upstream("mode", "wait")).await);
+        assert_eq!(proxq.send(post("/before")).await.status, 200);
+        let nth_try = |number: &str| post("/x").header("X-Stainless-Retry-Count", number);
+        proxq.redis().signal(Signal::STOP);
+        let answer = timed(&proxq, nth_try("0")).await;
+        let id = in_doubt(&answer);
+        proxq.redis().signal(Signal::CONT);
+        proxq.ready().await;
+        let again = proxq.send(nth_try("1")).await;
+        assert_eq!(again.header("x-proxq-job-id"), Some(id.to_string()), "{again}");
+        assert_eq!(upstream.received().iter().filter(|request| request.target() == "/x").count(), 1);
+    }
+
     async fn a_submission_whose_answer_and_connection_are_lost_may_have_been_accepted(_store: Store) {
         let setting = Setting::begun().await;
         let outage = setting.lose_the_next_answer_and_the_connection();
