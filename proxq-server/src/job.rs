@@ -65,6 +65,14 @@ impl Body {
             Self::Blob(blob) => blob.length,
         }
     }
+
+    /// How many of its bytes are in memory.
+    pub(crate) fn bytes_in_memory(&self) -> usize {
+        match self {
+            Self::Inline(bytes) => bytes.len(),
+            Self::Blob(_) => 0,
+        }
+    }
 }
 
 /// A large body in the store.

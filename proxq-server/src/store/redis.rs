@@ -28,6 +28,7 @@ mod orders;
 mod overdue;
 mod queues;
 mod read;
+mod room;
 mod scripts;
 mod seen_states;
 mod settle;
@@ -58,6 +59,7 @@ use self::heartbeat::{BEAT_EVERY, Identity};
 use self::held_blobs::HeldBlobs;
 use self::leases::Leases;
 use self::queues::{Queue, Queues};
+use self::room::Room;
 use self::scripts::{Parting, ScriptClock, Scripts};
 use self::seen_states::SeenStates;
 use self::shared::{Instance, Shared};
@@ -163,6 +165,7 @@ impl RedisStore {
         let scripts = Scripts::new(script_clock);
         let shared = Arc::new(Shared {
             commands: Commands::keep_connected(client.clone(), scripts, &tasks, closing.clone(), clock),
+            room: Room::new(),
             queues: Queues::new(options.queue.as_str()),
             leases: Leases::default(),
             blobs: HeldBlobs::default(),

@@ -1,4 +1,5 @@
-//! Large bodies. Each is a hash with a field a chunk of 1 MiB. A chunk may be written several times: the last time counts.
+//! Large bodies. Each is a hash with a field a chunk, numbered from 0. A chunk may be written several times: the last time
+//! counts. A reader takes chunks of any length, so what another version wrote can be read.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,8 +16,9 @@ use crate::failure::chain;
 use crate::job::BlobRef;
 use crate::store::{BlobStream, BlobWriter, StoreError};
 
-/// The length of every chunk but the last. One command carries so much, and so much of a blob is in memory.
-const CHUNK_BYTES: usize = 1 << 20;
+/// The length of most chunks, and how much of each blob is in memory while it is written. Hundreds of uploads at once then take
+/// some dozens of MiB, and one upload fills the network all the same: a command costs Redis less than its bytes do.
+const CHUNK_BYTES: usize = 64 * 1024;
 
 /// A blob while it is written.
 pub(super) struct HashWriter {
@@ -25,8 +27,11 @@ pub(super) struct HashWriter {
     id: Uuid,
     /// Chunks that are in Redis.
     written: u64,
-    /// What comes after them.
+    /// The bytes in them.
+    written_bytes: u64,
+    /// What comes after them, up to `rest_length`. What follows belongs to a write that did not end well.
     rest: BytesMut,
+    rest_length: usize,
     checksum: crc32fast::Hasher,
     finished: Option<BlobRef>,
     kept: bool,
@@ -43,42 +48,54 @@ impl HashWriter {
     pub(super) fn begin(shared: Arc<Shared>, queue: Queue) -> Self {
         let id = Uuid::new_v4();
         shared.blobs.hold(id, queue.clone());
-        let checksum = crc32fast::Hasher::new();
-        Self { shared, queue, id, written: 0, rest: BytesMut::new(), checksum, finished: None, kept: false }
+        Self {
+            shared,
+            queue,
+            id,
+            written: 0,
+            written_bytes: 0,
+            rest: BytesMut::new(),
+            rest_length: 0,
+            checksum: crc32fast::Hasher::new(),
+            finished: None,
+            kept: false,
+        }
     }
 
     async fn put(&self, number: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        let _room = self.shared.room.take(bytes.len()).await;
         self.shared.commands.call(&self.queue.keys, Chunk { blob: self.id, number, bytes }).await
     }
 
-    fn length(&self) -> u64 {
-        self.written * CHUNK_BYTES as u64 + self.rest.len() as u64
+    /// Forgets what a write that did not end well has left.
+    fn forget_unwritten(&mut self) {
+        self.rest.truncate(self.rest_length);
     }
 }
 
 #[async_trait]
 impl BlobWriter for HashWriter {
     async fn write(&mut self, chunk: Bytes) -> Result<(), StoreError> {
-        if self.rest.len() + chunk.len() < CHUNK_BYTES {
-            self.rest.extend_from_slice(&chunk);
-            self.checksum.update(&chunk);
-            return Ok(());
-        }
-        // Nothing counts before all of it is written. After an error the same chunks are written again under the same numbers.
-        let mut rest = self.rest.clone();
-        let (mut written, mut left) = (self.written, &chunk[..]);
-        loop {
-            let (now, later) = left.split_at(left.len().min(CHUNK_BYTES - rest.len()));
-            rest.extend_from_slice(now);
-            left = later;
-            if rest.len() < CHUNK_BYTES {
-                break;
+        self.forget_unwritten();
+        let (first, later) = chunk.split_at(chunk.len().min(CHUNK_BYTES - self.rest.len()));
+        self.rest.reserve(CHUNK_BYTES - self.rest.len());
+        self.rest.extend_from_slice(first);
+        if self.rest.len() == CHUNK_BYTES {
+            // Nothing counts before all of it is written. After an error the same chunks are written again under the same
+            // numbers.
+            let mut number = self.written;
+            self.put(number, &self.rest).await?;
+            let (full, last) = later.as_chunks::<CHUNK_BYTES>();
+            for bytes in full {
+                number += 1;
+                self.put(number, bytes).await?;
             }
-            self.put(written, &rest).await?;
-            written += 1;
-            rest.clear();
+            self.written = number + 1;
+            self.written_bytes += ((1 + full.len()) * CHUNK_BYTES) as u64;
+            self.rest.clear();
+            self.rest.extend_from_slice(last);
         }
-        (self.written, self.rest) = (written, rest);
+        self.rest_length = self.rest.len();
         self.checksum.update(&chunk);
         Ok(())
     }
@@ -87,10 +104,13 @@ impl BlobWriter for HashWriter {
         if let Some(finished) = self.finished {
             return Ok(finished);
         }
+        self.forget_unwritten();
         if !self.rest.is_empty() || self.written == 0 {
             self.put(self.written, &self.rest).await?;
         }
-        let finished = BlobRef { id: self.id, length: self.length(), checksum: self.checksum.clone().finalize() };
+        let length = self.written_bytes + self.rest.len() as u64;
+        let finished = BlobRef { id: self.id, length, checksum: self.checksum.clone().finalize() };
+        self.rest = BytesMut::new(); // not needed while the job is submitted
         self.finished = Some(finished);
         Ok(finished)
     }
@@ -118,17 +138,20 @@ impl Drop for HashWriter {
 /// The bytes of a blob. Checks its length and its checksum first.
 pub(super) async fn stream(shared: &Arc<Shared>, blob: BlobRef) -> Result<BlobStream, StoreError> {
     let key = find(shared, blob.id).await?;
-    let chunks = blob.length.div_ceil(CHUNK_BYTES as u64).max(1);
-    if chunks == 1 {
-        let bytes = chunk(shared, &key, blob.id, 0).await?;
-        verify(&blob, bytes.len() as u64, crc32fast::hash(&bytes))?;
-        return Ok(stream::iter([Ok(bytes)]).boxed());
+    let first = chunk(shared, &key, blob.id, 0).await?;
+    let (mut length, mut checksum) = (first.len() as u64, crc32fast::Hasher::new());
+    checksum.update(&first);
+    if length == blob.length {
+        verify(&blob, length, checksum.finalize())?;
+        return Ok(stream::iter([Ok(first)]).boxed());
     }
-    let (mut length, mut checksum) = (0, crc32fast::Hasher::new());
-    for number in 0..chunks {
-        let bytes = chunk(shared, &key, blob.id, number).await?;
+    drop(first);
+    let mut chunks = 1;
+    while length < blob.length {
+        let bytes = chunk(shared, &key, blob.id, chunks).await?;
         length += bytes.len() as u64;
         checksum.update(&bytes);
+        chunks += 1;
     }
     verify(&blob, length, checksum.finalize())?;
     let shared = Arc::clone(shared);
@@ -150,9 +173,13 @@ async fn find(shared: &Shared, blob: Uuid) -> Result<String, StoreError> {
     Err(StoreError::CorruptBlob { blob, what: "it is not there".to_owned() })
 }
 
+/// One chunk, which is not empty unless it is the only one.
 async fn chunk(shared: &Shared, key: &str, blob: Uuid, number: u64) -> Result<Bytes, StoreError> {
+    let _room = shared.room.take(CHUNK_BYTES).await;
     let bytes = shared.commands.run("HGET", redis::cmd("HGET").arg(key).arg(number)).await?.bytes()?;
-    bytes.ok_or_else(|| StoreError::CorruptBlob { blob, what: format!("chunk {number} is not there") })
+    bytes
+        .filter(|bytes| number == 0 || !bytes.is_empty())
+        .ok_or_else(|| StoreError::CorruptBlob { blob, what: format!("chunk {number} is not there") })
 }
 
 fn verify(blob: &BlobRef, length: u64, checksum: u32) -> Result<(), StoreError> {

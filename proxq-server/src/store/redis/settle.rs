@@ -84,6 +84,7 @@ async fn complete(
     frees_claim: bool,
     ends_call: bool,
 ) -> Result<bool, StoreError> {
+    let _room = shared.room.take(response.body.bytes_in_memory()).await;
     let call = Complete {
         lease: lease.into(),
         message: (!held.secrets.is_empty()).then(|| without_secrets(&held.message, &held.secrets)),

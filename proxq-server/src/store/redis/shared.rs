@@ -9,6 +9,7 @@ use super::error::is_wrong_type;
 use super::held_blobs::HeldBlobs;
 use super::leases::Leases;
 use super::queues::{Queue, Queues};
+use super::room::Room;
 use super::seen_states::SeenStates;
 use super::waiting_workers::WaitingWorkers;
 use crate::clock::Clock;
@@ -24,6 +25,7 @@ use crate::tasks::Tasks;
 pub(super) struct Shared {
     /// Runs commands and scripts.
     pub(super) commands: Commands,
+    pub(super) room: Room,
     pub(super) queues: Queues,
     pub(super) leases: Leases,
     pub(super) blobs: HeldBlobs,

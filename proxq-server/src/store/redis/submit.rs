@@ -19,6 +19,7 @@ pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, St
     let NewJob { queue, mut request, body, delay, claim, call } = job;
     let queue = shared.queues.named(queue.as_str());
     let (id, priority, credential) = (request.id, request.priority, request.credential);
+    let _room = shared.room.take(body.bytes_in_memory()).await;
     let message = message(&request, &body, &queue, shared.max_retries(Some(&request.upstream)).unwrap_or_default());
     let secrets = Secrets::take(&mut request, &shared.settings.get().secret_headers);
     let facts = Facts::new(request, &body);

@@ -2,6 +2,7 @@
 
 mod beside_asynq;
 mod bounds;
+mod chunks;
 mod damage;
 mod faults;
 mod from_go;

@@ -13,7 +13,7 @@ use crate::store::{Content, RECLAIM_AFTER_OUTAGE, RENEW_EVERY, Requeued, StoreEr
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Tries until it succeeds.
-async fn in_the_end<T>(step: impl AsyncFn() -> Result<T, StoreError>) -> T {
+pub(super) async fn in_the_end<T>(step: impl AsyncFn() -> Result<T, StoreError>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match step().await {
