@@ -11,7 +11,7 @@ TEST_THREADS ?= 8
 PUBLISHED := proxq-protocol proxq-client proxq-openai proxq-server
 
 .DEFAULT_GOAL := help
-.PHONY: help dep lint test test-faults test-coverage measure schema package dist build image-test ci
+.PHONY: help dep lint test test-faults test-coverage bench bench-quick bench-build schema package dist build image-test ci
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -34,9 +34,14 @@ test-faults: ## the long form of the trials by kill -9, large bodies, closing co
 	PROXQ_TEST_KILLS=25 PROXQ_TEST_BODIES=20 PROXQ_TEST_BODY_MIB=100 PROXQ_TEST_DIRECT_MIB=1024 PROXQ_TEST_CASES=5000 PROXQ_TEST_REUSES=1000 \
 		$(CARGO) test --locked -p proxq-tests --test e2e -- --nocapture recovery memory direct::large differential kept_connections
 
-measure: dep ## submissions beside synced appends, pick-up and SDK calls beside direct requests, the direct path beside nginx
-	$(CARGO) build --release --locked --bin proxq --bin measure
-	target/release/measure
+bench: dep bench-build ## proxq beside nginx, Redis, SQLite and direct requests, in 20 minutes
+	target/release/proxq-bench
+
+bench-quick: dep bench-build ## the same in two minutes, with shorter rounds and smaller bodies and queues
+	target/release/proxq-bench --quick
+
+bench-build:
+	$(CARGO) build --release --locked --bin proxq --bin proxq-bench
 
 schema: ## write config.schema.json and config.yaml.example anew, after a change to the configuration's keys
 	PROXQ_WRITE_SCHEMA=1 $(CARGO) test --quiet --locked --workspace --lib -- is_checked_in_is_up_to_date

@@ -18,4 +18,4 @@ if [ ! -x "$sysroot_tools/llvm-cov" ]; then
 	LLVM_PROFDATA="$(command -v "llvm-profdata-$version")"
 	export LLVM_COV LLVM_PROFDATA
 fi
-exec "${CARGO:-cargo}" llvm-cov --workspace --locked --ignore-filename-regex '^(.*/)?(examples|tests)/' --fail-under-lines 90
+exec "${CARGO:-cargo}" llvm-cov --workspace --locked --ignore-filename-regex '^(.*/)?(examples|tests|proxq-bench)/' --fail-under-lines 90

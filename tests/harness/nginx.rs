@@ -55,6 +55,11 @@ impl Nginx {
         format!("http://{}", self.address)
     }
 
+    /// The id of its first process, which started the others.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The folder that relative paths of its configuration start from. Files to be served are in `html` there.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -159,6 +159,11 @@ impl Redis {
         }
     }
 
+    /// The id of its process.
+    pub fn pid(&self) -> u32 {
+        self.process().as_ref().expect("it runs").id()
+    }
+
     /// Stops it where it stands, or lets it go on.
     pub fn signal(&self, signal: Signal) {
         let process = self.process();

@@ -1,0 +1,65 @@
+//! The measures: each is a file of its own that fills a table.
+
+mod direct;
+mod idle;
+mod jobs;
+mod pick_up;
+mod read;
+mod submit;
+mod uploads;
+
+use clap::ValueEnum;
+
+use crate::Problem;
+use crate::bench::Bench;
+use crate::table::Table;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Measure {
+    Submit,
+    Jobs,
+    Read,
+    PickUp,
+    Direct,
+    Uploads,
+    Idle,
+}
+
+/// What a table says about itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct About {
+    pub(crate) name: &'static str,
+    /// What is done, and how often.
+    pub(crate) title: &'static str,
+    /// What keeps the figures from being better.
+    pub(crate) limited_by: &'static str,
+    /// Which figures proxq is to reach.
+    pub(crate) target: &'static str,
+}
+
+impl Measure {
+    pub(crate) fn about(self) -> About {
+        match self {
+            Self::Submit => submit::ABOUT,
+            Self::Jobs => jobs::ABOUT,
+            Self::Read => read::ABOUT,
+            Self::PickUp => pick_up::ABOUT,
+            Self::Direct => direct::ABOUT,
+            Self::Uploads => uploads::ABOUT,
+            Self::Idle => idle::ABOUT,
+        }
+    }
+
+    pub(crate) async fn run(self, bench: &Bench) -> Result<Table, Problem> {
+        match self {
+            Self::Submit => submit::run(bench).await,
+            Self::Jobs => jobs::run(bench).await,
+            Self::Read => read::run(bench).await,
+            Self::PickUp => pick_up::run(bench).await,
+            Self::Direct => direct::run(bench).await,
+            Self::Uploads => uploads::run(bench).await,
+            Self::Idle => idle::run(bench).await,
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The direct path beside nginx, which does the same: takes a request in, sends it on over a kept connection, and streams
+//! the answer back.
+
+use std::net::SocketAddr;
+
+use harness::Nginx;
+
+use super::About;
+use crate::Problem;
+use crate::bench::Bench;
+use crate::ceiling::{Bare, BareServer};
+use crate::load::{CONNECTIONS, Requests};
+use crate::requests::post;
+use crate::server::{Launch, Program};
+use crate::table::{Metric, Table};
+use crate::target::{Target, open_loop_rate};
+
+pub(super) const ABOUT: About = About {
+    name: "direct",
+    title: "requests of 1 KiB that bypass the queue, on 64 connections; latencies at half the slowest rate",
+    limited_by: "system calls: two reads and two writes for each request, and wake-ups between threads",
+    target: "≥ 0.75 of nginx' rate with the default log, p99 ≤ 1.7 of nginx'; stretch 1.0",
+};
+
+const NGINX: &str = "nginx";
+
+pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
+    let mut table = Table::new(ABOUT);
+    let nginx = nginx(bench.upstream.address());
+    let of_nginx = Target { name: NGINX.to_owned(), address: nginx.address(), pid: Some(nginx.pid()), redis_pid: None };
+    let mut targets = vec![of_nginx];
+    let mut servers = Vec::new();
+    for (name, log) in [("proxq, default log", None), ("proxq, RUST_LOG=warn", Some("warn"))] {
+        let launch = Launch { name: name.to_owned(), program: Program::Proxq, redis: None, concurrency: 10, log };
+        let server = bench.server(launch).await?;
+        targets.push(server.target.clone());
+        servers.push(server);
+    }
+    for server in bench.peers(10).await? {
+        targets.push(server.target.clone());
+        servers.push(server);
+    }
+    let bare = BareServer::start(Bare::Forward, bench.upstream.address())?;
+    targets.push(bare.target.clone());
+    let alone = "no proxy: the bench alone".to_owned();
+    targets.push(Target { name: alone, address: bench.upstream.address(), pid: None, redis_pid: None });
+
+    let request = [post("/direct", "X-Proxq-Mode: direct\r\nAccept: text/event-stream\r\n")];
+    let requests = Requests { bytes: &request, status: 200 };
+    for round in bench.rounds() {
+        for target in &targets {
+            bench.progress.step(&target.name);
+            target.rate(&mut table, requests, round).await?;
+        }
+    }
+    let per_second = open_loop_rate(&table, &targets)?;
+    for round in bench.rounds() {
+        for target in &targets {
+            bench.progress.step(&target.name);
+            target.latencies(&mut table, requests, per_second, round).await?;
+        }
+    }
+    table.compare(Metric::Rate, NGINX, Metric::RateRatio);
+    table.compare(Metric::P99Ms, NGINX, Metric::P99Ratio);
+    Ok(table)
+}
+
+/// One that forwards everything, keeps its connections on both sides, and neither buffers nor logs.
+fn nginx(upstream: SocketAddr) -> Nginx {
+    let pool = format!(
+        "upstream measured {{ server {upstream}; keepalive {CONNECTIONS}; keepalive_requests 100000000; }}
+         keepalive_requests 100000000;"
+    );
+    let server = "location / {
+            proxy_pass http://measured;
+            proxy_http_version 1.1;
+            proxy_set_header Connection '';
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_buffering off;
+            proxy_request_buffering off;
+        }";
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Nginx::builder(server).http(&pool).workers(cores).start()
+}

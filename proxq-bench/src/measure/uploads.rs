@@ -1,0 +1,125 @@
+//! Memory of many large uploads at once.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use harness::outlast;
+use rustix::process::Signal;
+use tokio::io::AsyncWriteExt;
+use tokio::task::JoinSet;
+
+use super::About;
+use crate::bench::Bench;
+use crate::messages::Messages;
+use crate::server::Server;
+use crate::table::{Metric, Table};
+use crate::{Problem, usage};
+
+pub(super) const ABOUT: About = About {
+    name: "uploads",
+    title: "memory of proxq beyond that of an idle one: the peak while uploads are queued and forwarded, and 5 s later",
+    limited_by: "chunks on their way to the store, one or two for each upload, and what the allocator gives back",
+    target: "≤ 48 MiB for 20 × 100 MiB, ≤ 96 MiB for 300 × 4 MiB and 200 × 2 MB; 5 s later ≤ 10 MiB",
+};
+
+/// After which the memory has to be given back.
+const REST: Duration = Duration::from_secs(5);
+/// For which Redis is stopped.
+const STOPPED: Duration = Duration::from_secs(5);
+/// What bodies are sent in.
+static PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+
+/// Uploads at once.
+#[derive(Clone, Copy, Debug)]
+struct Uploads {
+    count: u32,
+    bytes: usize,
+}
+
+pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
+    let mut table = Table::new(ABOUT);
+    let count = |full: u32| full.div_ceil(bench.effort.shrink);
+    for uploads in [Uploads { count: count(20), bytes: 100 << 20 }, Uploads { count: count(300), bytes: 4 << 20 }] {
+        // Each upload is measured on a process that has done nothing yet.
+        for server in bench.proxqs(10).await? {
+            let row = format!("{}: {} × {} MiB", server.target.name, uploads.count, uploads.bytes >> 20);
+            bench.progress.step(&row);
+            let before = bench.upstream.answered();
+            let memory = Memory::of(&server).await?;
+            for answer in uploads.send(server.target.address).join_all().await {
+                let (status, body) = answer?;
+                if status != 202 {
+                    return Err(format!("{row}: an upload was answered with {status}: {body}").into());
+                }
+            }
+            bench.upstream.has_answered(before + u64::from(uploads.count)).await;
+            memory.keep(&mut table, &row, &server).await?;
+        }
+    }
+    let away = Uploads { count: count(200), bytes: 2_000_000 };
+    for server in bench.proxqs(10).await? {
+        let Some(redis) = &server.redis else { continue };
+        let row = format!("{}: {} × 2 MB, Redis stopped for 5 s", server.target.name, away.count);
+        bench.progress.step(&row);
+        let memory = Memory::of(&server).await?;
+        redis.signal(Signal::STOP);
+        let sending = away.send(server.target.address);
+        outlast(STOPPED).await;
+        redis.signal(Signal::CONT);
+        // They are accepted or refused, whatever the store's absence led to.
+        for answer in sending.join_all().await {
+            answer?;
+        }
+        memory.keep(&mut table, &row, &server).await?;
+    }
+    Ok(table)
+}
+
+impl Uploads {
+    /// Begins all of them. Each gives its answer.
+    fn send(self, server: SocketAddr) -> JoinSet<Result<(u16, String), Problem>> {
+        let mut running = JoinSet::new();
+        for _ in 0..self.count {
+            running.spawn(async move {
+                let mut client = Messages::connect(server).await?;
+                let head = format!("POST /job HTTP/1.1\r\nHost: proxq\r\nContent-Length: {}\r\n\r\n", self.bytes);
+                client.send(head.as_bytes()).await?;
+                let mut missing = self.bytes;
+                while missing > 0 {
+                    let piece = missing.min(PIECE.len());
+                    client.stream().write_all(&PIECE[..piece]).await?;
+                    missing -= piece;
+                }
+                let (status, body) = client.exchange(b"").await?;
+                Ok((status, String::from_utf8_lossy(body).into_owned()))
+            });
+        }
+        running
+    }
+}
+
+/// The memory of a process before it does anything, in bytes.
+#[derive(Clone, Copy, Debug)]
+struct Memory {
+    idle: u64,
+}
+
+impl Memory {
+    async fn of(server: &Server) -> Result<Self, Problem> {
+        // One job, so that what every job needs is there already.
+        let answers = Uploads { count: 1, bytes: 1024 }.send(server.target.address).join_all().await;
+        answers.into_iter().collect::<Result<Vec<_>, _>>()?;
+        usage::reset_peak(server.pid())?;
+        Ok(Self { idle: usage::resident_bytes(server.pid())? })
+    }
+
+    async fn keep(self, table: &mut Table, row: &str, server: &Server) -> Result<(), Problem> {
+        let peak = usage::peak_bytes(server.pid())?;
+        outlast(REST).await;
+        let after = usage::resident_bytes(server.pid())?;
+        for (metric, bytes) in [(Metric::PeakMib, peak), (Metric::AfterMib, after)] {
+            table.keep(row, metric, usage::mib(bytes.saturating_sub(self.idle)));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,33 @@
+//! The requests that are measured, as bytes.
+
+use crate::BODY_BYTES;
+
+/// A request with a body of [`BODY_BYTES`], and with these further header lines.
+pub(crate) fn post(path: &str, headers: &str) -> Vec<u8> {
+    let head = format!("POST {path} HTTP/1.1\r\nHost: proxq\r\n{headers}Content-Length: {BODY_BYTES}\r\n\r\n");
+    [head.as_bytes(), &[b'x'; BODY_BYTES]].concat()
+}
+
+/// A request without a body.
+pub(crate) fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: proxq\r\n\r\n").into_bytes()
+}
+
+/// The id of the job in the body of a `202`.
+pub(crate) fn job_id(accepted: &[u8]) -> Option<&str> {
+    let (_, rest) = str::from_utf8(accepted).ok()?.split_once("\"jobId\"")?;
+    rest.split('"').nth(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_of_a_job_is_found_in_any_layout() {
+        for accepted in [r#"{"jobId":"4f"}"#, "{\"status\": \"queued\",\n \"jobId\" : \"4f\"}"] {
+            assert_eq!(job_id(accepted.as_bytes()), Some("4f"), "{accepted}");
+        }
+        assert_eq!(job_id(b"{}"), None);
+    }
+}
