@@ -15,10 +15,11 @@ COPY proxq-client/Cargo.toml proxq-client/
 COPY proxq-openai/Cargo.toml proxq-openai/
 COPY examples/Cargo.toml examples/
 COPY tests/Cargo.toml tests/
+COPY proxq-bench/Cargo.toml proxq-bench/
 # Where crates.io cannot be reached and the registry is mounted at /usr/local/cargo/registry: true.
 ARG CARGO_NET_OFFLINE=false
 # Copied sources keep their dates and would look older than what was built from the empty ones: that is cleaned away.
-RUN for member in proxq-protocol proxq-server proxq-client proxq-openai examples tests; do \
+RUN for member in proxq-protocol proxq-server proxq-client proxq-openai examples tests proxq-bench; do \
         mkdir "$member/src" && touch "$member/src/lib.rs" || exit; \
     done \
     && echo 'fn main() {}' >proxq-server/src/main.rs \
