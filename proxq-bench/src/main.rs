@@ -1,8 +1,8 @@
 //! The bench of proxq: measures it beside what it is compared with, in one run on one machine.
 //!
 //! [`measure`] has the measures. A measure starts servers ([`server`]), sends them load ([`load`]) in rounds in which each
-//! has its turn, and fills a [`table`]. The [`ceiling`]s say what could be reached at best. The clients and the upstream are in this process, on raw sockets.
-//! `docs/performance.md` says how figures are to be read.
+//! has its turn, and fills a [`table`]. A [`ceiling`] says what could be reached at best. The clients and the upstream are
+//! in this process, on raw sockets. `docs/performance.md` says how figures are to be read.
 
 mod bench;
 mod ceiling;
@@ -11,6 +11,8 @@ mod latencies;
 mod load;
 mod measure;
 mod messages;
+mod nginx;
+mod plot;
 mod progress;
 mod report;
 mod requests;
@@ -35,7 +37,7 @@ use crate::report::Machine;
 const BODY_BYTES: usize = 1024;
 
 /// How everything is set that is measured.
-const SETTINGS: &str = "nginx: a worker for each core, kept connections on both sides, no buffering, no log. Redis: \
+const SETTINGS: &str = "nginx: a worker for each core, kept connections on both sides, no buffering, no log, 64 KiB buffers in `large`. Redis: \
                         appendonly yes, appendfsync everysec, no snapshots, TCP on loopback. proxq and peers: defaults.";
 
 /// Why something could not be measured.
@@ -80,7 +82,7 @@ async fn run(cli: Cli) -> Result<(), Problem> {
     }
     bench.progress.finish();
     report::write(&folder, &machine, effort, &tables)?;
-    println!("{}", folder.join("results.json").display());
+    println!("results.json and plots are in {}", folder.display());
     if failed.is_empty() { Ok(()) } else { Err(format!("not measured: {}", failed.join(", ")).into()) }
 }
 

@@ -1,10 +1,15 @@
 //! The measures: each is a file of its own that fills a table.
 
+mod backlog;
 mod direct;
+mod first_event;
 mod idle;
 mod jobs;
+mod large;
+mod long_polls;
 mod pick_up;
 mod read;
+mod sdk;
 mod submit;
 mod uploads;
 
@@ -21,9 +26,14 @@ pub(crate) enum Measure {
     Jobs,
     Read,
     PickUp,
+    Sdk,
     Direct,
+    FirstEvent,
+    Large,
     Uploads,
+    LongPolls,
     Idle,
+    Backlog,
 }
 
 /// What a table says about itself.
@@ -47,6 +57,11 @@ impl Measure {
             Self::PickUp => pick_up::ABOUT,
             Self::Direct => direct::ABOUT,
             Self::Uploads => uploads::ABOUT,
+            Self::Sdk => sdk::ABOUT,
+            Self::FirstEvent => first_event::ABOUT,
+            Self::Large => large::ABOUT,
+            Self::LongPolls => long_polls::ABOUT,
+            Self::Backlog => backlog::ABOUT,
             Self::Idle => idle::ABOUT,
         }
     }
@@ -59,6 +74,11 @@ impl Measure {
             Self::PickUp => pick_up::run(bench).await,
             Self::Direct => direct::run(bench).await,
             Self::Uploads => uploads::run(bench).await,
+            Self::Sdk => sdk::run(bench).await,
+            Self::FirstEvent => first_event::run(bench).await,
+            Self::Large => large::run(bench).await,
+            Self::LongPolls => long_polls::run(bench).await,
+            Self::Backlog => backlog::run(bench).await,
             Self::Idle => idle::run(bench).await,
         }
     }

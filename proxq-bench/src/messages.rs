@@ -71,6 +71,17 @@ impl Messages {
         }
     }
 
+    /// Reads until some bytes have come that contain these, whatever form the message has. Nothing can be read after that.
+    pub(crate) async fn until(mut self, awaited: &[u8]) -> Result<(), Problem> {
+        self.buffer.clear();
+        while memmem::find(&self.buffer, awaited).is_none() {
+            if self.buffer.len() > KEPT_BYTES || self.stream.read_buf(&mut self.buffer).await? == 0 {
+                return Err("what was awaited did not come".into());
+            }
+        }
+        Ok(())
+    }
+
     /// The head that was read last, as text.
     pub(crate) fn text(&self, head: Head) -> Result<&str, Problem> {
         Ok(str::from_utf8(&self.buffer[..head.length])?)

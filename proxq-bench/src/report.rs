@@ -1,4 +1,4 @@
-//! What a run leaves behind: `target/bench/results.json`.
+//! What a run leaves behind in `target/bench`: `results.json`, and plots.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,11 @@ use serde_json::{Value, json};
 
 use crate::Problem;
 use crate::bench::Effort;
+use crate::plot;
 use crate::table::Table;
+
+/// From which load on other processes take a core or more, on average.
+const BUSY_LOAD: f64 = 1.0;
 
 /// Where and how was measured.
 #[derive(Debug)]
@@ -45,13 +49,15 @@ impl Machine {
     /// How it is described above the tables.
     pub(crate) fn describe(&self) -> String {
         let Self { cpu, cores, kernel, load, programs } = self;
-        format!("{cores} × {cpu}, Linux {kernel}, load {load} before the run; {}", programs.join("; "))
+        let is_busy = load.parse().is_ok_and(|load: f64| load >= BUSY_LOAD);
+        let busy = if is_busy { " (the machine is busy: compare nothing but rows of one table)" } else { "" };
+        format!("{cores} × {cpu}, Linux {kernel}, load {load} before the run{busy}; {}", programs.join("; "))
     }
 }
 
 /// Writes everything that was measured.
-pub(crate) fn write(folder: &Path, machine: &Machine, effort: Effort, tables: &[Table]) -> Result<(), Problem> {
-    let tables: Vec<Value> = tables.iter().map(Table::json).collect();
+pub(crate) fn write(folder: &Path, machine: &Machine, effort: Effort, written: &[Table]) -> Result<(), Problem> {
+    let tables: Vec<Value> = written.iter().map(Table::json).collect();
     let Machine { cpu, cores, kernel, load, programs } = machine;
     let results = json!({
         "machine": { "cpu": cpu, "cores": cores, "kernel": kernel, "load_before": load, "programs": programs },
@@ -59,5 +65,6 @@ pub(crate) fn write(folder: &Path, machine: &Machine, effort: Effort, tables: &[
         "phase_seconds": effort.phase.as_secs_f64(),
         "measures": tables,
     });
-    Ok(fs::write(folder.join("results.json"), format!("{results:#}\n"))?)
+    fs::write(folder.join("results.json"), format!("{results:#}\n"))?;
+    plot::draw_all(folder, &machine.describe(), written)
 }

@@ -2,15 +2,18 @@
 
 use crate::BODY_BYTES;
 
+/// The header lines with which a request bypasses the queue, that of proxq and one that older servers know.
+pub(crate) const DIRECT: &str = "X-Proxq-Mode: direct\r\nAccept: text/event-stream\r\n";
+
 /// A request with a body of [`BODY_BYTES`], and with these further header lines.
 pub(crate) fn post(path: &str, headers: &str) -> Vec<u8> {
     let head = format!("POST {path} HTTP/1.1\r\nHost: proxq\r\n{headers}Content-Length: {BODY_BYTES}\r\n\r\n");
     [head.as_bytes(), &[b'x'; BODY_BYTES]].concat()
 }
 
-/// A request without a body.
-pub(crate) fn get(path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nHost: proxq\r\n\r\n").into_bytes()
+/// A request without a body, and with these further header lines.
+pub(crate) fn get(path: &str, headers: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: proxq\r\n{headers}\r\n").into_bytes()
 }
 
 /// The id of the job in the body of a `202`.

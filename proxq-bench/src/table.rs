@@ -15,6 +15,9 @@ pub(crate) enum Metric {
     Rate,
     /// Requests per second of an open loop.
     ArrivalRate,
+    /// Jobs completed per second, where submissions are measured as well.
+    JobRate,
+    MibPerSecond,
     P50Ms,
     P90Ms,
     P99Ms,
@@ -30,10 +33,13 @@ pub(crate) enum Metric {
     PeakMib,
     /// What it still holds beyond that some time afterwards.
     AfterMib,
+    /// Memory for one connection.
+    KibEach,
     /// Round trips to Redis per second.
     RoundTrips,
     /// Rates, or times, divided by those of the row that is compared with.
     RateRatio,
+    JobRateRatio,
     P99Ratio,
     /// The rate divided by that of `redis-benchmark`.
     OfRedis,
@@ -46,6 +52,8 @@ impl Metric {
         match self {
             Self::Rate => "per second",
             Self::ArrivalRate => "sent/s",
+            Self::JobRate => "jobs/s",
+            Self::MibPerSecond => "MiB/s",
             Self::P50Ms => "p50 ms",
             Self::P90Ms => "p90 ms",
             Self::P99Ms => "p99 ms",
@@ -55,8 +63,10 @@ impl Metric {
             Self::ResidentMib => "memory MiB",
             Self::PeakMib => "peak +MiB",
             Self::AfterMib => "after +MiB",
+            Self::KibEach => "KiB each",
             Self::RoundTrips => "Redis trips/s",
             Self::RateRatio => "rate ×",
+            Self::JobRateRatio => "jobs ×",
             Self::P99Ratio => "p99 ×",
             Self::OfRedis => "of Redis",
             Self::OfSqlite => "of SQLite",
@@ -68,6 +78,8 @@ impl Metric {
         match self {
             Self::Rate => "per_second",
             Self::ArrivalRate => "sent_per_second",
+            Self::JobRate => "jobs_per_second",
+            Self::MibPerSecond => "mib_per_second",
             Self::P50Ms => "p50_ms",
             Self::P90Ms => "p90_ms",
             Self::P99Ms => "p99_ms",
@@ -77,8 +89,10 @@ impl Metric {
             Self::ResidentMib => "resident_mib",
             Self::PeakMib => "peak_mib",
             Self::AfterMib => "after_mib",
+            Self::KibEach => "kib_each",
             Self::RoundTrips => "redis_round_trips_per_second",
             Self::RateRatio => "rate_ratio",
+            Self::JobRateRatio => "jobs_ratio",
             Self::P99Ratio => "p99_ratio",
             Self::OfRedis => "of_redis_benchmark",
             Self::OfSqlite => "of_sqlite_loop",
@@ -101,7 +115,7 @@ struct Row {
     name: String,
     /// In the order in which they were first kept.
     columns: Vec<(Metric, Vec<f64>)>,
-    /// Of open loops only.
+    /// Of all rounds together.
     latencies: Option<Latencies>,
 }
 
@@ -146,6 +160,16 @@ impl Table {
     /// The median of a metric of one row.
     pub(crate) fn median(&self, row: &str, metric: Metric) -> Option<f64> {
         self.figures(row, metric).and_then(median)
+    }
+
+    /// The latencies of each row that has some.
+    pub(crate) fn latencies(&self) -> Vec<(&str, &Latencies)> {
+        self.rows.iter().filter_map(|row| Some((row.name.as_str(), row.latencies.as_ref()?))).collect()
+    }
+
+    /// The median rate of each row that has one.
+    pub(crate) fn rates(&self) -> Vec<(&str, f64)> {
+        self.rows.iter().filter_map(|row| Some((row.name.as_str(), self.median(&row.name, Metric::Rate)?))).collect()
     }
 
     /// Everything that was measured, with the figure of each round.

@@ -1,6 +1,7 @@
 //! The bench's own upstream: answers at once, counts its answers, and can hold them back.
 //!
-//! A request for `/bytes/N` is answered with N bytes, every other one with [`BODY_BYTES`]. Bodies of requests are read and
+//! A request for `/bytes/N` is answered with N bytes, one for `/events` with one event of a stream that goes on until its
+//! client goes away, every other one with [`BODY_BYTES`]. Bodies of requests are read and
 //! forgotten.
 
 use std::net::SocketAddr;
@@ -17,6 +18,18 @@ use crate::{BODY_BYTES, Problem};
 
 /// What a large body is sent in.
 static PIECE: [u8; 64 * 1024] = [b'y'; 64 * 1024];
+
+/// The beginning of a stream, and its first event.
+const FIRST_EVENT: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n\
+    c\r\ndata: first\n\r\n";
+
+/// What an answer has as its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Usual,
+    Bytes(u64),
+    FirstEvent,
+}
 
 /// A running upstream. Stopped when dropped.
 #[derive(Debug)]
@@ -108,25 +121,28 @@ async fn answer_all(stream: TcpStream, usual: &[u8], shared: &Shared) -> Result<
     let mut messages = Messages::on(stream)?;
     let mut is_open = shared.is_open.subscribe();
     while let Some(head) = messages.head().await? {
-        let large = large_body(messages.text(head)?);
+        let answer = answer(messages.text(head)?);
         messages.discard(head).await?;
         is_open.wait_for(|is_open| *is_open).await?;
-        match large {
-            None => messages.send(usual).await?,
-            Some(bytes) => send_large(messages.stream(), bytes).await?,
+        match answer {
+            Answer::Usual => messages.send(usual).await?,
+            Answer::Bytes(bytes) => send_large(messages.stream(), bytes).await?,
+            Answer::FirstEvent => messages.send(FIRST_EVENT).await?,
         }
-        let answered = shared.answered.fetch_add(1, Ordering::SeqCst) + 1;
-        if answered == shared.mark.load(Ordering::SeqCst) {
+        let answers = shared.answered.fetch_add(1, Ordering::SeqCst) + 1;
+        if answers == shared.mark.load(Ordering::SeqCst) {
             shared.reached.notify_one();
         }
     }
     Ok(())
 }
 
-/// The length of the body that a request asks for, if it is not the usual one.
-fn large_body(head: &str) -> Option<u64> {
-    let (bytes, _rest) = head.split_once(" /bytes/")?.1.split_once(' ')?;
-    bytes.parse().ok()
+/// What a request asks for.
+fn answer(head: &str) -> Answer {
+    match head.split(' ').nth(1).unwrap_or_default() {
+        "/events" => Answer::FirstEvent,
+        path => path.strip_prefix("/bytes/").and_then(|bytes| bytes.parse().ok()).map_or(Answer::Usual, Answer::Bytes),
+    }
 }
 
 async fn send_large(stream: &mut TcpStream, mut missing: u64) -> Result<(), Problem> {
@@ -163,10 +179,10 @@ mod tests {
     async fn large_bodies_have_the_length_that_was_asked_for() {
         let upstream = Upstream::start().await.unwrap();
         let mut client = Messages::connect(upstream.address()).await.unwrap();
-        client.send(&requests::get("/bytes/1000001")).await.unwrap();
+        client.send(&requests::get("/bytes/1000001", "")).await.unwrap();
         let head = client.head().await.unwrap().unwrap();
         assert_eq!(head.body_bytes, 1_000_001);
         client.discard(head).await.unwrap();
-        assert_eq!(client.expect(&requests::get("/"), 200).await.unwrap().len(), BODY_BYTES);
+        assert_eq!(client.expect(&requests::get("/", ""), 200).await.unwrap().len(), BODY_BYTES);
     }
 }

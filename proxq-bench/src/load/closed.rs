@@ -64,7 +64,7 @@ mod tests {
     #[tokio::test]
     async fn as_many_requests_are_sent_as_are_counted() {
         let upstream = Upstream::start().await.unwrap();
-        let requests = [get("/a"), get("/b")];
+        let requests = [get("/a", ""), get("/b", "")];
         let requests = Requests { bytes: &requests, status: 200 };
         let load = closed(upstream.address(), requests, Limit::Count(1000)).await.unwrap();
         assert_eq!((load.requests, load.latencies.count(), upstream.answered()), (1000, 1000, 1000));
@@ -73,7 +73,7 @@ mod tests {
     #[tokio::test]
     async fn a_wrong_status_ends_the_load() {
         let upstream = Upstream::start().await.unwrap();
-        let requests = Requests { bytes: &[get("/")], status: 202 };
+        let requests = Requests { bytes: &[get("/", "")], status: 202 };
         let error = closed(upstream.address(), requests, Limit::Count(1)).await.unwrap_err();
         assert!(error.to_string().starts_with("status 200 in place of 202"), "{error}");
     }

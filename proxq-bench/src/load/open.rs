@@ -54,7 +54,7 @@ mod tests {
     #[tokio::test]
     async fn requests_come_at_their_rate() {
         let upstream = Upstream::start().await.unwrap();
-        let requests = Requests { bytes: &[get("/")], status: 200 };
+        let requests = Requests { bytes: &[get("/", "")], status: 200 };
         let load = open(upstream.address(), requests, 1000.0, Duration::from_millis(200)).await.unwrap();
         assert_eq!(load.requests, 200);
     }
@@ -63,7 +63,7 @@ mod tests {
     async fn a_stop_of_the_server_shows_in_all_requests_that_were_due_meanwhile() {
         let upstream = Upstream::start().await.unwrap();
         let span = Duration::from_millis(400);
-        let requests = [get("/")];
+        let requests = [get("/", "")];
         let requests = Requests { bytes: &requests, status: 200 };
         let held = upstream.hold();
         let release = async {

@@ -1,16 +1,13 @@
 //! The direct path beside nginx, which does the same: takes a request in, sends it on over a kept connection, and streams
 //! the answer back.
 
-use std::net::SocketAddr;
-
-use harness::Nginx;
-
 use super::About;
 use crate::Problem;
 use crate::bench::Bench;
 use crate::ceiling::{Bare, BareServer};
-use crate::load::{CONNECTIONS, Requests};
-use crate::requests::post;
+use crate::load::Requests;
+use crate::nginx::nginx;
+use crate::requests::{DIRECT, post};
 use crate::server::{Launch, Program};
 use crate::table::{Metric, Table};
 use crate::target::{Target, open_loop_rate};
@@ -22,12 +19,10 @@ pub(super) const ABOUT: About = About {
     target: "≥ 0.75 of nginx' rate with the default log, p99 ≤ 1.7 of nginx'; stretch 1.0",
 };
 
-const NGINX: &str = "nginx";
-
 pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
     let mut table = Table::new(ABOUT);
-    let nginx = nginx(bench.upstream.address());
-    let of_nginx = Target { name: NGINX.to_owned(), address: nginx.address(), pid: Some(nginx.pid()), redis_pid: None };
+    let (_nginx, of_nginx) = nginx(bench.upstream.address(), "");
+    let baseline = of_nginx.name.clone();
     let mut targets = vec![of_nginx];
     let mut servers = Vec::new();
     for (name, log) in [("proxq, default log", None), ("proxq, RUST_LOG=warn", Some("warn"))] {
@@ -45,7 +40,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
     let alone = "no proxy: the bench alone".to_owned();
     targets.push(Target { name: alone, address: bench.upstream.address(), pid: None, redis_pid: None });
 
-    let request = [post("/direct", "X-Proxq-Mode: direct\r\nAccept: text/event-stream\r\n")];
+    let request = [post("/direct", DIRECT)];
     let requests = Requests { bytes: &request, status: 200 };
     for round in bench.rounds() {
         for target in &targets {
@@ -60,25 +55,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
             target.latencies(&mut table, requests, per_second, round).await?;
         }
     }
-    table.compare(Metric::Rate, NGINX, Metric::RateRatio);
-    table.compare(Metric::P99Ms, NGINX, Metric::P99Ratio);
+    table.compare(Metric::Rate, &baseline, Metric::RateRatio);
+    table.compare(Metric::P99Ms, &baseline, Metric::P99Ratio);
     Ok(table)
-}
-
-/// One that forwards everything, keeps its connections on both sides, and neither buffers nor logs.
-fn nginx(upstream: SocketAddr) -> Nginx {
-    let pool = format!(
-        "upstream measured {{ server {upstream}; keepalive {CONNECTIONS}; keepalive_requests 100000000; }}
-         keepalive_requests 100000000;"
-    );
-    let server = "location / {
-            proxy_pass http://measured;
-            proxy_http_version 1.1;
-            proxy_set_header Connection '';
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-            proxy_buffering off;
-            proxy_request_buffering off;
-        }";
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    Nginx::builder(server).http(&pool).workers(cores).start()
 }

@@ -33,7 +33,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
         Messages::connect(server.target.address).await?.expect(&post("/job", ""), 202).await?;
         bench.upstream.has_answered(before + 1).await;
         outlast(REST).await;
-        let reads = server.redis.as_deref().map(reads).transpose()?;
+        let reads = server.redis.as_deref().map(redis_reads).transpose()?;
         let cpu = usage::cpu(server.pid())?;
         count_for(span).await;
         let used = usage::cpu(server.pid())?.saturating_sub(cpu);
@@ -41,7 +41,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
         table.keep(row, Metric::ResidentMib, usage::mib(usage::resident_bytes(server.pid())?));
         if let (Some(redis), Some(before)) = (&server.redis, reads) {
             // The question itself is one or two of them.
-            let reads = f64::from(self::reads(redis)?.saturating_sub(before));
+            let reads = f64::from(redis_reads(redis)?.saturating_sub(before));
             table.keep(row, Metric::RoundTrips, reads / span.as_secs_f64());
         }
     }
@@ -49,7 +49,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
 }
 
 /// How often Redis has read something from its clients.
-fn reads(redis: &Redis) -> Result<u32, Problem> {
+pub(super) fn redis_reads(redis: &Redis) -> Result<u32, Problem> {
     let info = redis.run(&["INFO", "stats"]).text();
     let line = info.lines().find_map(|line| line.strip_prefix("total_reads_processed:"));
     Ok(line.ok_or("Redis counts what it reads")?.trim().parse()?)

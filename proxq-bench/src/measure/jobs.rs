@@ -10,6 +10,7 @@ use crate::load::{Limit, Requests, closed};
 use crate::requests::post;
 use crate::server::Server;
 use crate::table::{Metric, Table};
+use crate::target::Cpu;
 
 pub(super) const ABOUT: About = About {
     name: "jobs",
@@ -39,7 +40,11 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
     for round in bench.rounds() {
         for server in &servers {
             bench.progress.step(&server.target.name);
-            complete(bench, server, round, &mut table).await?;
+            let rates = complete(bench, server, round).await?;
+            if !round.is_warm_up {
+                table.keep(&server.target.name, Metric::Rate, rates.jobs_per_second);
+                rates.cpu.keep(&mut table, &server.target.name, rates.counted);
+            }
         }
         bench.progress.step(REDIS_BENCHMARK);
         let redis_rate = redis_benchmark(redis, Access::Writes, &script, round.requests).await?;
@@ -55,23 +60,37 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
     Ok(table)
 }
 
-/// Lets jobs pile up while the upstream holds its answers back, and measures how they are worked off after that.
-async fn complete(bench: &Bench, server: &Server, round: Round, table: &mut Table) -> Result<(), Problem> {
+/// What a round came to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rates {
+    pub(super) submissions_per_second: f64,
+    pub(super) jobs_per_second: f64,
+    /// Jobs that were counted, and the CPU time that they took.
+    counted: u32,
+    cpu: Cpu,
+}
+
+/// Lets jobs pile up while the upstream holds its answers back, and measures how as many are worked off after that.
+///
+/// The upstream's answers are what is counted. Nobody but this server may send it requests.
+pub(super) async fn complete(bench: &Bench, server: &Server, round: Round) -> Result<Rates, Problem> {
     let held = bench.upstream.hold();
     let before = bench.upstream.answered();
     let request = [post("/job", "")];
-    closed(server.target.address, Requests { bytes: &request, status: 202 }, Limit::Count(round.requests)).await?;
+    let requests = Requests { bytes: &request, status: 202 };
+    let submitted = closed(server.target.address, requests, Limit::Count(round.requests)).await?;
     let edge = round.requests / LEFT_OUT;
     let counted = round.requests - 2 * edge;
     drop(held);
     bench.upstream.has_answered(before + u64::from(edge)).await;
     let (began, cpu) = (Instant::now(), server.target.cpu()?);
     bench.upstream.has_answered(before + u64::from(edge + counted)).await;
-    let (elapsed, used) = (began.elapsed(), server.target.cpu()?.since(cpu));
-    if !round.is_warm_up {
-        table.keep(&server.target.name, Metric::Rate, f64::from(counted) / elapsed.as_secs_f64());
-        used.keep(table, &server.target.name, counted);
-    }
+    let (elapsed, cpu) = (began.elapsed(), server.target.cpu()?.since(cpu));
     bench.upstream.has_answered(before + u64::from(round.requests)).await;
-    Ok(())
+    Ok(Rates {
+        submissions_per_second: submitted.per_second(),
+        jobs_per_second: f64::from(counted) / elapsed.as_secs_f64(),
+        counted,
+        cpu,
+    })
 }

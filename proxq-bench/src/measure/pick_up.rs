@@ -44,7 +44,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
                 let began = Instant::now();
                 let accepted = client.expect(&request, 202).await?;
                 let id = job_id(accepted).ok_or("the answer to a submission has no id")?;
-                let wait = get(&format!("/__jobs/{id}?wait=10s"));
+                let wait = get(&format!("/__jobs/{id}?wait=10s"), "");
                 let status = client.expect(&wait, 200).await?;
                 let is_completed = str::from_utf8(status)?.contains("\"completed\"");
                 latencies.record(began.elapsed())?;

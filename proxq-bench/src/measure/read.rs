@@ -29,7 +29,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
     for server in &servers {
         let ids = completed(bench, server).await?;
         for (what, below) in [("status", ""), ("content", "/content")] {
-            let requests: Vec<_> = ids.iter().map(|id| get(&format!("/__jobs/{id}{below}"))).collect();
+            let requests: Vec<_> = ids.iter().map(|id| get(&format!("/__jobs/{id}{below}"), "")).collect();
             let name = format!("{}: {what}", server.target.name);
             rows.push((Target { name, ..server.target.clone() }, requests));
         }
@@ -63,7 +63,7 @@ async fn completed(bench: &Bench, server: &Server) -> Result<Vec<String>, Proble
     bench.progress.step("completes the jobs that are read");
     for id in &ids {
         // Some servers can only be asked again and again.
-        let request = get(&format!("/__jobs/{id}/content"));
+        let request = get(&format!("/__jobs/{id}/content"), "");
         let mut client = Messages::connect(server.target.address).await?;
         harness::eventually("a job is completed", async || {
             client.exchange(&request).await.is_ok_and(|(status, _)| status == 200)
