@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use futures_util::Stream;
 use proxq_server::program::{self, Command, Loaded, Options, ReloadRequests};
 use proxq_server::{Config, Server, StopRequests, StoreConfig};
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 /// A mistake in the flags or the configuration.
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Command::Serve => match program::runtime() {
-            Ok(runtime) => runtime.block_on(serve(options)),
+            Ok(runtime) => serve(runtime, options),
             Err(error) => {
                 complain(&format_args!("start threads: {error}"));
                 return ExitCode::from(EXIT_FAILURE);
@@ -88,18 +89,23 @@ fn check_store(loaded: &Loaded) -> ExitCode {
 }
 
 /// Fails with mistakes in flags or configuration; all else goes to the log.
-async fn serve(options: Options) -> Result<ExitCode, Box<dyn Error>> {
-    let reloads = ReloadRequests::new(); // before anything else: until then the signal ends the process
-    let loaded = program::read_config(&options)?;
-    program::init_telemetry(options.log_format, &options.log_filter())
-        .map_err(|error| format!("RUST_LOG cannot be read: {error}"))?;
-    Ok(match run(loaded, reloads.configs(options)).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(error = program::chain(&*error), "proxq ends");
-            ExitCode::from(EXIT_FAILURE)
-        }
-    })
+fn serve(runtime: Runtime, options: Options) -> Result<ExitCode, Box<dyn Error>> {
+    let (ended, log) = runtime.block_on(async {
+        let reloads = ReloadRequests::new(); // before anything else: until then the signal ends the process
+        let loaded = program::read_config(&options)?;
+        let log = program::init_telemetry(options.log_format, &options.log_filter()).map_err(|e| program::chain(&e))?;
+        let ended = match run(loaded, reloads.configs(options)).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                tracing::error!(error = program::chain(&*error), "proxq ends");
+                ExitCode::from(EXIT_FAILURE)
+            }
+        };
+        Ok::<_, Box<dyn Error>>((ended, log))
+    })?;
+    drop(runtime); // what is still running ends here, and may log
+    drop(log);
+    Ok(ended)
 }
 
 async fn run(loaded: Loaded, configs: impl Stream<Item = Config>) -> Result<(), Box<dyn Error>> {

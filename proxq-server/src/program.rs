@@ -8,7 +8,7 @@ pub use crate::healthcheck::healthcheck;
 pub use crate::process::{raise_file_limit, runtime, survive_file_size_limits};
 pub use crate::reload::ReloadRequests;
 pub use crate::server::verify_embedded_store;
-pub use crate::telemetry::init as init_telemetry;
+pub use crate::telemetry::{InitError as TelemetryInitError, Log, init as init_telemetry};
 
 /// The stores and their vocabulary. The program uses none of it: it is reachable here because [`store::JobAccess::list`], a
 /// promise of every store, has no other caller than the contract's tests.

@@ -1,11 +1,14 @@
-//! Where log lines go and how they look: as text, for people, or as JSON, for programs.
+//! Where log lines go and how they look: as text, for people, or as JSON, for programs. `telemetry/writer.rs` writes them.
 //!
 //! In a line stand texts that clients and upstreams choose. None of them can begin a line, a field or a control sequence
 //! of a terminal: as text, a value with anything but plain characters stands in quotes, and what cannot be printed is
 //! escaped in both formats.
 
+mod writer;
+
 use std::fmt::{self, Debug, Display, Write as _};
 use std::io::{self, IsTerminal};
+use std::panic;
 
 use tracing::field::{Field, Visit};
 use tracing::{Dispatch, Event, Level, Subscriber};
@@ -17,17 +20,47 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFi
 use tracing_subscriber::registry::{LookupSpan, Scope};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use self::writer::LogWriter;
 use crate::cli::LogFormat;
 use crate::clock::Clock;
 
-/// Sends log lines to standard error: those that `filter` lets through (`info`, or `RUST_LOG`'s notation).
+/// The log of the process. When it is dropped, it waits until all lines are written: it has to outlive whatever logs.
+#[must_use = "the last lines are written only where the log is dropped after them"]
+pub struct Log(LogWriter);
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let _in_time = self.0.flush();
+    }
+}
+
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// The filter has a mistake.
+    #[error("RUST_LOG cannot be read")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// The operating system gives no thread.
+    #[error("start the thread that writes the log")]
+    Thread(#[from] io::Error),
+}
+
+/// Sends log lines to standard error: those that `filter` lets through (`info`, or `RUST_LOG`'s notation). Reports of
+/// panics go there, too, after the lines that were logged before.
 ///
 /// # Errors
-/// Where the filter cannot be read.
-pub fn init(format: LogFormat, filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
+/// Where the filter cannot be read, or no thread can be started.
+pub fn init(format: LogFormat, filter: &str) -> Result<Log, InitError> {
     let filter = EnvFilter::try_new(filter)?;
-    subscriber(format, filter, io::stderr().is_terminal(), io::stderr).init();
-    Ok(())
+    let writer = LogWriter::start(io::stderr(), tell_of_lost)?;
+    subscriber(format, filter, io::stderr().is_terminal(), writer.clone()).init();
+    let (of_panics, report) = (writer.clone(), panic::take_hook());
+    panic::set_hook(Box::new(move |info| of_panics.pause_for(|| report(info))));
+    Ok(Log(writer))
+}
+
+fn tell_of_lost(lines: u64) {
+    tracing::warn!(lines, "log lines were lost: whatever reads standard error took them too slowly");
 }
 
 fn subscriber<W>(format: LogFormat, filter: EnvFilter, colored: bool, writer: W) -> Dispatch

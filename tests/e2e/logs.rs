@@ -1,5 +1,7 @@
 //! Tests of the log: what it says to an operator, and what never appears in it.
 
+use std::fs;
+
 use harness::{
     Answer, Gate, Proxq, Record, Refusing, Route, Store, Upstream, get, on_every_store, on_the_store, once, post,
     within,
@@ -51,6 +53,34 @@ on_every_store! {
         proxq.assert_healthy().await;
         assert_eq!(upstream.received().len(), 6);
         proxq.kill();
+    }
+
+    async fn the_last_lines_are_written_before_the_end(store: Store) {
+        let (mut proxq, _upstream) = store.pair().await;
+        for number in 0..20 {
+            proxq.send(get("/x?stream=true").header("X-Request-ID", format!("last-{number}"))).await.from_upstream(200);
+        }
+        proxq.stop().await;
+        let is_answered = |record: &Record| {
+            let id = record.field("request_id").unwrap_or_default();
+            record.message() == "request answered" && id.starts_with("last-")
+        };
+        assert_eq!(proxq.log().records().iter().filter(|record| is_answered(record)).count(), 20);
+    }
+
+    async fn the_reason_of_a_failed_end_is_written(store: Store) {
+        let upstream = Upstream::start().await;
+        upstream.always(Answer::nothing().hang());
+        let mut proxq = Proxq::start(store.config_for(&upstream)).await;
+        proxq.expect_error("second signal");
+        proxq.submit(post("/x")).await;
+        upstream.arrivals(1).await;
+        proxq.terminate();
+        proxq.drains().await;
+        proxq.terminate();
+        assert_eq!(proxq.exit_code().await, Some(1));
+        let ends = proxq.log().records().into_iter().find(|record| record.message() == "proxq ends");
+        assert!(ends.is_some_and(|record| record.level() == "ERROR"), "{}", proxq.log().text());
     }
 
     async fn a_request_and_a_jobs_end_have_a_line_each(store: Store) {
@@ -162,6 +192,28 @@ on_every_store! {
 }
 
 once! {
+    async fn a_log_that_nobody_reads_delays_no_request_and_what_it_misses_is_counted(store: Store) {
+        /// At this level a request has some 3 KB of lines. Together they are more than waits for the reader.
+        const REQUESTS: usize = 1500;
+        let upstream = Upstream::start().await;
+        let read_again_when_told =
+            ["bash", "-c", "mkfifo told; exec \"$@\" 2> >(sed -u /listening/q >&2; cat told; exec cat >&2)", "bash"];
+        let builder = Proxq::builder(store.config_for(&upstream)).env("RUST_LOG", "trace");
+        let proxq = builder.through(&read_again_when_told).start().await;
+        let (path, id) = (format!("/{}?stream=true", "x".repeat(199)), "i".repeat(128));
+        for _ in 0..REQUESTS {
+            proxq.send(get(&path).header("X-Request-ID", &*id)).await.from_upstream(200);
+        }
+        fs::write(proxq.folder().join("told"), "").expect("the reader waits for it");
+        let lost = |record: &Record| record.message().starts_with("log lines were lost");
+        let lost = proxq.log().record("how many lines were lost", lost).await;
+        let count: u64 = lost.field("lines").and_then(|lines| lines.parse().ok()).expect("a number");
+        assert!(lost.level() == "WARN" && count > 0, "{lost:?}");
+        proxq.send(get("/x?stream=true").header("X-Request-ID", "after")).await;
+        proxq.log().record("a line after that", |record| mentions(record, "request_id", "after")).await;
+        // The harness takes every line that is not whole for a failure.
+    }
+
     async fn a_client_cannot_write_log_lines(proxq: Proxq, _upstream: Upstream) {
         for (at, hostile) in HOSTILE.into_iter().enumerate() {
             let request = get("/x").header("X-Request-ID", hostile).header("User-Agent", hostile);
