@@ -1,6 +1,6 @@
 //! Fields that several records share: headers, bodies, instants, enumerations.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use proxq_protocol::Outcome;
 use uuid::Uuid;
@@ -20,9 +20,17 @@ pub(crate) struct HeaderField {
 }
 
 pub(super) fn header_fields(headers: &HeaderMap) -> Vec<HeaderField> {
+    // All names and values are parts of one buffer: buffers of their own would cost more than all else about a record.
+    let bytes = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let mut written = BytesMut::with_capacity(bytes);
+    for (name, value) in headers {
+        written.extend_from_slice(name.as_str().as_bytes());
+        written.extend_from_slice(value.as_bytes());
+    }
+    let mut written = written.freeze();
     let field = |(name, value): (&HeaderName, &HeaderValue)| HeaderField {
-        name: Bytes::copy_from_slice(name.as_str().as_bytes()),
-        value: Bytes::copy_from_slice(value.as_bytes()),
+        name: written.split_to(name.as_str().len()),
+        value: written.split_to(value.len()),
         sensitive: value.is_sensitive(),
     };
     headers.iter().map(field).collect()
