@@ -7,12 +7,12 @@ use http::HeaderName;
 /// A header's name as people and Go write it: `X-Request-Id`.
 pub(crate) fn canonical(name: &HeaderName) -> String {
     let mut begins = true;
-    let spelled = name.as_str().chars().map(|c| {
-        let c = if begins { c.to_ascii_uppercase() } else { c };
-        begins = c == '-';
-        c
+    let spelled = name.as_str().bytes().map(|byte| {
+        let byte = if begins { byte.to_ascii_uppercase() } else { byte };
+        begins = byte == b'-';
+        byte
     });
-    spelled.collect()
+    String::from_utf8(spelled.collect()).expect("a header's name is ASCII")
 }
 
 /// Bytes as lower-case hexadecimal digits.
