@@ -13,7 +13,7 @@ use uuid::{Uuid, Variant, Version};
 pub struct JobId(Uuid);
 
 impl JobId {
-    /// Makes a new id from the operating system's random numbers.
+    /// Makes a new id from a cryptographically secure generator, which the operating system seeds.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "a default that differs at every call would surprise")]
     pub fn new() -> Self {
