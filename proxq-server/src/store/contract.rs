@@ -100,6 +100,7 @@ macro_rules! keeps_the_contract {
             a_job_of_a_former_run_is_joined
             a_job_that_a_stopping_server_let_go_is_joined_and_not_cancelled
             abandoning_a_job_wakes_who_watches_it
+            answering_a_call_wakes_who_watches_its_job
             an_abandoned_job_is_cancelled_where_that_is_wanted
             a_job_that_is_waited_for_again_is_not_cancelled
             a_job_without_a_call_has_no_turns

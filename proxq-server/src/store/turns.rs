@@ -31,7 +31,8 @@ pub trait Turns: std::fmt::Debug + Send + Sync {
     /// A client waits for the job again. `None` where the call has ended, or the job is not one of a call.
     async fn resume(&self, id: JobId) -> Result<Option<Turn>, StoreError>;
 
-    /// The client has its final answer: nothing joins the job any more. Of no effect unless it is the job's latest turn.
+    /// The client has its final answer: nothing joins the job any more. Of no effect unless it is the job's latest turn. Counts
+    /// as a change of the job, as going away does.
     async fn answered(&self, turn: Turn) -> Result<(), StoreError>;
 
     /// The client went away without its final answer. Of no effect unless it is the job's latest turn. Counts as a change of

@@ -218,6 +218,16 @@ pub(in super::super) async fn abandoning_a_job_wakes_who_watches_it(backend: &mu
     assert_eq!(try_again(store).await, Submitted::Joined(next(first)));
 }
 
+pub(in super::super) async fn answering_a_call_wakes_who_watches_its_job(backend: &mut impl Backend) {
+    let store = backend.store();
+    let first = called(store, FIRST_TRY).await;
+    completed(store, 200).await;
+    let watch = store.watch(first.id).await.unwrap();
+    store.answered(first).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), watch).await.expect("the watch ends");
+    assert_eq!(try_again(store).await, Submitted::New, "there is nothing left to wait for");
+}
+
 pub(in super::super) async fn an_abandoned_job_is_cancelled_where_that_is_wanted(backend: &mut impl Backend) {
     let store = backend.store();
     let given_up = abandoned(store, Call { cancel_when_abandoned: true, key: None, ..FIRST_TRY }).await;

@@ -229,6 +229,7 @@ impl Jobs {
         fails_still(&mut self.failing_turns)?;
         if self.calls.has_latest(turn) {
             self.calls.remove(turn.id);
+            self.signals.apply(Effect::Changed(turn.id));
         }
         Ok(())
     }

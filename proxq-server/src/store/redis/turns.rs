@@ -21,9 +21,7 @@ pub(super) async fn resume(shared: &Shared, id: JobId) -> Result<Option<Turn>, S
 pub(super) async fn part(shared: &Shared, turn: Turn, how: Parting) -> Result<(), StoreError> {
     for queue in shared.queues.all() {
         if shared.commands.call(&queue.keys, Part { turn, how }).await? {
-            if how != Parting::Answered {
-                shared.changed(turn.id);
-            }
+            shared.changed(turn.id);
             break;
         }
     }

@@ -135,10 +135,11 @@ impl Step for EndCall {
     type Output = ();
 
     fn run(&self, tx: &mut Tx<'_>) -> Result<(), StepError> {
-        match of_turn(tx, self.turn)? {
-            Some(seq) => Ok(end(tx, seq)?),
-            None => Ok(()),
+        if let Some(seq) = of_turn(tx, self.turn)? {
+            end(tx, seq)?;
+            tx.tell(Effect::Changed(self.turn.id));
         }
+        Ok(())
     }
 
     fn makes_room(&self) -> bool {

@@ -9,6 +9,7 @@ if job.x_turn ~= turn then
 end
 if how == 'answered' then
   end_call(job, id)
+  changed(job, id)
   return 1
 end
 redis.call('HSET', task(id), 'x_turn_at', whole(now), 'x_holder', how)
