@@ -14,8 +14,8 @@ const HEIGHT: u32 = 480;
 const BAR_HEIGHT: u32 = 36;
 /// For captions and axes.
 const MARGINS_HEIGHT: u32 = 96;
-const CAPTION: (&str, u32) = ("sans-serif", 18);
-const TEXT: (&str, u32) = ("sans-serif", 13);
+const CAPTION: (&str, u32) = ("sans-serif", 22);
+const TEXT: (&str, u32) = ("sans-serif", 16);
 /// The curves go up to the latency of one in ten thousand requests: four nines.
 const NINES: f64 = 4.0;
 /// Points of a curve between two nines.
@@ -49,15 +49,24 @@ fn draw_rates(path: &Path, caption: &str, machine: &str, rates: &[(&str, f64)]) 
     let mut chart = ChartBuilder::on(&area)
         .caption(caption, CAPTION)
         .margin(16)
+        .margin_right(32)
         .x_label_area_size(36)
         .build_cartesian_2d(0.0..highest * 1.05, f64::from(bars)..0.0)?;
-    chart.configure_mesh().disable_y_mesh().disable_y_axis().x_desc(machine).axis_desc_style(TEXT).draw()?;
+    chart
+        .configure_mesh()
+        .disable_y_mesh()
+        .disable_y_axis()
+        .x_label_formatter(&|rate| format!("{rate:.0}"))
+        .x_desc(machine)
+        .axis_desc_style(TEXT)
+        .label_style(TEXT)
+        .draw()?;
     for ((name, rate), row) in rates.iter().zip(0_u32..) {
         let top = f64::from(row);
         let color = Palette99::pick(row as usize).mix(0.5);
         chart.draw_series([
             Rectangle::new([(0.0, top + 0.1), (*rate, top + 0.9)], color.filled()).into_dyn(),
-            Text::new(format!("{name}: {rate:.0}"), (highest * 0.01, top + 0.3), TEXT).into_dyn(),
+            Text::new(format!("{name}: {rate:.0}"), (highest * 0.01, top + 0.25), TEXT).into_dyn(),
         ])?;
     }
     area.present()
@@ -72,6 +81,7 @@ fn draw_latencies(path: &Path, caption: &str, machine: &str, rows: &[(&str, &Lat
     let mut chart = ChartBuilder::on(&area)
         .caption(caption, CAPTION)
         .margin(16)
+        .margin_right(32)
         .x_label_area_size(48)
         .y_label_area_size(56)
         .build_cartesian_2d(0.0..NINES, (lowest * 0.8..highest * 1.2).log_scale())?;
@@ -83,6 +93,7 @@ fn draw_latencies(path: &Path, caption: &str, machine: &str, rows: &[(&str, &Lat
         .x_desc(machine)
         .y_desc("ms")
         .axis_desc_style(TEXT)
+        .label_style(TEXT)
         .draw()?;
     for (number, (name, points)) in curves.into_iter().enumerate() {
         let color = Palette99::pick(number).to_rgba();

@@ -46,6 +46,11 @@ impl Machine {
         }
     }
 
+    /// How it is described below plots.
+    fn brief(&self) -> String {
+        format!("{} × {}, load {} before the run", self.cores, self.cpu, self.load)
+    }
+
     /// How it is described above the tables.
     pub(crate) fn describe(&self) -> String {
         let Self { cpu, cores, kernel, load, programs } = self;
@@ -66,5 +71,5 @@ pub(crate) fn write(folder: &Path, machine: &Machine, effort: Effort, written: &
         "measures": tables,
     });
     fs::write(folder.join("results.json"), format!("{results:#}\n"))?;
-    plot::draw_all(folder, &machine.describe(), written)
+    plot::draw_all(folder, &machine.brief(), written)
 }
