@@ -11,6 +11,7 @@ mod latencies;
 mod load;
 mod measure;
 mod messages;
+mod metric;
 mod nginx;
 mod plot;
 mod progress;

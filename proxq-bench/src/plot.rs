@@ -122,7 +122,7 @@ mod tests {
 
     use super::*;
     use crate::measure::About;
-    use crate::table::Metric;
+    use crate::metric::Metric;
 
     #[test]
     fn every_row_is_in_the_plots() {

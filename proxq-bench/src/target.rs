@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::bench::Round;
 use crate::load::{Requests, closed, open};
-use crate::table::{Metric, Table};
+use crate::metric::Metric;
+use crate::table::Table;
 use crate::{Problem, usage};
 
 /// The share of the slowest row's highest rate at which latencies are measured: a load that every row can take.

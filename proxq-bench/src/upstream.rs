@@ -7,15 +7,19 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::messages::Messages;
 use crate::{BODY_BYTES, Problem};
 
+/// Far beyond what any number of requests takes that is waited for.
+const PATIENCE: Duration = Duration::from_mins(5);
 /// What a large body is sent in.
 static PIECE: [u8; 64 * 1024] = [b'y'; 64 * 1024];
 
@@ -83,11 +87,16 @@ impl Upstream {
     }
 
     /// Waits until so many requests were answered since the start. Only one caller may wait at a time.
-    pub(crate) async fn has_answered(&self, count: u64) {
+    pub(crate) async fn has_answered(&self, count: u64) -> Result<(), Problem> {
         self.shared.mark.store(count, Ordering::SeqCst);
-        while self.answered() < count {
-            self.shared.reached.notified().await;
-        }
+        let reached = async {
+            while self.answered() < count {
+                self.shared.reached.notified().await;
+            }
+        };
+        timeout(PATIENCE, reached)
+            .await
+            .map_err(|_elapsed| format!("{} of {count} requests came within {PATIENCE:?}", self.answered()).into())
     }
 }
 
@@ -104,8 +113,8 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         tokio::select! {
             accepted = listener.accept() => {
-                // Where no connection can be had, clients see that theirs fail, and the measure ends with their error.
-                let Ok((stream, _)) = accepted else { continue };
+                // All connections end as well, and with them the measure.
+                let Ok((stream, _)) = accepted else { return };
                 let (usual, shared) = (Arc::clone(&usual), Arc::clone(&shared));
                 connections.spawn(async move {
                     // A connection that breaks off does so for its client as well.
@@ -170,7 +179,7 @@ mod tests {
         client.send(&request).await.unwrap();
         assert_eq!(upstream.answered(), 1);
         drop(held);
-        upstream.has_answered(2).await;
+        upstream.has_answered(2).await.unwrap();
         let answer = client.head().await.unwrap().unwrap();
         client.discard(answer).await.unwrap();
     }

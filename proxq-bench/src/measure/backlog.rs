@@ -6,9 +6,10 @@ use super::About;
 use super::jobs::complete;
 use crate::bench::Bench;
 use crate::load::{Limit, Requests, closed};
+use crate::metric::Metric;
 use crate::requests::post;
 use crate::server::{Launch, Program};
-use crate::table::{Metric, Table};
+use crate::table::Table;
 use crate::{Problem, usage};
 
 pub(super) const ABOUT: About = About {
@@ -28,6 +29,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
     let redis = Redis::start_tcp();
     // A rewrite of the append-only file takes a core for as long as it lasts, and comes more often the more is written.
     redis.run(&["CONFIG", "SET", "auto-aof-rewrite-percentage", "0"]);
+    // Squared, so that a quick run fills the queue in seconds.
     let backlog = BACKLOG / bench.effort.shrink.pow(2);
     let long = format!("{backlog} jobs waiting");
     let launch = Launch {

@@ -6,10 +6,11 @@ use crate::Problem;
 use crate::bench::Bench;
 use crate::ceiling::{Bare, BareServer};
 use crate::load::Requests;
+use crate::metric::Metric;
 use crate::nginx::nginx;
 use crate::requests::{DIRECT, post};
 use crate::server::{Launch, Program};
-use crate::table::{Metric, Table};
+use crate::table::Table;
 use crate::target::{Target, open_loop_rate};
 
 pub(super) const ABOUT: About = About {

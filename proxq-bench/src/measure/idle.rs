@@ -7,8 +7,9 @@ use harness::{Redis, count_for, outlast};
 use super::About;
 use crate::bench::Bench;
 use crate::messages::Messages;
+use crate::metric::Metric;
 use crate::requests::post;
-use crate::table::{Metric, Table};
+use crate::table::Table;
 use crate::{Problem, usage};
 
 pub(super) const ABOUT: About = About {
@@ -25,13 +26,14 @@ const SPAN: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
     let mut table = Table::new(ABOUT);
+    // A root, since CPU times are counted in hundredths of a second and a short span shows none.
     let span = SPAN.div_f64(f64::from(bench.effort.shrink).sqrt());
     for server in bench.proxqs(10).await? {
         let row = server.target.name.as_str();
         bench.progress.step(row);
         let before = bench.upstream.answered();
         Messages::connect(server.target.address).await?.expect(&post("/job", ""), 202).await?;
-        bench.upstream.has_answered(before + 1).await;
+        bench.upstream.has_answered(before + 1).await?;
         outlast(REST).await;
         let reads = server.redis.as_deref().map(redis_reads).transpose()?;
         let cpu = usage::cpu(server.pid())?;

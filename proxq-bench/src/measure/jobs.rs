@@ -7,9 +7,10 @@ use crate::Problem;
 use crate::bench::{Bench, Round};
 use crate::ceiling::{Access, RANDOM, SqliteLoop, redis_benchmark, submit_command};
 use crate::load::{Limit, Requests, closed};
+use crate::metric::Metric;
 use crate::requests::post;
 use crate::server::Server;
-use crate::table::{Metric, Table};
+use crate::table::Table;
 use crate::target::Cpu;
 
 pub(super) const ABOUT: About = About {
@@ -36,7 +37,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
     let script = submit_command(on_redis, RANDOM).await?;
     let mut sqlite = SqliteLoop::like(embedded, bench.folder(), CONCURRENCY).await?;
     // These two jobs are not to be counted as others.
-    bench.upstream.has_answered(before + 2).await;
+    bench.upstream.has_answered(before + 2).await?;
     for round in bench.rounds() {
         for server in &servers {
             bench.progress.step(&server.target.name);
@@ -82,11 +83,11 @@ pub(super) async fn complete(bench: &Bench, server: &Server, round: Round) -> Re
     let edge = round.requests / LEFT_OUT;
     let counted = round.requests - 2 * edge;
     drop(held);
-    bench.upstream.has_answered(before + u64::from(edge)).await;
+    bench.upstream.has_answered(before + u64::from(edge)).await?;
     let (began, cpu) = (Instant::now(), server.target.cpu()?);
-    bench.upstream.has_answered(before + u64::from(edge + counted)).await;
+    bench.upstream.has_answered(before + u64::from(edge + counted)).await?;
     let (elapsed, cpu) = (began.elapsed(), server.target.cpu()?.since(cpu));
-    bench.upstream.has_answered(before + u64::from(round.requests)).await;
+    bench.upstream.has_answered(before + u64::from(round.requests)).await?;
     Ok(Rates {
         submissions_per_second: submitted.per_second(),
         jobs_per_second: f64::from(counted) / elapsed.as_secs_f64(),

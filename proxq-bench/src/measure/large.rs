@@ -5,10 +5,11 @@ use tokio::time::Instant;
 use super::About;
 use crate::bench::{Bench, Round};
 use crate::messages::Messages;
+use crate::metric::Metric;
 use crate::nginx::nginx;
 use crate::requests::{DIRECT, get};
 use crate::server::{Launch, Program};
-use crate::table::{Metric, Table};
+use crate::table::Table;
 use crate::target::Target;
 use crate::{Problem, usage};
 

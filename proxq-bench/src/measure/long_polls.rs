@@ -9,8 +9,9 @@ use super::About;
 use super::idle::redis_reads;
 use crate::bench::Bench;
 use crate::messages::Messages;
+use crate::metric::Metric;
 use crate::requests::{get, job_id, post};
-use crate::table::{Metric, Table};
+use crate::table::Table;
 use crate::{Problem, usage};
 
 pub(super) const ABOUT: About = About {

@@ -6,9 +6,10 @@ use crate::bench::Bench;
 use crate::ceiling::{Access, redis_benchmark};
 use crate::load::Requests;
 use crate::messages::Messages;
+use crate::metric::Metric;
 use crate::requests::{get, job_id, post};
 use crate::server::Server;
-use crate::table::{Metric, Table};
+use crate::table::Table;
 use crate::target::Target;
 
 pub(super) const ABOUT: About = About {
@@ -64,7 +65,6 @@ async fn completed(bench: &Bench, server: &Server) -> Result<Vec<String>, Proble
     for id in &ids {
         // Some servers can only be asked again and again.
         let request = get(&format!("/__jobs/{id}/content"), "");
-        let mut client = Messages::connect(server.target.address).await?;
         harness::eventually("a job is completed", async || {
             client.exchange(&request).await.is_ok_and(|(status, _)| status == 200)
         })

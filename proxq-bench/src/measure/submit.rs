@@ -5,8 +5,9 @@ use crate::Problem;
 use crate::bench::Bench;
 use crate::ceiling::{Access, Bare, BareServer, RANDOM, SqliteLoop, redis_benchmark, submit_command};
 use crate::load::{CONNECTIONS, Requests};
+use crate::metric::Metric;
 use crate::requests::post;
-use crate::table::{Metric, Table};
+use crate::table::Table;
 use crate::target::open_loop_rate;
 
 pub(super) const ABOUT: About = About {

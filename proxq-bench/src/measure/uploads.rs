@@ -11,8 +11,9 @@ use tokio::task::JoinSet;
 use super::About;
 use crate::bench::Bench;
 use crate::messages::Messages;
+use crate::metric::Metric;
 use crate::server::Server;
-use crate::table::{Metric, Table};
+use crate::table::Table;
 use crate::{Problem, usage};
 
 pub(super) const ABOUT: About = About {
@@ -52,7 +53,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
                     return Err(format!("{row}: an upload was answered with {status}: {body}").into());
                 }
             }
-            bench.upstream.has_answered(before + u64::from(uploads.count)).await;
+            bench.upstream.has_answered(before + u64::from(uploads.count)).await?;
             memory.keep(&mut table, &row, &server).await?;
         }
     }
