@@ -21,14 +21,24 @@ pub(crate) struct Effort {
     pub(crate) phase: Duration,
     /// How many requests a row is measured with, where it is their number that is fixed.
     pub(crate) requests: u32,
+    /// How long servers are left alone where that is what is measured.
+    pub(crate) wait: Duration,
     /// By how much bodies, connections and queues are smaller than in a full run.
     pub(crate) shrink: u32,
 }
 
 impl Effort {
-    pub(crate) const FULL: Self = Self { rounds: 5, phase: Duration::from_secs(3), requests: 30_000, shrink: 1 };
+    /// At most twenty minutes.
+    pub(crate) const FULL: Self =
+        Self { rounds: 5, phase: Duration::from_secs(2), requests: 20_000, wait: Duration::from_secs(5), shrink: 1 };
     /// All measures in two minutes, the long ones at a tenth of their size.
-    pub(crate) const QUICK: Self = Self { rounds: 3, phase: Duration::from_millis(500), requests: 4_000, shrink: 10 };
+    pub(crate) const QUICK: Self = Self {
+        rounds: 3,
+        phase: Duration::from_millis(400),
+        requests: 4_000,
+        wait: Duration::from_secs(1),
+        shrink: 10,
+    };
 }
 
 /// One round of a measure.

@@ -1,5 +1,6 @@
 //! The measures: each is a file of its own that fills a table.
 
+mod at_rest;
 mod backlog;
 mod direct;
 mod first_event;

@@ -1,12 +1,10 @@
 //! Long-polls: clients that wait for jobs, thousands at once.
 
-use std::time::Duration;
-
 use harness::{count_for, within};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::About;
-use super::idle::redis_reads;
+use super::at_rest::Used;
 use crate::bench::Bench;
 use crate::messages::Messages;
 use crate::metric::Metric;
@@ -16,7 +14,7 @@ use crate::{Problem, usage};
 
 pub(super) const ABOUT: About = About {
     name: "long-polls",
-    title: "clients that wait for the same running job, each on a connection of its own, for 5 s",
+    title: "clients that wait for the same running job, each on a connection of its own, for 5 s (quick: 1 s)",
     limited_by: "two buffers of 8 KiB for each connection, which are hyper's",
     target: "≤ 24 KiB each, and no more round trips to Redis than of an idle proxq",
 };
@@ -25,12 +23,10 @@ pub(super) const ABOUT: About = About {
 const CLIENTS: u32 = 10_000;
 /// Of the files that a process may have open, those that are not for clients. proxq counts two for each of them.
 const OTHER_FILES: u64 = 1_000;
-/// For which the clients wait before they are given their answer.
-const SPAN: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
     let mut table = Table::new(ABOUT);
-    let clients = clients(bench)?;
+    let (clients, span) = (clients(bench)?, bench.effort.wait);
     for server in bench.proxqs(10).await? {
         let row = format!("{}: {clients} clients", server.target.name);
         bench.progress.step(&row);
@@ -46,17 +42,11 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
             client.send(&wait).await?;
             waiting.push(client);
         }
-        let reads = server.redis.as_deref().map(redis_reads).transpose()?;
-        let cpu = usage::cpu(server.pid())?;
-        count_for(SPAN).await;
-        let used = usage::cpu(server.pid())?.saturating_sub(cpu);
+        let used = Used::by(&server)?;
+        count_for(span).await;
         let grown = usage::resident_bytes(server.pid())?.saturating_sub(before);
         table.keep(&row, Metric::KibEach, usage::mib(grown) * 1024.0 / f64::from(clients));
-        table.keep(&row, Metric::CpuPercent, used.as_secs_f64() / SPAN.as_secs_f64() * 100.0);
-        if let (Some(redis), Some(before)) = (&server.redis, reads) {
-            let reads = f64::from(redis_reads(redis)?.saturating_sub(before));
-            table.keep(&row, Metric::RoundTrips, reads / SPAN.as_secs_f64());
-        }
+        Used::by(&server)?.keep_since(used, span, &mut table, &row);
         drop(held);
         within("every client learns that the job is completed", async {
             for client in &mut waiting {

@@ -18,15 +18,11 @@ use crate::{Problem, usage};
 
 pub(super) const ABOUT: About = About {
     name: "uploads",
-    title: "memory of proxq beyond that of an idle one: the peak while uploads are queued and forwarded, and 5 s later",
+    title: "memory of proxq beyond that of an idle one: the peak while uploads are queued and forwarded, and 5 s (quick: 1 s) later",
     limited_by: "chunks on their way to the store, one or two for each upload, and what the allocator gives back",
     target: "≤ 48 MiB for 20 × 100 MiB, ≤ 96 MiB for 300 × 4 MiB and 200 × 2 MB; 5 s later ≤ 10 MiB",
 };
 
-/// After which the memory has to be given back.
-const REST: Duration = Duration::from_secs(5);
-/// For which Redis is stopped.
-const STOPPED: Duration = Duration::from_secs(5);
 /// What bodies are sent in.
 static PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
 
@@ -54,24 +50,24 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
                 }
             }
             bench.upstream.has_answered(before + u64::from(uploads.count)).await?;
-            memory.keep(&mut table, &row, &server).await?;
+            memory.keep(&mut table, &row, &server, bench.effort.wait).await?;
         }
     }
     let away = Uploads { count: count(200), bytes: 2_000_000 };
     for server in bench.proxqs(10).await? {
         let Some(redis) = &server.redis else { continue };
-        let row = format!("{}: {} × 2 MB, Redis stopped for 5 s", server.target.name, away.count);
+        let row = format!("{}: {} × 2 MB, Redis stopped", server.target.name, away.count);
         bench.progress.step(&row);
         let memory = Memory::of(&server).await?;
         redis.signal(Signal::STOP);
         let sending = away.send(server.target.address);
-        outlast(STOPPED).await;
+        outlast(bench.effort.wait).await;
         redis.signal(Signal::CONT);
         // They are accepted or refused, whatever the store's absence led to.
         for answer in sending.join_all().await {
             answer?;
         }
-        memory.keep(&mut table, &row, &server).await?;
+        memory.keep(&mut table, &row, &server, bench.effort.wait).await?;
     }
     Ok(table)
 }
@@ -114,9 +110,9 @@ impl Memory {
         Ok(Self { idle: usage::resident_bytes(server.pid())? })
     }
 
-    async fn keep(self, table: &mut Table, row: &str, server: &Server) -> Result<(), Problem> {
+    async fn keep(self, table: &mut Table, row: &str, server: &Server, rest: Duration) -> Result<(), Problem> {
         let peak = usage::peak_bytes(server.pid())?;
-        outlast(REST).await;
+        outlast(rest).await;
         let after = usage::resident_bytes(server.pid())?;
         for (metric, bytes) in [(Metric::PeakMib, peak), (Metric::AfterMib, after)] {
             table.keep(row, metric, usage::mib(bytes.saturating_sub(self.idle)));
