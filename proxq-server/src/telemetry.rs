@@ -6,7 +6,7 @@
 
 mod writer;
 
-use std::fmt::{self, Debug, Display, Write as _};
+use std::fmt::{self, Debug, Write as _};
 use std::io::{self, IsTerminal};
 use std::panic;
 
@@ -137,7 +137,7 @@ struct TextFields;
 
 impl<'w> FormatFields<'w> for TextFields {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
-        let mut visitor = TextVisitor { writer, result: Ok(()) };
+        let mut visitor = TextVisitor { writer, result: Ok(()), value: String::new() };
         fields.record(&mut visitor);
         visitor.result
     }
@@ -150,32 +150,46 @@ impl<'w> FormatFields<'w> for TextFields {
 struct TextVisitor<'w> {
     writer: Writer<'w>,
     result: fmt::Result,
+    /// What is being written, until it is known whether it needs quotes.
+    value: String,
 }
 
 impl TextVisitor<'_> {
-    fn write(&mut self, field: &Field, value: &str) {
+    fn record(&mut self, field: &Field, value: &str) {
         // The library's marks on lines of those that log by the crate `log`.
-        if self.result.is_err() || field.name().starts_with("log.") {
-            return;
+        if self.result.is_ok() && !field.name().starts_with("log.") {
+            self.result = self.write(field.name(), value);
         }
-        let writer = &mut self.writer;
-        self.result = if field.name() == "message" {
-            write!(writer, " {}", Printable(value))
-        } else if is_plain(value) {
-            write!(writer, " {}={value}", field.name())
-        } else {
-            write!(writer, " {}={value:?}", field.name())
-        };
+    }
+
+    fn write(&mut self, name: &str, value: &str) -> fmt::Result {
+        self.writer.write_char(' ')?;
+        let is_message = name == "message";
+        if !is_message {
+            self.writer.write_str(name)?;
+            self.writer.write_char('=')?;
+        }
+        match (is_message, is_plain(value)) {
+            (true, _) => write_printable(&mut self.writer, value),
+            (false, true) => self.writer.write_str(value),
+            (false, false) => write!(self.writer, "{value:?}"),
+        }
     }
 }
 
 impl Visit for TextVisitor<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.write(field, value);
+        self.record(field, value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.write(field, &format!("{value:?}"));
+        let mut written = std::mem::take(&mut self.value);
+        written.clear();
+        match write!(written, "{value:?}") {
+            Ok(()) => self.record(field, &written),
+            Err(error) => self.result = Err(error),
+        }
+        self.value = written;
     }
 }
 
@@ -184,20 +198,19 @@ fn is_plain(value: &str) -> bool {
     !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'=' | b'\\'))
 }
 
-/// A text of which what cannot be printed is escaped.
-struct Printable<'t>(&'t str);
-
-impl Display for Printable<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for character in self.0.chars() {
-            if is_unprintable(character) {
-                write!(f, "{}", character.escape_debug())?;
-            } else {
-                f.write_char(character)?;
-            }
-        }
-        Ok(())
+/// Writes a text and escapes what cannot be printed of it.
+fn write_printable(writer: &mut Writer<'_>, text: &str) -> fmt::Result {
+    if text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+        return writer.write_str(text);
     }
+    for character in text.chars() {
+        if is_unprintable(character) {
+            write!(writer, "{}", character.escape_debug())?;
+        } else {
+            writer.write_char(character)?;
+        }
+    }
+    Ok(())
 }
 
 /// Control characters, separators of lines, marks that turn the direction of writing, and the like.

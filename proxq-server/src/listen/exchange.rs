@@ -42,7 +42,7 @@ impl Surface {
             "request",
             method = &*shown(head.method.as_str()),
             path = &*shown(head.uri.path()),
-            request_id = %String::from_utf8_lossy(request_id.as_bytes()),
+            request_id = &*String::from_utf8_lossy(request_id.as_bytes()),
             job.id = tracing::field::Empty,
             bypass = tracing::field::Empty,
         );
