@@ -144,6 +144,7 @@ impl Problem {
         };
         // SDKs show their users the detail and the code, not the outcome.
         let reach = match outcome {
+            Some(Outcome::NotSent) if job.progress.expired => "; the upstream saw nothing of the request",
             Some(Outcome::NotSent) => "; the upstream saw nothing of the request, so it can be sent again",
             Some(Outcome::Indeterminate) => {
                 "; the upstream may have received the request, so to repeat it may do it twice"
