@@ -55,7 +55,10 @@ mod tests {
 
     /// Takes so many bytes at a time, and fails where it is `None`.
     #[derive(Clone, Default)]
-    struct Scripted(Arc<Mutex<(VecDeque<Option<usize>>, Vec<u8>)>>);
+    struct Scripted(Arc<Mutex<(Script, Vec<u8>)>>);
+
+    /// What each write does.
+    type Script = VecDeque<Option<usize>>;
 
     impl Write for Scripted {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
