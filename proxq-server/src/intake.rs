@@ -3,6 +3,7 @@
 
 mod answer;
 mod body;
+mod body_memory;
 mod control;
 mod plan;
 mod prefer;

@@ -1,5 +1,5 @@
 //! A request's body on its way into the store. First it is searched for a wish for a stream, if it can hold one. Then it is
-//! received: in memory if it is small, into a blob while it arrives if it is large.
+//! received: into a blob while it arrives if it is large, else in memory, by way of a temporary file if memory is short.
 
 use std::io;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use futures_util::TryStreamExt;
 use http::HeaderMap;
 use http_body_util::BodyExt;
 
+use super::body_memory::{MEMORY, Submitting};
 use super::spool::Spool;
 use crate::admit::peek::{BodyPeek, Wanted};
 use crate::config::Config;
@@ -18,7 +19,7 @@ use crate::store::{BlobWriter, JobStore, StoreError};
 use crate::upload::Upload;
 
 /// Room for a small body at first; the rest is made as it arrives, so that a promise of bytes costs nothing.
-const FIRST_CAPACITY: u64 = 16 * 1024;
+const FIRST_CAPACITY: usize = 16 * 1024;
 
 /// A complete body, and the blob that it went to where it was large.
 #[derive(Debug)]
@@ -27,12 +28,14 @@ pub(crate) struct ReceivedBody {
     blob: Option<Box<dyn BlobWriter>>,
     /// The digest of a body that is not in memory, where it is wanted.
     digest: Option<[u8; 32]>,
+    /// Its part of the memory for bodies that are submitted.
+    memory: Submitting,
 }
 
 impl From<Bytes> for ReceivedBody {
     /// A body that is in memory.
     fn from(bytes: Bytes) -> Self {
-        Self { body: Body::Inline(bytes), blob: None, digest: None }
+        Self { body: Body::Inline(bytes), blob: None, digest: None, memory: None }
     }
 }
 
@@ -43,6 +46,11 @@ impl ReceivedBody {
             (Body::Inline(bytes), _) => digest(headers, bytes),
             (Body::Blob(_), digest) => digest.expect("it was wanted when the body was received"),
         }
+    }
+
+    /// What is to be held until the body is submitted, so that no more bodies are in memory than may be.
+    pub(super) fn take_memory(&mut self) -> Submitting {
+        self.memory.take()
     }
 
     /// The body, the blob's writer, which takes the blob away with it unless it is told to keep it, and the digest.
@@ -69,7 +77,7 @@ pub(super) struct Peeked {
 impl Peeked {
     /// The body was not read: it cannot change the decision.
     pub(super) fn skipped(config: &Config) -> Self {
-        Self { wanted: Wanted::Unsaid, begun: Spool::new(config.inline_body_limit) }
+        Self { wanted: Wanted::Unsaid, begun: Spool::new(config.inline_body_limit, &MEMORY) }
     }
 }
 
@@ -79,7 +87,7 @@ pub(super) async fn peek_at_body(
     mut peek: BodyPeek,
     config: &Config,
 ) -> Result<Peeked, ReceiveError> {
-    let mut begun = Spool::new(config.inline_body_limit);
+    let mut begun = Spool::new(config.inline_body_limit, &MEMORY);
     while let Some(chunk) = next_chunk(body, config.limits.idle_timeout).await? {
         let wanted = peek.feed(&chunk);
         let kept = begun.append(&chunk).await;
@@ -107,13 +115,7 @@ pub(super) async fn receive(
 ) -> Result<ReceivedBody, ReceiveError> {
     let silence_limit = config.limits.idle_timeout;
     if length <= config.inline_body_limit {
-        let mut bytes = begun.into_memory();
-        bytes.reserve(usize::try_from(length.min(FIRST_CAPACITY)).expect("16 KiB fit").saturating_sub(bytes.len()));
-        while let Some(chunk) = next_chunk(&mut body, silence_limit).await? {
-            bytes.extend_from_slice(&chunk);
-        }
-        check_length(bytes.len() as u64, length)?;
-        return Ok(bytes.freeze().into());
+        return receive_small(begun, body, length, silence_limit).await;
     }
     let mut blob = match store.new_blob(&config.queue).await {
         Ok(blob) => blob,
@@ -142,10 +144,32 @@ pub(super) async fn receive(
         Ok(reference) => {
             check_length(reference.length, length)?;
             let digest = digest.map(BodyDigest::finish);
-            Ok(ReceivedBody { body: Body::Blob(reference), blob: Some(blob), digest })
+            Ok(ReceivedBody { body: Body::Blob(reference), blob: Some(blob), digest, memory: None })
         }
         Err(error) => Err(ReceiveError::Store { error, unread: Box::new(body) }),
     }
+}
+
+/// Receives a body that goes to the store with its job. Waits until it may be submitted.
+async fn receive_small(
+    mut begun: Spool,
+    mut body: Upload,
+    length: u64,
+    silence_limit: Duration,
+) -> Result<ReceivedBody, ReceiveError> {
+    begun.reserve(usize::try_from(length).map_or(FIRST_CAPACITY, |length| length.min(FIRST_CAPACITY)));
+    while let Some(chunk) = next_chunk(&mut body, silence_limit).await? {
+        if let Err(error) = begun.append(&chunk).await {
+            return Err(ReceiveError::Store { error: StoreError::from_io(error), unread: Box::new(body) });
+        }
+    }
+    check_length(begun.length(), length)?;
+    let in_memory = async {
+        let memory = MEMORY.submitting(length).await?;
+        let bytes = begun.into_memory().await.map_err(StoreError::from_io)?;
+        Ok(ReceivedBody { memory, ..bytes.into() })
+    };
+    in_memory.await.map_err(|error| ReceiveError::Store { error, unread: Box::new(body) })
 }
 
 /// The HTTP library enforces the length; this holds if it ever did not.

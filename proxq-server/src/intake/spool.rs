@@ -1,92 +1,122 @@
-//! The beginning of a body while it is not clear yet where it goes: in memory while it is small, then in a temporary file,
-//! which has no name and goes with its owner.
+//! A body while it arrives: in memory while it is small and memory is not short, else in a temporary file, which has no name
+//! and goes with its owner.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
+use std::mem;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
-use bytes::BytesMut;
-use futures_util::stream;
-use tokio::fs::File;
-use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, TryStreamExt, stream};
 
+use super::body_memory::{Arriving, BodyMemory};
 use crate::direct::BegunBody;
 use crate::tasks;
 
 /// How much of a file is read at a time.
 const READ_BYTES: usize = 64 * 1024;
 
-/// The beginning of a body.
+/// What has arrived of a body.
 #[derive(Debug)]
 pub(crate) struct Spool {
     /// What is not in the file: all of it while it is small, after that what the file had no room for.
     memory: BytesMut,
     memory_limit: u64,
-    file: Option<File>,
+    /// What it takes of the memory for all bodies.
+    share: Arriving,
+    file: Option<Arc<File>>,
     in_file: u64,
 }
 
 impl Spool {
-    /// An empty one that keeps up to `memory_limit` bytes in memory.
-    pub(crate) fn new(memory_limit: u64) -> Self {
-        Self { memory: BytesMut::new(), memory_limit, file: None, in_file: 0 }
+    /// An empty one that keeps up to `memory_limit` bytes in memory, as long as there is some.
+    pub(super) fn new(memory_limit: u64, memory: &'static BodyMemory) -> Self {
+        Self { memory: BytesMut::new(), memory_limit, share: memory.arriving(), file: None, in_file: 0 }
+    }
+
+    /// Makes room for so many bytes, all of them.
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        self.memory.reserve(bytes.saturating_sub(self.memory.len()));
+    }
+
+    /// How many bytes it has.
+    pub(super) fn length(&self) -> u64 {
+        self.in_file + self.memory.len() as u64
     }
 
     /// Appends a chunk. It is kept even if this fails, for want of room or the like; then nothing more should be appended.
     pub(super) async fn append(&mut self, chunk: &[u8]) -> io::Result<()> {
         self.memory.extend_from_slice(chunk);
-        if self.file.is_none() && self.memory.len() as u64 <= self.memory_limit {
+        let length = self.memory.len();
+        if self.file.is_none() && length as u64 <= self.memory_limit && self.share.grow_to(length) {
             return Ok(());
         }
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => self.file.insert(File::from_std(temporary_file().await?)),
+        let file = match &self.file {
+            Some(file) => Arc::clone(file),
+            None => Arc::clone(
+                self.file.insert(Arc::new(tasks::blocking(tempfile::tempfile).await.map_err(io::Error::other)??)),
+            ),
         };
-        file.write_all(&self.memory).await?;
-        file.flush().await?;
-        self.in_file += self.memory.len() as u64;
-        self.memory.clear();
+        // Not by tokio's file, which would keep a buffer of this length.
+        let bytes = mem::take(&mut self.memory).freeze();
+        let kept = bytes.clone();
+        let written = tasks::blocking(move || (&*file).write_all(&bytes)).await.map_err(io::Error::other);
+        if let Err(error) = written.and_then(|written| written) {
+            self.memory = kept.into();
+            return Err(error);
+        }
+        self.in_file += kept.len() as u64;
+        self.share.clear();
         Ok(())
     }
 
-    /// All of it, where it stayed in memory.
-    pub(super) fn into_memory(self) -> BytesMut {
-        debug_assert!(self.file.is_none(), "it has outgrown memory");
-        self.memory
+    /// All of it, in memory.
+    pub(super) async fn into_memory(self) -> io::Result<Bytes> {
+        if self.file.is_none() {
+            return Ok(self.memory.freeze());
+        }
+        let mut all = BytesMut::with_capacity(usize::try_from(self.length()).map_err(io::Error::other)?);
+        let mut chunks = self.into_stream();
+        while let Some(chunk) = chunks.try_next().await? {
+            all.extend_from_slice(&chunk);
+        }
+        Ok(all.freeze())
     }
 
     /// All of it, in order.
     pub(super) fn into_stream(self) -> BegunBody {
-        let Self { memory, file, in_file, .. } = self;
+        let Self { memory, share, file, in_file, .. } = self;
         let from_file = stream::try_unfold((file, 0_u64), move |(file, at)| async move {
-            let Some(mut file) = file.filter(|_| at < in_file) else { return Ok(None) };
-            if at == 0 {
-                file.rewind().await?;
-            }
-            let mut chunk = BytesMut::with_capacity(READ_BYTES);
-            file.read_buf(&mut chunk).await?;
-            // After a failed write the file may end with part of a chunk. Memory has that chunk whole, so cut it off
-            // here.
-            chunk.truncate(usize::try_from(in_file - at).unwrap_or(usize::MAX));
-            if chunk.is_empty() {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
+            let Some(file) = file.filter(|_| at < in_file) else { return Ok(None) };
+            // After a failed write the file may end with part of a chunk. Memory has that chunk whole, so it is not read here.
+            let length = usize::try_from(in_file - at).map_or(READ_BYTES, |left| left.min(READ_BYTES));
+            let from = Arc::clone(&file);
+            let read = tasks::blocking(move || {
+                let mut chunk = vec![0; length];
+                from.read_exact_at(&mut chunk, at).map(|()| chunk)
+            });
+            let chunk = Bytes::from(read.await.map_err(io::Error::other)??);
             let next = at + chunk.len() as u64;
-            Ok(Some((chunk.freeze(), (Some(file), next))))
+            Ok(Some((chunk, (Some(file), next))))
         });
         let rest = (!memory.is_empty()).then(|| Ok(memory.freeze()));
-        Box::pin(stream::StreamExt::chain(from_file, stream::iter(rest)))
+        let rest = stream::iter(rest).inspect(move |_rest| {
+            let _until_it_is_dropped = &share;
+        });
+        Box::pin(from_file.chain(rest))
     }
-}
-
-async fn temporary_file() -> io::Result<std::fs::File> {
-    tasks::blocking(tempfile::tempfile).await.map_err(io::Error::other)?
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-    use futures_util::TryStreamExt;
-
+    use super::super::body_memory::tests::memory;
     use super::*;
+
+    /// More than any test needs.
+    fn enough() -> &'static BodyMemory {
+        memory(10_000_000, 0)
+    }
 
     async fn read(spool: Spool) -> Vec<u8> {
         spool.into_stream().try_collect::<Vec<Bytes>>().await.unwrap().concat()
@@ -95,7 +125,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_appended_comes_back_wherever_it_was_kept() {
         for memory_limit in [0, 10, 100_000, 10_000_000] {
-            let mut spool = Spool::new(memory_limit);
+            let mut spool = Spool::new(memory_limit, enough());
             let mut all = Vec::new();
             for byte in 0..30_u8 {
                 let chunk = vec![byte; usize::from(byte) * 1000];
@@ -105,16 +135,32 @@ mod tests {
             assert_eq!(spool.file.is_some(), memory_limit < all.len() as u64);
             assert!(read(spool).await == all, "{memory_limit}");
         }
-        assert_eq!(read(Spool::new(0)).await, b"");
+        assert_eq!(read(Spool::new(0, enough())).await, b"");
     }
 
     #[tokio::test]
     async fn a_chunk_that_the_file_does_not_take_is_kept() {
-        let mut spool = Spool::new(3);
+        let mut spool = Spool::new(3, enough());
         spool.append(b"in the file, ").await.unwrap();
-        spool.file = Some(File::from_std(std::fs::File::open("/dev/full").unwrap()));
+        spool.file = Some(Arc::new(File::open("/dev/full").unwrap()));
         spool.append(b"not in it").await.unwrap_err();
         assert_eq!(spool.in_file, 13);
         assert_eq!(&spool.memory[..], b"not in it");
+    }
+
+    #[tokio::test]
+    async fn a_small_body_goes_through_a_file_while_memory_is_short() {
+        let memory = memory(100_000, 0);
+        let mut other = memory.arriving();
+        assert!(other.grow_to(100_000));
+        let mut spool = Spool::new(1_000_000, memory);
+        for byte in 0..5_u8 {
+            spool.append(&[byte; 15_000]).await.unwrap();
+            assert_eq!(spool.file.is_some(), byte > 1, "what every body may have, and what the other has left");
+        }
+        assert_eq!(spool.length(), 75_000);
+        assert!(other.grow_to(110_000), "what is in the file takes no memory");
+        let expected = (0..5_u8).flat_map(|byte| [byte; 15_000]).collect::<Vec<_>>();
+        assert!(spool.into_memory().await.unwrap() == expected);
     }
 }

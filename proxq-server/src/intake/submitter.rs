@@ -141,7 +141,8 @@ impl Submitter {
     /// Stores the job. Where it is unknown whether that was done, asks again under the same id. Tells the log, and the span
     /// of whoever submits, which job it is.
     pub(crate) async fn submit(&self, submission: NewSubmission) -> Result<SubmittedJob, SubmitError> {
-        let NewSubmission { request, body, delay, id_origin, claimant, call, client_gone } = submission;
+        let NewSubmission { request, mut body, delay, id_origin, claimant, call, client_gone } = submission;
+        let _memory = body.take_memory();
         let claimed = claimant.filter(|_| request.idempotency_key.is_some());
         let claim = claimed.and_then(|claimant| {
             let digest = body.digest(&request.headers);
