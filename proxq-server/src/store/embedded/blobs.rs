@@ -23,7 +23,7 @@ use crate::store::StoreError;
 use crate::tasks;
 
 /// How much of a blob is in memory at once.
-const CHUNK_BYTES: usize = 256 * 1024;
+const CHUNK_BYTES: usize = 128 * 1024;
 
 /// The folder of the blobs.
 #[derive(Debug)]

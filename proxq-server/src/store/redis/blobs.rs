@@ -16,9 +16,11 @@ use crate::failure::chain;
 use crate::job::BlobRef;
 use crate::store::{BlobStream, BlobWriter, StoreError};
 
-/// The length of most chunks, and how much of each blob is in memory while it is written. Hundreds of uploads at once then take
-/// some dozens of MiB, and one upload fills the network all the same: a command costs Redis less than its bytes do.
+/// The longest chunk, and the most that is gathered of a blob in memory. Hundreds of uploads at once then take some dozens of
+/// MiB, and one upload fills the network all the same: a command costs Redis less than its bytes do.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// A piece of this length is written as it is. Below that, a command costs more than it takes to gather its bytes.
+const PIECE_BYTES: usize = CHUNK_BYTES / 2;
 
 /// A blob while it is written.
 pub(super) struct HashWriter {
@@ -27,11 +29,10 @@ pub(super) struct HashWriter {
     id: Uuid,
     /// Chunks that are in Redis.
     written: u64,
-    /// The bytes in them.
-    written_bytes: u64,
-    /// What comes after them, up to `rest_length`. What follows belongs to a write that did not end well.
+    /// What comes after them.
     rest: BytesMut,
-    rest_length: usize,
+    /// How long both are together.
+    length: u64,
     checksum: crc32fast::Hasher,
     finished: Option<BlobRef>,
     kept: bool,
@@ -53,9 +54,8 @@ impl HashWriter {
             queue,
             id,
             written: 0,
-            written_bytes: 0,
             rest: BytesMut::new(),
-            rest_length: 0,
+            length: 0,
             checksum: crc32fast::Hasher::new(),
             finished: None,
             kept: false,
@@ -66,36 +66,31 @@ impl HashWriter {
         let _room = self.shared.room.take(bytes.len()).await;
         self.shared.commands.call(&self.queue.keys, Chunk { blob: self.id, number, bytes }).await
     }
-
-    /// Forgets what a write that did not end well has left.
-    fn forget_unwritten(&mut self) {
-        self.rest.truncate(self.rest_length);
-    }
 }
 
 #[async_trait]
 impl BlobWriter for HashWriter {
     async fn write(&mut self, chunk: Bytes) -> Result<(), StoreError> {
-        self.forget_unwritten();
-        let (first, later) = chunk.split_at(chunk.len().min(CHUNK_BYTES - self.rest.len()));
-        self.rest.reserve(CHUNK_BYTES - self.rest.len());
-        self.rest.extend_from_slice(first);
-        if self.rest.len() == CHUNK_BYTES {
-            // Nothing counts before all of it is written. After an error the same chunks are written again under the same
-            // numbers.
+        if chunk.len() < PIECE_BYTES && self.rest.len() + chunk.len() <= CHUNK_BYTES {
+            self.rest.extend_from_slice(&chunk);
+        } else {
+            // Nothing counts before all of it is written. After an error the same numbers are written again.
             let mut number = self.written;
-            self.put(number, &self.rest).await?;
-            let (full, last) = later.as_chunks::<CHUNK_BYTES>();
-            for bytes in full {
+            if !self.rest.is_empty() {
+                self.put(number, &self.rest).await?;
                 number += 1;
-                self.put(number, bytes).await?;
             }
-            self.written = number + 1;
-            self.written_bytes += ((1 + full.len()) * CHUNK_BYTES) as u64;
-            self.rest.clear();
-            self.rest.extend_from_slice(last);
+            let mut left = &chunk[..];
+            while left.len() >= PIECE_BYTES {
+                let (piece, later) = left.split_at(left.len().min(CHUNK_BYTES));
+                self.put(number, piece).await?;
+                number += 1;
+                left = later;
+            }
+            self.written = number;
+            self.rest = BytesMut::from(left);
         }
-        self.rest_length = self.rest.len();
+        self.length += chunk.len() as u64;
         self.checksum.update(&chunk);
         Ok(())
     }
@@ -104,12 +99,10 @@ impl BlobWriter for HashWriter {
         if let Some(finished) = self.finished {
             return Ok(finished);
         }
-        self.forget_unwritten();
         if !self.rest.is_empty() || self.written == 0 {
             self.put(self.written, &self.rest).await?;
         }
-        let length = self.written_bytes + self.rest.len() as u64;
-        let finished = BlobRef { id: self.id, length, checksum: self.checksum.clone().finalize() };
+        let finished = BlobRef { id: self.id, length: self.length, checksum: self.checksum.clone().finalize() };
         self.rest = BytesMut::new(); // not needed while the job is submitted
         self.finished = Some(finished);
         Ok(finished)

@@ -27,6 +27,10 @@ use crate::tasks::Tasks;
 /// The most commands that wait for their answers at once; others wait for their turn here. So when thousands of clients ask
 /// in one moment, the time limit of an answer measures Redis, and not the queue of commands before it.
 const UNDER_WAY_MAX: usize = 512;
+/// The words of a call before its arguments, and the bytes that they usually have at most: a command with a body is copied once
+/// less if its length is right from the start.
+const HEAD_WORDS: usize = 5;
+const HEAD_BYTES: usize = 256;
 /// How often one command is sent again. When one connection after the other breaks, more tries do not help: they only make
 /// more connections that break.
 const REPETITIONS_MAX: usize = 3;
@@ -90,9 +94,10 @@ impl Commands {
     /// Calls a script on a queue's keys; loads it first where Redis does not know it.
     pub(super) async fn call<C: Call>(&self, keys: &Keys, call: C) -> Result<C::Output, StoreError> {
         let script = C::script(&self.scripts);
-        let mut command = redis::cmd("EVALSHA");
-        command.arg(&script.sha).arg(2).arg(&keys.asynq).arg(&keys.own);
-        for argument in call.arguments() {
+        let arguments = call.arguments();
+        let mut command = Cmd::with_capacity(HEAD_WORDS + arguments.count(), HEAD_BYTES + arguments.length());
+        command.arg("EVALSHA").arg(&script.sha).arg(2).arg(&keys.asynq).arg(&keys.own);
+        for argument in arguments {
             command.arg(argument);
         }
         let answer = match self.one(script.name, &command, C::REPEATABLE).await {

@@ -5,8 +5,8 @@
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The most bytes of bodies that are under way at once. The Redis library copies a command up to three times, so they take
-/// four times as much memory. Enough for 400 MB/s over a network with a round trip of 10 ms.
-const BYTES_MAX: u32 = 4 << 20;
+/// four times as much memory. Enough for 200 MB/s over a network with a round trip of 10 ms.
+const BYTES_MAX: u32 = 2 << 20;
 /// Bodies up to this length need no room: the number of commands under way limits them.
 const FREE_BYTES: usize = 4 * 1024;
 

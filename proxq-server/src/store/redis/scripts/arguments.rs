@@ -60,6 +60,18 @@ impl Arguments {
     }
 }
 
+impl Arguments {
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// How many bytes they have together.
+    pub(crate) fn length(&self) -> usize {
+        self.0.iter().map(Vec::len).sum()
+    }
+}
+
 impl IntoIterator for Arguments {
     type Item = Vec<u8>;
     type IntoIter = std::vec::IntoIter<Vec<u8>>;
