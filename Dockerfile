@@ -6,6 +6,13 @@
 FROM docker.io/library/rust:1.95.0-slim-trixie AS build
 WORKDIR /src
 
+# The allocator is built by make.
+RUN command -v make >/dev/null \
+    || { apt-get update -qq && apt-get install -y -qq --no-install-recommends make && rm -rf /var/lib/apt/lists/*; }
+
+# On ARM, Linux has pages of 4, 16 or 64 KiB: the allocator is built for the largest, and works with all.
+RUN [ "$(uname -m)" != aarch64 ] || printf '[env]\nJEMALLOC_SYS_WITH_LG_PAGE = "16"\n' >>"${CARGO_HOME:-/usr/local/cargo}/config.toml"
+
 # The dependencies first, with empty sources: this layer is built anew only when a manifest changes. All members of the
 # workspace have to be there, since Cargo.lock speaks of all of them.
 COPY Cargo.toml Cargo.lock ./

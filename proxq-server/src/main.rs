@@ -11,12 +11,24 @@ use proxq_server::{Config, Server, StopRequests, StoreConfig};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
+/// Gives memory back to the system after a burst of large bodies, and takes less time than glibc's allocator, which keeps most
+/// of it for good. musl has no support for the threads that do so.
+#[cfg(all(feature = "jemalloc", target_os = "linux", target_env = "gnu"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// For how long jemalloc keeps memory that is free. By default it is 10 s, in which a burst takes a quarter more.
+#[cfg(all(feature = "jemalloc", target_os = "linux", target_env = "gnu"))]
+const FREE_MEMORY_TERM_MS: isize = 1000;
+
 /// A mistake in the flags or the configuration.
 const EXIT_CONFIG: u8 = 2;
 /// A failure at run time.
 const EXIT_FAILURE: u8 = 1;
 
 fn main() -> ExitCode {
+    #[cfg(all(feature = "jemalloc", target_os = "linux", target_env = "gnu"))]
+    give_free_memory_back();
     let (command, options) = program::parse().into_parts();
     let ended = match command {
         Command::Check { from_go, store, .. } => check(&options, from_go, store),
@@ -41,6 +53,17 @@ fn main() -> ExitCode {
         complain(&mistake);
         ExitCode::from(EXIT_CONFIG)
     })
+}
+
+/// Has jemalloc give free memory back after its term: that of this thread's arena, and of all arenas that are made later.
+#[cfg(all(feature = "jemalloc", target_os = "linux", target_env = "gnu"))]
+fn give_free_memory_back() {
+    use tikv_jemalloc_ctl::{Access, AsName};
+
+    for setting in ["arena.0.dirty_decay_ms\0", "arenas.dirty_decay_ms\0"] {
+        let set = setting.name().write(FREE_MEMORY_TERM_MS);
+        debug_assert!(set.is_ok(), "{setting}: {set:?}");
+    }
 }
 
 /// Fails with mistakes in the configuration.

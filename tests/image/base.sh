@@ -13,7 +13,7 @@ command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install -y 
 container=$(buildah from scratch)
 trap 'buildah rm "$container" >/dev/null' EXIT
 root=$(buildah mount "$container")
-debootstrap --variant=minbase --include=ca-certificates,gcc,libc6-dev "$release" "$root" >&2
+debootstrap --variant=minbase --include=ca-certificates,gcc,libc6-dev,make "$release" "$root" >&2
 sysroot=$(rustc --print sysroot)
 cp -a "$sysroot/lib" "$root/usr/local/"
 cp -a "$sysroot/bin/cargo" "$sysroot/bin/rustc" "$root/usr/local/bin/"
