@@ -21,6 +21,8 @@ pub(crate) enum Metric {
     CpuPercent,
     /// Memory that the process holds.
     ResidentMib,
+    /// Requests that were answered with `503`.
+    Refused,
     /// The most memory that it held beyond what it held before.
     PeakMib,
     /// What it still holds beyond that some time afterwards.
@@ -54,6 +56,7 @@ impl Metric {
             Self::RedisCpuMicros => "Redis CPU µs",
             Self::CpuPercent => "CPU %",
             Self::ResidentMib => "memory MiB",
+            Self::Refused => "refused",
             Self::PeakMib => "peak +MiB",
             Self::AfterMib => "after +MiB",
             Self::KibEach => "KiB each",
@@ -80,6 +83,7 @@ impl Metric {
             Self::RedisCpuMicros => "redis_cpu_us",
             Self::CpuPercent => "cpu_percent",
             Self::ResidentMib => "resident_mib",
+            Self::Refused => "refused",
             Self::PeakMib => "peak_mib",
             Self::AfterMib => "after_mib",
             Self::KibEach => "kib_each",

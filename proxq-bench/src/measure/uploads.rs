@@ -43,13 +43,9 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
             bench.progress.step(&row);
             let before = bench.upstream.answered();
             let memory = Memory::of(&server).await?;
-            for answer in uploads.send(server.target.address).join_all().await {
-                let (status, body) = answer?;
-                if status != 202 {
-                    return Err(format!("{row}: an upload was answered with {status}: {body}").into());
-                }
-            }
-            bench.upstream.has_answered(before + u64::from(uploads.count)).await?;
+            let (accepted, refused) = answers(uploads.send(server.target.address)).await?;
+            bench.upstream.has_answered(before + u64::from(accepted)).await?;
+            table.keep(&row, Metric::Refused, f64::from(refused));
             memory.keep(&mut table, &row, &server, bench.effort.wait).await?;
         }
     }
@@ -63,10 +59,8 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
         let sending = away.send(server.target.address);
         outlast(bench.effort.wait).await;
         redis.signal(Signal::CONT);
-        // They are accepted or refused, whatever the store's absence led to.
-        for answer in sending.join_all().await {
-            answer?;
-        }
+        let (_, refused) = answers(sending).await?;
+        table.keep(&row, Metric::Refused, f64::from(refused));
         memory.keep(&mut table, &row, &server, bench.effort.wait).await?;
     }
     Ok(table)
@@ -93,6 +87,19 @@ impl Uploads {
         }
         running
     }
+}
+
+/// How many uploads were accepted, and how many were refused because the store did not answer in time.
+async fn answers(sending: JoinSet<Result<(u16, String), Problem>>) -> Result<(u32, u32), Problem> {
+    let (mut accepted, mut refused) = (0, 0);
+    for answer in sending.join_all().await {
+        match answer? {
+            (202, _) => accepted += 1,
+            (503, _) => refused += 1,
+            (status, body) => return Err(format!("an upload was answered with {status}: {body}").into()),
+        }
+    }
+    Ok((accepted, refused))
 }
 
 /// The memory of a process before it does anything, in bytes.
