@@ -55,18 +55,21 @@ mod tests {
 
     /// Takes so many bytes at a time, and fails where it is `None`.
     #[derive(Clone, Default)]
-    struct Scripted(Arc<Mutex<(Script, Vec<u8>)>>);
+    struct Scripted(Arc<Mutex<Script>>);
 
-    /// What each write does.
-    type Script = VecDeque<Option<usize>>;
+    #[derive(Default)]
+    struct Script {
+        steps: VecDeque<Option<usize>>,
+        written: Vec<u8>,
+    }
 
     impl Write for Scripted {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let (script, written) = &mut *self.0.lock().unwrap();
-            let Some(taken) = script.pop_front().unwrap_or(Some(bytes.len())) else {
+            let mut script = self.0.lock().unwrap();
+            let Some(taken) = script.steps.pop_front().unwrap_or(Some(bytes.len())) else {
                 return Err(io::ErrorKind::StorageFull.into());
             };
-            written.extend_from_slice(&bytes[..taken]);
+            script.written.extend_from_slice(&bytes[..taken]);
             Ok(taken)
         }
 
@@ -78,10 +81,10 @@ mod tests {
     /// What is written of these batches, and how many lines of each are lost, where the output does this.
     fn written(script: &[Option<usize>], batches: &[&str]) -> (String, Vec<u64>) {
         let out = Scripted::default();
-        out.0.lock().unwrap().0.extend(script);
+        out.0.lock().unwrap().steps.extend(script);
         let mut output = Output::new(out.clone());
         let lost = batches.iter().map(|batch| output.write(batch.as_bytes())).collect();
-        let written = out.0.lock().unwrap().1.clone();
+        let written = out.0.lock().unwrap().written.clone();
         (String::from_utf8(written).unwrap(), lost)
     }
 
