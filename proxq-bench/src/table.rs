@@ -56,10 +56,10 @@ impl Table {
         }
     }
 
-    /// Divides a metric of each row by that of another row, round by round.
-    pub(crate) fn compare(&mut self, metric: Metric, baseline: &str, ratio: Metric) {
+    /// Divides a metric of the rows whose names contain `part` by that of another row, round by round.
+    pub(crate) fn compare(&mut self, part: &str, metric: Metric, baseline: &str, ratio: Metric) {
         let Some(divisors) = self.figures(baseline, metric).map(<[f64]>::to_vec) else { return };
-        for row in &mut self.rows {
+        for row in self.rows.iter_mut().filter(|row| row.name.contains(part)) {
             let Some((_, figures)) = row.columns.iter().find(|column| column.0 == metric) else { continue };
             let ratios = figures.iter().zip(&divisors).map(|(figure, divisor)| figure / divisor).collect();
             row.columns.push((ratio, ratios));
@@ -189,8 +189,10 @@ mod tests {
             table.keep("theirs", Metric::Rate, theirs);
         }
         table.keep("other", Metric::CpuMicros, 7.0);
-        table.compare(Metric::Rate, "theirs", Metric::RateRatio);
-        assert_eq!(table.median("ours", Metric::RateRatio), Some(1.0));
+        table.compare("ours", Metric::Rate, "theirs", Metric::OfRedis);
+        table.compare("", Metric::Rate, "theirs", Metric::RateRatio);
+        assert_eq!(table.median("ours", Metric::OfRedis), Some(1.0));
+        assert_eq!(table.median("theirs", Metric::OfRedis), None);
         assert_eq!(table.median("theirs", Metric::RateRatio), Some(1.0));
         assert_eq!(table.median("other", Metric::RateRatio), None);
         assert_eq!(table.json()["rows"][0]["figures"]["rate_ratio"]["rounds"], json!([0.5, 3.0, 1.0]));

@@ -57,7 +57,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
             }
         }
     }
-    table.compare(Metric::Rate, SHORT, Metric::RateRatio);
-    table.compare(Metric::JobRate, SHORT, Metric::JobRateRatio);
+    table.compare("", Metric::Rate, SHORT, Metric::RateRatio);
+    table.compare("", Metric::JobRate, SHORT, Metric::JobRateRatio);
     Ok(table)
 }

@@ -56,7 +56,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
             target.latencies(&mut table, requests, per_second, round).await?;
         }
     }
-    table.compare(Metric::Rate, &baseline, Metric::RateRatio);
-    table.compare(Metric::P99Ms, &baseline, Metric::P99Ratio);
+    table.compare("", Metric::Rate, &baseline, Metric::RateRatio);
+    table.compare("", Metric::P99Ms, &baseline, Metric::P99Ratio);
     Ok(table)
 }

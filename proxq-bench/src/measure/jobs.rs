@@ -56,8 +56,8 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
             table.keep(SQLITE_LOOP, Metric::Rate, sqlite_rate);
         }
     }
-    table.compare(Metric::Rate, REDIS_BENCHMARK, Metric::OfRedis);
-    table.compare(Metric::Rate, SQLITE_LOOP, Metric::OfSqlite);
+    table.compare("Redis", Metric::Rate, REDIS_BENCHMARK, Metric::OfRedis);
+    table.compare("embedded", Metric::Rate, SQLITE_LOOP, Metric::OfSqlite);
     Ok(table)
 }
 

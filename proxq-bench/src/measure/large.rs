@@ -41,7 +41,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
             fetch(target, bytes, round, &mut table).await?;
         }
     }
-    table.compare(Metric::MibPerSecond, &of_nginx.name, Metric::RateRatio);
+    table.compare("", Metric::MibPerSecond, &of_nginx.name, Metric::RateRatio);
     Ok(table)
 }
 

@@ -49,7 +49,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
             table.keep(REDIS_BENCHMARK, Metric::Rate, redis_rate);
         }
     }
-    table.compare(Metric::Rate, REDIS_BENCHMARK, Metric::OfRedis);
+    table.compare("", Metric::Rate, REDIS_BENCHMARK, Metric::OfRedis);
     Ok(table)
 }
 

@@ -49,8 +49,8 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
             table.keep(SQLITE_LOOP, Metric::Rate, sqlite_rate);
         }
     }
-    table.compare(Metric::Rate, REDIS_BENCHMARK, Metric::OfRedis);
-    table.compare(Metric::Rate, SQLITE_LOOP, Metric::OfSqlite);
+    table.compare("Redis", Metric::Rate, REDIS_BENCHMARK, Metric::OfRedis);
+    table.compare("embedded", Metric::Rate, SQLITE_LOOP, Metric::OfSqlite);
     let per_second = open_loop_rate(&table, servers.iter().map(|server| &server.target))?;
     for round in bench.rounds() {
         for server in &servers {
