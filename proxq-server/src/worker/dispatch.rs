@@ -38,7 +38,8 @@ impl Worker {
                         backlog.not_all_busy();
                     }
                     for job in jobs {
-                        let work = Arc::clone(&self).work(Arc::clone(&lane), job, lane.slots.take());
+                        // Boxed: it is large, and the runtime would move it several times.
+                        let work = Box::pin(Arc::clone(&self).work(Arc::clone(&lane), job, lane.slots.take()));
                         let crashed = self.stop.crashed.clone();
                         self.tasks.spawn(async move {
                             tokio::select! {
