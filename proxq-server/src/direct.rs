@@ -27,8 +27,9 @@ pub(crate) struct DirectRequest {
     pub(crate) upstream: String,
     pub(crate) method: Method,
     pub(crate) target: Uri,
-    /// The fields that the upstream gets; `Host` only where it is not the target's own.
-    pub(crate) headers: HeaderMap,
+    /// The fields that the upstream gets, of which a later part replaces those of an earlier one; `Host` only in the first,
+    /// and only where it is not the target's own.
+    pub(crate) headers: [HeaderMap; 3],
     /// Limit for the upstream to begin its response.
     pub(crate) timeout: Duration,
     /// Who is answered.

@@ -36,7 +36,7 @@ impl Direct {
         *outgoing.method_mut() = method;
         // A `Host` keeps it on HTTP/1.1: over HTTP/2 no connection can be switched (RFC 9113 §8.6).
         let own_host = if client.upgrade.is_some() { target::host(&target) } else { target::own_host(&target) };
-        *outgoing.headers_mut() = host_first(headers, own_host);
+        *outgoing.headers_mut() = joined_host_first(headers, own_host);
         *outgoing.uri_mut() = target.clone();
         *outgoing.version_mut() = Version::HTTP_11;
         if client.upgrade.is_some() {
@@ -134,13 +134,16 @@ fn refused(upstream: &str, error: &str, problem: impl FnOnce(&str) -> Problem) -
     problem(error)
 }
 
-/// `Host` comes first on HTTP/1 (RFC 9110 §7.2).
-fn host_first(mut headers: HeaderMap, own: Option<HeaderValue>) -> HeaderMap {
-    let Some(host) = headers.remove(header::HOST).or(own) else { return headers };
-    let mut sorted = HeaderMap::with_capacity(headers.len() + 1);
-    sorted.insert(header::HOST, host);
-    sorted.extend(headers);
-    sorted
+/// Joins the parts of a request's fields. `Host` comes first on HTTP/1 (RFC 9110 §7.2).
+fn joined_host_first(mut parts: [HeaderMap; 3], own: Option<HeaderValue>) -> HeaderMap {
+    let mut joined = HeaderMap::with_capacity(1 + parts.iter().map(HeaderMap::len).sum::<usize>());
+    if let Some(host) = parts[0].remove(header::HOST).or(own) {
+        joined.insert(header::HOST, host);
+    }
+    for part in parts {
+        joined.extend(part);
+    }
+    joined
 }
 
 /// The length that is known of a body before it has come.
@@ -188,9 +191,12 @@ mod tests {
             headers.append(name, HeaderValue::from_static(value));
         }
         let names = |headers: &HeaderMap| headers.keys().map(|name| name.as_str().to_owned()).collect::<Vec<_>>();
+        let mut added = HeaderMap::new();
+        added.insert("x-c", HeaderValue::from_static("4"));
+        let host_first = |headers: HeaderMap, own| joined_host_first([headers, added.clone(), HeaderMap::new()], own);
         let own = Some(HeaderValue::from_static("own"));
         let sorted = host_first(headers.clone(), own.clone());
-        assert_eq!(names(&sorted), ["host", "x-b", "x-a"]);
+        assert_eq!(names(&sorted), ["host", "x-b", "x-a", "x-c"]);
         assert_eq!(sorted.get_all("x-b").iter().collect::<Vec<_>>(), ["1", "3"]);
         headers.insert(header::HOST, HeaderValue::from_static("clients"));
         assert_eq!(host_first(headers.clone(), own)[header::HOST], "clients", "where it is preserved");

@@ -85,11 +85,10 @@ impl DirectParts {
         upstream: String,
         method: Method,
         target: Uri,
-        [mut headers, added]: [HeaderMap; 2],
+        [headers, added]: [HeaderMap; 2],
         timeout: Duration,
     ) -> DirectRequest {
-        headers.extend(added);
-        headers.extend(self.fields);
+        let headers = [headers, added, self.fields];
         DirectRequest { upstream, method, target, headers, timeout, client: self.client }
     }
 
