@@ -73,7 +73,8 @@ pub(crate) fn outgoing(mut headers: HeaderMap, hop: &Hop<'_>) -> Outgoing {
     let peer = hop.peer.to_canonical().to_string();
     added.insert(X_FORWARDED_FOR, joined(&take_all(&mut headers, &X_FORWARDED_FOR), peer.as_bytes()));
     headers.remove(X_REAL_IP);
-    added.insert(X_REAL_IP, ascii(&client.to_string()));
+    let real_ip = if client == hop.peer.to_canonical() { ascii(&peer) } else { ascii(&client.to_string()) };
+    added.insert(X_REAL_IP, real_ip);
     if !headers.contains_key(X_FORWARDED_PROTO) {
         added.insert(X_FORWARDED_PROTO, HeaderValue::from_static(hop.scheme));
     }
