@@ -14,12 +14,12 @@ use crate::store::StoreError;
 /// The memory of this process.
 pub(super) static MEMORY: BodyMemory = BodyMemory::new(ARRIVING_BYTES_MAX, SUBMITTING_BYTES_MAX);
 
-/// The most bytes of bodies that are in memory while they arrive: 64 bodies of the default `inlineBodyLimit`. What is more
+/// The most bytes of bodies that are in memory while they arrive: 32 bodies of the default `inlineBodyLimit`. What is more
 /// goes to temporary files.
-const ARRIVING_BYTES_MAX: usize = 16 << 20;
+const ARRIVING_BYTES_MAX: usize = 8 << 20;
 /// The most bytes of bodies that the store is asked to take at once. As much again as may arrive, and far more than a store
 /// takes in the time of a round trip.
-const SUBMITTING_BYTES_MAX: usize = 16 << 20;
+const SUBMITTING_BYTES_MAX: usize = 8 << 20;
 /// So much of every body is in memory whatever the limits say: the number of connections limits it, as it limits the heads,
 /// which are as long.
 const FREE_BYTES: usize = 16 * 1024;
