@@ -21,8 +21,9 @@ use crate::reply::body::{self, Body, BoxError};
 use crate::store::{JOIN_WINDOW, LeftBy, StoreError, Turn, Turns};
 use crate::tasks::Tasks;
 
-/// The shortest and the longest pause before the store is told again. One that is away refuses at once.
-const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
+/// The shortest and the longest pause before the store is told again. One that is away refuses at once. A later try waits for
+/// 5 s until the store knows that the earlier one's client has gone, so the longest is well below that.
+const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
 
 /// Makes the guards of all turns of one server.
 #[derive(Clone, Debug)]
