@@ -142,7 +142,7 @@ impl Submitter {
     /// of whoever submits, which job it is.
     pub(crate) async fn submit(&self, submission: NewSubmission) -> Result<SubmittedJob, SubmitError> {
         let NewSubmission { request, mut body, delay, id_origin, claimant, call, client_gone } = submission;
-        let _memory = body.take_memory();
+        let mut memory = body.take_memory(); // held to the end
         let claimed = claimant.filter(|_| request.idempotency_key.is_some());
         let claim = claimed.and_then(|claimant| {
             let digest = body.digest(&request.headers);
@@ -155,7 +155,7 @@ impl Submitter {
         let job = NewJob { queue: self.config.queue.clone(), request, body, delay, claim, call };
         let (id, outcome) = match &id_origin {
             IdOrigin::Client { known_redirects } => self.submit_proposed(job, known_redirects.as_ref()).await?,
-            IdOrigin::Server => (job.request.id, self.submit_or_join(job, &client_gone).await?),
+            IdOrigin::Server => (job.request.id, self.submit_or_join(job, &client_gone, &mut memory).await?),
         };
         let of_job = match &outcome {
             Outcome::Answered(Submitted::Joined(turn)) => turn.id,

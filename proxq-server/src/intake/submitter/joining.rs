@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::super::body::ReceivedBody;
+use super::super::body_memory::Submitting;
 use super::super::control::CallTerms;
 use super::until_known::{Outcome, ask};
 use super::{SubmitError, Submitter};
@@ -66,17 +67,20 @@ impl Submitter {
         parts.into_iter().fold(Sha256::new(), Digest::chain_update).finalize().into()
     }
 
-    /// Submits a job under an id of the server's, or joins one. A try whose client goes away while it waits is no job.
+    /// Submits a job under an id of the server's, or joins one. A try whose client goes away while it waits is no job. One that
+    /// waits gives its `memory` back.
     pub(super) async fn submit_or_join(
         &self,
         mut job: NewJob,
         client_gone: &CancellationToken,
+        memory: &mut Submitting,
     ) -> Result<Outcome, SubmitError> {
         let deadline = Instant::now() + HELD_PATIENCE;
         let mut watch: Option<JobWatch> = None;
         loop {
             let outcome = ask(|| self.store.submit(job.clone())).await;
             let Outcome::Answered(Submitted::StillHeld(earlier)) = outcome else { return Ok(outcome) };
+            *memory = None; // others must not wait for this client as well
             match watch.take() {
                 // Asked again once somebody watches: its client may have gone meanwhile.
                 None => match self.store.watch(earlier).await {
