@@ -177,7 +177,8 @@ impl EmbeddedStore {
             health: Health::default(),
             given_back: Mutex::default(),
         });
-        let writer = Writer::start(connection, folder, Arc::clone(&shared))
+        let copying = schema::open_copier(&database, index, sync).map_err(fails)?;
+        let writer = Writer::start(connection, copying, folder, Arc::clone(&shared))
             .map_err(|source| OpenError::Recover { path: database.clone(), source })?;
         let readers = Readers::new(database, index);
         Ok(Self { shared, deployment, readers, blobs: Arc::new(blobs), last_sweep: Mutex::new(None), writer })

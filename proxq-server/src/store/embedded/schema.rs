@@ -111,10 +111,6 @@ CREATE INDEX ending ON bounds (ends) WHERE ends IS NOT NULL;
 /// A database up to this size is checked as a whole at every start: reading so much takes well under a second.
 const CHECKED_AT_OPEN_BYTES: i64 = 64 << 20;
 
-/// Pages (of 4 KiB) that the log grows by before it is copied into the database. Later copies would be cheaper and
-/// would hold up the writer for longer.
-const CHECKPOINT_PAGES: u32 = 3_000;
-
 /// Where SQLite keeps the index of its log.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum LogIndex {
@@ -158,6 +154,13 @@ fn open_with(index: LogIndex, path: &Path, sync: SyncMode) -> Result<Connection,
     Ok(connection)
 }
 
+/// Opens a connection that copies the log into the database, beside the writer's.
+pub(super) fn open_copier(path: &Path, index: LogIndex, sync: SyncMode) -> rusqlite::Result<Connection> {
+    let connection = index.open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.execute_batch(&format!("PRAGMA synchronous = {}; PRAGMA wal_autocheckpoint = 0;", synchronous(sync)))?;
+    Ok(connection)
+}
+
 /// Opens a connection that only reads, beside the writer's or alone.
 pub(super) fn open_reader(path: &Path, index: LogIndex) -> rusqlite::Result<Connection> {
     let connection = index.open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
@@ -195,15 +198,12 @@ fn check_small(connection: &Connection, path: &Path, bytes: i64) -> Result<(), O
 }
 
 fn configure_writer(connection: &Connection, sync: SyncMode) -> rusqlite::Result<()> {
-    let synchronous = match sync {
-        SyncMode::Durable => "FULL",
-        SyncMode::OperatingSystem => "NORMAL", // commits are not synced, checkpoints are: old jobs survive a power loss
-    };
+    let synchronous = synchronous(sync);
     connection.execute_batch(&format!(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = {synchronous};
          PRAGMA secure_delete = FAST;
-         PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
+         PRAGMA wal_autocheckpoint = 0;
          PRAGMA journal_size_limit = 67108864;
          PRAGMA cache_size = -16384;
          PRAGMA temp_store = MEMORY;
@@ -214,6 +214,13 @@ fn configure_writer(connection: &Connection, sync: SyncMode) -> rusqlite::Result
     keep_plans(connection)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
+}
+
+fn synchronous(sync: SyncMode) -> &'static str {
+    match sync {
+        SyncMode::Durable => "FULL",
+        SyncMode::OperatingSystem => "NORMAL", // commits are not synced, checkpoints are: old jobs survive a power loss
+    }
 }
 
 /// Has the plan of a statement not depend on what is bound to it: else it is made again for every new value, which took

@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod full;
 mod grouping;
+mod log;
 mod opening;
 mod outage;
 mod plans;

@@ -1,6 +1,7 @@
 //! The one thread that writes. It takes whatever steps wait, does them in one transaction with one sync, and answers
 //! everybody after the commit (group commit). Nobody waits for company that is not there yet.
 
+mod copier;
 mod thread;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,6 +10,7 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
+use self::copier::LogCopier;
 use self::thread::WriterThread;
 use super::Shared;
 use super::folder::Folder;
@@ -47,11 +49,17 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Puts in order what the last run left, and starts the thread, which holds the folder until it ends.
-    pub(super) fn start(connection: Connection, folder: Folder, shared: Arc<Shared>) -> Result<Self, StoreError> {
+    /// Puts in order what the last run left, and starts the thread, which holds the folder until it ends. `connection` writes,
+    /// `copying` copies the log.
+    pub(super) fn start(
+        connection: Connection,
+        copying: Connection,
+        folder: Folder,
+        shared: Arc<Shared>,
+    ) -> Result<Self, StoreError> {
         let (outbox, inbox) = Outbox::new();
         let closing = Arc::new(AtomicBool::new(false));
-        let mut work = WriterThread::new(connection, folder, shared, Arc::clone(&closing))
+        let mut work = WriterThread::new(connection, LogCopier::start(copying), folder, shared, Arc::clone(&closing))
             .map_err(|error| StoreError::Unavailable { may_be_done: false, source: Box::new(error) })?;
         work.recover()?;
         let thread = std::thread::Builder::new()

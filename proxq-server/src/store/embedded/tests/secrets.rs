@@ -96,5 +96,6 @@ async fn a_busy_log_is_emptied_now_and_then() {
         }
         time.advance(Duration::from_millis(999)); // never idle for a second
     }
-    assert!(matches!(emptied_at[..], [30..=32]), "{emptied_at:?}");
+    // It is copied beside the writer first, whose next transaction sees that.
+    assert!(matches!(emptied_at[..], [30..=34]), "{emptied_at:?}");
 }

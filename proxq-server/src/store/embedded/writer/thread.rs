@@ -1,10 +1,11 @@
 //! The writer's thread: it runs batches of steps and empties the log.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::hooks::Wal;
 use tokio::sync::mpsc;
 
 use super::super::Shared;
@@ -13,6 +14,7 @@ use super::super::outbox::{Envelope, Failure, Message, Waiting};
 use super::super::reserve::Reserve;
 use super::super::step::{Step, Tx, WriterState};
 use super::super::steps::{KeepMoment, Probe, Recover, TakeOver, Unsettled};
+use super::copier::{BUSY_TIMEOUT, LogCopier, checkpoint};
 use crate::clock::Timestamp;
 use crate::failure::chain;
 use crate::lock::lock;
@@ -27,15 +29,20 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How long the log may keep what was erased while there is always something to write.
 const LOG_EMPTIED_EVERY: Duration = Duration::from_secs(30);
 
+/// Pages (of 4 KiB) that the log grows by before it is copied. Later copies would be cheaper, for a page that was written
+/// often is copied once.
+const COPIED_EVERY_PAGES: u32 = 3_000;
+
+/// Pages of the log beyond which the writer waits until they are copied: 64 MiB.
+const LOG_PAGES_MAX: u32 = 16_384;
+
 /// What the database grows by.
 const PAGE_BYTES: u64 = 4096;
-
-/// How long a statement waits for another program that has the database open.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the writer's thread owns.
 #[derive(Debug)]
 pub(super) struct WriterThread {
+    copier: LogCopier, // ends before the connection is closed
     connection: Connection,
     state: WriterState,
     shared: Arc<Shared>,
@@ -44,6 +51,12 @@ pub(super) struct WriterThread {
     last_write: Timestamp,
     /// When the log was emptied last; `None` while it is empty.
     log_filled_since: Option<Timestamp>,
+    /// Pages in the log, as the last transaction left it.
+    log_pages: Arc<AtomicU32>,
+    /// Pages in the log when it was copied last.
+    copied_pages: u32,
+    /// The log is emptied after the copy that is under way.
+    empty_after_copy: bool,
     closing: Arc<AtomicBool>,
     folder: Folder,
     reserve: Reserve,
@@ -53,13 +66,21 @@ pub(super) struct WriterThread {
 
 impl WriterThread {
     pub(super) fn new(
-        connection: Connection,
+        mut connection: Connection,
+        copier: LogCopier,
         folder: Folder,
         shared: Arc<Shared>,
         closing: Arc<AtomicBool>,
     ) -> rusqlite::Result<Self> {
         let now = shared.clock.steady();
         connection.busy_timeout(BUSY_TIMEOUT)?;
+        let log_pages = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&log_pages);
+        // In place of SQLite's own hook, which copies the log within a commit.
+        connection.wal_hook(Some(move |_: &mut Wal, pages| {
+            counted.store(u32::try_from(pages).unwrap_or_default(), Ordering::Relaxed);
+            Ok(())
+        }))?;
         Ok(Self {
             state: WriterState::load(&connection)?,
             connection,
@@ -67,6 +88,10 @@ impl WriterThread {
             answering_since: now.before(RECLAIM_AFTER_OUTAGE), // a clean start is not an outage
             last_write: now,
             log_filled_since: Some(now), // the last run may have left a log
+            copier,
+            log_pages,
+            copied_pages: 0,
+            empty_after_copy: false,
             closing,
             reserve: Reserve::keep(folder.reserve()),
             folder,
@@ -129,6 +154,7 @@ impl WriterThread {
             self.give_back(&mut batch);
             if !batch.is_empty() {
                 self.process(&mut batch);
+                self.bound_log();
                 self.tend_log();
             }
         }
@@ -186,7 +212,8 @@ impl WriterThread {
 
     /// Copies the log into the database and has it written from its beginning again. It keeps its length: what it gave
     /// away might be gone.
-    fn reuse_log(&self) {
+    fn reuse_log(&mut self) {
+        self.copier.wait(); // two cannot copy at once
         if self.database_can_grow()
             && let Err(error) = checkpoint(&self.connection, "RESTART")
         {
@@ -307,26 +334,47 @@ impl WriterThread {
         }
         let Some(filled_since) = self.log_filled_since else { return };
         let now = self.shared.clock.steady();
-        if now.since(self.last_write) >= IDLE || now.since(filled_since) >= LOG_EMPTIED_EVERY {
+        if now.since(self.last_write) >= IDLE {
             self.empty_log();
+        } else if now.since(filled_since) >= LOG_EMPTIED_EVERY {
+            self.empty_after_copy = true;
+            self.copier.begin();
+        }
+    }
+
+    /// Has the log copied once it has grown, and then copies what was written meanwhile. After that, it is written from its
+    /// beginning again.
+    fn bound_log(&mut self) {
+        let pages = self.log_pages.load(Ordering::Relaxed);
+        if pages < self.copied_pages {
+            self.copied_pages = 0; // it was begun again
+        }
+        if pages >= LOG_PAGES_MAX {
+            self.copier.wait();
+            self.copy_rest(pages);
+        } else if self.copier.has_ended() {
+            self.copy_rest(pages);
+        } else if !self.copier.is_copying() && pages >= self.copied_pages + COPIED_EVERY_PAGES {
+            self.copier.begin();
+        }
+    }
+
+    fn copy_rest(&mut self, pages: u32) {
+        self.copied_pages = pages;
+        if std::mem::take(&mut self.empty_after_copy) {
+            self.empty_log();
+        } else if let Err(error) = checkpoint(&self.connection, "PASSIVE") {
+            tracing::debug!(error = chain(&error), "store could not copy the end of its log");
         }
     }
 
     /// Copies the log into the database and cuts it to nothing: what was erased is then gone from both.
     fn empty_log(&mut self) {
+        self.copier.wait(); // two cannot copy at once
         match checkpoint(&self.connection, "TRUNCATE") {
             Ok(true) => self.log_filled_since = None,
             Ok(false) => {} // somebody reads; the next tick tries again
             Err(error) => tracing::warn!(error = chain(&error), "store could not empty its log"),
         }
     }
-}
-
-/// Copies the log into the database, and begins it again as `mode` says. Gives whether that was possible: does not wait
-/// for those who read.
-fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<bool> {
-    connection.busy_timeout(Duration::ZERO)?;
-    let busy: i64 = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), (), |row| row.get(0))?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    Ok(busy == 0)
 }
