@@ -28,7 +28,7 @@ pub(crate) fn claim(request: &JobRequest, credential: CredentialHash, body: [u8;
 }
 
 /// A hash over parts, each with its length, so that no two lists of parts are the same bytes.
-fn hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
+pub(crate) fn hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
     let hash = parts
         .into_iter()
         .fold(Sha256::new(), |hash, part| hash.chain_update((part.len() as u64).to_be_bytes()).chain_update(part));

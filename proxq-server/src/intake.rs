@@ -24,7 +24,7 @@ use self::answer::Asked;
 use self::body::{Peeked, ReceiveError, peek_at_body};
 use self::control::Controls;
 use self::plan::{Plan, QueuePlan, Sender, record_bypass};
-use self::submitter::{IdOrigin, NewSubmission, SubmitError, SubmittedJob, Submitter};
+use self::submitter::{HeldClient, IdOrigin, NewSubmission, SubmitError, SubmittedJob, Submitter};
 use crate::admit::Bypass;
 use crate::arrival::Arrival;
 use crate::clock::Clock;
@@ -133,14 +133,13 @@ impl Intake {
             Some(_proposed) => IdOrigin::Client { known_redirects: controls.redirects.clone() },
             None => IdOrigin::Server,
         };
-        let (delay, call) = (controls.delay, controls.call);
-        let client_gone = CancellationToken::new();
-        let _gone = client_gone.clone().drop_guard();
-        let claimant = Some(credential);
-        let submission = NewSubmission { request, body, delay, id_origin, claimant, call, client_gone };
-        let (submitted, turn) = match call {
+        let held = controls.call.map(|terms| HeldClient { terms, gone: CancellationToken::new() });
+        let gone = held.as_ref().map(|held| held.gone.clone().drop_guard());
+        let (delay, claimant) = (controls.delay, Some(credential));
+        let submission = NewSubmission { request, body, delay, id_origin, claimant, held };
+        let (submitted, turn) = match gone {
             None => (self.submitter.submit(submission).await, None),
-            Some(_) => match self.submit_with_turn(submission).await {
+            Some(_until_it_is_submitted) => match self.submit_with_turn(submission).await {
                 Some(submitted) => submitted,
                 None => return Queued::Answered(Some(Problem::internal().into_response())),
             },

@@ -23,7 +23,7 @@ use crate::replay::replay_unless_removed;
 use crate::reply::body::Body;
 use crate::reply::{self, Problem};
 use crate::store::{Content, JobAccess, Requeued, StoreError};
-use crate::turns::TurnKeeper;
+use crate::turns::{TurnGuard, TurnKeeper};
 
 /// The jobs API.
 #[derive(Debug)]
@@ -136,10 +136,7 @@ impl JobsApi {
         let (turn, job) = tokio::join!(resumed, self.waiters.watched_when_ended(watched, wait));
         let job = job.map_err(|error| store_problem(id, &error))?;
         match self.final_answer(id, job.as_deref(), method).await? {
-            Some(answer) => Ok(match turn {
-                Some(turn) => turn.ends_with(answer),
-                None => answer,
-            }),
+            Some(answer) => Ok(TurnGuard::end_with(turn, answer)),
             None if number < hops => Ok(reply::follow(follow::next_hop(number + 1), id)),
             None => {
                 if let Some(turn) = turn {

@@ -78,9 +78,12 @@ pub(crate) struct TurnGuard {
 }
 
 impl TurnGuard {
-    /// Ends the turn when this answer, a final one, has been written or its client has gone away.
-    pub(crate) fn ends_with(self, answer: Response<Body>) -> Response<Body> {
-        answer.map(|body| body::relayed(Watched { body, guard: Some(self) }))
+    /// Ends a turn, if there is one, when this answer, a final one, has been written or its client has gone away.
+    pub(crate) fn end_with(turn: Option<Self>, answer: Response<Body>) -> Response<Body> {
+        match turn {
+            Some(guard) => answer.map(|body| body::relayed(Watched { body, guard: Some(guard) })),
+            None => answer,
+        }
     }
 
     /// Ends the turn of a client that was told that its job goes on, and which: the job is not cancelled.

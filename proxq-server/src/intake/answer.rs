@@ -51,10 +51,7 @@ impl Intake {
             if let Some(seconds) = hold.and_then(|hold| hold.preferred) {
                 reply::mark_preferred_wait(&mut response, seconds);
             }
-            match turn {
-                Some(turn) => turn.ends_with(response),
-                None => response,
-            }
+            TurnGuard::end_with(turn, response)
         } else {
             // A follower comes back at once, or has gone away; who is told of its job comes back when it likes.
             if let (Some(turn), Answering::Wait) = (turn, controls.answering) {

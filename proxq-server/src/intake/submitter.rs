@@ -49,10 +49,17 @@ pub(crate) struct NewSubmission {
     /// Who claims the request's idempotency key, if it has one, and whose later tries join the job; the key of `None` claims
     /// nothing, and nothing joins.
     pub(crate) claimant: Option<CredentialHash>,
-    /// What becomes of it if its client goes away; `None` where nobody waits for the final answer.
-    pub(crate) call: Option<CallTerms>,
-    /// Cancelled when the client goes away: a later try that still waits for an earlier one's client then becomes no job.
-    pub(crate) client_gone: CancellationToken,
+    /// The client, if one waits for the final answer and it matters that it goes away.
+    pub(crate) held: Option<HeldClient>,
+}
+
+/// A client that waits for the final answer.
+#[derive(Clone, Debug)]
+pub(crate) struct HeldClient {
+    /// What becomes of its job if it goes away.
+    pub(crate) terms: CallTerms,
+    /// Cancelled when it goes away: a later try that still waits for an earlier one's client then becomes no job.
+    pub(crate) gone: CancellationToken,
 }
 
 /// Who chose the id that a job is to have.
@@ -141,21 +148,20 @@ impl Submitter {
     /// Stores the job. Where it is unknown whether that was done, asks again under the same id. Tells the log, and the span
     /// of whoever submits, which job it is.
     pub(crate) async fn submit(&self, submission: NewSubmission) -> Result<SubmittedJob, SubmitError> {
-        let NewSubmission { request, mut body, delay, id_origin, claimant, call, client_gone } = submission;
+        let NewSubmission { request, mut body, delay, id_origin, claimant, held } = submission;
         let mut memory = body.take_memory(); // held to the end
         let claimed = claimant.filter(|_| request.idempotency_key.is_some());
         let claim = claimed.and_then(|claimant| {
             let digest = body.digest(&request.headers);
             claim(&request, claimant, digest, self.config.idempotency_ttl)
         });
-        let has_turns = call.is_some();
-        let call = call.map(|terms| self.call(&request, &body, claimant, terms));
+        let call = held.as_ref().map(|held| self.call(&request, &body, claimant, held));
         let (body, blob, body_sha256) = body.into_parts();
         let request = JobRequest { body_sha256, ..request };
         let job = NewJob { queue: self.config.queue.clone(), request, body, delay, claim, call };
         let (id, outcome) = match &id_origin {
             IdOrigin::Client { known_redirects } => self.submit_proposed(job, known_redirects.as_ref()).await?,
-            IdOrigin::Server => (job.request.id, self.submit_or_join(job, &client_gone, &mut memory).await?),
+            IdOrigin::Server => (job.request.id, self.submit_or_join(job, held.as_ref(), &mut memory).await?),
         };
         let of_job = match &outcome {
             Outcome::Answered(Submitted::Joined(turn)) => turn.id,
@@ -181,7 +187,7 @@ impl Submitter {
         let made = |id, made_by, turn| Ok(SubmittedJob { id, made_by, turn });
         // If proxq chose the id and it comes back, our own first try was stored and only its answer was lost.
         let is_own = |first| first == id && matches!(id_origin, IdOrigin::Server);
-        let first_turn = has_turns.then(|| Turn::first(id));
+        let first_turn = held.map(|_| Turn::first(id));
         match submitted {
             Submitted::New => made(id, MadeBy::ThisOne, first_turn),
             Submitted::Existing(first) | Submitted::Replayed(first) if is_own(first) => {

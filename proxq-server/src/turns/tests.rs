@@ -64,7 +64,7 @@ async fn a_guard_that_is_dropped_abandons_its_job() {
 async fn an_answer_that_was_read_to_its_end_ends_the_call() {
     for body in [full("late"), body::empty()] {
         let (bench, guard) = Bench::new().await;
-        let answer = guard.ends_with(Response::new(body));
+        let answer = TurnGuard::end_with(Some(guard), Response::new(body));
         assert_eq!(bench.later_try().await, Submitted::StillHeld(bench.job.request.id), "nothing is written yet");
         answer.into_body().collect().await.unwrap();
         assert_eq!(bench.later_try().await, Submitted::New);
@@ -74,7 +74,7 @@ async fn an_answer_that_was_read_to_its_end_ends_the_call() {
 #[tokio::test]
 async fn an_answer_that_was_not_read_to_its_end_abandons_the_job() {
     let (bench, guard) = Bench::new().await;
-    drop(guard.ends_with(Response::new(full("late"))));
+    drop(TurnGuard::end_with(Some(guard), Response::new(full("late"))));
     assert_eq!(bench.later_try().await, bench.joined(2));
 }
 

@@ -3,19 +3,17 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::super::body::ReceivedBody;
 use super::super::body_memory::Submitting;
-use super::super::control::CallTerms;
 use super::until_known::{Outcome, ask};
-use super::{SubmitError, Submitter};
+use super::{HeldClient, SubmitError, Submitter};
 use crate::cache;
 use crate::config::{HeaderPattern, KeyExclusions};
 use crate::credential::is_anonymous;
 use crate::failure::chain;
+use crate::idempotency::hash;
 use crate::job::{CredentialHash, JobRequest};
 use crate::store::{Call, JobWatch, Join, NewJob, Submitted};
 
@@ -47,8 +45,9 @@ impl Submitter {
         request: &JobRequest,
         body: &ReceivedBody,
         claimant: Option<CredentialHash>,
-        terms: CallTerms,
+        held: &HeldClient,
     ) -> Call {
+        let terms = held.terms;
         let key = claimant
             .filter(|_| terms.joins)
             .map(|claimant| self.call_key(request, body.digest(&request.headers), claimant));
@@ -61,18 +60,16 @@ impl Submitter {
     fn call_key(&self, request: &JobRequest, body: [u8; 32], claimant: CredentialHash) -> [u8; 32] {
         let key = self.deployment.credential_key().expect("nothing is submitted before the deployment is known");
         let asked = cache::key(request, &body, &EXCLUSIONS);
-        let address = is_anonymous(key, claimant).then(|| request.client.to_string());
-        let address = address.unwrap_or_default();
-        let parts = [&claimant.0[..], asked.as_bytes(), request.upstream.as_bytes(), b"\0", address.as_bytes()];
-        parts.into_iter().fold(Sha256::new(), Digest::chain_update).finalize().into()
+        let address = if is_anonymous(key, claimant) { request.client.to_string() } else { String::new() };
+        hash([&claimant.0[..], asked.as_bytes(), request.upstream.as_bytes(), address.as_bytes()])
     }
 
     /// Submits a job under an id of the server's, or joins one. A try whose client goes away while it waits is no job. One that
-    /// waits gives its `memory` back.
+    /// waits gives its `memory` back. `held` is what is known of its client.
     pub(super) async fn submit_or_join(
         &self,
         mut job: NewJob,
-        client_gone: &CancellationToken,
+        held: Option<&HeldClient>,
         memory: &mut Submitting,
     ) -> Result<Outcome, SubmitError> {
         let deadline = Instant::now() + HELD_PATIENCE;
@@ -80,6 +77,7 @@ impl Submitter {
         loop {
             let outcome = ask(|| self.store.submit(job.clone())).await;
             let Outcome::Answered(Submitted::StillHeld(earlier)) = outcome else { return Ok(outcome) };
+            let held = held.expect("only a held client's submission waits");
             *memory = None; // others must not wait for this client as well
             match watch.take() {
                 // Asked again once somebody watches: its client may have gone meanwhile.
@@ -92,7 +90,7 @@ impl Submitter {
                 },
                 Some(change) => tokio::select! {
                     biased;
-                    () = client_gone.cancelled() => return Err(SubmitError::ClientGone),
+                    () = held.gone.cancelled() => return Err(SubmitError::ClientGone),
                     changed = tokio::time::timeout_at(deadline, change) => {
                         if changed.is_err() {
                             give_up(&mut job);

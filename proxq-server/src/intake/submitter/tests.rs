@@ -13,8 +13,7 @@ const OTHER: CredentialHash = CredentialHash([2; 32]);
 fn submission(body: &'static [u8], claimant: Option<CredentialHash>) -> NewSubmission {
     let request = JobRequest { id: JobId::new(), idempotency_key: Some(b"key".to_vec()), ..JobRequest::sample() };
     let body = Bytes::from_static(body).into();
-    let (id_origin, client_gone) = (IdOrigin::Server, CancellationToken::new());
-    NewSubmission { request, body, delay: None, id_origin, claimant, call: None, client_gone }
+    NewSubmission { request, body, delay: None, id_origin: IdOrigin::Server, claimant, held: None }
 }
 
 /// The same again, under the id that the client proposed.
@@ -75,7 +74,8 @@ fn nth_try(headers: &[(&'static str, &'static str)], repeats: bool, claimant: Cr
             .iter()
             .map(|(name, value)| (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))),
     );
-    NewSubmission { call: Some(CallTerms { joins: true, repeats, cancel_when_abandoned: false }), ..new }
+    let terms = CallTerms { joins: true, repeats, cancel_when_abandoned: false };
+    NewSubmission { held: Some(HeldClient { terms, gone: CancellationToken::new() }), ..new }
 }
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn a_later_try_whose_client_goes_away_while_it_waits_is_no_job() {
     let submitter = &bench.intake.submitter;
     submitter.submit(nth_try(&[], false, ONE)).await.unwrap();
     let waiting = nth_try(&[], true, ONE);
-    let client_gone = waiting.client_gone.clone();
+    let client_gone = waiting.held.as_ref().expect("it has a client").gone.clone();
     let (given_up, ()) = tokio::join!(submitter.submit(waiting), async { client_gone.cancel() });
     assert!(matches!(given_up, Err(SubmitError::ClientGone)), "{given_up:?}");
     let leased = bench.store.lease(&submitter.config.queue, 2).await.unwrap();
