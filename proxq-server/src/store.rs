@@ -24,7 +24,7 @@ mod keeping;
 pub(crate) mod memory;
 mod pauses;
 mod pending_place;
-pub(crate) mod record;
+mod record;
 pub mod redis;
 mod settings;
 mod signals;
@@ -38,6 +38,8 @@ pub use self::blob::{BlobStore, BlobStream, BlobWriter};
 pub use self::error::{Cause, StoreError};
 pub use self::keeping::{Deployment, StoreControl, UPKEEP_EVERY, Upkept};
 pub(crate) use self::pauses::StorePauses;
+#[cfg(test)]
+pub(crate) use self::record::{Facts, Record};
 pub use self::settings::StoreSettings;
 pub use self::submitting::{Claim, NewJob, Submissions, Submitted};
 pub use self::turns::{CANCEL_ABANDONED_AFTER, Call, JOIN_WINDOW, Join, LOST_TURN_WINDOW, LeftBy, Turn, Turns};

@@ -52,7 +52,7 @@ pub struct Overdue {
 }
 
 impl Overdue {
-    /// Whether another job may take the idempotency key after this.
+    /// Whether another job may take the idempotency key after this, and no later try of its call is answered with it.
     #[must_use]
     pub fn frees_claim(&self) -> bool {
         self.outcome == Outcome::NotSent

@@ -120,24 +120,23 @@ impl Verdict {
     /// another try.
     #[must_use]
     pub fn frees_claim(&self) -> bool {
-        match self {
-            Self::Complete(response) => {
-                let status = response.head.status;
-                matches!(status.as_u16(), 408 | 425 | 429) || status.is_server_error()
-            }
-            Self::Fail { outcome, .. } => *outcome == Outcome::NotSent,
-            Self::RetryAfter { .. } | Self::Release => false,
-        }
+        self.asks_for_another_try(&[408, 425, 429])
     }
 
     /// Whether no later try of the same call may be answered with this: clients send the request again on purpose after such
     /// an answer.
     #[must_use]
     pub fn ends_call(&self) -> bool {
+        self.asks_for_another_try(&[408, 409, 429])
+    }
+
+    /// Whether the request has to be sent once more to get anything else: it was not sent, or was answered with a server's
+    /// error or one of these statuses.
+    fn asks_for_another_try(&self, statuses: &[u16]) -> bool {
         match self {
             Self::Complete(response) => {
                 let status = response.head.status;
-                matches!(status.as_u16(), 408 | 409 | 429) || status.is_server_error()
+                statuses.contains(&status.as_u16()) || status.is_server_error()
             }
             Self::Fail { outcome, .. } => *outcome == Outcome::NotSent,
             Self::RetryAfter { .. } | Self::Release => false,

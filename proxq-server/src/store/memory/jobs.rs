@@ -164,13 +164,9 @@ impl Jobs {
         let (id, now) = (lease.id, self.now());
         let entry = self.entries.get_mut(&id).filter(|entry| entry.is_held(lease.token));
         let entry = entry.ok_or(StoreError::LeaseLost { id })?;
-        if verdict.frees_claim() {
-            self.claims.set_freed(id, true);
-        }
-        if verdict.ends_call() {
-            self.calls.remove(id);
-        }
+        let (frees_claim, ends_call) = (verdict.frees_claim(), verdict.ends_call());
         entry.apply(verdict, now);
+        self.let_others(id, frees_claim, ends_call);
         self.signals.apply(Effect::Settled(id));
         self.tell(id);
         Ok(())
@@ -291,28 +287,32 @@ impl Jobs {
     fn reclaim(&mut self, id: JobId, now: Timestamp) {
         let entry = self.entries.get_mut(&id).expect("it was just found");
         let verdict = judge_lost_lease(&entry.request, &entry.progress, self.settings.max_lease_losses);
-        if verdict.frees_claim() {
-            self.claims.set_freed(id, true);
-        }
-        if verdict.ends_call() {
-            self.calls.remove(id);
-        }
+        let (frees_claim, ends_call) = (verdict.frees_claim(), verdict.ends_call());
         entry.apply(verdict, now);
         entry.progress.lease_losses += 1;
         if entry.waits() {
             entry.wake(); // the pause after a lost lease is none
         }
+        self.let_others(id, frees_claim, ends_call);
         self.signals.apply(Effect::Revoked(id));
         self.tell(id);
     }
 
     fn end_overdue(&mut self, id: JobId, now: Timestamp) {
         let entry = self.entries.get_mut(&id).expect("it was just found");
-        if entry.end_overdue(now) {
+        let was_not_sent = entry.end_overdue(now);
+        self.let_others(id, was_not_sent, was_not_sent);
+        self.tell(id);
+    }
+
+    /// Lets other submissions have a job's idempotency key, and later tries of its call be jobs of their own.
+    fn let_others(&mut self, id: JobId, frees_claim: bool, ends_call: bool) {
+        if frees_claim {
             self.claims.set_freed(id, true);
+        }
+        if ends_call {
             self.calls.remove(id);
         }
-        self.tell(id);
     }
 
     /// Removes a job with all that belongs to it. Gives whether there was one.

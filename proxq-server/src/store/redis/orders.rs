@@ -22,34 +22,37 @@ pub(super) async fn cancel(shared: &Shared, id: JobId) -> Result<bool, StoreErro
     let Some((queue, values)) = shared.find(id, &["state", "x_token"]).await? else { return Ok(false) };
     let runs_in_go = matches!(&values[..], [Some(state), None] if state == word(State::Active));
     let limit = if runs_in_go { limit_in_go(shared, &queue, id).await? } else { foreign::ASYNQ_TIMEOUT };
-    let held = shared.leases.of(id);
-    match shared.commands.call(&queue.keys, cancel_call(id, limit, None)).await? {
+    match cancel_in(shared, &queue, id, limit, None).await? {
         Cancelled::NotThere => Ok(false),
-        Cancelled::Removed => {
-            if let Some(lease) = held {
-                shared.leases.revoke(&lease);
-            }
-            shared.changed(id);
-            Ok(true)
-        }
+        Cancelled::Removed => Ok(true),
         Cancelled::Newer(version) => Err(StoreError::NewerRecord { id, version }),
     }
 }
 
 /// Cancels a job to which nobody has come back, if that is still so. Gives whether it was.
 pub(super) async fn cancel_abandoned(shared: &Shared, queue: &Queue, turn: Turn) -> Result<bool, StoreError> {
-    let held = shared.leases.of(turn.id);
-    let call = cancel_call(turn.id, foreign::ASYNQ_TIMEOUT, Some(turn.number));
-    let Cancelled::Removed = shared.commands.call(&queue.keys, call).await? else { return Ok(false) };
-    if let Some(lease) = held {
-        shared.leases.revoke(&lease);
-    }
-    shared.changed(turn.id);
-    Ok(true)
+    let cancelled = cancel_in(shared, queue, turn.id, foreign::ASYNQ_TIMEOUT, Some(turn.number)).await?;
+    Ok(matches!(cancelled, Cancelled::Removed))
 }
 
-fn cancel_call(id: JobId, limit: Duration, if_abandoned: Option<u32>) -> Cancel {
-    Cancel { id, go_limit: limit.saturating_add(GO_MARGIN), if_abandoned }
+/// Removes a job of this queue. A worker of Go's may go on with it for as long as its time `limit`.
+async fn cancel_in(
+    shared: &Shared,
+    queue: &Queue,
+    id: JobId,
+    limit: Duration,
+    if_abandoned: Option<u32>,
+) -> Result<Cancelled, StoreError> {
+    let held = shared.leases.of(id);
+    let call = Cancel { id, go_limit: limit.saturating_add(GO_MARGIN), if_abandoned };
+    let cancelled = shared.commands.call(&queue.keys, call).await?;
+    if matches!(cancelled, Cancelled::Removed) {
+        if let Some(lease) = held {
+            shared.leases.revoke(&lease);
+        }
+        shared.changed(id);
+    }
+    Ok(cancelled)
 }
 
 /// The time limit of an attempt that a worker of Go's makes at this job.

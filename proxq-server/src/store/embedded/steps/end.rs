@@ -5,7 +5,7 @@ use super::row::{JobRow, number};
 use super::{bounds, claim, turns};
 use crate::clock::Timestamp;
 use crate::failure::chain;
-use crate::job::{Outcome, Progress, Reach, State};
+use crate::job::{Outcome, Progress, Reach, State, Verdict};
 use crate::store::StoreError;
 use crate::store::record::Record;
 use crate::store::signals::Effect;
@@ -68,8 +68,7 @@ pub(super) fn archive_damaged(tx: &mut Tx<'_>, row: &JobRow, error: &StoreError)
             Some(Reach::Unknown | Reach::Responded) => Outcome::Indeterminate,
         });
         if progress.outcome == Some(Outcome::NotSent) {
-            claim::free(tx, row.seq)?;
-            turns::end(tx, row.seq)?;
+            let_others_try(tx, row.seq)?;
         }
         end(tx, row, &progress, State::Archived)?;
     } else {
@@ -80,6 +79,24 @@ pub(super) fn archive_damaged(tx: &mut Tx<'_>, row: &JobRow, error: &StoreError)
     }
     tx.tell(Effect::Changed(row.id));
     Ok(())
+}
+
+/// Lets other submissions have what the job leaves them that gets this verdict: its idempotency key, and later tries of its
+/// call.
+pub(super) fn let_others(tx: &Tx<'_>, seq: i64, verdict: &Verdict) -> rusqlite::Result<()> {
+    if verdict.frees_claim() {
+        claim::free(tx, seq)?;
+    }
+    if verdict.ends_call() {
+        turns::end(tx, seq)?;
+    }
+    Ok(())
+}
+
+/// The same for a job that was never sent, which leaves both.
+pub(super) fn let_others_try(tx: &Tx<'_>, seq: i64) -> rusqlite::Result<()> {
+    claim::free(tx, seq)?;
+    turns::end(tx, seq)
 }
 
 /// Until when an ended job is kept.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::super::step::Tx;
-use super::end::end;
+use super::bounds;
+use super::end::{end, let_others_try};
 use super::row::JobRow;
-use super::{bounds, claim, turns};
 use crate::job::{Progress, State, TimeBounds, judge_overdue};
 use crate::store::signals::Effect;
 
@@ -45,8 +45,7 @@ pub(super) fn end_overdue(
     overdue.note_in(&mut progress);
     progress.ended_at = Some(tx.now);
     if overdue.frees_claim() {
-        claim::free(tx, row.seq)?;
-        turns::end(tx, row.seq)?;
+        let_others_try(tx, row.seq)?;
     }
     end(tx, row, &progress, State::Archived)?;
     tx.tell(Effect::Changed(row.id));

@@ -2,11 +2,10 @@
 
 use super::super::step::{StepError, Tx};
 use super::batch::{batch, limit};
-use super::end::{Onward, go_on};
+use super::end::{Onward, go_on, let_others};
 use super::lease::set_aside;
 use super::row::JobRow;
 use super::settle::fail;
-use super::{claim, turns};
 use crate::job::{Reach, Verdict, judge_lost_lease};
 use crate::store::signals::Effect;
 use crate::store::{RECLAIM_GRACE, StoreError};
@@ -57,12 +56,7 @@ fn reclaim_one(tx: &mut Tx<'_>, row: &JobRow) -> Result<(), StepError> {
     progress.end_attempt(tx.now, Reach::Unknown, None);
     progress.lease_losses = progress.lease_losses.saturating_add(1);
     tracing::warn!(job.id = %row.id, attempt = progress.attempts, "worker lost, its lease is taken away");
-    if verdict.frees_claim() {
-        claim::free(tx, row.seq)?;
-    }
-    if verdict.ends_call() {
-        turns::end(tx, row.seq)?;
-    }
+    let_others(tx, row.seq, &verdict)?;
     match verdict {
         Verdict::RetryAfter { error, .. } => {
             progress.last_error = Some(error);

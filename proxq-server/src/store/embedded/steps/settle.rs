@@ -4,10 +4,9 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::super::step::{Step, StepError, Tx};
-use super::end::{Onward, end, go_on};
+use super::end::{Onward, end, go_on, let_others};
 use super::lease::{holds, lost};
 use super::row::{JobRow, refer_to_blob};
-use super::{claim, turns};
 use crate::failure::chain;
 use crate::job::{Body, Outcome, Progress, Reach, State, Verdict};
 use crate::store::record::{Head, Record, beside};
@@ -77,12 +76,7 @@ impl Step for Settle {
                 go_on(tx, &row, &progress, Onward::Pending)?;
             }
         }
-        if self.verdict.frees_claim() {
-            claim::free(tx, row.seq)?;
-        }
-        if self.verdict.ends_call() {
-            turns::end(tx, row.seq)?;
-        }
+        let_others(tx, row.seq, &self.verdict)?;
         if let Some(result) = &self.result {
             tx.connection.prepare_cached("INSERT INTO results (seq, head, body) VALUES (?1, ?2, ?3)")?.execute((
                 row.seq,
