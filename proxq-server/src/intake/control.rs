@@ -1,6 +1,7 @@
 //! A submission's controls: the `X-Proxq-*` headers that ask something of proxq.
 
 mod bounds;
+mod call_terms;
 
 use std::time::Duration;
 
@@ -8,9 +9,10 @@ use http::HeaderMap;
 use http::header::{HeaderName, ORIGIN};
 use proxq_protocol::{GoDuration, JobId, header as proxq};
 
+pub(crate) use self::call_terms::CallTerms;
 use super::prefer;
 use crate::admit::Mode;
-use crate::config::{AnswerMode, ClientMode, Config, JoinRetries, OnAbandon, Upstream};
+use crate::config::{AnswerMode, ClientMode, Config, Upstream};
 use crate::ended::wait_span;
 use crate::job::{Priority, TimeBounds};
 use crate::redirects::KnownRedirects;
@@ -38,43 +40,6 @@ pub(crate) struct Controls {
     pub(crate) redirects: Option<KnownRedirects>,
     /// `Some`: it matters that the client goes away before its final answer.
     pub(crate) call: Option<CallTerms>,
-}
-
-/// What becomes of a job whose client is held to the final answer, and goes away before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CallTerms {
-    /// Whether a later try of the client joins it.
-    pub(crate) joins: bool,
-    /// Whether this is such a later try.
-    pub(crate) repeats: bool,
-    /// Whether it is cancelled.
-    pub(crate) cancel_when_abandoned: bool,
-}
-
-impl CallTerms {
-    /// Those of a submission that is answered like this; `None` where nothing becomes of it. A client that names its job comes
-    /// back to it by itself, and so may one that says how long it waits.
-    fn of(headers: &HeaderMap, answering: Answering, waits: bool, upstream: &Upstream) -> Option<Self> {
-        if !matches!(answering, Answering::Wait | Answering::Follow) {
-            return None;
-        }
-        let named = headers.contains_key(proxq::JOB_ID);
-        let joins =
-            upstream.join_retries == JoinRetries::Joined && !named && !headers.contains_key(proxq::IDEMPOTENCY_KEY);
-        let cancel_when_abandoned = upstream.on_abandon == OnAbandon::Cancel && !named && !waits;
-        let repeats = joins && is_later_try(headers);
-        (joins || cancel_when_abandoned).then_some(Self { joins, repeats, cancel_when_abandoned })
-    }
-}
-
-/// Whether an SDK says that it sends this request again. What is no number of up to three digits says nothing.
-fn is_later_try(headers: &HeaderMap) -> bool {
-    let mut counts = headers.get_all(proxq::RETRY_COUNT).iter();
-    let (Some(count), None) = (counts.next(), counts.next()) else { return false };
-    let digits = count.as_bytes();
-    (1..=3).contains(&digits.len())
-        && digits.iter().all(u8::is_ascii_digit)
-        && digits.iter().any(|digit| *digit != b'0')
 }
 
 /// How a submission is answered if there is no response once the time is over for which its answer is held.
@@ -346,46 +311,6 @@ mod tests {
         assert_eq!(read(&[("prefer", "respond-async, wait=5"), id], None), (Answering::Monitor, Some(5)));
         let queue = Some(Mode::Queue(AnswerMode::Queue));
         assert_eq!(read(&[("prefer", "respond-async")], queue), (Answering::Queue, None));
-    }
-
-    #[test]
-    fn it_matters_that_a_held_client_goes_away_unless_it_comes_back_by_itself() {
-        let config = Config::for_upstream(UpstreamUrl::new("http://upstream").unwrap());
-        let call = |fields: &[(&'static str, &'static str)], join_retries, on_abandon| {
-            let waits = Upstream { answer_mode: AnswerMode::Wait, join_retries, on_abandon, ..upstream() };
-            Controls::read(&map(fields), None, &waits, &config).unwrap().call
-        };
-        let joined = |fields: &[(&'static str, &'static str)]| call(fields, JoinRetries::Joined, OnAbandon::Keep);
-        let first = CallTerms { joins: true, repeats: false, cancel_when_abandoned: false };
-        assert_eq!(joined(&[]), Some(first));
-        for (count, repeats) in [
-            ("0", false),
-            ("000", false),
-            ("1", true),
-            ("010", true),
-            ("999", true),
-            ("1000", false),
-            ("-1", false),
-            ("1.0", false),
-            ("", false),
-            ("one", false),
-            ("100000000000000000000", false),
-        ] {
-            assert_eq!(joined(&[("x-stainless-retry-count", count)]), Some(CallTerms { repeats, ..first }), "{count}");
-        }
-        let twice = [("x-stainless-retry-count", "1"), ("x-stainless-retry-count", "1")];
-        assert_eq!(joined(&twice), Some(first));
-        assert_eq!(joined(&[("idempotency-key", "k")]), None, "the key finds the job");
-        assert_eq!(joined(&[("x-proxq-job-id", "550e8400-e29b-41d4-a716-446655440000")]), None);
-        assert_eq!(joined(&[("prefer", "respond-async")]), None, "nobody waits");
-
-        let cancelled =
-            |fields: &[(&'static str, &'static str)]| call(fields, JoinRetries::Separate, OnAbandon::Cancel);
-        let cancelling = CallTerms { joins: false, repeats: false, cancel_when_abandoned: true };
-        assert_eq!(cancelled(&[("x-stainless-retry-count", "1")]), Some(cancelling));
-        assert_eq!(cancelled(&[("idempotency-key", "k")]), Some(cancelling));
-        assert_eq!(cancelled(&[("x-proxq-wait", "7s")]), None);
-        assert_eq!(cancelled(&[("prefer", "wait=7")]), None);
     }
 
     #[test]
