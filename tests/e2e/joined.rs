@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::{Answer, Gate, Proxq, Reply, Request, Store, Upstream, get, on_every_store, post, within};
+use harness::{Answer, Gate, Proxq, Reply, Request, Store, Upstream, get, head, on_every_store, post, within};
 use proxq_protocol::JobStatus;
 use tokio::time::Instant;
 
@@ -155,6 +155,17 @@ on_every_store! {
         gate.open();
         let last = proxq.send(nth_try("2")).await;
         assert!(last.status == 201 && is_joined(&last), "{last}");
+        assert_eq!(upstream.received().len(), 1);
+    }
+
+    async fn a_look_at_the_head_alone_is_no_answer_to_the_call(store: Store) {
+        let (proxq, upstream, gate) = gated(&store, "follow").await;
+        let left = proxq.send(nth_try("0").header("X-Proxq-Wait", "0")).await;
+        gate.open();
+        let hop = format!("/__jobs/{}/content?hop=1", left.header("x-proxq-job-id").unwrap());
+        assert_eq!(proxq.send(head(&hop)).await.status, 201);
+        let again = proxq.send(nth_try("1")).await;
+        assert!(is_joined(&again) && again.text() == "late", "{again}");
         assert_eq!(upstream.received().len(), 1);
     }
 
