@@ -20,7 +20,7 @@ use crate::{BODY_BYTES, Problem};
 /// Length of what is stored beside the body of a response.
 const RESPONSE_HEAD_BYTES: usize = 128;
 
-/// As the embedded store sets its writer.
+/// As the embedded store sets its writer, except that a commit copies the log: here is no thread that does so beside it.
 const SETTINGS: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
