@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use http::Response;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use self::crowd::Crowd;
@@ -126,8 +126,13 @@ impl Surface {
                 Ok((stream, peer)) => {
                     // While this one waits for its place, others wait in the kernel's backlog.
                     let (surface, place) = (Arc::clone(self), self.place().await);
-                    connections.spawn(async move {
-                        connection::run(surface, stream, peer, place).await;
+                    let stream = stream.into_std();
+                    connections.spawn_on_core(async move {
+                        // It belongs to the runtime that it is read by.
+                        match stream.and_then(TcpStream::from_std) {
+                            Ok(stream) => connection::run(surface, stream, peer, place).await,
+                            Err(error) => tracing::warn!(%error, %peer, "take over a connection"),
+                        }
                     });
                 }
                 Err(error) => self.cannot_accept(&error).await,

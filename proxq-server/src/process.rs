@@ -5,9 +5,7 @@ use std::io;
 use rustix::process::{Resource, Signal, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Threads for blocking work: files, one chunk of one body at a time, and name resolution, which may take seconds and must
-/// not delay the files.
-const BLOCKING_THREADS: usize = 128;
+use crate::tasks::BLOCKING_THREADS;
 
 /// Makes the runtime that everything runs on.
 ///

@@ -26,7 +26,7 @@ pub use crate::store::embedded::{OpenError as EmbeddedOpenError, verify as verif
 pub use crate::store::redis::OpenError as RedisOpenError;
 use crate::store::redis::{RedisOptions, RedisStore};
 use crate::store::{JobStore, StoreError};
-use crate::tasks;
+use crate::tasks::{self, Cores};
 use crate::upkeep;
 use crate::worker::{AttemptContext, Worker};
 
@@ -38,6 +38,7 @@ pub struct Server {
     store: Arc<dyn JobStore>,
     clock: Clock,
     forwarder: Forwarder,
+    cores: Cores,
 }
 
 /// Why a server does not start.
@@ -64,6 +65,9 @@ pub enum StartError {
     /// An upstream's TLS files cannot be used.
     #[error("prepare the connections to the upstreams")]
     Upstream(#[from] TlsFileError),
+    /// The operating system gives no threads.
+    #[error("start threads")]
+    Threads(#[source] io::Error),
 }
 
 impl Server {
@@ -86,8 +90,9 @@ impl Server {
         }
         let forwarder = Forwarder::new(&config.upstreams)?;
         let clock = Clock::new();
+        let cores = Cores::start().map_err(StartError::Threads)?;
         let store = open_store(&config, clock).await?;
-        Ok(Self { listener, config: Arc::new(config), store, clock, forwarder })
+        Ok(Self { listener, config: Arc::new(config), store, clock, forwarder, cores })
     }
 
     /// Where it listens; the port is the real one where port 0 was asked for.
@@ -118,8 +123,8 @@ impl Server {
         stop: impl Future<Output = ()>,
         configs: impl Stream<Item = Config>,
     ) -> Result<(), StartError> {
-        let Self { listener, config, store, clock, forwarder } = self;
-        let phases = Phases::default();
+        let Self { listener, config, store, clock, forwarder, cores } = self;
+        let phases = Phases::on(&cores);
         let _stopped_when_dropped = phases.stop_when_dropped();
         let deployment = Arc::new(KnownDeployment::unknown());
         match deployment.ask(&*store).await {
@@ -159,6 +164,7 @@ impl Server {
             () = live.follow(configs) => {}
         }
         phases.drain(live.context.config.shutdown_timeout, &*store).await;
+        cores.end().await;
         Ok(())
     }
 }

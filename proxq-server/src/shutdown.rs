@@ -7,7 +7,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::stop_signals::StopSignals;
 use crate::store::StoreControl;
-use crate::tasks::Tasks;
+use crate::tasks::{Cores, Tasks};
 
 /// How long aborted attempts may take to be settled, and connections to end, after the drain's time limit.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
@@ -58,6 +58,11 @@ pub(crate) struct Phases {
 }
 
 impl Phases {
+    /// Nothing yet, on these cores.
+    pub(crate) fn on(cores: &Cores) -> Self {
+        Self { connections: Tasks::on(cores), attempts: Tasks::on(cores), ..Self::default() }
+    }
+
     /// Stops everything at once when the guards are dropped; without effect after a drain.
     pub(crate) fn stop_when_dropped(&self) -> [DropGuard; 5] {
         let StopSignals { draining, abort, finished, crashed } = self.stop.clone();

@@ -1,10 +1,21 @@
 //! The one place where tasks are spawned. Each belongs to a group, so that shutdown can wait for all of them. Work that
 //! blocks leaves the runtime's threads here, too; its end needs no group: the runtime waits for it before it ends.
 
+mod cores;
+
+use std::sync::Arc;
+
 use hyper::rt::Executor;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
+
+use self::cores::Core;
+pub(crate) use self::cores::{Cores, PerCore};
+
+/// Threads for blocking work: files, one chunk of one body at a time, and name resolution, which may take seconds and must
+/// not delay the files.
+pub(crate) const BLOCKING_THREADS: usize = 128;
 
 /// Does work that blocks on a thread that may. The work goes on when the handle is dropped.
 pub(crate) fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
@@ -22,10 +33,22 @@ pub(crate) fn try_blocking(work: impl FnOnce() + Send + 'static) {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tasks {
     tracker: TaskTracker,
+    /// Where there are some.
+    cores: Arc<[Core]>,
 }
 
 impl Tasks {
-    /// Runs a task.
+    /// A group whose connections and attempts these cores run.
+    pub(crate) fn on(cores: &Cores) -> Self {
+        Self { tracker: TaskTracker::new(), cores: cores.all() }
+    }
+
+    /// Runs a task on a core, where it stays; where there is none, here.
+    pub(crate) fn spawn_on_core(&self, task: impl Future<Output = ()> + Send + 'static) {
+        cores::spawn(&self.cores, &self.tracker, task);
+    }
+
+    /// Runs a task here.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tracker.spawn(task);
     }

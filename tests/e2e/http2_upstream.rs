@@ -17,7 +17,7 @@ fn config_for(store: Store, upstream: &Upstream) -> Config {
 /// A server that forwards everything to an upstream that speaks HTTP/2, and that upstream.
 async fn pair(store: Store) -> (Proxq, Upstream) {
     let upstream = Upstream::start_http2().await;
-    let proxq = Proxq::start(config_for(store, &upstream)).await;
+    let proxq = Proxq::builder(config_for(store, &upstream)).on_one_core().start().await;
     (proxq, upstream)
 }
 
@@ -349,7 +349,7 @@ on_every_store! {
         let (settings, answers) = (Gate::new(), Gate::new());
         upstream.hold_settings(&settings);
         upstream.always(Answer::status(200).wait(&answers).body("done"));
-        let proxq = Proxq::start(config_for(store, &upstream).set("concurrency", JOBS)).await;
+        let proxq = Proxq::builder(config_for(store, &upstream).set("concurrency", JOBS)).on_one_core().start().await;
         let mut jobs = vec![proxq.submit(post("/x").body("b")).await];
         upstream.secured(1).await;
         // The others come to a connection of which nobody knows yet how many streams it may carry.

@@ -236,7 +236,8 @@ on_every_store! {
             ("at-most-once", "GET", 2),
         ] {
             let upstream = Upstream::start().await;
-            let proxq = Proxq::start(store.config_for(&upstream).upstream("delivery", delivery)).await;
+            let config = store.config_for(&upstream).upstream("delivery", delivery);
+            let proxq = Proxq::builder(config).on_one_core().start().await;
             proxq.through_queue(request(method, "/x")).await;
             outlast(Duration::from_millis(700)).await;
             proxq.through_queue(request(method, "/x")).await;
@@ -306,7 +307,8 @@ on_the_store! { Embedded:
 
     async fn what_the_upstream_has_begun_to_answer_is_not_repeated(store: Store) {
         for begun in ["H", "HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Le"] {
-            let (proxq, upstream) = store.pair().await;
+            let upstream = Upstream::start().await;
+            let proxq = Proxq::builder(store.config_for(&upstream)).on_one_core().start().await;
             upstream.once(Answer::status(200));
             upstream.once(Answer::raw(begun).close());
             proxq.send(direct(get("/x"))).await.from_upstream(200);

@@ -297,6 +297,12 @@ impl Builder {
         self
     }
 
+    /// Has one thread serve everything, so that all requests and attempts share the kept connections to an upstream.
+    #[must_use]
+    pub fn on_one_core(self) -> Self {
+        self.env("TOKIO_WORKER_THREADS", "1")
+    }
+
     /// Has the log written as people read it. No [`Record`] can be read from it.
     #[must_use]
     pub fn text_log(mut self) -> Self {

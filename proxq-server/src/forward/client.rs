@@ -10,6 +10,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{CaptureConnection, HttpConnector, capture_connection};
 use hyper_util::rt::TokioTimer;
+use rustls::ClientConfig;
 use tokio::time::Instant;
 
 use super::connection::Connector;
@@ -21,7 +22,7 @@ use super::{HandedOver, RequestBody, Reuse, framing};
 use crate::failure::chain;
 use crate::job::Reach;
 use crate::lock::lock;
-use crate::tasks::Tasks;
+use crate::tasks::{PerCore, Tasks};
 
 /// Idle connections are dropped earlier than servers usually drop them (5 s in Node.js, 75 s in nginx).
 const IDLE_LIMIT: Duration = Duration::from_secs(4);
@@ -55,16 +56,25 @@ type Pool = Client<Tls, RequestBody>;
 /// The connections to one upstream.
 #[derive(Clone, Debug)]
 pub(crate) struct UpstreamClient {
-    /// For requests that set their own host: HTTP/2 takes `:authority` from the URL, so only HTTP/1.1 can set another.
-    http1: Pools,
-    /// For all other requests.
-    any_version: Pools,
+    tls: ClientConfig,
+    tcp: Connector,
+    /// A connection belongs to the core that made it: no other one would read it without waking that one.
+    connections: Arc<PerCore<Connections>>,
     /// When the upstream last closed a recently used connection.
     distrusted_at: Arc<Mutex<Option<Instant>>>,
 }
 
+/// The connections of one core.
+#[derive(Debug)]
+struct Connections {
+    /// For requests that set their own host: HTTP/2 takes `:authority` from the URL, so only HTTP/1.1 can set another.
+    http1: Pools,
+    /// For all other requests.
+    any_version: Pools,
+}
+
 /// The connections of one kind, by which requests may take them.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Pools {
     any: Pool,
     recent: Pool,
@@ -76,17 +86,22 @@ impl UpstreamClient {
     /// Prepares the pools.
     pub(crate) fn new(tls: &TlsMaterial<'_>) -> Result<Self, TlsFileError> {
         let tls = tls::client_config(tls)?;
-        let schemes = || HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http();
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEPALIVE_IDLE));
         tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
         let tcp = Connector::new(tcp);
-        Ok(Self {
-            http1: Pools::new(&Observing(schemes().enable_http1().wrap_connector(tcp.clone()))),
-            any_version: Pools::new(&Observing(schemes().enable_all_versions().wrap_connector(tcp))),
-            distrusted_at: Arc::default(),
+        Ok(Self { tls, tcp, connections: Arc::new(PerCore::new()), distrusted_at: Arc::default() })
+    }
+
+    fn connections(&self) -> &Connections {
+        self.connections.get_or_init(|| {
+            let schemes = || HttpsConnectorBuilder::new().with_tls_config(self.tls.clone()).https_or_http();
+            Connections {
+                http1: Pools::new(&Observing(schemes().enable_http1().wrap_connector(self.tcp.clone()))),
+                any_version: Pools::new(&Observing(schemes().enable_all_versions().wrap_connector(self.tcp.clone()))),
+            }
         })
     }
 
@@ -102,7 +117,8 @@ impl UpstreamClient {
         again: impl AsyncFnOnce() -> Option<RequestBody>,
         handed_over: &HandedOver,
     ) -> Result<Response<Incoming>, ForwardError> {
-        let pools = if head.headers().contains_key(HOST) { &self.http1 } else { &self.any_version };
+        let connections = self.connections();
+        let pools = if head.headers().contains_key(HOST) { &connections.http1 } else { &connections.any_version };
         let pool = match reuse {
             Reuse::Any => &pools.any,
             Reuse::Recent if !self.is_distrusted() => &pools.recent,

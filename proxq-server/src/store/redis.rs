@@ -164,7 +164,7 @@ impl RedisStore {
         let identity = Identity::new(&options.instance, &instance, clock.wall());
         let scripts = Scripts::new(script_clock);
         let shared = Arc::new(Shared {
-            commands: Commands::keep_connected(client.clone(), scripts, &tasks, closing.clone(), clock),
+            commands: Commands::keep_connected(client.clone(), scripts, tasks.clone(), closing.clone(), clock),
             room: Room::new(),
             queues: Queues::new(options.queue.as_str()),
             leases: Leases::default(),

@@ -41,7 +41,7 @@ impl Worker {
                         // Boxed: it is large, and the runtime would move it several times.
                         let work = Box::pin(Arc::clone(&self).work(Arc::clone(&lane), job, lane.slots.take()));
                         let crashed = self.stop.crashed.clone();
-                        self.tasks.spawn(async move {
+                        self.tasks.spawn_on_core(async move {
                             tokio::select! {
                                 biased;
                                 () = crashed.cancelled() => {}

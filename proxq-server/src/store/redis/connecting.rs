@@ -1,7 +1,7 @@
-//! The making of the connection for commands, again and again whenever it breaks.
+//! The making of a connection for commands, again and again whenever it breaks.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::{NoConnection, checked, is_refused_login, no_connection};
 use crate::failure::chain;
+use crate::lock::lock;
 
 /// How long an answer may take. Longer than any script of ours by far; short enough that a submission can be asked about
 /// again within the five seconds that intake has for it.
@@ -31,18 +32,42 @@ pub(super) fn reconnect_pauses() -> impl Iterator<Item = Duration> + Send {
 /// The pause after which a try to connect is made for certain.
 pub(super) const LONGEST_PAUSE: Duration = RECONNECT_PAUSES[1];
 
-/// The state of the connection.
+/// Why there was no connection when one was last tried, as the log was told: all cores meet the same.
+#[derive(Debug, Default)]
+pub(super) struct Trouble(Mutex<Option<NoConnection>>);
+
+impl Trouble {
+    fn is_over(&self) {
+        if lock(&self.0).take().is_some() {
+            tracing::info!("connected to Redis again");
+        }
+    }
+
+    fn is(&self, error: &RedisError) {
+        let why = no_connection(error);
+        if lock(&self.0).replace(why) != Some(why) {
+            warn(why, error);
+        }
+    }
+}
+
+/// The state of a connection.
 #[derive(Clone)]
 pub(super) enum State {
     /// The first try since the last break is under way.
     Connecting,
     Up {
         connection: MultiplexedConnection,
-        /// How many connections there have been.
+        /// How often connections had broken before, plus 1.
         generation: u64,
     },
     /// The last try failed; there will be others.
-    Down(Arc<RedisError>),
+    Down {
+        error: Arc<RedisError>,
+        /// Of the connection that it would have been. Where others of this generation have broken since, somebody could
+        /// connect, and the next try is under way.
+        generation: u64,
+    },
 }
 
 impl fmt::Debug for State {
@@ -50,34 +75,31 @@ impl fmt::Debug for State {
         match self {
             Self::Connecting => f.write_str("connecting"),
             Self::Up { generation, .. } => write!(f, "up, connection {generation}"),
-            Self::Down(error) => write!(f, "down: {error}"),
+            Self::Down { error, .. } => write!(f, "down: {error}"),
         }
     }
 }
 
-/// Keeps connected until `closing`, and reports the state. `breaks` says which connection is of no use any more. The
+/// Keeps connected until `closing`, and reports the state. `breaks` says which generation is of no use any more. The
 /// commands of `loading` go first on each new connection.
 pub(super) async fn keep_connected(
     client: Client,
     loading: Pipeline,
     report: watch::Sender<State>,
     mut breaks: watch::Receiver<u64>,
+    trouble: Arc<Trouble>,
     closing: CancellationToken,
 ) {
-    let mut generation = 0;
     let mut pauses = reconnect_pauses();
-    let mut told = None;
     loop {
+        let generation = *breaks.borrow() + 1;
         let connected = tokio::select! {
             connected = connect(&client, &loading) => connected,
             () = closing.cancelled() => return,
         };
         match connected {
             Ok(connection) => {
-                if told.take().is_some() {
-                    tracing::info!("connected to Redis again");
-                }
-                generation += 1;
+                trouble.is_over();
                 pauses = reconnect_pauses();
                 report.send_replace(State::Up { connection, generation });
                 tokio::select! {
@@ -87,14 +109,12 @@ pub(super) async fn keep_connected(
                 report.send_replace(State::Connecting);
             }
             Err(error) => {
-                let why = no_connection(&error);
-                if told.replace(why) != Some(why) {
-                    warn(why, &error);
-                }
-                report.send_replace(State::Down(Arc::new(error)));
+                trouble.is(&error);
+                report.send_replace(State::Down { error: Arc::new(error), generation });
                 let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
+                    _ = breaks.wait_for(|broken| *broken >= generation) => {}
                     () = closing.cancelled() => return,
                 }
             }

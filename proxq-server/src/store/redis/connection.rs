@@ -1,9 +1,12 @@
-//! The connection on which all commands go, many at once. It is made anew whenever it breaks (`connecting.rs`).
+//! The connections on which commands go, many at once on each: one for each core, so that an answer wakes no other thread
+//! than its own. When one breaks, all are made anew (`connecting.rs`): what ended it has ended others, which nobody has noticed
+//! yet. A core without a connection borrows that of another core.
 //!
 //! While the first try to connect again is under way, commands wait. When it failed, they fail at once. A command whose answer
 //! was lost with the connection is sent again on the next one, if a repetition does no harm.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -14,7 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
-use super::connecting::{RESPONSE_TIMEOUT, State, keep_connected};
+use super::connecting::{RESPONSE_TIMEOUT, State, Trouble, keep_connected};
 use super::error::{
     Sent, checked, classify, is_unknown_script, lost_answer, says_nothing_of_health, spoils_connection, unexpected,
 };
@@ -22,7 +25,7 @@ use super::keys::Keys;
 use super::scripts::{Call, Scripts};
 use crate::clock::Clock;
 use crate::store::StoreError;
-use crate::tasks::Tasks;
+use crate::tasks::{PerCore, Tasks};
 
 /// The most commands that wait for their answers at once; others wait for their turn here. So when thousands of clients ask
 /// in one moment, the time limit of an answer measures Redis, and not the queue of commands before it.
@@ -37,10 +40,14 @@ const REPETITIONS_MAX: usize = 3;
 
 /// Where commands go.
 pub(super) struct Commands {
+    client: Client,
     scripts: Scripts,
     turns: Semaphore,
-    state: watch::Receiver<State>,
+    lines: PerCore<watch::Receiver<State>>,
+    /// Connections of this generation, and of earlier ones, are of no use any more.
     broken: watch::Sender<u64>,
+    trouble: Arc<Trouble>,
+    tasks: Tasks,
     closing: CancellationToken,
     clock: Clock,
     answering_since: AtomicI64,
@@ -48,7 +55,7 @@ pub(super) struct Commands {
 
 impl fmt::Debug for Commands {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Commands").field("state", &*self.state.borrow()).finish_non_exhaustive()
+        f.debug_struct("Commands").field("lines", &self.lines).finish_non_exhaustive()
     }
 }
 
@@ -56,27 +63,49 @@ impl fmt::Debug for Commands {
 const SILENT: i64 = i64::MAX;
 
 impl Commands {
-    /// Begins to connect, and keeps connected until `closing`. On each connection, these scripts are loaded first.
+    /// Begins to connect, as each core does with its first command, and keeps connected until `closing`. On each connection,
+    /// these scripts are loaded first.
     pub(super) fn keep_connected(
         client: Client,
         scripts: Scripts,
-        tasks: &Tasks,
+        tasks: Tasks,
         closing: CancellationToken,
         clock: Clock,
     ) -> Self {
-        let (report, state) = watch::channel(State::Connecting);
-        let (broken, breaks) = watch::channel(0);
-        tasks.spawn(keep_connected(client, scripts.loading(), report, breaks, closing.clone()));
-        let turns = Semaphore::new(UNDER_WAY_MAX);
-        Self { scripts, turns, state, broken, closing, clock, answering_since: AtomicI64::new(SILENT) }
+        let commands = Self {
+            client,
+            scripts,
+            turns: Semaphore::new(UNDER_WAY_MAX),
+            lines: PerCore::new(),
+            broken: watch::Sender::new(0),
+            trouble: Arc::default(),
+            tasks,
+            closing,
+            clock,
+            answering_since: AtomicI64::new(SILENT),
+        };
+        commands.line();
+        commands
     }
 
-    /// How many connections there have been; changes with every new one.
+    /// The state of this core's connection.
+    fn line(&self) -> &watch::Receiver<State> {
+        self.lines.get_or_init(|| {
+            let (report, state) = watch::channel(State::Connecting);
+            let (client, breaks) = (self.client.clone(), self.broken.subscribe());
+            let (trouble, closing) = (Arc::clone(&self.trouble), self.closing.clone());
+            self.tasks.spawn(keep_connected(client, self.scripts.loading(), report, breaks, trouble, closing));
+            state
+        })
+    }
+
+    /// The generation of the connections; 0 while there is none.
     pub(super) fn generation(&self) -> u64 {
-        match &*self.state.borrow() {
-            State::Up { generation, .. } => *generation,
-            State::Connecting | State::Down(_) => 0,
-        }
+        let usable = |line: &watch::Receiver<State>| match &*line.borrow() {
+            State::Up { generation, .. } => Some(*generation).filter(|generation| self.is_usable(*generation)),
+            State::Connecting | State::Down { .. } => None,
+        };
+        self.lines.all().find_map(usable).unwrap_or(0)
     }
 
     /// For how long Redis has answered every command; `None` if it did not answer the last one.
@@ -154,31 +183,46 @@ impl Commands {
         self.note(checked, generation).map_err(Failed::Answered)
     }
 
-    /// The connection. Waits while one is being made; fails when that failed.
+    /// A connection. Waits while this core's is being made; fails when that failed.
     async fn connection(&self) -> Result<(MultiplexedConnection, u64), StoreError> {
-        let mut state = self.state.clone();
+        let mut own = self.line().clone();
         loop {
             if self.closing.is_cancelled() {
                 return Err(StoreError::Closed);
             }
-            match &*state.borrow_and_update() {
-                // A connection that is known to be broken is replaced soon.
-                State::Up { connection, generation } if *generation > *self.broken.borrow() => {
-                    return Ok((connection.clone(), *generation));
-                }
-                State::Down(error) => {
+            let usable = self.usable(&own.borrow_and_update());
+            if let Some(usable) = usable.or_else(|| self.lines.all().find_map(|line| self.usable(&line.borrow()))) {
+                return Ok(usable);
+            }
+            match &*own.borrow() {
+                State::Down { error, generation } if self.is_usable(*generation) => {
                     self.answering_since.store(SILENT, Ordering::Release);
                     return Err(classify(RedisError::clone(error), Sent::No));
                 }
-                State::Up { .. } | State::Connecting => {}
+                State::Up { .. } | State::Connecting | State::Down { .. } => {}
             }
-            if state.changed().await.is_err() {
+            if own.changed().await.is_err() {
                 return Err(StoreError::Closed);
             }
         }
     }
 
-    /// Notes whether Redis answers, and has the connection replaced if it is of no use any more.
+    /// Whether connections of this generation are not known to be broken.
+    fn is_usable(&self, generation: u64) -> bool {
+        generation > *self.broken.borrow()
+    }
+
+    /// The connection of a core, if there is one. What is known to be broken is replaced soon.
+    fn usable(&self, state: &State) -> Option<(MultiplexedConnection, u64)> {
+        match state {
+            State::Up { connection, generation } if self.is_usable(*generation) => {
+                Some((connection.clone(), *generation))
+            }
+            State::Up { .. } | State::Connecting | State::Down { .. } => None,
+        }
+    }
+
+    /// Notes whether Redis answers, and has all connections replaced if this one is of no use any more.
     fn note<T>(&self, outcome: Result<T, RedisError>, generation: u64) -> Result<T, RedisError> {
         match &outcome {
             Ok(_) => {
