@@ -1,5 +1,5 @@
 //! The one place where tasks are spawned. Each belongs to a group, so that shutdown can wait for all of them. Work that
-//! blocks leaves the runtime's threads here, too; its end needs no group: the runtime waits for it before it ends.
+//! blocks leaves the runtime's threads here, too; its end needs no group as a rule: the runtime waits for it before it ends.
 
 mod cores;
 
@@ -56,6 +56,11 @@ impl Tasks {
     /// Runs a task whose result somebody waits for. It goes on when the handle is dropped.
     pub(crate) fn spawn_for<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
         self.tracker.spawn(task)
+    }
+
+    /// Does work that blocks, as a part of the group, on a thread that may. The work goes on when the handle is dropped.
+    pub(crate) fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+        self.tracker.spawn_blocking(work)
     }
 
     /// Runs a task where there is a runtime left to run it; for what is dropped at its end.

@@ -244,7 +244,7 @@ impl WorkQueues for EmbeddedStore {
 #[async_trait]
 impl JobLookup for EmbeddedStore {
     async fn get(&self, id: JobId) -> Result<Option<Job>, StoreError> {
-        let job = self.readers.read(move |connection| reader::job(connection, id)).await?;
+        let job = self.readers.read_one(move |connection| reader::job(connection, id)).await?;
         Ok(job.map(|job| self.shared.time.job_shown(job)))
     }
 
@@ -256,7 +256,7 @@ impl JobLookup for EmbeddedStore {
 #[async_trait]
 impl JobAccess for EmbeddedStore {
     async fn response(&self, id: JobId) -> Result<Content, StoreError> {
-        self.readers.read(move |connection| reader::content(connection, id)).await
+        self.readers.read_one(move |connection| reader::content(connection, id)).await
     }
 
     async fn cancel(&self, id: JobId) -> Result<bool, StoreError> {

@@ -1,70 +1,17 @@
-//! Connections that read, beside the writer and without waiting for it.
+//! What is read of the database, each on a connection of `reader/pool.rs`.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+mod pool;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row};
-use tokio::sync::Semaphore;
 
-use super::schema::{self, LogIndex};
+pub(super) use self::pool::Readers;
 use super::steps::{job_id, number, priority, rank, state};
 use crate::clock::Timestamp;
 use crate::failure::chain;
 use crate::job::{Job, JobId, Progress, QueueName, State, StoredResponse};
-use crate::lock::lock;
 use crate::store::pending_place::PendingPlace;
 use crate::store::record::{Facts, Head, Record};
 use crate::store::{Content, JobPage, QueueStats, StoreError};
-use crate::tasks;
-
-/// The most connections that read at once. More would only wait for each other's processors.
-const CONNECTIONS: usize = 8;
-
-/// The connections.
-#[derive(Debug)]
-pub(super) struct Readers {
-    database: PathBuf,
-    index: LogIndex,
-    idle: Arc<Mutex<Vec<Connection>>>,
-    permits: Arc<Semaphore>,
-}
-
-impl Readers {
-    pub(super) fn new(database: PathBuf, index: LogIndex) -> Self {
-        Self { database, index, idle: Arc::default(), permits: Arc::new(Semaphore::new(CONNECTIONS)) }
-    }
-
-    /// Reads off the runtime's threads.
-    pub(super) async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Connection) -> Result<T, ReadError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| StoreError::Closed)?;
-        let (idle, database, index) = (Arc::clone(&self.idle), self.database.clone(), self.index);
-        let task = tasks::blocking(move || {
-            let pooled = lock(&idle).pop();
-            let connection = match pooled {
-                Some(connection) => connection,
-                None => schema::open_reader(&database, index)?,
-            };
-            let outcome = read(&connection);
-            if !matches!(outcome, Err(ReadError::Database(_))) {
-                lock(&idle).push(connection);
-            }
-            drop(permit);
-            outcome
-        });
-        task.await.unwrap_or_else(|panicked| Err(ReadError::Store(unavailable(panicked)))).map_err(ReadError::into)
-    }
-
-    /// Closes the connections once all that read are done.
-    pub(super) async fn close(&self) {
-        let all = u32::try_from(CONNECTIONS).expect("a handful fits into 32 bits");
-        let _finished = self.permits.acquire_many(all).await;
-        self.permits.close();
-        lock(&self.idle).clear();
-    }
-}
 
 /// Why nothing was read.
 #[derive(Debug)]
