@@ -16,8 +16,8 @@ use tokio::time::Instant;
 
 /// Jobs that are waited for.
 const JOBS: usize = 50;
-/// What a waiting HTTP/1.1 request may cost: two buffers of 8 KiB are the HTTP library's.
-const BYTES_EACH_MAX: u64 = 24 * 1024;
+/// What a waiting HTTP/1.1 request may cost: two buffers of 8 KiB are the HTTP library's, most of them never touched.
+const BYTES_EACH_MAX: u64 = 16 * 1024;
 /// What all of them share: the threads and caches of the store's readers, and what the allocator keeps for each thread.
 const BYTES_SHARED: u64 = 10 << 20;
 /// How soon after the jobs' end the last waiter has its answer: 1 s, and four for a debug build on a busy machine.

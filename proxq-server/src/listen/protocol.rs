@@ -28,12 +28,14 @@ pub(super) struct Sniffed<S> {
     /// How many of them there are, and how many were read again.
     filled: usize,
     given: usize,
+    /// What reading failed with while there were still bytes to give.
+    failure: Option<io::Error>,
 }
 
 impl<S: AsyncRead + Unpin> Sniffed<S> {
     /// A connection of which nothing was read.
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, first: [0; HTTP2_PREFACE.len()], filled: 0, given: 0 }
+        Self { stream, first: [0; HTTP2_PREFACE.len()], filled: 0, given: 0, failure: None }
     }
 
     /// Reads as much as it takes to know the protocol.
@@ -59,13 +61,22 @@ impl<S: AsyncRead + Unpin> Sniffed<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Sniffed<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.given < self.filled {
-            let count = buf.remaining().min(self.filled - self.given);
-            buf.put_slice(&self.first[self.given..self.given + count]);
-            self.given += count;
-            return Poll::Ready(Ok(()));
+        if let Some(failure) = self.failure.take() {
+            return Poll::Ready(Err(failure));
         }
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        if self.given == self.filled {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+        let count = buf.remaining().min(self.filled - self.given);
+        buf.put_slice(&self.first[self.given..self.given + count]);
+        self.given += count;
+        // With what came after them, as a rule the rest of the head: the HTTP library would double its buffer to read on.
+        if buf.remaining() > 0
+            && let Poll::Ready(Err(failure)) = Pin::new(&mut self.stream).poll_read(cx, buf)
+        {
+            self.failure = Some(failure);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -132,5 +143,37 @@ mod tests {
         ] {
             assert_eq!(spoken(pieces).await, (protocol, pieces.concat()), "{pieces:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_first_bytes_are_read_again_together_with_what_follows() {
+        let (mut client, stream) = tokio::io::duplex(1024);
+        let head = b"POST /path HTTP/1.1\r\nHost: a\r\n\r\n";
+        client.write_all(head).await.unwrap();
+        let mut sniffed = Sniffed::new(stream);
+        sniffed.protocol().await.unwrap();
+        let mut read = [0; 1024];
+        let count = sniffed.read(&mut read).await.unwrap();
+        assert_eq!(&read[..count], head);
+    }
+
+    /// Bytes, and then a failure, once.
+    struct Failing(Option<&'static [u8]>);
+
+    impl AsyncRead for Failing {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            let Some(bytes) = self.0.take() else { return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())) };
+            buf.put_slice(bytes);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failure_comes_after_the_bytes_before_it() {
+        let mut sniffed = Sniffed::new(Failing(Some(b"GET /")));
+        assert_eq!(sniffed.protocol().await.unwrap(), Protocol::Http1);
+        let mut read = [0; 9];
+        assert_eq!(sniffed.read(&mut read).await.unwrap(), 5);
+        assert_eq!(sniffed.read(&mut read).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     }
 }
