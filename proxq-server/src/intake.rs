@@ -15,6 +15,7 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use futures_util::future::BoxFuture;
 use http::Response;
 use http_body::Body as _;
 use tokio_util::sync::CancellationToken;
@@ -92,14 +93,15 @@ impl Intake {
         }
     }
 
-    async fn pass_through(
+    /// Boxed, so that its future is moved once and not by everybody who waits for it.
+    fn pass_through(
         &self,
         request: DirectRequest,
         begun: Option<BegunBody>,
         rest: Upload,
-    ) -> Option<Response<ReplyBody>> {
+    ) -> BoxFuture<'_, Option<Response<ReplyBody>>> {
         let body = ClientBody::new(begun, rest, self.config.limits.idle_timeout);
-        self.direct.handle(request, body).await
+        Box::pin(self.direct.handle(request, body))
     }
 
     /// Queues a request, unless its body tells that it has to go direct.

@@ -12,7 +12,7 @@ pub(super) const X_FORWARDED: &str = "x-forwarded-";
 
 /// Fields that belong to one connection, besides those that `Connection` names (RFC 9110 §7.6.1, RFC 9112 §6.1 and
 /// the older names that are still sent).
-const HOP_BY_HOP: [HeaderName; 10] = [
+static HOP_BY_HOP: [HeaderName; 10] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     header::PROXY_AUTHENTICATE,
