@@ -200,9 +200,11 @@ on_every_store! {
 
     async fn what_may_have_been_done_is_not_sent_again(store: Store) {
         let upstream = Upstream::start().await;
-        upstream.always(Answer::nothing().reset());
+        let gate = Gate::new();
+        upstream.always(Answer::nothing().wait(&gate).reset());
         let proxq = Proxq::start(store.config_for(&upstream).upstream("mode", "follow")).await;
         let job = harness::Job::of(&proxq.send(nth_try("0").header("X-Proxq-Mode", "wait").header("X-Proxq-Wait", "0")).await);
+        gate.open(); // not before the answer, which would be that the job has failed
         assert_eq!(proxq.settled(&job).await.status, JobStatus::Failed);
         let again = proxq.send(nth_try("1")).await;
         assert_eq!((again.status, is_joined(&again)), (424, true), "{again}");
