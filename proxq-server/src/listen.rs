@@ -35,7 +35,7 @@ use crate::process::file_limit;
 use crate::reply::body::Body;
 use crate::shortage::Shortage;
 use crate::slots::{Slot, Slots};
-use crate::tasks::Tasks;
+use crate::tasks::{Tasks, processors};
 use crate::upload::DiscardBounds;
 
 /// The pause after a failed `accept`: it fails for want of descriptors or memory, which connections that end give back.
@@ -172,7 +172,7 @@ fn connections_for(config: &Config) -> usize {
     const FEWER: &str = "fewer client connections than limits.maxConnections are taken: \
                          the limit on open files has to leave room for upstream connections and the store";
     let (configured, file_limit, concurrency) = (config.limits.max_connections, file_limit(), config.concurrency);
-    let allowed = capacity::connections(configured, concurrency, file_limit);
+    let allowed = capacity::connections(configured, concurrency, processors(), file_limit);
     if allowed < configured {
         if configured == Limits::default().max_connections {
             tracing::info!(configured, allowed, file_limit, concurrency, "{FEWER}");

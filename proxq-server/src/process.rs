@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::tasks::BLOCKING_THREADS;
 
-/// Makes the runtime that everything runs on.
+/// Makes the runtime that everything runs on but connections and attempts, which have cores.
 ///
 /// # Errors
 /// Where the operating system gives no threads.

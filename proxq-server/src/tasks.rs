@@ -1,5 +1,5 @@
 //! The one place where tasks are spawned. Each belongs to a group, so that shutdown can wait for all of them. Work that
-//! blocks leaves the runtime's threads here, too; its end needs no group as a rule: the runtime waits for it before it ends.
+//! blocks leaves the runtime's threads here, too; its end needs no group as a rule: the runtime waits for it before it ends, a core for a second.
 
 mod cores;
 
@@ -11,9 +11,9 @@ use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use self::cores::Core;
-pub(crate) use self::cores::{Cores, PerCore};
+pub(crate) use self::cores::{Cores, PerCore, processors};
 
-/// Threads for blocking work: files, one chunk of one body at a time, and name resolution, which may take seconds and must
+/// Threads for blocking work of a runtime: files, one chunk of one body at a time, and name resolution, which may take seconds and must
 /// not delay the files.
 pub(crate) const BLOCKING_THREADS: usize = 128;
 

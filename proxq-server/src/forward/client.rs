@@ -40,7 +40,7 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// How long a result may take to reach its caller after the connection has ended. The tasks that deliver it are ready to
 /// run, but on a busy machine they wait for their turn.
 const LAST_WORDS: Duration = Duration::from_millis(250);
-/// Kept connections per host; further ones are closed after use. This many concurrent clients are served without a new
+/// Kept connections per host, of each core; further ones are closed after use. This many concurrent clients are served without a new
 /// connection for each request.
 const MAX_IDLE_PER_HOST: usize = 512;
 /// How many streams a new HTTP/2 connection carries before the upstream's settings tell its limit: streams above the
@@ -58,7 +58,7 @@ type Pool = Client<Tls, RequestBody>;
 pub(crate) struct UpstreamClient {
     tls: ClientConfig,
     tcp: Connector,
-    /// A connection belongs to the core that made it: no other one would read it without waking that one.
+    /// A connection is read on the core that made it. A request of another core would wake that one, and be woken by it.
     connections: Arc<PerCore<Connections>>,
     /// When the upstream last closed a recently used connection.
     distrusted_at: Arc<Mutex<Option<Instant>>>,

@@ -3,6 +3,8 @@
 /// Descriptors that are open whatever clients do: streams, event loops and signals, the listener, the store's database or
 /// its connections to Redis, and files that are opened for a moment.
 const OWN: u64 = 40;
+/// What a core has open: four of its event loop, and a connection to Redis.
+const PER_CORE: u64 = 5;
 /// What an attempt may have open: its upstream connection, and the files of the request's and the response's body.
 const PER_ATTEMPT: u64 = 3;
 /// What a client connection may have open: itself, and an upstream connection or the file of a body.
@@ -11,10 +13,11 @@ const PER_CONNECTION: u64 = 2;
 const CONNECTIONS_MIN: u64 = 8;
 
 /// As many connections as are configured, or as fit beside everything else that has files open.
-pub(super) fn connections(configured: usize, concurrency: usize, file_limit: Option<u64>) -> usize {
+pub(super) fn connections(configured: usize, concurrency: usize, cores: usize, file_limit: Option<u64>) -> usize {
     let Some(file_limit) = file_limit else { return configured };
     let attempts = PER_ATTEMPT.saturating_mul(concurrency as u64);
-    let room = file_limit.saturating_sub(OWN.saturating_add(attempts)) / PER_CONNECTION;
+    let own = OWN.saturating_add(PER_CORE.saturating_mul(cores as u64));
+    let room = file_limit.saturating_sub(own.saturating_add(attempts)) / PER_CONNECTION;
     configured.min(usize::try_from(room.max(CONNECTIONS_MIN)).unwrap_or(usize::MAX))
 }
 
@@ -24,12 +27,13 @@ mod tests {
 
     #[test]
     fn connections_leave_room_for_everything_else() {
-        assert_eq!(connections(16384, 10, None), 16384);
-        assert_eq!(connections(16384, 10, Some(1 << 20)), 16384);
-        assert_eq!(connections(16384, 10, Some(128)), 29);
-        assert_eq!(connections(20, 10, Some(128)), 20);
-        assert_eq!(connections(16384, 0, Some(140)), 50, "a front");
-        assert_eq!(connections(16384, 1000, Some(128)), 8);
-        assert_eq!(connections(4, usize::MAX, Some(128)), 4);
+        assert_eq!(connections(16384, 10, 2, None), 16384);
+        assert_eq!(connections(16384, 10, 2, Some(1 << 20)), 16384);
+        assert_eq!(connections(16384, 10, 2, Some(128)), 24);
+        assert_eq!(connections(16384, 10, 6, Some(128)), 14);
+        assert_eq!(connections(20, 10, 2, Some(128)), 20);
+        assert_eq!(connections(16384, 0, 2, Some(140)), 45, "a front");
+        assert_eq!(connections(16384, 1000, 2, Some(128)), 8);
+        assert_eq!(connections(4, usize::MAX, usize::MAX, Some(128)), 4);
     }
 }

@@ -2,8 +2,8 @@
 //! taken over as it is.
 //!
 //! Every transition is one script (`lua/`, called by the structs of `scripts.rs`), which goes by Redis's own clock. Commands share
-//! one connection (`connection.rs`); changes of watched jobs are heard on another (`events.rs`); a worker waits for work on a
-//! third (`wait.rs`). What the verbs have in common is in `shared.rs`.
+//! one connection for each core (`connection.rs`); changes of watched jobs are heard on another (`events.rs`); a worker waits for
+//! work on one more (`wait.rs`). What the verbs have in common is in `shared.rs`.
 
 mod address;
 mod answer;
@@ -138,7 +138,7 @@ struct Rounds {
     heal: Option<Timestamp>,
     /// The queues that servers of asynq work on, too.
     beside_asynq: Vec<Queue>,
-    /// The connection on which the queues were made known.
+    /// The generation of connections on which the queues were made known.
     registered: u64,
 }
 

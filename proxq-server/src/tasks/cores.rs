@@ -9,23 +9,27 @@ use std::cell::Cell;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::BLOCKING_THREADS;
+use super::{BLOCKING_THREADS, blocking, try_blocking};
 
-/// For how long a core that ends waits for work that blocks. To write a piece of a file takes less; a name server that does
-/// not answer must not keep a server from ending.
+/// For how long a core that ends waits for work that blocks: longer than it takes to write a piece of a file as a rule. A name
+/// server that does not answer must not keep a server from ending.
 const BLOCKING_LIMIT: Duration = Duration::from_secs(1);
+/// The fewest threads for work that blocks that a core may have, however many cores share [`BLOCKING_THREADS`].
+const BLOCKING_THREADS_MIN: usize = 32;
 
 /// How many processors the process may use: as many cores a server has as a rule.
-static PROCESSORS: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, usize::from));
+pub(crate) fn processors() -> usize {
+    static PROCESSORS: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, usize::from));
+    *PROCESSORS
+}
 
 thread_local! {
     /// Which core this thread is, from 1. Other threads are none of them: 0.
@@ -36,8 +40,8 @@ thread_local! {
 #[derive(Debug)]
 pub(crate) struct Cores {
     all: Arc<[Core]>,
-    threads: TaskTracker,
-    stop: DropGuard,
+    threads: Vec<JoinHandle<()>>,
+    stop: Option<DropGuard>,
 }
 
 /// A core, as whoever has a task for it sees it.
@@ -55,12 +59,12 @@ impl Cores {
     /// Where the operating system gives none.
     pub(crate) fn start() -> io::Result<Self> {
         let count = Handle::current().metrics().num_workers();
-        let (stop, threads) = (CancellationToken::new(), TaskTracker::new());
-        threads.close();
+        let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard(); // also where a later one cannot be started
-        let blocking_threads = BLOCKING_THREADS.div_ceil(count);
-        let all = (1..=count).map(|number| Core::start(number, blocking_threads, stop.clone(), threads.token()));
-        Ok(Self { all: all.collect::<io::Result<_>>()?, threads, stop: guard })
+        let blocking_threads = BLOCKING_THREADS.div_ceil(count).max(BLOCKING_THREADS_MIN);
+        let started = (1..=count).map(|number| Core::start(number, blocking_threads, stop.clone()));
+        let (all, threads): (Vec<_>, Vec<_>) = started.collect::<io::Result<Vec<_>>>()?.into_iter().unzip();
+        Ok(Self { all: all.into(), threads, stop: Some(guard) })
     }
 
     pub(super) fn all(&self) -> Arc<[Core]> {
@@ -68,29 +72,49 @@ impl Cores {
     }
 
     /// Ends the threads, and waits for their end.
-    pub(crate) async fn end(self) {
-        drop(self.stop);
-        self.threads.wait().await;
+    pub(crate) async fn end(mut self) {
+        self.stop = None;
+        let threads = std::mem::take(&mut self.threads);
+        // None of them panics: tasks that do are caught.
+        let _ended = blocking(move || threads.into_iter().for_each(|thread| drop(thread.join()))).await;
+    }
+}
+
+/// Where nobody waits for their end, the runtime does on which the server was started.
+impl Drop for Cores {
+    fn drop(&mut self) {
+        self.stop = None;
+        let threads = std::mem::take(&mut self.threads);
+        if !threads.is_empty() {
+            try_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
+        }
     }
 }
 
 impl Core {
-    /// Starts a thread, which lives until `stop`. It keeps the token until its end.
-    fn start(
-        number: usize,
-        blocking_threads: usize,
-        stop: CancellationToken,
-        token: TaskTrackerToken,
-    ) -> io::Result<Self> {
+    /// Starts a thread, which lives until `stop`.
+    fn start(number: usize, blocking_threads: usize, stop: CancellationToken) -> io::Result<(Self, JoinHandle<()>)> {
         let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(blocking_threads).build()?;
         let handle = runtime.handle().clone();
-        thread::Builder::new().name(format!("core {number}")).spawn(move || {
+        let mut runtime = Unstarted(Some(runtime));
+        let thread = thread::Builder::new().name(format!("core {number}")).spawn(move || {
             NUMBER.set(number);
+            let runtime = runtime.0.take().expect("it is taken once");
             runtime.block_on(stop.cancelled());
             runtime.shutdown_timeout(BLOCKING_LIMIT);
-            drop(token);
         })?;
-        Ok(Self { runtime: handle, tasks: Arc::default() })
+        Ok((Self { runtime: handle, tasks: Arc::default() }, thread))
+    }
+}
+
+/// A runtime that may be dropped on a thread of another runtime, where its thread cannot be started.
+struct Unstarted(Option<Runtime>);
+
+impl Drop for Unstarted {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -122,13 +146,13 @@ impl Drop for Counted {
 }
 
 /// One value for each core, and one for all threads that are none; each is made when it is first asked for. Where there are
-/// more cores than processors, some share one.
+/// more cores than processors, some share theirs with others.
 #[derive(Debug)]
 pub(crate) struct PerCore<T>(Box<[OnceLock<T>]>);
 
 impl<T> PerCore<T> {
     pub(crate) fn new() -> Self {
-        Self((0..=*PROCESSORS).map(|_| OnceLock::new()).collect())
+        Self((0..=processors()).map(|_| OnceLock::new()).collect())
     }
 
     /// This thread's value.
@@ -207,8 +231,8 @@ mod tests {
             NUMBER.set(number);
             *values.get_or_init(|| number)
         };
-        assert_eq!((value(0), value(1), value(*PROCESSORS), value(0)), (0, 1, *PROCESSORS, 0));
-        assert_eq!(value(*PROCESSORS + 2), 1, "shared");
+        assert_eq!((value(0), value(1), value(processors()), value(0)), (0, 1, processors(), 0));
+        assert_eq!(value(processors() + 2), 1, "shared");
         NUMBER.set(0);
         assert!(values.all().count() >= 2);
     }

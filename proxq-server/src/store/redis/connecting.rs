@@ -10,7 +10,7 @@ use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::error::{NoConnection, checked, is_refused_login, no_connection};
+use super::error::{NoConnection, checked, is_refused_login, lost_answer, no_connection};
 use crate::failure::chain;
 use crate::lock::lock;
 
@@ -29,23 +29,38 @@ pub(super) fn reconnect_pauses() -> impl Iterator<Item = Duration> + Send {
     ExponentialBuilder::default().with_min_delay(min).with_max_delay(max).with_jitter().without_max_times().build()
 }
 
+/// How often a connection is asked whether it is still there. A core may have nothing to say for long, and servers and proxies
+/// close silent connections, most of them after 30 s or more. Nobody would notice before a submission is lost with it.
+const PROBED_EVERY: Duration = Duration::from_secs(10);
+
 /// The pause after which a try to connect is made for certain.
 pub(super) const LONGEST_PAUSE: Duration = RECONNECT_PAUSES[1];
 
-/// Why there was no connection when one was last tried, as the log was told: all cores meet the same.
+/// What all cores learn of the tries to connect: they meet the same, and the log is told once.
 #[derive(Debug, Default)]
-pub(super) struct Trouble(Mutex<Option<NoConnection>>);
+pub(super) struct Tries {
+    /// Why the last one failed, as the log was told.
+    trouble: Mutex<Option<NoConnection>>,
+    /// How many succeeded.
+    connected: watch::Sender<u64>,
+}
 
-impl Trouble {
-    fn is_over(&self) {
-        if lock(&self.0).take().is_some() {
-            tracing::info!("connected to Redis again");
-        }
+impl Tries {
+    /// Changes with every connection of any core.
+    pub(super) fn connected(&self) -> watch::Receiver<u64> {
+        self.connected.subscribe()
     }
 
-    fn is(&self, error: &RedisError) {
+    fn succeeded(&self) {
+        if lock(&self.trouble).take().is_some() {
+            tracing::info!("connected to Redis again");
+        }
+        self.connected.send_modify(|count| *count += 1);
+    }
+
+    fn failed(&self, error: &RedisError) {
         let why = no_connection(error);
-        if lock(&self.0).replace(why) != Some(why) {
+        if lock(&self.trouble).replace(why) != Some(why) {
             warn(why, error);
         }
     }
@@ -87,7 +102,7 @@ pub(super) async fn keep_connected(
     loading: Pipeline,
     report: watch::Sender<State>,
     mut breaks: watch::Receiver<u64>,
-    trouble: Arc<Trouble>,
+    tries: Arc<Tries>,
     closing: CancellationToken,
 ) {
     let mut pauses = reconnect_pauses();
@@ -99,17 +114,18 @@ pub(super) async fn keep_connected(
         };
         match connected {
             Ok(connection) => {
-                trouble.is_over();
                 pauses = reconnect_pauses();
-                report.send_replace(State::Up { connection, generation });
+                report.send_replace(State::Up { connection: connection.clone(), generation });
+                tries.succeeded(); // whoever is told finds it
                 tokio::select! {
+                    () = lost(connection) => {}
                     broken = breaks.wait_for(|broken| *broken >= generation) => if broken.is_err() { return },
                     () = closing.cancelled() => return,
                 }
                 report.send_replace(State::Connecting);
             }
             Err(error) => {
-                trouble.is(&error);
+                tries.failed(&error);
                 report.send_replace(State::Down { error: Arc::new(error), generation });
                 let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
                 tokio::select! {
@@ -118,6 +134,16 @@ pub(super) async fn keep_connected(
                     () = closing.cancelled() => return,
                 }
             }
+        }
+    }
+}
+
+/// Returns when a connection does not answer any more.
+async fn lost(mut connection: MultiplexedConnection) {
+    loop {
+        tokio::time::sleep(PROBED_EVERY).await;
+        if connection.send_packed_command(&redis::cmd("PING")).await.is_err_and(|error| lost_answer(&error)) {
+            return;
         }
     }
 }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
-use super::connecting::{RESPONSE_TIMEOUT, State, Trouble, keep_connected};
+use super::connecting::{RESPONSE_TIMEOUT, State, Tries, keep_connected};
 use super::error::{
     Sent, checked, classify, is_unknown_script, lost_answer, says_nothing_of_health, spoils_connection, unexpected,
 };
@@ -43,10 +43,11 @@ pub(super) struct Commands {
     client: Client,
     scripts: Scripts,
     turns: Semaphore,
+    /// The connection of each core, as its `keep_connected` reports it.
     lines: PerCore<watch::Receiver<State>>,
     /// Connections of this generation, and of earlier ones, are of no use any more.
     broken: watch::Sender<u64>,
-    trouble: Arc<Trouble>,
+    tries: Arc<Tries>,
     tasks: Tasks,
     closing: CancellationToken,
     clock: Clock,
@@ -78,7 +79,7 @@ impl Commands {
             turns: Semaphore::new(UNDER_WAY_MAX),
             lines: PerCore::new(),
             broken: watch::Sender::new(0),
-            trouble: Arc::default(),
+            tries: Arc::default(),
             tasks,
             closing,
             clock,
@@ -93,8 +94,8 @@ impl Commands {
         self.lines.get_or_init(|| {
             let (report, state) = watch::channel(State::Connecting);
             let (client, breaks) = (self.client.clone(), self.broken.subscribe());
-            let (trouble, closing) = (Arc::clone(&self.trouble), self.closing.clone());
-            self.tasks.spawn(keep_connected(client, self.scripts.loading(), report, breaks, trouble, closing));
+            let (tries, closing) = (Arc::clone(&self.tries), self.closing.clone());
+            self.tasks.spawn(keep_connected(client, self.scripts.loading(), report, breaks, tries, closing));
             state
         })
     }
@@ -183,9 +184,10 @@ impl Commands {
         self.note(checked, generation).map_err(Failed::Answered)
     }
 
-    /// A connection. Waits while this core's is being made; fails when that failed.
+    /// A connection. Waits while this core's is being made and no other core has one; fails when it could not be made.
     async fn connection(&self) -> Result<(MultiplexedConnection, u64), StoreError> {
         let mut own = self.line().clone();
+        let mut of_others = None;
         loop {
             if self.closing.is_cancelled() {
                 return Err(StoreError::Closed);
@@ -201,8 +203,14 @@ impl Commands {
                 }
                 State::Up { .. } | State::Connecting | State::Down { .. } => {}
             }
-            if own.changed().await.is_err() {
-                return Err(StoreError::Closed);
+            let Some(of_others) = &mut of_others else {
+                of_others = Some(self.tries.connected());
+                continue; // one may have been made before it was listened to
+            };
+            tokio::select! {
+                changed = own.changed() => if changed.is_err() { return Err(StoreError::Closed) },
+                // Its sender is borrowed from self, and lives.
+                _ = of_others.changed() => {}
             }
         }
     }

@@ -73,6 +73,9 @@ where
     T: Send,
 {
     fn run(self: Box<Self>, connection: Result<&Connection, &rusqlite::Error>) -> Fate {
+        if self.answer.is_closed() {
+            return Fate::Keep; // nobody waits for it any more
+        }
         let outcome = match connection {
             Ok(connection) => (self.read)(connection),
             Err(error) => Err(StoreError::Unavailable { may_be_done: false, source: error.to_string().into() }.into()),
@@ -109,9 +112,8 @@ impl Readers {
         read: impl FnOnce(&Connection) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
-        if self.0.gather(Box::new(Waiting { read, answer }))? {
-            let shared = Arc::clone(&self.0);
-            let _not_waited_for = self.0.threads.blocking(move || shared.read_all());
+        if let Some(thread) = Shared::gather(&self.0, Box::new(Waiting { read, answer }))? {
+            let _not_waited_for = self.0.threads.blocking(move || thread.read_all());
         }
         // None is sent where the read panicked.
         answered.await.unwrap_or_else(|lost| Err(unavailable(lost)))
@@ -143,8 +145,8 @@ impl Readers {
 }
 
 impl Shared {
-    /// Leaves a read for a thread. Gives whether one has to begin.
-    fn gather(&self, read: Box<dyn Read>) -> Result<bool, StoreError> {
+    /// Leaves a read for a thread. Gives one that has to begin, if there are too few.
+    fn gather(self: &Arc<Self>, read: Box<dyn Read>) -> Result<Option<ReadingThread>, StoreError> {
         let mut gathered = lock(&self.gathered);
         if gathered.closed {
             return Err(StoreError::Closed);
@@ -155,13 +157,32 @@ impl Shared {
             threads => threads < THREADS_MAX && gathered.reads.len() > BATCH,
         };
         gathered.threads += usize::from(begins);
-        Ok(begins)
+        Ok(begins.then(|| ReadingThread { shared: Arc::clone(self), ended: false }))
     }
 
+    /// Does something with a connection, if there can be one, and keeps it for the next.
+    fn with_connection(&self, read: impl FnOnce(Result<&Connection, &rusqlite::Error>) -> Fate) {
+        let pooled = lock(&self.idle).pop();
+        let connection = pooled.map_or_else(|| schema::open_reader(&self.database, self.index), Ok);
+        let fate = read(connection.as_ref());
+        let closed = lock(&self.gathered).closed;
+        if let (Fate::Keep, false, Ok(connection)) = (fate, closed, connection) {
+            lock(&self.idle).push(connection);
+        }
+    }
+}
+
+/// A thread that reads what gathers, counted until it has ended.
+struct ReadingThread {
+    shared: Arc<Shared>,
+    ended: bool,
+}
+
+impl ReadingThread {
     /// Reads until nothing is left.
-    fn read_all(&self) {
+    fn read_all(mut self) {
         while let Some(batch) = self.next() {
-            self.with_connection(|connection| {
+            self.shared.with_connection(|connection| {
                 let together = batch.len() > 1 && connection.is_ok_and(|connection| run(connection, "BEGIN"));
                 let mut fate = Fate::Keep;
                 for read in batch {
@@ -177,24 +198,30 @@ impl Shared {
         }
     }
 
-    /// What a thread reads next. `None` where nothing has gathered: then it has ended.
-    fn next(&self) -> Option<Vec<Box<dyn Read>>> {
-        let mut gathered = lock(&self.gathered);
+    /// What it reads next. `None` where nothing has gathered: then it has ended.
+    fn next(&mut self) -> Option<Vec<Box<dyn Read>>> {
+        let mut gathered = lock(&self.shared.gathered);
         let count = gathered.reads.len().min(BATCH);
         if count == 0 {
             gathered.threads -= 1;
+            self.ended = true;
             return None;
         }
         Some(gathered.reads.drain(..count).collect())
     }
+}
 
-    /// Does something with a connection, if there can be one, and keeps it for the next.
-    fn with_connection(&self, read: impl FnOnce(Result<&Connection, &rusqlite::Error>) -> Fate) {
-        let pooled = lock(&self.idle).pop();
-        let connection = pooled.map_or_else(|| schema::open_reader(&self.database, self.index), Ok);
-        let fate = read(connection.as_ref());
-        if let (Fate::Keep, Ok(connection)) = (fate, connection) {
-            lock(&self.idle).push(connection);
+/// One that could not be started, or panicked, is missed by nobody: whoever waits for what has gathered is told so, unless
+/// another thread reads it.
+impl Drop for ReadingThread {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let mut gathered = lock(&self.shared.gathered);
+        gathered.threads -= 1;
+        if gathered.threads == 0 {
+            gathered.reads.clear();
         }
     }
 }
@@ -286,6 +313,16 @@ mod tests {
         readers.close().await;
         assert!(matches!(readers.read_one(number).await, Err(StoreError::Closed)));
         assert!(matches!(readers.read(number).await, Err(StoreError::Closed)));
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_does_not_start_costs_those_who_wait_for_it_and_nobody_else() {
+        let (_folder, _writer, readers) = pool();
+        let (answer, answered) = oneshot::channel();
+        let thread = Shared::gather(&readers.0, Box::new(Waiting { read: number, answer })).unwrap();
+        drop(thread.expect("the first one begins"));
+        answered.await.unwrap_err();
+        assert_eq!(readers.read_one(number).await.unwrap(), 0);
     }
 
     #[tokio::test]

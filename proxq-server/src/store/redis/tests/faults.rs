@@ -146,6 +146,25 @@ async fn lose_the_connection(redis: &InRedis) {
 }
 
 #[tokio::test]
+async fn a_silent_connection_that_ended_is_replaced_before_it_is_needed() {
+    let redis = in_redis().await;
+    submitted(&redis.store).await;
+    lose_the_connection(&redis).await;
+    let connections = async || {
+        let list: String = redis.server.run(&["CLIENT", "LIST", "TYPE", "normal"]).await;
+        list.lines().count()
+    };
+    let before = connections().await;
+    let probed = async {
+        while connections().await == before {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, probed).await.expect("it is made anew, though nobody asks for anything");
+    submitted(&redis.store).await; // which is not sent twice
+}
+
+#[tokio::test]
 async fn what_can_be_repeated_is_repeated_on_a_new_connection() {
     let redis = in_redis().await;
     let store = &redis.store;
