@@ -285,7 +285,8 @@ on_the_store! { Embedded:
     /// A body that has not come whole by the time when its connection is found closed.
     async fn the_part_of_a_slow_body_that_was_sent_is_sent_again(store: Store) {
         let upstream = RawUpstream::start().await;
-        let proxq = Proxq::start(store.config().route(Route::new("/", &upstream.url()))).await;
+        let config = store.config().route(Route::new("/", &upstream.url()));
+        let proxq = Proxq::builder(config).on_one_core().start().await;
         let mut client = proxq.wire().await;
         client.send("GET /x HTTP/1.1\r\nHost: h\r\nX-Proxq-Mode: direct\r\n\r\n").await;
         let mut first = upstream.accept().await;
@@ -329,7 +330,8 @@ on_the_store! { Embedded:
     /// The upstream may have processed what it read before it hung up.
     async fn a_job_that_could_not_be_sent_again_stays_in_doubt(store: Store) {
         let upstream = RawUpstream::start().await;
-        let proxq = Proxq::start(store.config().route(Route::new("/", &upstream.url()))).await;
+        let config = store.config().route(Route::new("/", &upstream.url()));
+        let proxq = Proxq::builder(config).on_one_core().start().await;
         let first = proxq.submit(get("/x")).await;
         let mut connection = upstream.accept().await;
         connection.head().await;
@@ -350,7 +352,7 @@ on_the_store! { Embedded:
         for version in [Version::Http1, Version::Http2] {
             let upstream = version.upstream().await;
             let config: Config = store.config().route(kind("GET", true).route(&upstream, version));
-            let proxq = Proxq::start(config).await;
+            let proxq = Proxq::builder(config).on_one_core().start().await;
             let large = Pattern::new(5, 5 << 20);
             upstream.hangs_up_after(1);
             upstream.always(Answer::status(200).pattern(large));
@@ -363,7 +365,8 @@ on_the_store! { Embedded:
 
     async fn a_websocket_handshake_is_sent_again(store: Store) {
         let upstream = RawUpstream::start().await;
-        let proxq = Proxq::start(store.config().route(Route::new("/", &upstream.url()))).await;
+        let config = store.config().route(Route::new("/", &upstream.url()));
+        let proxq = Proxq::builder(config).on_one_core().start().await;
         let mut client = proxq.wire().await;
         let handshake = "GET /x HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
         client.send(handshake).await;

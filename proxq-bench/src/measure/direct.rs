@@ -16,7 +16,7 @@ use crate::target::{Target, open_loop_rate};
 pub(super) const ABOUT: About = About {
     name: "direct",
     title: "requests of 1 KiB that bypass the queue, on 64 connections; latencies at half the slowest rate",
-    limited_by: "system calls: two reads and two writes for each request, and wake-ups between threads",
+    limited_by: "system calls: two reads and two writes for each request, and the HTTP library",
     target: "≥ 0.75 of nginx' rate with the default log, p99 ≤ 1.7 of nginx'; stretch 1.0",
 };
 

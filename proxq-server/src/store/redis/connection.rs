@@ -100,6 +100,11 @@ impl Commands {
         })
     }
 
+    /// Changes with every connection that is made.
+    pub(super) fn connected(&self) -> watch::Receiver<u64> {
+        self.tries.connected()
+    }
+
     /// The generation of the connections; 0 while there is none.
     pub(super) fn generation(&self) -> u64 {
         let usable = |line: &watch::Receiver<State>| match &*line.borrow() {
@@ -204,7 +209,7 @@ impl Commands {
                 State::Up { .. } | State::Connecting | State::Down { .. } => {}
             }
             let Some(of_others) = &mut of_others else {
-                of_others = Some(self.tries.connected());
+                of_others = Some(self.connected());
                 continue; // one may have been made before it was listened to
             };
             tokio::select! {

@@ -149,18 +149,10 @@ async fn lose_the_connection(redis: &InRedis) {
 async fn a_silent_connection_that_ended_is_replaced_before_it_is_needed() {
     let redis = in_redis().await;
     submitted(&redis.store).await;
+    let mut connected = redis.store.shared.commands.connected();
     lose_the_connection(&redis).await;
-    let connections = async || {
-        let list: String = redis.server.run(&["CLIENT", "LIST", "TYPE", "normal"]).await;
-        list.lines().count()
-    };
-    let before = connections().await;
-    let probed = async {
-        while connections().await == before {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, probed).await.expect("it is made anew, though nobody asks for anything");
+    let again = tokio::time::timeout(PATIENCE, connected.changed()).await;
+    again.expect("it is made anew, though nobody asks for anything").unwrap();
     submitted(&redis.store).await; // which is not sent twice
 }
 
