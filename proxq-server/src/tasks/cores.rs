@@ -73,20 +73,23 @@ impl Cores {
 
     /// Ends the threads, and waits for their end.
     pub(crate) async fn end(mut self) {
+        let _ended = blocking(self.stop_and_join()).await;
+    }
+
+    /// Stops the threads. Gives what waits for their end, and blocks.
+    fn stop_and_join(&mut self) -> impl FnOnce() + Send + 'static {
         self.stop = None;
         let threads = std::mem::take(&mut self.threads);
         // None of them panics: tasks that do are caught.
-        let _ended = blocking(move || threads.into_iter().for_each(|thread| drop(thread.join()))).await;
+        move || threads.into_iter().for_each(|thread| drop(thread.join()))
     }
 }
 
 /// Where nobody waits for their end, the runtime does on which the server was started.
 impl Drop for Cores {
     fn drop(&mut self) {
-        self.stop = None;
-        let threads = std::mem::take(&mut self.threads);
-        if !threads.is_empty() {
-            try_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
+        if !self.threads.is_empty() {
+            try_blocking(self.stop_and_join());
         }
     }
 }
@@ -214,6 +217,21 @@ mod tests {
         cores.end().await;
         assert_eq!(Arc::strong_count(&held), 1);
         tasks.all_ended().await;
+    }
+
+    #[test]
+    fn cores_that_are_dropped_end_with_the_runtime_on_which_they_were_started() {
+        let (held, runtime) = (Arc::new(()), Builder::new_current_thread().build().unwrap());
+        runtime.block_on(async {
+            let cores = Cores::start().unwrap();
+            let by_task = Arc::clone(&held);
+            Tasks::on(&cores).spawn_on_core(async move {
+                std::future::pending::<()>().await;
+                drop(by_task);
+            });
+        });
+        drop(runtime);
+        assert_eq!(Arc::strong_count(&held), 1);
     }
 
     #[tokio::test]
