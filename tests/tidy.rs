@@ -14,22 +14,29 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The example configuration as a value, with the choice of a store and the section of the one that it does not use, which
-/// stand there as comments.
+/// The example configuration as a value, with the keys that stand there as comments.
 fn example() -> Value {
     let text = read(&checkout().join("config.yaml.example"));
-    let is_of_section = |rest: &&str| ["redis:", "store:", "  "].iter().any(|start| rest.starts_with(start));
-    let lines = text.lines().map(|line| line.strip_prefix('#').filter(is_of_section).unwrap_or(line));
+    // One space after the `#`, or nothing, is that of a text.
+    let is_text = |rest: &str| rest.is_empty() || rest.starts_with(' ') && !rest.starts_with("  ");
+    let lines = text.lines().map(|line| match line.split_once('#') {
+        Some((margin, rest)) if margin.trim().is_empty() && !is_text(rest) => format!("{margin}{rest}"),
+        _ => line.to_owned(),
+    });
     serde_saphyr::from_str(&lines.collect::<Vec<_>>().join("\n")).expect("the example is YAML")
 }
 
-/// The path of every key that has a value, and the value. Those of the one upstream bear no prefix, as in the tables.
+/// What the keys of an upstream begin with.
+const OF_UPSTREAM: &str = "upstreams[].";
+
+/// The path of every key that has a value, and the value.
 fn keys(value: &Value, path: &str, found: &mut Vec<(String, Value)>) {
     let Some(section) = value.as_object() else { return found.push((path.to_owned(), value.clone())) };
     for (key, value) in section {
-        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let path =
+            if path.is_empty() || path == OF_UPSTREAM { format!("{path}{key}") } else { format!("{path}.{key}") };
         if path == "upstreams" {
-            keys(&value[0], "", found);
+            keys(&value[0], OF_UPSTREAM, found);
         } else {
             keys(value, &path, found);
         }
@@ -38,11 +45,18 @@ fn keys(value: &Value, path: &str, found: &mut Vec<(String, Value)>) {
 
 /// The rows of the tables of keys: key and default.
 fn rows(page: &str) -> Vec<(String, String)> {
-    let cells = |line: &str| {
-        let mut cells = line.strip_prefix("| `")?.split(" | ");
-        Some((cells.next()?.strip_suffix('`')?.to_owned(), cells.next()?.to_owned()))
-    };
-    page.lines().filter_map(cells).collect()
+    let (mut rows, mut whose) = (Vec::new(), "");
+    for line in page.lines() {
+        if line.starts_with("| key") {
+            whose = if line.contains("`upstreams[]`") { OF_UPSTREAM } else { "" };
+        }
+        let Some(cells) = line.strip_prefix("| `") else { continue };
+        let mut cells = cells.split(" | ");
+        if let (Some(key), Some(default)) = (cells.next().and_then(|key| key.strip_suffix('`')), cells.next()) {
+            rows.push((format!("{whose}{key}"), default.to_owned()));
+        }
+    }
+    rows
 }
 
 #[test]

@@ -61,3 +61,7 @@ pub const JOINED: &str = "x-proxq-joined";
 pub const JOINED_RETRY: &str = "retry";
 /// `Retry-After` in milliseconds, which the SDKs of OpenAI and Anthropic prefer.
 pub const RETRY_AFTER_MS: &str = "retry-after-ms";
+/// The limit that was reached (draft-ietf-httpapi-ratelimit-headers-11).
+pub const RATE_LIMIT_POLICY: &str = "ratelimit-policy";
+/// What is left of it, and when it begins anew.
+pub const RATE_LIMIT: &str = "ratelimit";

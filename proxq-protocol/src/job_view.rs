@@ -51,6 +51,30 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// Why a job waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Waiting {
+    /// Its client wants it to begin later.
+    Delayed,
+    /// As many attempts run as may.
+    Limit,
+    /// As many attempts have begun in this time as may.
+    Rate,
+    /// The upstream is down.
+    Breaker,
+    /// An operator has paused the queue.
+    Paused,
+    /// It rests after an attempt that failed.
+    Backoff,
+    /// The upstream asked to wait.
+    Parked,
+    /// A reason that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
 /// The body of the `202` that answers a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -97,6 +121,9 @@ pub struct JobInfo {
     /// How many failed attempts are followed by another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_retries: Option<u32>,
+    /// Why the job waits, where the instance that is asked knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
     /// The earliest start of the next attempt, while the job waits for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<String>,
@@ -123,6 +150,7 @@ impl JobInfo {
             failed_at: None,
             attempts: None,
             max_retries: None,
+            waiting: None,
             next_attempt_at: None,
             error: None,
             outcome: None,
@@ -173,6 +201,10 @@ pub enum ErrorCode {
     StoreUnavailable,
     /// The store has no room.
     StoreFull,
+    /// As many jobs wait for the upstream as may.
+    QueueFull,
+    /// A limit of the upstream leaves no room for a direct request.
+    RateLimited,
     /// The server is shutting down.
     Draining,
     /// The upstream of a direct request cannot be reached, or closed the connection without an answer.

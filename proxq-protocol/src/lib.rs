@@ -8,4 +8,4 @@ mod job_view;
 
 pub use duration::{DurationError, GoDuration};
 pub use job_id::{JobId, ParseJobIdError};
-pub use job_view::{Accepted, Cancelled, ErrorBody, ErrorCode, JobInfo, JobStatus, Outcome, SdkError};
+pub use job_view::{Accepted, Cancelled, ErrorBody, ErrorCode, JobInfo, JobStatus, Outcome, SdkError, Waiting};

@@ -44,9 +44,10 @@ pub use self::report::{differences_report, report};
 pub use self::schema::schema;
 pub use self::secret_headers::SecretHeaders;
 pub(crate) use self::section::shown_url;
+use self::upstream::queue_of_prefix;
 pub use self::upstream::{
-    AnswerMode, ClientIdentity, ClientMode, DirectMode, HostHeader, JoinRetries, OnAbandon, Prefix, StreamDetection,
-    TlsVerification, Upstream, UpstreamTls, UpstreamUrl,
+    AnswerMode, ClientIdentity, ClientMode, DirectMode, FlowControl, HostHeader, JoinRetries, OnAbandon, Prefix,
+    StreamDetection, TlsVerification, Upstream, UpstreamTls, UpstreamUrl,
 };
 pub(crate) use self::upstream::{FOLLOW_HOPS, FOLLOW_WAIT};
 use crate::job::QueueName;
@@ -147,6 +148,24 @@ impl Config {
     /// The upstream with this prefix, unless it is no longer configured.
     pub(crate) fn upstream(&self, prefix: &str) -> Option<&Upstream> {
         self.upstreams.iter().find(|upstream| upstream.prefix.as_str() == prefix)
+    }
+
+    /// The queues of upstreams with flow control.
+    pub(crate) fn own_queues(&self) -> Vec<QueueName> {
+        self.upstreams
+            .iter()
+            .filter(|upstream| upstream.flow.is_some())
+            .map(|upstream| self.queue_of(upstream))
+            .collect()
+    }
+
+    /// The queue in which an upstream's jobs wait.
+    pub(crate) fn queue_of(&self, upstream: &Upstream) -> QueueName {
+        match &upstream.flow.queue {
+            Some(own) => own.clone(),
+            None if upstream.flow.is_some() => queue_of_prefix(&self.queue, &upstream.prefix),
+            None => self.queue.clone(),
+        }
     }
 }
 

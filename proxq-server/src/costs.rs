@@ -18,6 +18,7 @@ use crate::config::{Config, KeyExclusions, UpstreamUrl};
 use crate::deployment::KnownDeployment;
 use crate::direct::Direct;
 use crate::ended::JobWaiters;
+use crate::flow::Gates;
 use crate::forward::Forwarder;
 use crate::idempotency::claim;
 use crate::intake::Intake;
@@ -69,13 +70,16 @@ impl Bench {
         let waiters = Arc::new(JobWaiters::new(Arc::clone(&store) as _, draining.clone()));
         let turns = TurnKeeper::new(Arc::clone(&store) as _, tasks.clone(), draining.clone());
         let forwarder = Forwarder::new(&config.upstreams).unwrap();
-        let direct = Direct::new(forwarder, tasks, CancellationToken::new(), Duration::from_secs(1));
+        let gates = Arc::new(Gates::new(&config, Arc::clone(&store) as _, clock, tasks.clone()));
+        let direct =
+            Direct::new(forwarder, Arc::clone(&gates), tasks, CancellationToken::new(), Duration::from_secs(1));
         let jobs_api = JobsApi::new(
             Arc::clone(&config),
             Arc::clone(&store) as _,
             Arc::clone(&waiters),
             Arc::clone(&deployment),
             turns.clone(),
+            Arc::clone(&gates),
             draining,
         );
         let store_of_jobs: Arc<dyn JobStore> = Arc::clone(&store) as _;

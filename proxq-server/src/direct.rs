@@ -10,6 +10,7 @@ mod tunnel;
 mod upstream_body;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Uri};
@@ -17,7 +18,9 @@ use hyper::upgrade::OnUpgrade;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::client_body::{BegunBody, ClientBody};
+use crate::flow::Gates;
 use crate::forward::Forwarder;
+use crate::job::CredentialHash;
 use crate::tasks::Tasks;
 
 /// A request as it goes to its upstream, its body aside.
@@ -25,6 +28,8 @@ use crate::tasks::Tasks;
 pub(crate) struct DirectRequest {
     /// Prefix of its upstream.
     pub(crate) upstream: String,
+    /// Whose it is, for limits that hold for each credential; all zeros where the upstream has no flow control.
+    pub(crate) credential: CredentialHash,
     pub(crate) method: Method,
     pub(crate) target: Uri,
     /// The fields that the upstream gets, of which a later part replaces those of an earlier one; `Host` only in the first,
@@ -50,6 +55,7 @@ pub(crate) struct DirectClient {
 #[derive(Debug)]
 pub(crate) struct Direct {
     forwarder: Forwarder,
+    gates: Arc<Gates>,
     /// What goes on after the answer: tunnels.
     tasks: Tasks,
     /// Tunnels are cut.
@@ -59,7 +65,18 @@ pub(crate) struct Direct {
 }
 
 impl Direct {
-    pub(crate) fn new(forwarder: Forwarder, tasks: Tasks, cut: CancellationToken, stall_limit: Duration) -> Self {
-        Self { forwarder, tasks, cut, stall_limit }
+    pub(crate) fn new(
+        forwarder: Forwarder,
+        gates: Arc<Gates>,
+        tasks: Tasks,
+        cut: CancellationToken,
+        stall_limit: Duration,
+    ) -> Self {
+        Self { forwarder, gates, tasks, cut, stall_limit }
+    }
+
+    /// What requests to upstreams with flow control pass.
+    pub(crate) fn gates(&self) -> &Arc<Gates> {
+        &self.gates
     }
 }

@@ -118,6 +118,14 @@ impl Forwarder {
     }
 }
 
+impl Forwarder {
+    /// Makes a connection to an upstream, TLS included, and closes it.
+    pub(crate) async fn try_to_connect(&self, upstream: &Upstream) -> Result<(), BodyError> {
+        let client = self.by_prefix.get(upstream.prefix.as_str()).map_or(&self.fallback, |known| &known.client);
+        client.try_to_connect(upstream.url.to_string().parse()?).await
+    }
+}
+
 /// Whether a request has been given a connection. Before that, its upstream has seen nothing of it.
 #[derive(Debug, Default)]
 pub(crate) struct HandedOver(Mutex<Option<CaptureConnection>>);

@@ -64,7 +64,12 @@ impl Intake {
         deployment: Arc<KnownDeployment>,
         turns: TurnKeeper,
     ) -> Self {
-        let submitter = Submitter::new(Arc::clone(&config), Arc::clone(&store), Arc::clone(&deployment));
+        let submitter = Submitter::new(
+            Arc::clone(&config),
+            Arc::clone(&store),
+            Arc::clone(direct.gates()),
+            Arc::clone(&deployment),
+        );
         let submitter = Arc::new(submitter);
         let warned_of_untrusted_peer = AtomicBool::new(false);
         Self { config, store, submitter, turns, waiters, direct, clock, deployment, warned_of_untrusted_peer }

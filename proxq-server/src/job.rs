@@ -16,8 +16,10 @@ use uuid::Uuid;
 pub use self::attempt::{AttemptRecord, HISTORY_LIMIT, Progress, Reach};
 pub(crate) use self::bounds::NOT_TRIED_AGAIN;
 pub use self::bounds::{Overdue, TimeBounds, judge_overdue, keep_deadline};
-pub(crate) use self::delivery::may_send_again;
-pub use self::delivery::{AttemptEnd, Backoff, Delivery, RetryPolicy, Verdict, judge, judge_lost_lease};
+pub use self::delivery::{
+    AttemptEnd, Backoff, Delivery, RetryOn, RetryPolicy, Verdict, judge, judge_lost_lease, judge_response,
+};
+pub(crate) use self::delivery::{is_refusal, may_send_again};
 pub use self::request::{CredentialHash, JobRequest, Priority};
 pub use self::response::{ResponseHead, StoredResponse, ends_with_head};
 pub use self::state::State;

@@ -16,6 +16,7 @@ use crate::config::{Config, FOLLOW_HOPS, FOLLOW_WAIT, Upstream};
 use crate::deployment::KnownDeployment;
 use crate::ended::JobWaiters;
 use crate::failure::chain;
+use crate::flow::Gates;
 use crate::follow::{self, AskedAt, final_answer};
 use crate::job::{Job, JobId, ResponseHead};
 use crate::redirects::{KnownRedirects, id_behind};
@@ -33,6 +34,7 @@ pub(crate) struct JobsApi {
     waiters: Arc<JobWaiters>,
     deployment: Arc<KnownDeployment>,
     turns: TurnKeeper,
+    gates: Arc<Gates>,
     /// Cancelled when the server stops: events end, and probes are told.
     draining: CancellationToken,
 }
@@ -44,9 +46,10 @@ impl JobsApi {
         waiters: Arc<JobWaiters>,
         deployment: Arc<KnownDeployment>,
         turns: TurnKeeper,
+        gates: Arc<Gates>,
         draining: CancellationToken,
     ) -> Self {
-        Self { config, store, waiters, deployment, turns, draining }
+        Self { config, store, waiters, deployment, turns, gates, draining }
     }
 
     /// Answers a request whose path is `jobsPath` or below it.
@@ -89,7 +92,7 @@ impl JobsApi {
 
     async fn status(&self, id: JobId, wait: Duration) -> Result<Response<Body>, Problem> {
         let job = self.job_when_ended(id, wait).await?;
-        Ok(reply::status(&view::job_info(&job, self.config.upstream(&job.request.upstream))))
+        Ok(reply::status(&view::job_info(&job, &self.config, &self.gates)))
     }
 
     async fn content(
@@ -152,7 +155,7 @@ impl JobsApi {
         let job = self.store.get(id).await.map_err(|error| store_problem(id, &error))?;
         match (self.final_answer(id, job.as_ref(), method).await?, job) {
             (Some(answer), _) => Ok(answer),
-            (None, Some(job)) => Ok(reply::pending(&view::job_info(&job, self.config.upstream(&job.request.upstream)))),
+            (None, Some(job)) => Ok(reply::pending(&view::job_info(&job, &self.config, &self.gates))),
             (None, None) => Err(Problem::gone(id)),
         }
     }
@@ -216,6 +219,7 @@ impl JobsApi {
         } else {
             reply::body::stream(events::of_job(
                 Arc::clone(&self.config),
+                Arc::clone(&self.gates),
                 Arc::clone(&self.store) as _,
                 id,
                 self.draining.clone(),

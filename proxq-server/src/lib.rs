@@ -39,6 +39,7 @@ mod deployment;
 mod direct;
 mod ended;
 mod failure;
+mod flow;
 mod follow;
 mod forward;
 mod healthcheck;
@@ -53,6 +54,7 @@ mod lock;
 mod log_lines;
 mod metrics;
 mod multipart;
+mod pacing;
 mod path;
 mod process;
 #[doc(hidden)]
@@ -79,13 +81,16 @@ mod upload;
 mod worker;
 
 pub use config::{
-    AnswerMode, CacheConfig, CacheMode, ClientIdentity, ClientMode, Config, DirectMode, FilterMode, HeaderPattern,
-    HostHeader, JoinRetries, KeyExclusions, Limits, OnAbandon, Password, PathFilter, PatternError, Patterns, Prefix,
-    RedisAddress, RedisConfig, RedisTls, Routing, Secret, SecretHeaders, StoreConfig, StreamDetection, SyncMode,
-    TlsVerification, Upstream, UpstreamTls, UpstreamUrl,
+    AnswerMode, CacheConfig, CacheMode, ClientIdentity, ClientMode, Config, DirectMode, FilterMode, FlowControl,
+    HeaderPattern, HostHeader, JoinRetries, KeyExclusions, Limits, OnAbandon, Password, PathFilter, PatternError,
+    Patterns, Prefix, RedisAddress, RedisConfig, RedisTls, Routing, Secret, SecretHeaders, StoreConfig,
+    StreamDetection, SyncMode, TlsVerification, Upstream, UpstreamTls, UpstreamUrl,
 };
 pub use forward::TlsFileError;
 pub use job::{Backoff, Delivery, QueueName, RetryPolicy};
+pub use pacing::{
+    AdaptiveRange, BreakerPolicy, ConcurrencyScope, Fairness, Pace, PerCredential, QueueLimits, Rate, RateError,
+};
 pub use server::{EmbeddedOpenError, RedisOpenError, Server, StartError};
 pub use shutdown::StopRequests;
 pub use store::StoreError;

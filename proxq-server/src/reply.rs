@@ -11,7 +11,7 @@ use proxq_protocol::{Accepted, Cancelled, JobId, JobInfo};
 use serde_json::json;
 
 use self::body::Body;
-pub(crate) use self::problem::Problem;
+pub(crate) use self::problem::{LimitName, Problem};
 
 /// `Retry-After` on a `202`, in seconds: pollers that obey it ask once a second. Those that wait (`?wait`) need no pause.
 const POLL_AFTER: HeaderValue = HeaderValue::from_static("1");

@@ -17,6 +17,7 @@ use crate::config::{self, Config, StoreConfig, SyncMode};
 use crate::deployment::KnownDeployment;
 use crate::ended::JobWaiters;
 use crate::failure::chain;
+use crate::flow::{Gates, hold_places};
 use crate::forward::{Forwarder, TlsFileError};
 use crate::listen::Surface;
 use crate::metrics::Metrics;
@@ -140,13 +141,17 @@ impl Server {
         let cache = ResponseCache::open(&config.cache, store.shared_values(), clock, Arc::clone(&metrics));
         let context = Arc::new(AttemptContext { config, forwarder, cache, former: Vec::new() });
         let tasks = phases.attempts.clone();
-        let worker = Worker::new(Arc::clone(&context), Arc::clone(&store) as _, clock, tasks, phases.stop.clone());
+        let gates = Arc::new(Gates::new(&context.config, Arc::clone(&store) as _, clock, phases.connections.clone()));
+        phases.upkeep.spawn(hold_places(Arc::clone(&gates), phases.stop.finished.clone()));
+        let (passed, signals) = (Arc::clone(&gates), phases.stop.clone());
+        let worker = Worker::new(Arc::clone(&context), Arc::clone(&store) as _, clock, passed, tasks, signals);
         let worker = Arc::new(worker);
         Arc::clone(&worker).start(&phases.upkeep);
         phases.upkeep.spawn(upkeep::run(Arc::clone(&store) as _, phases.stop.finished.clone()));
         let services = Services {
             store: Arc::clone(&store),
             waiters: Arc::new(JobWaiters::new(Arc::clone(&store) as _, phases.stop.draining.clone())),
+            gates,
             clock,
             metrics: Arc::clone(&metrics),
             deployment,

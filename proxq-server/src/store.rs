@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | intake | [`Submissions`] | `submitting.rs` |
 //! | workers | [`WorkQueues`] | `working.rs` |
+//! | flow control | [`Limited`] | `limiting.rs` |
 //! | jobs API | [`JobAccess`] | `asking.rs` |
 //! | waiting clients | [`JobLookup`] | `asking.rs` |
 //! | whoever answers held clients | [`Turns`] | `turns.rs` |
@@ -20,6 +21,7 @@ mod contract;
 pub mod embedded;
 mod error;
 mod keeping;
+mod limiting;
 #[cfg(test)]
 pub(crate) mod memory;
 mod pauses;
@@ -37,6 +39,7 @@ pub use self::asking::{Content, JobAccess, JobLookup, JobPage, JobWatch, Requeue
 pub use self::blob::{BlobStore, BlobStream, BlobWriter};
 pub use self::error::{Cause, StoreError};
 pub use self::keeping::{Deployment, StoreControl, UPKEEP_EVERY, Upkept};
+pub use self::limiting::{HeldBack, Leased, LimitedQueues};
 pub(crate) use self::pauses::StorePauses;
 #[cfg(test)]
 pub(crate) use self::record::{Facts, Record};
@@ -48,6 +51,8 @@ pub use self::working::{
     LEASE_TERM, LOW_WAITS_AT_MOST, Lease, LeasedJob, QueueStats, RECLAIM_AFTER_OUTAGE, RECLAIM_GRACE, RENEW_EVERY,
     WorkQueues,
 };
+
+pub(crate) use self::working::pending_order;
 
 /// The most jobs that one step moves, so that no step holds up the others.
 pub const BATCH_LIMIT: usize = 100;

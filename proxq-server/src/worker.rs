@@ -7,6 +7,7 @@ mod collect;
 mod context;
 mod dispatch;
 mod heartbeat;
+mod judging;
 mod lane;
 mod response_blob;
 mod running;
@@ -15,7 +16,7 @@ mod settle;
 mod tests;
 mod time_limit;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -29,10 +30,13 @@ use self::running::Running;
 use self::settle::{Stored, log_verdict};
 use crate::clock::Clock;
 use crate::current::Current;
-use crate::job::{judge, keep_deadline};
+use crate::failure::chain;
+use crate::flow::{Gate, Gates, Pass};
+use crate::job::Verdict;
+use crate::lock::lock;
 use crate::slots::Slot;
 use crate::stop_signals::StopSignals;
-use crate::store::{LeasedJob, WorkQueues};
+use crate::store::{LeasedJob, StorePauses, WorkQueues};
 use crate::tasks::Tasks;
 
 /// The workers of this instance.
@@ -41,7 +45,8 @@ pub(crate) struct Worker {
     context: Current<AttemptContext>,
     store: Arc<dyn WorkQueues>,
     clock: Clock,
-    lanes: Vec<Arc<Lane>>,
+    gates: Arc<Gates>,
+    lanes: Mutex<Vec<Arc<Lane>>>,
     running: Running,
     tasks: Tasks,
     stop: StopSignals,
@@ -54,14 +59,16 @@ impl Worker {
         context: Arc<AttemptContext>,
         store: Arc<dyn WorkQueues>,
         clock: Clock,
+        gates: Arc<Gates>,
         tasks: Tasks,
         stop: StopSignals,
     ) -> Self {
-        let lanes = Lane::all_of(&context.config);
+        let lanes = Mutex::new(vec![Arc::new(Lane::home(&gates))]);
         Self {
             context: Current::new(context),
             store,
             clock,
+            gates,
             lanes,
             running: Running::default(),
             tasks,
@@ -70,27 +77,85 @@ impl Worker {
         }
     }
 
-    /// Attempts that begin from now on are made with this context, and as many at a time as its configuration says.
-    pub(crate) fn replace(&self, context: Arc<AttemptContext>) {
-        for lane in &self.lanes {
-            lane.reconfigure(&context.config);
-        }
+    /// Attempts that begin from now on are made with this context. The gates go by its configuration already; queues that are new
+    /// are worked on, too.
+    pub(crate) fn replace(self: &Arc<Self>, context: Arc<AttemptContext>) {
         self.context.replace(context);
+        self.work_on_gates();
     }
 
     /// Starts working. `renewals` go on until the `finished` signal, all other tasks end with the last attempt.
     pub(crate) fn start(self: Arc<Self>, renewals: &Tasks) {
         renewals.spawn(heartbeat::run(Arc::clone(&self)));
-        for lane in &self.lanes {
-            self.tasks.spawn(Arc::clone(&self).dispatch(Arc::clone(lane)));
+        let homes: Vec<_> = lock(&self.lanes).iter().map(Arc::clone).collect();
+        for lane in homes {
+            self.tasks.spawn(Arc::clone(&self).dispatch(lane));
+        }
+        self.work_on_gates();
+        self.tasks.spawn(Arc::clone(&self).work_on_leftovers());
+    }
+
+    /// Works on the queues of all gates that it does not work on yet.
+    fn work_on_gates(self: &Arc<Self>) {
+        for gate in self.gates.all() {
+            self.work_on(gate);
+        }
+    }
+
+    fn work_on(self: &Arc<Self>, gate: Arc<Gate>) {
+        let lane = Arc::new(Lane::of(gate));
+        {
+            let mut lanes = lock(&self.lanes);
+            let is_same = |other: &Arc<Lane>| match (&other.gate, &lane.gate) {
+                (Some(other), Some(own)) => Arc::ptr_eq(other, own),
+                _ => false,
+            };
+            if lanes.iter().any(is_same) {
+                return;
+            }
+            lanes.push(Arc::clone(&lane));
+        }
+        self.tasks.spawn(Arc::clone(self).dispatch(lane));
+    }
+
+    /// Works on queues of former configurations until their jobs have ended. Which there are, the store may not say at once.
+    async fn work_on_leftovers(self: Arc<Self>) {
+        let mut pauses = StorePauses::new();
+        loop {
+            let known: Vec<_> = lock(&self.lanes).iter().map(|lane| lane.queue.clone()).collect();
+            match self.store.leftover_queues(&known).await {
+                Ok(leftovers) => {
+                    let concurrency = self.context.get().config.concurrency;
+                    for queue in leftovers {
+                        tracing::info!(%queue, "jobs are left in a queue of a former configuration; they are worked on");
+                        self.work_on(self.gates.of_leftover(queue, concurrency));
+                    }
+                    return;
+                }
+                Err(error) => tracing::debug!(error = chain(&error), "look for queues of former configurations"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pauses.next()) => {}
+                () = self.stop.draining.cancelled() => return,
+            }
         }
     }
 
     /// Makes one attempt at a job and settles it. `slot` is free again afterwards.
-    async fn work(self: Arc<Self>, lane: Arc<Lane>, job: LeasedJob, slot: Slot) {
+    async fn work(self: Arc<Self>, lane: Arc<Lane>, job: LeasedJob, admission: Admission) {
         let LeasedJob { lease, request, body, progress, left, revoked } = job;
         let (began, context) = (Instant::now(), self.context.get());
         let _running = self.running.enter(lease, &revoked);
+        let (mut pass, slot) = match admission {
+            Admission::Passed(pass) => (Some(pass), None),
+            Admission::Slot(slot) => match self.pass_other_gate(&request).await {
+                Ok(pass) => (pass, Some(slot)),
+                Err(verdict) => {
+                    self.settle(&lease, verdict, &revoked).await;
+                    return;
+                }
+            },
+        };
         let (number, deadline) = (progress.attempts, left.map(|left| began + left));
         let attempt = Attempt { context: &context, queue: &lane.queue, request: &request, number, deadline };
         let span = context::span(&request, attempt.number);
@@ -99,18 +164,28 @@ impl Worker {
             () = revoked.cancelled() => None,
             attempted = self.attempt(attempt, body).instrument(span) => Some(attempted),
         };
-        let Some(Attempted { end, blob }) = attempted else {
-            drop(slot);
+        let Some(attempted) = attempted else {
+            drop((pass, slot));
             return self.log_lost(&lease).await;
         };
-        let verdict = judge(end, &request, &progress, self.context.get().retry_policy(&request.upstream));
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let verdict = keep_deadline(verdict, &progress, left);
+        let Attempted { end, blob, trouble } = attempted;
+        let verdict = self.judge(end, trouble, &request, &progress, left, pass.as_mut()).await;
         log_verdict(&verdict, &request, attempt.number, began);
+        let is_kept = matches!(verdict, Verdict::Complete(_));
         let stored = self.settle(&lease, verdict, &revoked).await;
-        if let (Stored::Yes | Stored::Unknown, Some(blob)) = (stored, blob) {
+        if let (true, Stored::Yes | Stored::Unknown, Some(blob)) = (is_kept, stored, blob) {
             blob.keep();
         }
-        drop(slot);
+        drop((pass, slot));
     }
+}
+
+/// What an attempt begins with.
+#[derive(Debug)]
+enum Admission {
+    /// It has passed the gate of its upstream.
+    Passed(Pass),
+    /// It has one of the slots of all upstreams without flow control.
+    Slot(Slot),
 }

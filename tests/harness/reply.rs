@@ -5,7 +5,7 @@ use proxq_protocol::{ErrorBody, header};
 use crate::message::Reply;
 
 /// The only headers that proxq puts on its own replies. Lower case.
-pub const OWN_HEADERS: [&str; 19] = [
+pub const OWN_HEADERS: [&str; 21] = [
     "allow",
     "cache-control",
     "connection",
@@ -19,6 +19,8 @@ pub const OWN_HEADERS: [&str; 19] = [
     header::ACCEL_BUFFERING,
     header::JOB_ID,
     header::JOINED,
+    header::RATE_LIMIT,
+    header::RATE_LIMIT_POLICY,
     header::PREFERENCE_APPLIED,
     header::REDIRECTS,
     header::REQUEST_ID,

@@ -7,8 +7,8 @@ use proxq_protocol::GoDuration;
 use super::listen_address::is_loopback;
 use super::load::Loaded;
 use super::{
-    Config, FilterMode, HeaderPattern, HostHeader, RedisAddress, RedisTls, StoreConfig, StreamDetection, SyncMode,
-    TlsVerification, Upstream, UpstreamTls, size,
+    Config, DirectMode, FilterMode, HeaderPattern, HostHeader, RedisAddress, RedisTls, StoreConfig, StreamDetection,
+    SyncMode, TlsVerification, Upstream, UpstreamTls, size,
 };
 use crate::job::{Backoff, Delivery};
 
@@ -75,6 +75,7 @@ fn upstream_warnings(upstream: &Upstream, config: &Config) -> Vec<String> {
     if upstream.retries.max_retries == 0 && upstream.retries.backoff != Backoff::Quartic {
         warnings.push("retryDelay: has no effect while maxRetries is 0".to_owned());
     }
+    warnings.extend(flow_warnings(upstream));
     warnings.extend(body_limit_warning(upstream));
     if upstream.path_filter.mode == FilterMode::Whitelist && upstream.path_filter.patterns().next().is_none() {
         warnings.push("pathFilter: a whitelist without patterns queues nothing".to_owned());
@@ -93,6 +94,24 @@ fn upstream_warnings(upstream: &Upstream, config: &Config) -> Vec<String> {
     }
     if *upstream.url.scheme() == http::uri::Scheme::HTTP && upstream.tls != UpstreamTls::default() {
         warnings.push("tls: has no effect on an http:// url".to_owned());
+    }
+    warnings
+}
+
+fn flow_warnings(upstream: &Upstream) -> Vec<String> {
+    let (flow, mut warnings) = (&upstream.flow, Vec::new());
+    if upstream.retries.max_retries == 0 && !flow.retry_on.is_empty() {
+        warnings.push(
+            "retryOn: while maxRetries is 0, only a 429, 503 or 529 that says when (Retry-After) is retried".to_owned(),
+        );
+    }
+    if let (Some(each), Some(all)) = (flow.per_credential.concurrency, flow.concurrency)
+        && each > all
+    {
+        warnings.push(format!("perCredential.concurrency: {each} is never reached: concurrency is {all}"));
+    }
+    if upstream.direct_mode == DirectMode::Redirect && (flow.concurrency.is_some() || flow.rate_limit.is_some()) {
+        warnings.push("directProxyMode: redirected requests do not count for concurrency and rateLimit".to_owned());
     }
     warnings
 }
@@ -199,6 +218,9 @@ mod tests {
             ("cacheKeyExcludeHeaders: ['x-api-*']", "upstreams[0].cacheKeyExcludeHeaders"),
             ("cacheKeyExcludeHeaders: [X-Session-Id, x-datadog-*]", "upstreams[0].cacheKeyExcludeHeaders"),
             ("retryDelay: 1s", "upstreams[0].retryDelay"),
+            ("retryOn: [503]", "upstreams[0].retryOn"),
+            ("concurrency: 2\n  perCredential: {concurrency: 3}", "upstreams[0].perCredential.concurrency"),
+            ("rateLimit: 1/s\n  directProxyMode: redirect", "upstreams[0].directProxyMode"),
             ("maxBodySize: 1GiB", "upstreams[0].maxBodySize"),
             ("maxBodySize: 1MiB", "upstreams[0].maxBodySize"),
             ("pathFilter: {mode: whitelist}", "upstreams[0].pathFilter"),

@@ -1,6 +1,6 @@
 //! The differences between two configurations, and whether a running server can take the new one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Config;
 use super::effective::{self, Setting};
@@ -55,6 +55,8 @@ struct Difference<'a> {
     key: &'a str,
     old: Option<&'a Setting>,
     new: Option<&'a Setting>,
+    /// Whether the upstream that has the key is there before and afterwards.
+    is_within: bool,
 }
 
 impl Difference<'_> {
@@ -71,12 +73,17 @@ impl Difference<'_> {
 
     /// The key; of an upstream that is there only before or only afterwards, the upstream's.
     fn name(&self) -> String {
-        match (self.key.rfind("]."), self.old, self.new) {
-            (Some(end), Some(_), None) => format!("{} (removed)", &self.key[..=end]),
-            (Some(end), None, Some(_)) => format!("{} (added)", &self.key[..=end]),
+        match (upstream(self.key), self.old, self.new) {
+            (Some(upstream), Some(_), None) if !self.is_within => format!("{upstream} (removed)"),
+            (Some(upstream), None, Some(_)) if !self.is_within => format!("{upstream} (added)"),
             _ => self.key.to_owned(),
         }
     }
+}
+
+/// The upstream that has this key, as `upstreams[/api]`, if one has it.
+fn upstream(key: &str) -> Option<&str> {
+    key.rfind("].").map(|end| &key[..=end])
 }
 
 /// Every key that is not the same in both: those of the new one in its order, then those that are gone.
@@ -84,13 +91,23 @@ fn differences<'a>(old: &'a [Setting], new: &'a [Setting]) -> Vec<Difference<'a>
     let by_key = |settings: &'a [Setting]| -> HashMap<&'a str, &'a Setting> {
         settings.iter().map(|setting| (setting.key.as_str(), setting)).collect()
     };
+    let upstreams = |settings: &'a [Setting]| -> HashSet<&'a str> {
+        settings.iter().filter_map(|setting| upstream(&setting.key)).collect()
+    };
     let (in_old, in_new) = (by_key(old), by_key(new));
+    let in_both: HashSet<_> = upstreams(old).intersection(&upstreams(new)).copied().collect();
+    let difference = |key: &'a str, old: Option<&'a Setting>, new: Option<&'a Setting>| Difference {
+        key,
+        old,
+        new,
+        is_within: upstream(key).is_some_and(|upstream| in_both.contains(upstream)),
+    };
     let changed_or_added = new.iter().filter_map(|setting| {
         let before = in_old.get(setting.key.as_str()).copied();
-        (before != Some(setting)).then_some(Difference { key: &setting.key, old: before, new: Some(setting) })
+        (before != Some(setting)).then(|| difference(&setting.key, before, Some(setting)))
     });
     let removed = old.iter().filter(|setting| !in_new.contains_key(setting.key.as_str()));
-    let removed = removed.map(|setting| Difference { key: &setting.key, old: Some(setting), new: None });
+    let removed = removed.map(|setting| difference(&setting.key, Some(setting), None));
     changed_or_added.chain(removed).collect()
 }
 
@@ -140,6 +157,20 @@ mod tests {
         assert_eq!(possible(ONE, two), ["upstreams[/b].x] (added)"]);
         assert_eq!(possible(two, ONE), ["upstreams[/b].x] (removed)"]);
         assert_eq!(possible(two, swapped), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_one_upstream_has_only_before_or_after_is_named_by_its_key() {
+        let with = |keys: &str| format!("upstreams: [{{prefix: /a, url: 'http://a', {keys}}}]");
+        assert_eq!(possible(ONE, &with("rateLimit: 5/s")), ["upstreams[/a].rateLimit"]);
+        assert_eq!(possible(&with("queue: q, maxQueued: 9"), ONE), ["upstreams[/a].queue", "upstreams[/a].maxQueued"]);
+        assert_eq!(possible(&with("concurrency: 1"), &with("concurrency: 2")), ["upstreams[/a].concurrency"]);
+        let breaker = ["failures", "ratio", "minimum", "window", "open"];
+        assert_eq!(
+            possible(ONE, &with("circuitBreaker: {}")),
+            breaker.map(|key| format!("upstreams[/a].circuitBreaker.{key}"))
+        );
+        assert_eq!(possible(ONE, &with("circuitBreaker: ~, perCredential: {}")), Vec::<String>::new());
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub fn example() -> String {
 enum Spacing {
     /// One below the other.
     Close,
+    /// The same, and the section is a comment: its keys are not comments within it.
+    Commented,
     /// With an empty line before each that is a section, or of which something is said.
     Apart,
 }
@@ -49,20 +51,26 @@ fn lines_of(entries: &[Entry], length: usize, spacing: Spacing) -> Vec<String> {
         }
         lines.extend(comment(entry.key.about, length));
         let is_unused_section = !entry.applies && matches!(entry.content, Content::Section(_));
-        let margin = if entry.key.is_commented_out || is_unused_section { "#" } else { "" };
-        lines.extend(without_comment(entry, length - margin.len()).iter().map(|line| indented(margin, line)));
+        let (margin, inside) = match spacing {
+            Spacing::Commented => ("", Spacing::Commented),
+            Spacing::Close | Spacing::Apart if entry.key.is_commented_out || is_unused_section => {
+                ("#", Spacing::Commented)
+            }
+            Spacing::Close | Spacing::Apart => ("", Spacing::Close),
+        };
+        lines.extend(without_comment(entry, length - margin.len(), inside).iter().map(|line| indented(margin, line)));
     }
     lines
 }
 
-/// A key and what is under it.
-fn without_comment(entry: &Entry, length: usize) -> Vec<String> {
+/// A key and what is under it; `spacing` is that of a section's keys.
+fn without_comment(entry: &Entry, length: usize, spacing: Spacing) -> Vec<String> {
     let name = entry.key.name;
     let mut lines = vec![format!("{name}:")];
     match &entry.content {
         Content::Value(..) => lines[0].extend([" ", &entry.example().unwrap_or_default()]),
         Content::Section(inside) => {
-            lines.extend(lines_of(inside, length - 2, Spacing::Close).iter().map(|line| indented("  ", line)));
+            lines.extend(lines_of(inside, length - 2, spacing).iter().map(|line| indented("  ", line)));
         }
         Content::Sections(items) => {
             for (_, inside) in items {

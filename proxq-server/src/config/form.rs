@@ -13,6 +13,8 @@ pub(super) enum Form {
     Boolean,
     /// A whole number that is not below this.
     Count(u32),
+    /// A number above 0, at most 1.
+    Fraction,
     /// A duration as Go writes it.
     Duration,
     /// Bytes, or a number with a unit.
@@ -21,4 +23,6 @@ pub(super) enum Form {
     SignedSize,
     /// A list of texts.
     Texts,
+    /// A list of whole numbers from the first to the last of these.
+    Numbers([u16; 2]),
 }

@@ -1,4 +1,5 @@
-//! The keys of the configuration, each declared once: in [`globals`], [`store`], [`redis`], [`tls`] and [`upstreams`].
+//! The keys of the configuration, each declared once: in [`globals`], [`store`], [`redis`], [`tls`], [`upstreams`]
+//! and [`flow`].
 //!
 //! A declaration says what a key is called, what it is for, what may be written and which field it fills. It is run with
 //! one of two implementations of [`Keys`]: [`Section`] reads the file into the fields, and [`super::listing`] lists the
@@ -8,6 +9,7 @@
 //! To add a key: give its field and default to [`super::Config`] or a part of it, declare the key here, write its row in
 //! `docs/configuration.md`, and run `make schema`.
 
+mod flow;
 pub(super) mod globals;
 mod redis;
 mod store;
@@ -16,6 +18,7 @@ pub(super) mod upstreams;
 
 use std::convert::Infallible;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use proxq_protocol::GoDuration;
@@ -24,6 +27,7 @@ use super::form::Form;
 use super::section::Section;
 use super::size;
 use super::yaml_value::YamlValue;
+use crate::job::QueueName;
 
 /// The description of a key.
 #[derive(Clone, Copy, Debug)]
@@ -37,11 +41,13 @@ pub(super) struct Key {
     pub(super) is_commented_out: bool,
     /// What the example writes in place of the default as `proxq check` prints it.
     pub(super) example: Option<&'static str>,
+    /// What the example has as a comment, because the default is no value at all.
+    pub(super) suggestion: Option<&'static str>,
 }
 
 /// A key that a running server can take over.
 pub(super) const fn key(name: &'static str, about: &'static str) -> Key {
-    Key { name, about, is_fixed: false, is_commented_out: false, example: None }
+    Key { name, about, is_fixed: false, is_commented_out: false, example: None, suggestion: None }
 }
 
 impl Key {
@@ -58,6 +64,11 @@ impl Key {
     /// The example writes this, which means the default.
     pub(super) const fn example(self, text: &'static str) -> Self {
         Self { example: Some(text), ..self }
+    }
+
+    /// The example has it as a comment with this value, because the default is no value at all.
+    pub(super) const fn suggested(self, text: &'static str) -> Self {
+        Self { is_commented_out: true, suggestion: Some(text), ..self }
     }
 }
 
@@ -76,6 +87,15 @@ pub(super) trait Keys: Sized {
 
     /// A mapping with keys of its own.
     fn section(&mut self, key: Key, inside: impl FnOnce(&mut Self));
+
+    /// A mapping that is off unless it is written: an empty one turns it on with every default. Left out of the effective
+    /// configuration where it is off.
+    fn optional_section<T: Clone + Default>(
+        &mut self,
+        key: Key,
+        field: &mut Option<T>,
+        inside: impl FnOnce(&mut Self, &mut T),
+    );
 
     /// A list of mappings. Reading adds an `empty` item for each; `missing` is the mistake of a list without any, `name`
     /// is what an item is known by.
@@ -98,6 +118,20 @@ pub(super) trait Keys: Sized {
     /// A key that is read together with the one before it.
     fn read_already<T>(&mut self, key: Key, form: Form, field: &mut T, show: impl FnOnce(&T) -> YamlValue) {
         self.key(key, form, field, |_, _, _| {}, show);
+    }
+
+    /// A key that may have no value. Left out of the effective configuration where it has none.
+    fn optional<T>(
+        &mut self,
+        key: Key,
+        form: Form,
+        field: &mut Option<T>,
+        read: impl FnOnce(&mut Section<'_>, &'static str) -> Option<T>,
+        show: impl FnOnce(&T) -> YamlValue,
+    ) {
+        let read = |section: &mut Section<'_>, name: &'static str, field: &mut Option<T>| *field = read(section, name);
+        let show = |field: &Option<T>| field.as_ref().map_or_else(|| YamlValue::plain("null"), show);
+        self.only_if(field.is_some(), |keys| keys.key(key, form, field, read, show));
     }
 
     /// A text that `parse` makes a value of.
@@ -144,6 +178,22 @@ pub(super) trait Keys: Sized {
         self.key(key, Form::Count(least), field, read, |field| YamlValue::plain(field));
     }
 
+    /// A whole number from 1 on, or none.
+    fn optional_count(&mut self, key: Key, field: &mut Option<NonZeroU32>) {
+        let read = |section: &mut Section<'_>, name: &'static str| NonZeroU32::new(section.count(name, 1)?.value);
+        self.optional(key, Form::Count(1), field, read, |count| YamlValue::plain(count));
+    }
+
+    /// A number above 0, at most 1.
+    fn fraction(&mut self, key: Key, field: &mut f64) {
+        let read = |section: &mut Section<'_>, name: &'static str, field: &mut f64| {
+            if let Some(fraction) = section.fraction(name) {
+                *field = fraction;
+            }
+        };
+        self.key(key, Form::Fraction, field, read, |field| YamlValue::plain(field));
+    }
+
     /// A duration; 0 is the default.
     fn duration(&mut self, key: Key, field: &mut Duration) {
         let default = *field;
@@ -169,6 +219,11 @@ pub(super) trait Keys: Sized {
 #[expect(clippy::unnecessary_wraps, reason = "it stands where others may refuse a text")]
 fn as_written(text: &str) -> Result<String, Infallible> {
     Ok(text.to_owned())
+}
+
+/// The name of a queue.
+fn queue_name(text: &str) -> Result<QueueName, &'static str> {
+    QueueName::new(text).ok_or("is not a queue name: letters, digits and . _ : - make one")
 }
 
 /// The form of a key with these words.

@@ -43,6 +43,11 @@ pub(super) fn defaults() -> Vec<Entry> {
 impl Entry {
     /// The value as the example has it; `None` where sections follow.
     pub(super) fn example(&self) -> Option<String> {
+        self.key.suggestion.map(str::to_owned).or_else(|| self.default())
+    }
+
+    /// The default as people write it; `None` where sections follow.
+    pub(super) fn default(&self) -> Option<String> {
         let Content::Value(form, value) = &self.content else { return None };
         Some(match (self.key.example, form) {
             (Some(text), _) => text.to_owned(),
@@ -91,6 +96,16 @@ impl Keys for Listing {
 
     fn section(&mut self, key: Key, inside: impl FnOnce(&mut Self)) {
         self.push(key, Content::Section(listed(inside)));
+    }
+
+    fn optional_section<T: Clone + Default>(
+        &mut self,
+        key: Key,
+        field: &mut Option<T>,
+        inside: impl FnOnce(&mut Self, &mut T),
+    ) {
+        let mut value = field.clone().unwrap_or_default();
+        self.only_if(field.is_some(), |listing| listing.section(key, |listing| inside(listing, &mut value)));
     }
 
     fn sections<T>(

@@ -93,6 +93,18 @@ impl Keys for Section<'_> {
         section.finish();
     }
 
+    fn optional_section<T: Clone + Default>(
+        &mut self,
+        key: Key,
+        field: &mut Option<T>,
+        inside: impl FnOnce(&mut Self, &mut T),
+    ) {
+        let is_on = self.has(key.name);
+        let mut value = T::default();
+        self.section(key, |section| inside(section, &mut value));
+        *field = is_on.then_some(value);
+    }
+
     fn sections<T>(
         &mut self,
         key: Key,

@@ -59,6 +59,19 @@ upstreams:
     retryDelay: 1500ms
     directProxyThreshold: 0
     pathFilter: {mode: whitelist, patterns: ["^/a/\\d+$", "\t\x85[$${]'ä"]}
+  - prefix: /flow
+    url: http://flow
+    queue: flow
+    concurrency: 20
+    rateLimit: 7/1m30s
+    burst: 3
+    maxQueued: 9
+    retryOn: [503, 429]
+    circuitBreaker: {ratio: 0.25, window: 1m}
+    adaptive: {max: 12}
+    fairness: credential
+    perCredential: {rateLimit: 1/d}
+  - {prefix: /on, url: 'http://on', circuitBreaker: {}, adaptive: {}, perCredential: {concurrency: 2}}
   - {prefix: /b, url: 'http://b:1', delivery: at-most-once, streamDetection: false, preserveHost: true, cacheKeyExcludeHeaders: [X-A]}
 "#;
         let loaded = load("config.yaml", text, &|_| None).unwrap();

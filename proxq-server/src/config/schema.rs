@@ -3,7 +3,7 @@
 //! It accepts every file that [`super::load()`] accepts. It does not know the rules between keys, nor what a text must be
 //! like to be an address, a pattern or a path.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Number, Value, json};
 
 use super::form::Form;
 use super::listing::{Content, Entry, defaults};
@@ -32,6 +32,10 @@ fn definitions() -> Value {
         "variable": { "type": "string", "pattern": r"\$\{" },
         "text": { "type": ["string", "number", "boolean", "null"] },
         "boolean": { "anyOf": [{ "type": ["boolean", "null"] }, { "$ref": "#/$defs/variable" }] },
+        "fraction": { "anyOf": [
+            { "type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 1 },
+            { "$ref": "#/$defs/variable" },
+        ] },
         "duration": { "anyOf": [
             { "type": "string", "pattern": DURATION },
             { "type": "null" },
@@ -84,7 +88,7 @@ fn property(entry: &Entry) -> Value {
     if !entry.key.about.is_empty() {
         schema["description"] = json!(entry.key.about);
     }
-    let default = entry.example().filter(|_| !is_required(entry));
+    let default = entry.default().filter(|_| !is_required(entry));
     if let Some(default) = default.and_then(|text| raw::parse(&text).ok()) {
         schema["default"] = json_of(&default);
     }
@@ -104,10 +108,15 @@ fn value_of(form: &Form) -> Value {
             let number = json!({ "type": ["integer", "null"], "minimum": least, "maximum": u32::MAX });
             json!({ "anyOf": [number, { "$ref": "#/$defs/variable" }] })
         }
+        Form::Fraction => json!({ "$ref": "#/$defs/fraction" }),
         Form::Duration => json!({ "$ref": "#/$defs/duration" }),
         Form::Size => json!({ "$ref": "#/$defs/size" }),
         Form::SignedSize => json!({ "$ref": "#/$defs/signedSize" }),
         Form::Texts => json!({ "type": ["array", "null"], "items": { "type": ["string", "number", "boolean"] } }),
+        Form::Numbers([least, most]) => {
+            let number = json!({ "type": "integer", "minimum": least, "maximum": most });
+            json!({ "type": ["array", "null"], "items": { "anyOf": [number, { "$ref": "#/$defs/variable" }] } })
+        }
     }
 }
 
@@ -118,7 +127,11 @@ fn json_of(node: &raw::Node) -> Value {
         raw::Value::Scalar(scalar) => match scalar.kind {
             Kind::Bool(value) => json!(value),
             Kind::Integer(value) => json!(value),
-            Kind::Text | Kind::Fraction => json!(scalar.text),
+            Kind::Fraction => {
+                let number = scalar.text.parse().ok().and_then(Number::from_f64);
+                number.map_or_else(|| json!(scalar.text), Value::Number)
+            }
+            Kind::Text => json!(scalar.text),
         },
         raw::Value::List(items) => items.iter().map(json_of).collect(),
         raw::Value::Map(entries) => entries.iter().map(|entry| (entry.key.clone(), json_of(&entry.value))).collect(),

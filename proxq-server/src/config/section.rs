@@ -262,7 +262,8 @@ fn kind_of_substituted(text: &str) -> Kind {
     match text {
         "true" => Kind::Bool(true),
         "false" => Kind::Bool(false),
-        _ => text.parse().map_or(Kind::Text, Kind::Integer),
+        _ if text.parse::<f64>().is_ok_and(f64::is_finite) => text.parse().map_or(Kind::Fraction, Kind::Integer),
+        _ => Kind::Text,
     }
 }
 

@@ -1,5 +1,6 @@
 //! One upstream: which requests are its own, where it is and how it is treated.
 
+mod flow;
 mod place;
 
 use std::path::PathBuf;
@@ -7,6 +8,8 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
+pub use self::flow::FlowControl;
+pub(crate) use self::flow::queue_of_prefix;
 pub use self::place::{Prefix, UpstreamUrl};
 use super::{KeyExclusions, PathFilter, Patterns};
 use crate::job::{Delivery, RetryPolicy};
@@ -54,6 +57,8 @@ pub struct Upstream {
     pub stream_paths: Patterns,
     /// What does not count when its requests are compared with those whose responses are cached.
     pub cache_key_exclusions: KeyExclusions,
+    /// How fast and how wide it is used, and what holds its jobs back.
+    pub flow: FlowControl,
     /// Which `Host` it is sent.
     pub host_header: HostHeader,
     /// How TLS is spoken to it.
@@ -87,6 +92,7 @@ impl Upstream {
             stream_detection: StreamDetection::Full,
             stream_paths: Patterns::default(),
             cache_key_exclusions: KeyExclusions::default(),
+            flow: FlowControl::default(),
             host_header: HostHeader::Upstream,
             tls: UpstreamTls::default(),
         }

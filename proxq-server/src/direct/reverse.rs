@@ -18,6 +18,7 @@ use super::resendable::{KEPT_MAX, Resendable};
 use super::upstream_body::UpstreamBody;
 use super::{Direct, DirectRequest, tunnel};
 use crate::failure::chain;
+use crate::flow::{Pass, Trouble, signs_of_status};
 use crate::forward::headers::strip_response;
 use crate::forward::{HandedOver, Reuse, target};
 use crate::job::Reach;
@@ -30,7 +31,17 @@ impl Direct {
     ///
     /// Dropping the future breaks the exchange off, as does dropping the response's body.
     pub(crate) async fn handle(&self, request: DirectRequest, body: ClientBody) -> Option<Response<ReplyBody>> {
-        let DirectRequest { upstream, method, target, headers, timeout, client } = request;
+        let DirectRequest { upstream, credential, method, target, headers, timeout, client } = request;
+        let mut pass = match self.gates.of(&upstream) {
+            None => None,
+            Some(gate) => match gate.admit(credential).await {
+                Ok(pass) => Some(pass),
+                Err(refused) => {
+                    let problem = Problem::rate_limited(gate.limit_behind(refused.by), refused.retry_after);
+                    return Some(without_the_rest(problem, body.is_end_stream()));
+                }
+            },
+        };
         let origin = || target::origin(&target);
         let mut outgoing = Request::new(());
         *outgoing.method_mut() = method;
@@ -58,7 +69,7 @@ impl Direct {
             progress.answered();
         }
         let problem = match sent {
-            Some(Ok(response)) => match self.passed_on(response, client.takes_trailers, client.upgrade) {
+            Some(Ok(response)) => match self.passed_on(response, client.takes_trailers, client.upgrade, pass).await {
                 Ok(response) => return Some(response),
                 Err(error) => {
                     let error = format!("{} {error}", origin());
@@ -74,10 +85,16 @@ impl Direct {
                 return None;
             }
             Some(Err(error)) => {
+                if let Some(pass) = &mut pass {
+                    pass.ended(Trouble::from(&error).into());
+                }
                 let repeatable = is_idempotent || error.reach() == Reach::NotSent;
                 refused(&upstream, &chain(&error), |error| Problem::upstream_unreachable(error, repeatable))
             }
             None => {
+                if let Some(pass) = &mut pass {
+                    pass.ended(Trouble::Timeout.into());
+                }
                 if shared {
                     handed_over.avoid();
                 }
@@ -85,21 +102,22 @@ impl Direct {
                 refused(&upstream, &error, Problem::upstream_timeout)
             }
         };
-        let mut answer = problem.into_response();
-        if !bodiless && !progress.is_complete() {
-            // What is left of the body is in the way of the next request.
-            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        Some(answer)
+        Some(without_the_rest(problem, bodiless || progress.is_complete()))
     }
 
     /// The upstream's response as the client gets it.
-    fn passed_on(
+    async fn passed_on(
         &self,
         mut response: Response<Incoming>,
         takes_trailers: bool,
         upgrade: Option<OnUpgrade>,
+        mut pass: Option<Pass>,
     ) -> Result<Response<ReplyBody>, &'static str> {
+        if let Some(pass) = &mut pass {
+            let (status, headers) = (response.status(), response.headers());
+            let wait = pass.heed(status, headers).await;
+            pass.ended(signs_of_status(status, false, wait.is_some()));
+        }
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = response.headers().get(header::UPGRADE).cloned();
         // Over HTTP/1.1 only trailers that were announced are sent.
@@ -125,8 +143,18 @@ impl Direct {
             response.extensions_mut().insert(reason);
         }
         let version = response.version();
-        Ok(response.map(|body| relayed(UpstreamBody::new(body, version))))
+        Ok(response.map(|body| relayed(UpstreamBody::new(body, version, pass))))
     }
+}
+
+/// An answer to a request of whose body not all may have come.
+fn without_the_rest(problem: Problem, is_complete: bool) -> Response<ReplyBody> {
+    let mut answer = problem.into_response();
+    if !is_complete {
+        // What is left of the body is in the way of the next request.
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
 }
 
 fn refused(upstream: &str, error: &str, problem: impl FnOnce(&str) -> Problem) -> Problem {

@@ -9,6 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::failure::chain;
+use crate::flow::Pass;
 use crate::forward::headers::strip_response;
 use crate::forward::{BodyError, body_end};
 
@@ -19,11 +20,13 @@ pub(super) struct UpstreamBody {
     /// The version that the upstream spoke.
     version: Version,
     ended: bool,
+    /// The attempt lasts as long as its response.
+    _pass: Option<Pass>,
 }
 
 impl UpstreamBody {
-    pub(super) fn new(body: Incoming, version: Version) -> Self {
-        Self { body, version, ended: false }
+    pub(super) fn new(body: Incoming, version: Version, pass: Option<Pass>) -> Self {
+        Self { body, version, ended: false, _pass: pass }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::header::HOST;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -12,13 +12,14 @@ use hyper_util::client::legacy::connect::{CaptureConnection, HttpConnector, capt
 use hyper_util::rt::TokioTimer;
 use rustls::ClientConfig;
 use tokio::time::Instant;
+use tower_service::Service;
 
 use super::connection::Connector;
 use super::error::ForwardError;
 use super::head_limits::{MAX_RESPONSE_HEAD_BYTES, MAX_RESPONSE_HEADERS};
 use super::observed::{Observing, Usage};
 use super::tls::{self, TlsFileError, TlsMaterial};
-use super::{HandedOver, RequestBody, Reuse, framing};
+use super::{BodyError, HandedOver, RequestBody, Reuse, framing};
 use crate::failure::chain;
 use crate::job::Reach;
 use crate::lock::lock;
@@ -49,6 +50,9 @@ const INITIAL_STREAMS: usize = 1;
 /// The largest read buffer. The library refuses a head that does not fit, but lets a larger one pass if it arrives fast.
 /// So the buffer has room for more than the fields, and the fields are measured separately.
 const READ_BUFFER_BYTES: usize = MAX_RESPONSE_HEAD_BYTES + 64 * 1024;
+
+/// How long a connection may take that is only tried.
+const TRIAL_LIMIT: Duration = Duration::from_secs(5);
 
 type Tls = Observing<HttpsConnector<Connector>>;
 type Pool = Client<Tls, RequestBody>;
@@ -148,6 +152,14 @@ impl UpstreamClient {
             Err(error) if error.reach() < sent_before => Err(ForwardError::NotResent { source: Box::new(error) }),
             ended => ended,
         }
+    }
+
+    /// Makes a connection, TLS included, and closes it.
+    pub(crate) async fn try_to_connect(&self, url: Uri) -> Result<(), BodyError> {
+        let schemes = HttpsConnectorBuilder::new().with_tls_config(self.tls.clone()).https_or_http();
+        let mut connector = schemes.enable_all_versions().wrap_connector(self.tcp.clone());
+        let connected = tokio::time::timeout(TRIAL_LIMIT, connector.call(url)).await?;
+        connected.map(drop)
     }
 
     fn is_distrusted(&self) -> bool {

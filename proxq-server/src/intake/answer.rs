@@ -125,6 +125,7 @@ impl From<SubmitError> for Problem {
             SubmitError::IdempotencyMismatch => Self::idempotency_mismatch(),
             SubmitError::RedirectGone(id) => Self::redirect_gone(id),
             SubmitError::TooManyFollowed(limit) => Self::too_many_followed(limit),
+            SubmitError::QueueFull { limit, retry_after } => Self::queue_full(limit, retry_after),
             SubmitError::ClientGone => Self::internal(), // nobody is there to read it
         }
     }

@@ -82,19 +82,25 @@ impl DirectParts {
 
     fn request(
         self,
-        upstream: String,
+        (upstream, credential): (String, CredentialHash),
         method: Method,
         target: Uri,
         [headers, added]: [HeaderMap; 2],
         timeout: Duration,
     ) -> DirectRequest {
         let headers = [headers, added, self.fields];
-        DirectRequest { upstream, method, target, headers, timeout, client: self.client }
+        DirectRequest { upstream, credential, method, target, headers, timeout, client: self.client }
     }
 
     /// The direct request that takes the place of this job.
     pub(super) fn into_direct_request(self, job: JobRequest) -> DirectRequest {
-        self.request(job.upstream, job.method, job.target, [job.headers, job.added_headers], job.timeout)
+        self.request(
+            (job.upstream, job.credential),
+            job.method,
+            job.target,
+            [job.headers, job.added_headers],
+            job.timeout,
+        )
     }
 }
 
@@ -131,8 +137,9 @@ impl Intake {
                 if bypass == Bypass::WebSocket {
                     direct_parts.client.upgrade = head.extensions.remove();
                 }
+                let credential = self.direct_credential(&head.headers, upstream);
                 let outgoing = self.outgoing(head, sender, upstream);
-                let upstream = upstream.prefix.as_str().to_owned();
+                let upstream = (upstream.prefix.as_str().to_owned(), credential);
                 let headers = [outgoing.from_client, outgoing.added];
                 let request = direct_parts.request(upstream, head.method.clone(), target, headers, timeout);
                 Ok(Plan::Direct(Box::new(request)))
@@ -212,6 +219,15 @@ impl Intake {
 
     fn via_name(&self) -> &str {
         self.config.via_name.as_deref().unwrap_or_else(|| self.deployment.via_name())
+    }
+
+    /// Whose a direct request is, where flow control wants to know that.
+    fn direct_credential(&self, headers: &HeaderMap, upstream: &Upstream) -> CredentialHash {
+        if upstream.flow.is_some() {
+            owner_hash(&self.credential_key(), None, headers)
+        } else {
+            CredentialHash([0; 32])
+        }
     }
 
     /// Without the key, a request may still turn out to go direct; as a job it will be refused.

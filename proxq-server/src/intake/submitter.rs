@@ -8,6 +8,7 @@ mod proposed;
 mod tests;
 mod until_known;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use super::spool::Spool;
 use crate::config::{CacheMode, Config};
 use crate::deployment::KnownDeployment;
 use crate::failure::chain;
+use crate::flow::Gates;
 use crate::idempotency::claim;
 use crate::job::{CredentialHash, JobId, JobRequest};
 use crate::multipart::BodyDigest;
@@ -27,11 +29,19 @@ use crate::redirects::{KnownRedirects, id_behind};
 use crate::store::{JobStore, NewJob, StoreError, Submitted, Turn};
 use crate::upload::Upload;
 
+/// Which part of a full queue ends until those who were refused come again: one place would be gone before the second of them.
+const FREED_SHARE: f64 = 0.05;
+/// The shortest and the longest time after which they are told to.
+const FULL_RETRY_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_hours(1)];
+/// That time where nothing is known of how fast jobs end.
+const FULL_RETRY_AFTER_UNKNOWN: Duration = Duration::from_secs(10);
+
 /// Submits jobs to the store.
 #[derive(Debug)]
 pub(crate) struct Submitter {
     config: Arc<Config>,
     store: Arc<dyn JobStore>,
+    gates: Arc<Gates>,
     deployment: Arc<KnownDeployment>,
 }
 
@@ -119,14 +129,27 @@ pub(crate) enum SubmitError {
     /// So many redirects were followed under one proposed id.
     #[error("{0} redirects were followed under one proposed id")]
     TooManyFollowed(usize),
+    /// As many jobs wait for the upstream as may.
+    #[error("{limit} jobs wait for the upstream, as many as may")]
+    QueueFull {
+        /// How many may.
+        limit: NonZeroU32,
+        /// When there will be room, as far as anybody can tell.
+        retry_after: Duration,
+    },
     /// Its client went away while it waited for the client of an earlier try to go.
     #[error("nobody waits for the job any more")]
     ClientGone,
 }
 
 impl Submitter {
-    pub(crate) fn new(config: Arc<Config>, store: Arc<dyn JobStore>, deployment: Arc<KnownDeployment>) -> Self {
-        Self { config, store, deployment }
+    pub(crate) fn new(
+        config: Arc<Config>,
+        store: Arc<dyn JobStore>,
+        gates: Arc<Gates>,
+        deployment: Arc<KnownDeployment>,
+    ) -> Self {
+        Self { config, store, gates, deployment }
     }
 
     /// Receives the body of a request, which has this length and has `begun` to come. A large one is digested meanwhile,
@@ -158,7 +181,10 @@ impl Submitter {
         let call = held.as_ref().map(|held| self.call(&request, &body, claimant, held));
         let (body, blob, body_sha256) = body.into_parts();
         let request = JobRequest { body_sha256, ..request };
-        let job = NewJob { queue: self.config.queue.clone(), request, body, delay, claim, call };
+        let gate = self.gates.of(&request.upstream);
+        let queue = gate.as_ref().map_or_else(|| self.config.queue.clone(), |gate| gate.queue().clone());
+        let max_queued = gate.as_ref().and_then(|gate| gate.max_queued());
+        let job = NewJob { queue, request, body, delay, claim, max_queued, call };
         let (id, outcome) = match &id_origin {
             IdOrigin::Client { known_redirects } => self.submit_proposed(job, known_redirects.as_ref()).await?,
             IdOrigin::Server => (job.request.id, self.submit_or_join(job, held.as_ref(), &mut memory).await?),
@@ -200,6 +226,13 @@ impl Submitter {
                 made(turn.id, MadeBy::EarlierTry, Some(turn))
             }
             Submitted::StillHeld(_) => unreachable!("a submission under its own id does not wait in the end"),
+            Submitted::Full => {
+                let limit = max_queued.expect("without a limit no queue is full");
+                let retry_after = gate.and_then(|gate| gate.time_to_end(f64::from(limit.get()) * FREED_SHARE));
+                let [least, most] = FULL_RETRY_AFTER;
+                let retry_after = retry_after.map_or(FULL_RETRY_AFTER_UNKNOWN, |span| span.clamp(least, most));
+                Err(SubmitError::QueueFull { limit, retry_after })
+            }
             Submitted::Taken => Err(SubmitError::IdTaken(id)),
             Submitted::Mismatch => Err(SubmitError::IdempotencyMismatch),
         }

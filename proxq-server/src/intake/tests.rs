@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::config::{SyncMode, UpstreamUrl};
+use crate::flow::Gates;
 use crate::forward::Forwarder;
 use crate::job::{Body, JobId, Outcome, Reach, Verdict};
 use crate::store::StoreSettings;
@@ -46,7 +47,14 @@ impl Bench {
         deployment.ask(&*store).await.unwrap();
         let waiters = Arc::new(JobWaiters::new(Arc::clone(&store) as _, CancellationToken::new()));
         let forwarder = Forwarder::new(&config.upstreams).unwrap();
-        let direct = Direct::new(forwarder, Tasks::default(), CancellationToken::new(), Duration::from_secs(1));
+        let gates = Arc::new(Gates::new(&config, Arc::clone(&store) as _, clock, Tasks::default()));
+        let direct = Direct::new(
+            forwarder,
+            Arc::clone(&gates),
+            Tasks::default(),
+            CancellationToken::new(),
+            Duration::from_secs(1),
+        );
         let turns = TurnKeeper::new(Arc::clone(&store) as _, Tasks::default(), CancellationToken::new());
         let intake = Intake::new(Arc::new(config), Arc::clone(&store), waiters, direct, clock, deployment, turns);
         Self { intake, store, _folder: folder }

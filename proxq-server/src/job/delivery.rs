@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use proxq_protocol::Outcome;
 
 use super::{JobRequest, Progress, Reach, StoredResponse};
@@ -86,6 +87,29 @@ pub enum AttemptEnd {
 /// How long a job rests after an attempt that was not possible: a store or a process needs some time to recover.
 const NOT_POSSIBLE_PAUSE: Duration = Duration::from_secs(5);
 
+/// The status of an upstream that is overloaded, at Anthropic.
+const OVERLOADED: u16 = 529;
+
+/// Whether a status refuses a request for now, unprocessed.
+pub(crate) fn is_refusal(status: StatusCode) -> bool {
+    matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) || status.as_u16() == OVERLOADED
+}
+
+/// How often an upstream may refuse a job and say when to come again before that counts against `maxRetries`: more often than limits
+/// do that anybody keeps to, and seldom enough that a request which is never accepted ends.
+const FREE_REFUSALS: u32 = 20;
+
+/// Which responses count as failed attempts, and what is known of the one at hand.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RetryOn<'a> {
+    /// Their statuses.
+    pub statuses: &'a [StatusCode],
+    /// For how long the response asks to wait.
+    pub wait: Option<Duration>,
+    /// What is left of the job's deadline, if it has one.
+    pub left: Option<Duration>,
+}
+
 /// What becomes of a job at the end of an attempt.
 #[derive(Clone, Debug)]
 pub enum Verdict {
@@ -128,6 +152,17 @@ impl Verdict {
     #[must_use]
     pub fn ends_call(&self) -> bool {
         self.asks_for_another_try(&[408, 409, 429])
+    }
+
+    /// The same without a charge, for an attempt that failed because the upstream is down: the job waits for it to come back.
+    #[must_use]
+    pub(crate) fn at_no_charge(self) -> Self {
+        match self {
+            Self::RetryAfter { error, reach, .. } => {
+                Self::RetryAfter { pause: Duration::ZERO, error, reach, charged: false }
+            }
+            other @ (Self::Complete(_) | Self::Fail { .. } | Self::Release) => other,
+        }
     }
 
     /// Whether the request has to be sent once more to get anything else: it was not sent, or was answered with a server's
@@ -175,6 +210,36 @@ pub fn judge(end: AttemptEnd, request: &JobRequest, progress: &Progress, retries
     }
 }
 
+/// Decides what a complete response means for its job: its end, unless it counts as a failed attempt and the request may be sent
+/// again. Of a job that is not retried any more, the last response is the result.
+#[must_use]
+pub fn judge_response(
+    response: StoredResponse,
+    request: &JobRequest,
+    progress: &Progress,
+    retries: RetryPolicy,
+    on: RetryOn<'_>,
+) -> Verdict {
+    let status = response.head.status;
+    let reach = if is_refusal(status) { Reach::NotSent } else { Reach::Unknown };
+    if !on.statuses.contains(&status) || !may_send_again(request, reach) {
+        return Verdict::Complete(response);
+    }
+    let at_no_charge = progress.attempts.saturating_sub(progress.retried);
+    let (pause, charged) = match on.wait {
+        Some(wait) if reach == Reach::NotSent && at_no_charge <= FREE_REFUSALS => (wait, false),
+        wait if progress.retried < retries.max_retries => {
+            (retries.backoff.pause(progress.retried + 1).max(wait.unwrap_or_default()), true)
+        }
+        _ => return Verdict::Complete(response),
+    };
+    if on.left.is_some_and(|left| pause >= left) {
+        return Verdict::Complete(response);
+    }
+    let error = format!("forward request: the upstream answered {status}, which retryOn counts as a failure");
+    Verdict::RetryAfter { pause, error, reach, charged }
+}
+
 /// Decides what becomes of a job whose worker was lost. `progress` is as it was before the loss.
 ///
 /// A lost lease spends no retry. More than `max_lease_losses` of them end the job, since it may be what kills workers.
@@ -215,7 +280,6 @@ pub(super) fn failed_outcome(before: Option<Reach>, last: Reach) -> Outcome {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use http::StatusCode;
     use proptest::prelude::*;
 
     use super::*;
@@ -318,6 +382,72 @@ mod tests {
         let after = |lease_losses| judge_lost_lease(&job, &Progress { lease_losses, ..Progress::default() }, 5);
         assert_eq!(retried(&after(4)), Some(false));
         assert_eq!(retried(&after(5)), None);
+    }
+
+    fn answered(status: u16) -> StoredResponse {
+        let status = StatusCode::from_u16(status).unwrap();
+        StoredResponse {
+            head: ResponseHead { status, reason: None, headers: http::HeaderMap::new() },
+            body: Body::Inline(Bytes::new()),
+        }
+    }
+
+    const ALL: &[StatusCode] = &[
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::BAD_GATEWAY,
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::GATEWAY_TIMEOUT,
+    ];
+
+    /// The pause and the charge of a retry; `None` where the response is the result.
+    fn of_response(status: u16, delivery: Delivery, retried: u32, on: RetryOn<'_>) -> Option<(Duration, bool)> {
+        let progress = Progress { attempts: retried + 1, retried, ..Progress::default() };
+        match judge_response(answered(status), &request(delivery, false), &progress, THREE, on) {
+            Verdict::RetryAfter { pause, charged, .. } => Some((pause, charged)),
+            Verdict::Complete(_) => None,
+            other @ (Verdict::Fail { .. } | Verdict::Release) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_response_that_counts_as_a_failure_is_retried_within_the_budget_and_then_kept() {
+        let on = RetryOn { statuses: ALL, ..RetryOn::default() };
+        let retry = |status, retried| of_response(status, Delivery::AtLeastOnce, retried, on);
+        for status in [429, 502, 503, 504] {
+            assert_eq!(retry(status, 0), Some((Duration::from_secs(1), true)), "{status}");
+            assert_eq!(retry(status, 2), Some((Duration::from_secs(81), true)), "{status}");
+            assert_eq!(retry(status, 3), None, "{status}");
+        }
+        assert_eq!((retry(500, 0), retry(200, 0)), (None, None));
+    }
+
+    #[test]
+    fn what_was_refused_was_not_processed_and_all_else_may_have_been() {
+        let on = RetryOn { statuses: ALL, ..RetryOn::default() };
+        for delivery in [Delivery::Auto, Delivery::AtMostOnce] {
+            for (status, again) in [(429, true), (503, true), (502, false), (504, false)] {
+                assert_eq!(of_response(status, delivery, 0, on).is_some(), again, "{delivery:?} {status}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_that_says_when_costs_nothing_for_a_while() {
+        let wait = Duration::from_secs(7);
+        let on = RetryOn { statuses: ALL, wait: Some(wait), left: None };
+        assert_eq!(of_response(429, Delivery::AtMostOnce, 0, on), Some((wait, false)));
+        assert_eq!(of_response(429, Delivery::Auto, 3, on), Some((wait, false)), "whatever was charged");
+        assert_eq!(of_response(502, Delivery::AtLeastOnce, 0, on), Some((wait, true)), "no refusal");
+        let often = Progress { attempts: FREE_REFUSALS + 1, ..Progress::default() };
+        let verdict = judge_response(answered(429), &request(Delivery::Auto, false), &often, RetryPolicy::NONE, on);
+        assert!(matches!(verdict, Verdict::Complete(_)), "it is never accepted: {verdict:?}");
+    }
+
+    #[test]
+    fn a_response_is_kept_where_the_next_attempt_would_come_too_late() {
+        let on = |left| RetryOn { statuses: ALL, wait: Some(Duration::from_secs(7)), left };
+        assert_eq!(of_response(429, Delivery::Auto, 0, on(Some(Duration::from_secs(7)))), None);
+        assert!(of_response(429, Delivery::Auto, 0, on(Some(Duration::from_secs(8)))).is_some());
     }
 
     proptest! {

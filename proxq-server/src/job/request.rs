@@ -10,7 +10,7 @@ use super::{Delivery, TimeBounds};
 use crate::clock::Timestamp;
 
 /// A keyed hash over the secrets of a submission: the same secrets give the same hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CredentialHash(pub [u8; 32]);
 
 /// How urgent a job is, in the order in which jobs are leased.

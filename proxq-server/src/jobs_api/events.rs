@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::view;
 use crate::config::Config;
 use crate::failure::chain;
+use crate::flow::Gates;
 use crate::job::JobId;
 use crate::reply;
 use crate::store::{JobLookup, StoreError};
@@ -26,6 +27,7 @@ const COMMENT: Bytes = Bytes::from_static(b": the job has not changed\n\n");
 /// A client that follows a job, and the last event that it got.
 struct Follower {
     config: Arc<Config>,
+    gates: Arc<Gates>,
     store: Arc<dyn JobLookup>,
     id: JobId,
     draining: CancellationToken,
@@ -39,12 +41,13 @@ struct Follower {
 /// The stream advances only as it is read: a slow reader misses changes, and delays nobody.
 pub(super) fn of_job(
     config: Arc<Config>,
+    gates: Arc<Gates>,
     store: Arc<dyn JobLookup>,
     id: JobId,
     draining: CancellationToken,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
     let comment_at = Instant::now() + COMMENT_EVERY;
-    let follower = Follower { config, store, id, draining, told: None, comment_at, over: false };
+    let follower = Follower { config, gates, store, id, draining, told: None, comment_at, over: false };
     stream::unfold(follower, |mut follower| async move {
         let next = follower.next().await?;
         follower.comment_at = Instant::now() + COMMENT_EVERY;
@@ -70,7 +73,7 @@ impl Follower {
             let change = self.store.watch(self.id).await?;
             let Some(job) = self.store.get(self.id).await? else { return Ok(None) };
             self.over = job.state.status().is_final();
-            let info = view::job_info(&job, self.config.upstream(&job.request.upstream));
+            let info = view::job_info(&job, &self.config, &self.gates);
             let event = reply::status_event(&info);
             if self.told.as_ref() != Some(&event) {
                 self.told = Some(event.clone());

@@ -2,11 +2,13 @@
 
 use proxq_protocol::JobInfo;
 
-use crate::config::Upstream;
+use crate::config::Config;
+use crate::flow::Gates;
 use crate::job::{Job, State};
 
-/// The JSON of a job's status. `upstream` is the one it was submitted to, if that is still configured.
-pub(crate) fn job_info(job: &Job, upstream: Option<&Upstream>) -> JobInfo {
+/// The JSON of a job's status. Of an upstream that is not configured any more, less is said.
+pub(crate) fn job_info(job: &Job, config: &Config, gates: &Gates) -> JobInfo {
+    let upstream = config.upstream(&job.request.upstream);
     let Job { request, state, progress } = job;
     let ended_at = progress.ended_at.map(|instant| instant.to_string());
     let is_waiting = matches!(state, State::Retry | State::Scheduled);
@@ -20,6 +22,7 @@ pub(crate) fn job_info(job: &Job, upstream: Option<&Upstream>) -> JobInfo {
     info.failed_at = ended_at.filter(|_| *state == State::Archived);
     info.attempts = Some(progress.attempts);
     info.max_retries = upstream.map(|upstream| upstream.retries.max_retries);
+    info.waiting = gates.why_waits(job);
     info.next_attempt_at = progress.due_at.filter(|_| is_waiting).map(|instant| instant.to_string());
     info.error = progress.last_error.clone().filter(|_| shows_error);
     info.outcome = progress.outcome.filter(|_| state.status().is_final());

@@ -1,5 +1,6 @@
 //! The errors that proxq itself answers with (RFC 9457): the status code of each, and what clients are told.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use http::header;
@@ -11,6 +12,7 @@ use super::body::Body;
 use super::{job_id_value, json_bytes, own};
 use crate::forward::is_connect_timeout;
 use crate::job::{Job, Progress, ResponseHead};
+use crate::pacing::Rate;
 use crate::path::BadPath;
 use crate::store::StoreError;
 
@@ -32,6 +34,36 @@ pub(crate) struct Problem {
     outcome: Option<Outcome>,
     /// Where a redirect leads, and the job behind it.
     redirect: Option<Box<(HeaderValue, JobId)>>,
+    /// The limit that was reached.
+    limit: Option<LimitName>,
+}
+
+/// A limit as clients are told of it (draft-ietf-httpapi-ratelimit-headers-11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LimitName {
+    /// So many requests a time.
+    Rate(Rate),
+    /// So many requests at once; `None` where the number changes.
+    Concurrency(Option<NonZeroU32>),
+    /// So many requests that wait.
+    Queue(NonZeroU32),
+}
+
+impl LimitName {
+    /// `RateLimit-Policy` and the name that `RateLimit` repeats.
+    fn policy(self) -> (String, &'static str) {
+        let at_once = r#"qu="concurrent-requests""#;
+        match self {
+            Self::Rate(rate) => {
+                // A window has whole seconds.
+                let window = rate.per().as_secs_f64().ceil().max(1.0);
+                (format!("\"rate\";q={};w={window}", rate.count()), "rate")
+            }
+            Self::Concurrency(Some(limit)) => (format!("\"concurrency\";q={limit};{at_once}"), "concurrency"),
+            Self::Concurrency(None) => (format!("\"concurrency\";q=1;{at_once}"), "concurrency"),
+            Self::Queue(limit) => (format!("\"queue\";q={limit};{at_once}"), "queue"),
+        }
+    }
 }
 
 impl Problem {
@@ -46,6 +78,7 @@ impl Problem {
             job: None,
             outcome: None,
             redirect: None,
+            limit: None,
         }
     }
 
@@ -256,6 +289,28 @@ impl Problem {
         Self::new(StatusCode::GATEWAY_TIMEOUT, ErrorCode::UpstreamTimeout, format!("forward request: {error}"))
     }
 
+    /// As many jobs wait for the upstream as may.
+    pub(crate) fn queue_full(limit: NonZeroU32, retry_after: Duration) -> Self {
+        let detail =
+            format!("{limit} jobs wait for this upstream, which are as many as may (maxQueued); nothing was stored");
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::QueueFull, detail);
+        Self { retry_after: Some(retry_after), should_retry: true, limit: Some(LimitName::Queue(limit)), ..problem }
+    }
+
+    /// A limit of the upstream leaves no room for a direct request.
+    pub(crate) fn rate_limited(limit: LimitName, retry_after: Duration) -> Self {
+        let detail = match limit {
+            LimitName::Rate(rate) => {
+                format!("requests to this upstream are limited to {rate} (rateLimit); none was sent")
+            }
+            LimitName::Concurrency(_) | LimitName::Queue(_) => {
+                "as many requests to this upstream run as may (concurrency); none was sent".to_owned()
+            }
+        };
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimited, detail);
+        Self { retry_after: Some(retry_after), should_retry: true, limit: Some(limit), ..problem }
+    }
+
     pub(crate) fn loop_detected(via_name: &str) -> Self {
         let detail =
             format!("the request came back: Via names {via_name} already; an upstream's url leads to this proxq");
@@ -323,7 +378,16 @@ impl Problem {
         let mut response = own(self.status, "application/problem+json", json_bytes(&body));
         let headers = response.headers_mut();
         if let Some(pause) = self.retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(pause.as_secs()));
+            // Never earlier than it helps.
+            let seconds = u64::try_from(pause.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u64::MAX);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            if let Some(limit) = self.limit {
+                let (policy, name) = limit.policy();
+                let left = format!("\"{name}\";r=0;t={seconds}");
+                for (field, value) in [(proxq::RATE_LIMIT_POLICY, policy), (proxq::RATE_LIMIT, left)] {
+                    headers.insert(field, HeaderValue::try_from(value).expect("letters, digits and signs"));
+                }
+            }
             let millis = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
             headers.insert(proxq::RETRY_AFTER_MS, HeaderValue::from(millis));
         }

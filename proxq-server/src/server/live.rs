@@ -14,6 +14,7 @@ use crate::deployment::KnownDeployment;
 use crate::direct::Direct;
 use crate::ended::JobWaiters;
 use crate::failure::chain;
+use crate::flow::Gates;
 use crate::forward::TlsFileError;
 use crate::intake::Intake;
 use crate::jobs_api::JobsApi;
@@ -32,6 +33,7 @@ const FORMER_MAX: usize = 100;
 pub(super) struct Services {
     pub(super) store: Arc<dyn JobStore>,
     pub(super) waiters: Arc<JobWaiters>,
+    pub(super) gates: Arc<Gates>,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) deployment: Arc<KnownDeployment>,
@@ -43,11 +45,11 @@ pub(super) struct Services {
 impl Services {
     /// What clients are served in this context.
     pub(super) fn served(&self, context: &AttemptContext) -> Served {
-        let Self { store, waiters, clock, deployment, connections, draining, cut, .. } = self.clone();
+        let Self { store, waiters, gates, clock, deployment, connections, draining, cut, .. } = self.clone();
         let config = &context.config;
         let stall_limit = config.limits.idle_timeout;
         let turns = TurnKeeper::new(Arc::clone(&store) as _, connections.clone(), draining.clone());
-        let direct = Direct::new(context.forwarder.clone(), connections, cut, stall_limit);
+        let direct = Direct::new(context.forwarder.clone(), Arc::clone(&gates), connections, cut, stall_limit);
         let stages = Stages {
             jobs_api: JobsApi::new(
                 Arc::clone(config),
@@ -55,6 +57,7 @@ impl Services {
                 Arc::clone(&waiters),
                 Arc::clone(&deployment),
                 turns.clone(),
+                Arc::clone(&gates),
                 draining,
             ),
             intake: Intake::new(Arc::clone(config), store, waiters, direct, clock, deployment, turns),
@@ -140,6 +143,7 @@ impl Live {
     fn replace(&mut self, context: AttemptContext) {
         self.context = Arc::new(context);
         self.services.store.reconfigure((&*self.context.config).into());
+        self.services.gates.reconfigure(&self.context.config);
         self.worker.replace(Arc::clone(&self.context));
         self.surface.replace(self.services.served(&self.context));
     }

@@ -6,6 +6,7 @@ mod bounds;
 mod calling;
 mod claiming;
 mod leasing;
+mod limiting;
 mod listing;
 mod ordering;
 mod priority;
@@ -32,8 +33,8 @@ use crate::job::{
 };
 
 pub(super) use self::{
-    blobs::*, bounds::*, calling::*, claiming::*, leasing::*, listing::*, ordering::*, priority::*, queues::*,
-    racing::*, reading::*, settling::*, submitting::*, time::*, waiting::*,
+    blobs::*, bounds::*, calling::*, claiming::*, leasing::*, limiting::*, listing::*, ordering::*, priority::*,
+    queues::*, racing::*, reading::*, settling::*, submitting::*, time::*, waiting::*,
 };
 
 /// A store under test, and its world.
@@ -169,6 +170,26 @@ macro_rules! keeps_the_contract {
             a_wake_up_that_was_dropped_is_passed_on
             a_worker_is_woken_when_a_delay_is_over
             a_worker_is_woken_for_what_is_left
+            // limiting
+            without_limits_jobs_begin_by_priority_and_age
+            a_parked_credential_holds_up_nobody_else
+            parked_jobs_begin_in_their_old_order
+            a_worker_is_woken_when_a_park_is_over
+            a_park_is_never_made_shorter
+            credentials_take_turns
+            a_rate_is_kept_and_says_when_it_lets_more_begin
+            another_rate_holds_at_once
+            a_burst_begins_at_once
+            each_credential_has_its_rate
+            each_credential_has_its_attempts_at_once
+            an_attempt_outside_of_the_queue_counts
+            a_filed_job_is_counted_listed_and_cancelled
+            a_filed_job_expires
+            filed_jobs_outlive_a_restart
+            filed_jobs_are_handed_out_where_there_are_no_limits_any_more
+            a_released_job_comes_first_again
+            a_full_queue_takes_nothing_more
+            queues_of_former_configurations_are_found
             // time
             a_delayed_job_is_never_early
             upkeep_wakes_what_is_due
@@ -237,6 +258,7 @@ pub(super) fn settings() -> StoreSettings {
         max_lease_losses: 5,
         retention: RETENTION,
         upstreams: vec![upstream],
+        own_queues: Vec::new(),
         concurrency: 10,
     }
 }
@@ -249,6 +271,7 @@ pub(super) fn job() -> NewJob {
         body: Body::Inline("{}".into()),
         delay: None,
         claim: None,
+        max_queued: None,
         call: None,
     }
 }

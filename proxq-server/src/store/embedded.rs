@@ -6,6 +6,7 @@
 mod blobs;
 mod folder;
 mod outbox;
+mod paces;
 mod reader;
 mod reserve;
 mod schema;
@@ -24,27 +25,31 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use self::blobs::{Blobs, FileWriter};
 use self::folder::Folder;
+use self::paces::Paces;
 use self::reader::Readers;
 use self::steps::{
-    Abandon, Cancel, EndCall, Expire, LeaseJobs, Probe, Renew, Resume, RetryFailed, Settle, Submit, Unreferred, Upkeep,
+    Abandon, Cancel, EndCall, Expire, LeaseJobs, LeaseWithin, Probe, Renew, Resume, RetryFailed, Settle, Submit,
+    Unreferred, Upkeep,
 };
 use self::time::StoreTime;
 pub use self::verify::{Finding, verify};
 use self::writer::{Health, Writer};
 use super::signals::Signals;
 use super::{
-    BATCH_LIMIT, BlobStore, BlobStream, BlobWriter, Content, Deployment, JobAccess, JobLookup, JobPage, JobWatch,
-    Lease, LeasedJob, LeftBy, NewJob, QueueStats, Requeued, StoreControl, StoreError, StoreSettings, Submissions,
-    Submitted, Turn, Turns, UPKEEP_EVERY, Upkept, WorkQueues,
+    BATCH_LIMIT, BlobStore, BlobStream, BlobWriter, Content, Deployment, HeldBack, JobAccess, JobLookup, JobPage,
+    JobWatch, Lease, Leased, LeasedJob, LeftBy, LimitedQueues, NewJob, QueueStats, Requeued, StoreControl, StoreError,
+    StoreSettings, Submissions, Submitted, Turn, Turns, UPKEEP_EVERY, Upkept, WorkQueues,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::config::SyncMode;
 use crate::current::Current;
-use crate::job::{BlobRef, Job, JobId, QueueName, State, Verdict};
+use crate::job::{BlobRef, CredentialHash, Job, JobId, QueueName, State, Verdict};
 use crate::lock::lock;
+use crate::pacing::{Hold, Terms};
 
 /// How an embedded store is opened.
 #[derive(Clone, Debug)]
@@ -143,6 +148,7 @@ struct Shared {
     settings: Current<StoreSettings>,
     instance: String,
     signals: Signals,
+    paces: Paces,
     health: Health,
     /// Leases that never reached their worker.
     given_back: Mutex<Vec<Lease>>,
@@ -174,6 +180,7 @@ impl EmbeddedStore {
             settings: Current::new(settings),
             instance,
             signals: Signals::default(),
+            paces: Paces::default(),
             health: Health::default(),
             given_back: Mutex::default(),
         });
@@ -238,6 +245,58 @@ impl WorkQueues for EmbeddedStore {
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, StoreError> {
         let queue = queue.clone();
         self.readers.read(move |connection| reader::stats(connection, &queue)).await
+    }
+}
+
+/// There is one instance, so a limit over all is one that this process keeps.
+#[async_trait]
+impl LimitedQueues for EmbeddedStore {
+    async fn lease_within(&self, queue: &QueueName, terms: &Terms) -> Result<Leased, StoreError> {
+        let step = LeaseWithin {
+            queue: queue.as_str().to_owned(),
+            terms: Terms { max: terms.max.min(BATCH_LIMIT), ..terms.clone() },
+            outbox: self.writer.outbox.clone(),
+            shared: Arc::clone(&self.shared),
+        };
+        let (handed_out, held) = self.writer.outbox.run(step).await?;
+        Ok(Leased { jobs: handed_out.accept(), held })
+    }
+
+    async fn park(&self, queue: &QueueName, credential: CredentialHash, span: Duration) -> Result<(), StoreError> {
+        let (pace, now) = (self.shared.paces.of(queue.as_str()), self.shared.clock.steady());
+        lock(&pace).turns.park(credential, now.after(span), now);
+        Ok(())
+    }
+
+    async fn admit(
+        &self,
+        queue: &QueueName,
+        credential: CredentialHash,
+        terms: &Terms,
+        _: Uuid,
+    ) -> Result<Result<(), Hold>, StoreError> {
+        let (pace, now) = (self.shared.paces.of(queue.as_str()), self.shared.clock.steady());
+        Ok(lock(&pace).turns.admit(credential, terms, now))
+    }
+
+    async fn hold_places(&self, _: &QueueName, _: &[(Uuid, CredentialHash)]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn give_place_back(&self, _: &QueueName, _: (Uuid, CredentialHash)) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn held_back(&self, queue: &QueueName, credential: CredentialHash) -> Option<HeldBack> {
+        let (pace, now) = (self.shared.paces.of(queue.as_str()), self.shared.clock.steady());
+        let pace = lock(&pace);
+        let parked = pace.turns.parked(credential, now).map(|_| HeldBack::Parked);
+        parked.or_else(|| pace.turns.is_paced(credential, now).then_some(HeldBack::Rate))
+    }
+
+    async fn leftover_queues(&self, known: &[QueueName]) -> Result<Vec<QueueName>, StoreError> {
+        let known = known.to_vec();
+        self.readers.read(move |connection| reader::other_queues(connection, &known)).await
     }
 }
 

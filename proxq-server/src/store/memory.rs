@@ -7,24 +7,28 @@ mod blobs;
 mod claims;
 mod entry;
 mod jobs;
+mod limits;
 mod tests;
 mod turns;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream;
+use uuid::Uuid;
 
 use self::blob_writer::MemoryWriter;
 use self::jobs::Jobs;
 use super::{
-    BlobStore, BlobStream, BlobWriter, Content, Deployment, JobAccess, JobLookup, JobPage, JobWatch, Lease, LeasedJob,
-    LeftBy, NewJob, QueueStats, Requeued, StoreControl, StoreError, StoreSettings, Submissions, Submitted, Turn, Turns,
-    Upkept, WorkQueues,
+    BlobStore, BlobStream, BlobWriter, Content, Deployment, HeldBack, JobAccess, JobLookup, JobPage, JobWatch, Lease,
+    Leased, LeasedJob, LeftBy, LimitedQueues, NewJob, QueueStats, Requeued, StoreControl, StoreError, StoreSettings,
+    Submissions, Submitted, Turn, Turns, Upkept, WorkQueues,
 };
 use crate::clock::Clock;
-use crate::job::{BlobRef, Job, JobId, QueueName, State, Verdict};
+use crate::job::{BlobRef, CredentialHash, Job, JobId, QueueName, State, Verdict};
 use crate::lock::lock;
+use crate::pacing::{Hold, Terms};
 
 /// Jobs in memory.
 #[derive(Debug)]
@@ -100,6 +104,43 @@ impl WorkQueues for MemoryStore {
 
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, StoreError> {
         self.step(|jobs| jobs.stats(queue)).await
+    }
+}
+
+#[async_trait]
+impl LimitedQueues for MemoryStore {
+    async fn lease_within(&self, queue: &QueueName, terms: &Terms) -> Result<Leased, StoreError> {
+        self.step(|jobs| jobs.lease_within(queue, terms)).await
+    }
+
+    async fn park(&self, queue: &QueueName, credential: CredentialHash, span: Duration) -> Result<(), StoreError> {
+        self.step(|jobs| jobs.park(queue, credential, span)).await
+    }
+
+    async fn admit(
+        &self,
+        queue: &QueueName,
+        credential: CredentialHash,
+        terms: &Terms,
+        _: Uuid,
+    ) -> Result<Result<(), Hold>, StoreError> {
+        self.step(|jobs| jobs.admit(queue, credential, terms)).await
+    }
+
+    async fn hold_places(&self, _: &QueueName, _: &[(Uuid, CredentialHash)]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn give_place_back(&self, _: &QueueName, _: (Uuid, CredentialHash)) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn held_back(&self, queue: &QueueName, credential: CredentialHash) -> Option<HeldBack> {
+        lock(&self.jobs).held_back(queue, credential)
+    }
+
+    async fn leftover_queues(&self, known: &[QueueName]) -> Result<Vec<QueueName>, StoreError> {
+        self.step(|jobs| jobs.leftover_queues(known)).await
     }
 }
 

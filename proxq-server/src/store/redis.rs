@@ -19,8 +19,10 @@ mod foreign;
 mod heartbeat;
 mod held_blobs;
 mod keys;
+mod known_held_back;
 mod lease;
 mod leases;
+mod limits;
 mod listing;
 mod message;
 mod oddities;
@@ -57,6 +59,7 @@ use self::blobs::HashWriter;
 use self::connection::Commands;
 use self::heartbeat::{BEAT_EVERY, Identity};
 use self::held_blobs::HeldBlobs;
+use self::known_held_back::KnownHeldBack;
 use self::leases::Leases;
 use self::queues::{Queue, Queues};
 use self::room::Room;
@@ -67,16 +70,17 @@ use self::values::RedisValues;
 use self::waiting_workers::WaitingWorkers;
 use super::signals::Signals;
 use super::{
-    BlobStore, BlobStream, BlobWriter, Content, Deployment, JobAccess, JobLookup, JobPage, JobWatch, Lease, LeasedJob,
-    LeftBy, NewJob, QueueStats, Requeued, SharedValues, StoreControl, StoreError, StoreSettings, Submissions,
-    Submitted, Turn, Turns, Upkept, WorkQueues,
+    BlobStore, BlobStream, BlobWriter, Content, Deployment, HeldBack, JobAccess, JobLookup, JobPage, JobWatch, Lease,
+    Leased, LeasedJob, LeftBy, LimitedQueues, NewJob, QueueStats, Requeued, SharedValues, StoreControl, StoreError,
+    StoreSettings, Submissions, Submitted, Turn, Turns, Upkept, WorkQueues,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::config::RedisConfig;
 use crate::current::Current;
 use crate::failure::chain;
-use crate::job::{BlobRef, Job, JobId, QueueName, State, Verdict};
+use crate::job::{BlobRef, CredentialHash, Job, JobId, QueueName, State, Verdict};
 use crate::lock::lock;
+use crate::pacing::{Hold, Terms};
 use crate::tasks::Tasks;
 
 /// How a store in Redis is opened.
@@ -166,12 +170,13 @@ impl RedisStore {
         let shared = Arc::new(Shared {
             commands: Commands::keep_connected(client.clone(), scripts, tasks.clone(), closing.clone(), clock),
             room: Room::new(),
-            queues: Queues::new(options.queue.as_str()),
+            queues: Queues::new(options.queue.as_str(), &options.settings.own_queues),
             leases: Leases::default(),
             blobs: HeldBlobs::default(),
             signals: Signals::default(),
             waiting_workers: WaitingWorkers::default(),
             seen_states: SeenStates::default(),
+            held_back: KnownHeldBack::default(),
             settings: Current::new(options.settings),
             clock,
             tasks,
@@ -253,6 +258,43 @@ impl WorkQueues for RedisStore {
 
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, StoreError> {
         read::stats(&self.shared, queue).await
+    }
+}
+
+#[async_trait]
+impl LimitedQueues for RedisStore {
+    async fn lease_within(&self, queue: &QueueName, terms: &Terms) -> Result<Leased, StoreError> {
+        limits::lease_within(&self.shared, queue.as_str(), terms).await
+    }
+
+    async fn park(&self, queue: &QueueName, credential: CredentialHash, span: Duration) -> Result<(), StoreError> {
+        limits::park(&self.shared, queue.as_str(), credential, span).await
+    }
+
+    async fn admit(
+        &self,
+        queue: &QueueName,
+        credential: CredentialHash,
+        terms: &Terms,
+        place: Uuid,
+    ) -> Result<Result<(), Hold>, StoreError> {
+        limits::admit(&self.shared, queue.as_str(), credential, terms, place).await
+    }
+
+    async fn hold_places(&self, queue: &QueueName, places: &[(Uuid, CredentialHash)]) -> Result<(), StoreError> {
+        limits::hold_places(&self.shared, queue.as_str(), places).await
+    }
+
+    async fn give_place_back(&self, queue: &QueueName, place: (Uuid, CredentialHash)) -> Result<(), StoreError> {
+        limits::give_place_back(&self.shared, queue.as_str(), place).await
+    }
+
+    fn held_back(&self, queue: &QueueName, credential: CredentialHash) -> Option<HeldBack> {
+        limits::held_back(&self.shared, queue.as_str(), credential)
+    }
+
+    async fn leftover_queues(&self, known: &[QueueName]) -> Result<Vec<QueueName>, StoreError> {
+        limits::leftover_queues(&self.shared, known).await
     }
 }
 
@@ -369,6 +411,9 @@ impl StoreControl for RedisStore {
     }
 
     fn reconfigure(&self, settings: StoreSettings) {
+        for queue in &settings.own_queues {
+            self.shared.queues.named(queue.as_str());
+        }
         self.shared.settings.replace(settings);
     }
 

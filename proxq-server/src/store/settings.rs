@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::config::{Config, SecretHeaders, Upstream};
+use crate::job::QueueName;
 
 /// What a store goes by that may change while it is open.
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ pub struct StoreSettings {
     pub retention: Duration,
     /// Whose the jobs are that other programs submit, where they can.
     pub upstreams: Vec<Upstream>,
+    /// The queues of upstreams with flow control.
+    pub own_queues: Vec<QueueName>,
     /// How many attempts this instance makes at once, to be shown where others look.
     pub concurrency: usize,
 }
@@ -26,6 +29,7 @@ impl From<&Config> for StoreSettings {
             max_lease_losses: config.max_lease_losses,
             retention: config.task_retention,
             upstreams: config.upstreams.clone(),
+            own_queues: config.own_queues(),
             concurrency: config.concurrency,
         }
     }

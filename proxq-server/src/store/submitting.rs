@@ -1,5 +1,6 @@
 //! What intake needs of a store: to have a job taken in.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,6 +31,8 @@ pub struct NewJob {
     pub delay: Option<Duration>,
     /// What it claims by its idempotency key, if it has one.
     pub claim: Option<Claim>,
+    /// How many jobs may wait in the queue at most; `None` for any number.
+    pub max_queued: Option<NonZeroU32>,
     /// What it says of its call, if its client waits for the final answer. Its first turn begins with the submission.
     pub call: Option<Call>,
 }
@@ -65,6 +68,8 @@ pub enum Submitted {
     Mismatch,
     /// It is a later try of the call whose job this is, and has the next turn.
     Joined(Turn),
+    /// As many jobs wait as may.
+    Full,
     /// It may be a later try of the call whose job this is, whose client still seems to be there.
     StillHeld(JobId),
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use super::{BlobStore, JobLookup, StoreError};
-use crate::job::{Body, JobId, JobRequest, Progress, QueueName, State, Verdict};
+use super::{BlobStore, JobLookup, LimitedQueues, StoreError};
+use crate::clock::Timestamp;
+use crate::job::{Body, JobId, JobRequest, Priority, Progress, QueueName, State, Verdict};
 
 /// How long a lease lasts unless it is renewed.
 pub const LEASE_TERM: Duration = Duration::from_secs(30);
@@ -21,9 +22,21 @@ pub const RECLAIM_AFTER_OUTAGE: Duration = Duration::from_secs(10);
 /// for a client that waits for it.
 pub const LOW_WAITS_AT_MOST: Duration = Duration::from_mins(1);
 
+/// The place of a pending job among all of its queue: what begins first has the lowest. One of low priority is treated as if it
+/// had come as much later as it waits at most.
+pub(crate) fn pending_order(priority: Priority, since: Timestamp) -> i64 {
+    /// Longer than any job waits, in milliseconds.
+    const BEFORE_ALL: i64 = 1 << 50;
+    match priority {
+        Priority::High => since.as_millis() - BEFORE_ALL,
+        Priority::Normal => since.as_millis(),
+        Priority::Low => since.after(LOW_WAITS_AT_MOST).as_millis(),
+    }
+}
+
 /// Where workers get their jobs, and bring their verdicts.
 #[async_trait]
-pub trait WorkQueues: JobLookup + BlobStore {
+pub trait WorkQueues: JobLookup + BlobStore + LimitedQueues {
     /// Hands out up to `max` jobs, each under a lease of its own: those of a higher priority first, and of one priority those
     /// that have been due longest.
     ///

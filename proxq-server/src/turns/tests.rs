@@ -31,6 +31,7 @@ impl Bench {
             body: JobBody::Inline(Bytes::new()),
             delay: None,
             claim: None,
+            max_queued: None,
             call,
         };
         assert_eq!(store.submit(job.clone()).await.unwrap(), Submitted::New);

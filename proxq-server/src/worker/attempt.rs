@@ -16,6 +16,7 @@ use super::context::Attempt;
 use super::time_limit::TimeLimit;
 use crate::config::Config;
 use crate::failure::chain;
+use crate::flow::Trouble;
 use crate::forward::headers::strip_response;
 use crate::forward::{BodyError, ForwardError, HandedOver, RequestBody, Reuse, target};
 use crate::job::{AttemptEnd, Body, JobRequest, Reach, ResponseHead, StoredResponse, ends_with_head, may_send_again};
@@ -26,11 +27,20 @@ use crate::store::{BlobWriter, StoreError};
 pub(super) struct Attempted {
     pub(super) end: AttemptEnd,
     pub(super) blob: Option<Box<dyn BlobWriter>>,
+    /// Why there is no response, where that is the upstream's affair.
+    pub(super) trouble: Option<Trouble>,
+}
+
+impl Attempted {
+    /// With a response.
+    pub(super) fn responded(response: StoredResponse, blob: Option<Box<dyn BlobWriter>>) -> Self {
+        Self { end: AttemptEnd::Responded(response), blob, trouble: None }
+    }
 }
 
 impl From<AttemptEnd> for Attempted {
     fn from(end: AttemptEnd) -> Self {
-        Self { end, blob: None }
+        Self { end, blob: None, trouble: None }
     }
 }
 
@@ -84,16 +94,16 @@ impl Worker {
         let response = match limit.wait(sending).await {
             Ok(Ok(response)) => response,
             Err(ForwardError::Timeout { origin, limit }) if !handed_over.already() => {
-                return broke(&ForwardError::ConnectTimeout { origin, limit }).into();
+                return broke(&ForwardError::ConnectTimeout { origin, limit });
             }
             Ok(Err(error)) | Err(error) => {
                 handed_over.avoid_after(&error);
-                return broke(&error).into();
+                return broke(&error);
             }
         };
         let (mut head, body) = response.into_parts();
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return broke(&ForwardError::UnexpectedUpgrade { origin: target::origin(&request.target) }).into();
+            return broke(&ForwardError::UnexpectedUpgrade { origin: target::origin(&request.target) });
         }
         let promised = promised_length(&head.headers, head.status, &request.method);
         if promised.is_some_and(|length| length > context.config.max_response_size) {
@@ -108,11 +118,11 @@ impl Worker {
             Ok((body, blob)) => {
                 let reason = head.extensions.remove::<ReasonPhrase>();
                 let head = ResponseHead { status: head.status, reason, headers: head.headers };
-                Attempted { end: AttemptEnd::Responded(StoredResponse { head, body }), blob }
+                Attempted::responded(StoredResponse { head, body }, blob)
             }
             Err(CollectError::Forward(error)) => {
                 handed_over.avoid_after(&error);
-                broke(&error).into()
+                broke(&error)
             }
             Err(CollectError::TooLarge) => too_large(&context.config).into(),
         }
@@ -157,13 +167,12 @@ fn too_large(config: &Config) -> AttemptEnd {
     }
 }
 
-fn broke(error: &ForwardError) -> AttemptEnd {
+fn broke(error: &ForwardError) -> Attempted {
     let (reach, described) = (error.reach(), described(error));
     if matches!(error, ForwardError::Shortage { .. }) {
-        AttemptEnd::NotPossible { error: described }
-    } else {
-        AttemptEnd::Broke { reach, error: described }
+        return AttemptEnd::NotPossible { error: described }.into();
     }
+    Attempted { end: AttemptEnd::Broke { reach, error: described }, blob: None, trouble: Some(error.into()) }
 }
 
 /// A damaged body stays damaged; a store that does not answer may answer later.

@@ -100,12 +100,12 @@ impl Worker {
     /// Puts a response of the cache where one of an upstream would be.
     async fn replay(&self, attempt: Attempt<'_>, Cached { head, body, .. }: Cached) -> Attempted {
         if body.len() as u64 <= attempt.context.config.inline_body_limit {
-            return AttemptEnd::Responded(StoredResponse { head, body: Body::Inline(body) }).into();
+            return Attempted::responded(StoredResponse { head, body: Body::Inline(body) }, None);
         }
         tokio::select! {
             biased;
             (body, blob) = self.to_blob(attempt.queue, body) => {
-                Attempted { end: AttemptEnd::Responded(StoredResponse { head, body }), blob: Some(blob) }
+                Attempted::responded(StoredResponse { head, body }, Some(blob))
             }
             () = self.stop.abort.cancelled() => AttemptEnd::Aborted { reach: Reach::NotSent }.into(),
         }

@@ -1,12 +1,32 @@
 //! The dispatcher of a lane: leases as many jobs as there are free slots, and starts an attempt at each.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::Worker;
 use super::backlog::Backlog;
 use super::lane::Lane;
+use super::{Admission, Worker};
+use crate::clock::Timestamp;
 use crate::failure::chain;
-use crate::store::{BATCH_LIMIT, StorePauses};
+use crate::flow::Gate;
+use crate::pacing::{Allowed, CONNECT_EVERY, Hold};
+use crate::slots::Reserved;
+use crate::store::{BATCH_LIMIT, LeasedJob, StoreError, StorePauses};
+
+/// How long a lane waits at most for a place among the attempts of all instances before it looks whether another one has given one
+/// back.
+const LOOK_FOR_PLACE_EVERY: Duration = Duration::from_secs(1);
+
+/// What a lane does after it has asked for jobs.
+#[derive(Debug)]
+enum Next {
+    /// Asks again.
+    Ask,
+    /// Waits until something is due.
+    Due,
+    /// Waits until a limit lets more begin.
+    Held(Hold),
+}
 
 impl Worker {
     /// Runs until the server stops.
@@ -14,7 +34,7 @@ impl Worker {
         let mut pauses = StorePauses::new();
         let mut backlog = Backlog::new(self.pace);
         loop {
-            let free = tokio::select! {
+            let mut reserved = tokio::select! {
                 biased;
                 () = self.stop.draining.cancelled() => return,
                 // Checked before the slots: with short attempts one is nearly always free, and this branch would never
@@ -26,47 +46,176 @@ impl Worker {
                     }
                     continue;
                 }
-                free = lane.slots.free() => free,
+                reserved = lane.slots.reserve(BATCH_LIMIT) => reserved,
             };
-            match self.store.lease(&lane.queue, free.min(BATCH_LIMIT)).await {
-                Ok(jobs) => {
-                    pauses = StorePauses::new();
-                    let nothing_due = jobs.is_empty();
-                    if jobs.len() == free {
-                        backlog.all_busy();
-                    } else if jobs.len() < free.min(BATCH_LIMIT) {
-                        backlog.not_all_busy();
-                    }
-                    for job in jobs {
-                        // Boxed: it is large, and the runtime would move it several times.
-                        let work = Box::pin(Arc::clone(&self).work(Arc::clone(&lane), job, lane.slots.take()));
-                        let crashed = self.stop.crashed.clone();
-                        self.tasks.spawn_on_core(async move {
-                            tokio::select! {
-                                biased;
-                                () = crashed.cancelled() => {}
-                                () = work => {}
+            let mut max = reserved.count();
+            if let Some(gate) = &lane.gate {
+                match allowed(gate) {
+                    Some(allowed) if allowed > 0 => max = max.min(allowed),
+                    nothing => {
+                        drop(reserved);
+                        let waits = async {
+                            match nothing {
+                                Some(_) => std::future::pending().await,
+                                None => self.until_allowed(&lane, gate).await,
                             }
-                        });
-                    }
-                    if nothing_due {
+                        };
                         tokio::select! {
-                            () = self.store.due(&lane.queue) => {}
-                            // A reload has removed the free slots: what is due is for other instances.
-                            () = lane.slots.full() => backlog.all_busy(),
+                            () = waits => {}
+                            () = gate.reconfigured() => {}
                             () = self.stop.draining.cancelled() => return,
                         }
+                        continue;
+                    }
+                }
+            }
+            let next = match self.lease(&lane, max).await {
+                Ok((jobs, held)) => {
+                    pauses = StorePauses::new();
+                    if jobs.len() == max && lane.slots.count_free() == 0 {
+                        backlog.all_busy();
+                    } else if jobs.len() < max {
+                        backlog.not_all_busy();
+                    }
+                    let nothing_due = jobs.is_empty();
+                    self.begin(&lane, jobs, &mut reserved);
+                    match held {
+                        Some(held) => Next::Held(held),
+                        None if nothing_due => Next::Due,
+                        None => Next::Ask,
                     }
                 }
                 Err(error) => {
+                    drop(reserved);
                     let pause = pauses.next();
                     tracing::warn!(error = chain(&error), ?pause, "lease jobs");
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         () = self.stop.draining.cancelled() => return,
                     }
+                    continue;
+                }
+            };
+            drop(reserved);
+            tokio::select! {
+                () = self.until(next, &lane, &mut backlog) => {}
+                () = self.stop.draining.cancelled() => return,
+            }
+        }
+    }
+
+    async fn lease(&self, lane: &Lane, max: usize) -> Result<(Vec<LeasedJob>, Option<Hold>), StoreError> {
+        let Some(gate) = &lane.gate else { return Ok((self.store.lease(&lane.queue, max).await?, None)) };
+        let leased = self.store.lease_within(&lane.queue, &gate.terms(max)).await?;
+        gate.note_held(leased.held);
+        Ok((leased.jobs, leased.held))
+    }
+
+    /// Starts an attempt at each of the jobs.
+    fn begin(self: &Arc<Self>, lane: &Arc<Lane>, jobs: Vec<LeasedJob>, reserved: &mut Reserved) {
+        let era = lane.gate.as_ref().and_then(|gate| gate.begin(jobs.len()));
+        for job in jobs {
+            let slot = reserved.take();
+            let admission = match &lane.gate {
+                Some(gate) => Admission::Passed(gate.pass(job.request.credential, era, Some(slot))),
+                None => Admission::Slot(slot),
+            };
+            // Boxed: it is large, and the runtime would move it several times.
+            let work = Box::pin(Arc::clone(self).work(Arc::clone(lane), job, admission));
+            let crashed = self.stop.crashed.clone();
+            self.tasks.spawn_on_core(async move {
+                tokio::select! {
+                    biased;
+                    () = crashed.cancelled() => {}
+                    () = work => {}
+                }
+            });
+        }
+    }
+
+    async fn until(&self, next: Next, lane: &Lane, backlog: &mut Backlog) {
+        match (next, &lane.gate) {
+            (Next::Ask, _) => {}
+            (Next::Due, None) => {
+                tokio::select! {
+                    () = self.store.due(&lane.queue) => {}
+                    // A reload has removed the free slots: what is due is for other instances.
+                    () = lane.slots.full() => backlog.all_busy(),
+                }
+            }
+            (Next::Due, Some(gate)) => {
+                let waits_for_end = gate.limits_each_credential();
+                tokio::select! {
+                    () = self.store.due(&lane.queue) => {}
+                    () = gate.attempt_ended(), if waits_for_end => {}
+                    () = gate.reconfigured() => {}
+                }
+            }
+            (Next::Held(held), gate) => {
+                let ended = async {
+                    match (held, gate) {
+                        (Hold::Limit, Some(gate)) => gate.attempt_ended().await,
+                        _ => std::future::pending().await,
+                    }
+                };
+                let reconfigured = async {
+                    match gate {
+                        Some(gate) => gate.reconfigured().await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    () = self.reaches(held.until()) => {}
+                    () = ended => {}
+                    () = reconfigured => {}
                 }
             }
         }
+    }
+
+    /// Returns at an instant of the steady clock; where none is known, after a moment.
+    async fn reaches(&self, until: Option<Timestamp>) {
+        match until {
+            Some(until) => self.clock.steady_reaches(until).await,
+            None => tokio::time::sleep(LOOK_FOR_PLACE_EVERY).await,
+        }
+    }
+
+    /// Waits until the breaker may allow more than it does. While connecting fails, tries to connect meanwhile.
+    async fn until_allowed(&self, lane: &Lane, gate: &Gate) {
+        if gate.wants_connection() {
+            tokio::time::sleep(CONNECT_EVERY).await;
+            let context = self.context.get();
+            let upstream =
+                context.config.upstreams.iter().find(|upstream| context.config.queue_of(upstream) == lane.queue);
+            // The jobs of one that is no longer configured are tried as they are.
+            if let Some(upstream) = upstream {
+                if let Err(error) = context.forwarder.try_to_connect(upstream).await {
+                    tracing::debug!(queue = %lane.queue, error = chain(&*error), "the upstream is still away");
+                    return;
+                }
+                tracing::info!(queue = %lane.queue, "the upstream takes connections again");
+            }
+            gate.connected();
+            return;
+        }
+        match gate.allowed() {
+            Allowed::NoneUntil(Some(until)) => self.clock.steady_reaches(until).await,
+            Allowed::NoneUntil(None) => gate.attempt_ended().await,
+            Allowed::All | Allowed::Some(_) => {}
+        }
+    }
+}
+
+/// How many attempts may begin as far as the gate goes: none where this instance only accepts jobs, `None` while the upstream is
+/// down.
+fn allowed(gate: &Gate) -> Option<usize> {
+    if !gate.works() {
+        return Some(0);
+    }
+    match gate.allowed() {
+        Allowed::All => Some(usize::MAX),
+        Allowed::Some(count) => Some(count),
+        Allowed::NoneUntil(_) => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::flow::{Gate, Gates};
 use crate::job::QueueName;
 use crate::slots::Slots;
 
@@ -12,16 +12,18 @@ pub(super) struct Lane {
     pub(super) queue: QueueName,
     /// One slot for each attempt.
     pub(super) slots: Slots,
+    /// What the jobs of the queue pass, where it is that of one upstream.
+    pub(super) gate: Option<Arc<Gate>>,
 }
 
 impl Lane {
-    /// The lanes of a configuration: one queue, and all workers for it.
-    pub(super) fn all_of(config: &Config) -> Vec<Arc<Self>> {
-        vec![Arc::new(Self { queue: config.queue.clone(), slots: Slots::new(config.concurrency) })]
+    /// The lane of all upstreams without flow control.
+    pub(super) fn home(gates: &Gates) -> Self {
+        Self { queue: gates.home().clone(), slots: gates.home_slots().clone(), gate: None }
     }
 
-    /// Goes by another configuration: queues stay, numbers of slots may change.
-    pub(super) fn reconfigure(&self, config: &Config) {
-        self.slots.set_limit(config.concurrency);
+    /// The lane of an upstream with flow control.
+    pub(super) fn of(gate: Arc<Gate>) -> Self {
+        Self { queue: gate.queue().clone(), slots: gate.slots().clone(), gate: Some(gate) }
     }
 }

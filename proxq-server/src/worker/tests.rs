@@ -54,9 +54,10 @@ impl Bench {
         let store = Arc::new(MemoryStore::new(StoreSettings::from(&config), time.clock()));
         let forwarder = Forwarder::new(&config.upstreams).unwrap();
         let cache = ResponseCache::open(&config.cache, None, time.clock(), Arc::default());
+        let gates = Arc::new(Gates::new(&config, Arc::clone(&store) as _, time.clock(), Tasks::default()));
         let context = Arc::new(AttemptContext { config: Arc::new(config), forwarder, cache, former: Vec::new() });
         let (tasks, stop) = (Tasks::default(), StopSignals::default());
-        let mut worker = Worker::new(context, Arc::clone(&store) as _, time.clock(), tasks, stop);
+        let mut worker = Worker::new(context, Arc::clone(&store) as _, time.clock(), gates, tasks, stop);
         prepare(&mut worker);
         let bench = Self { worker: Arc::new(worker), store, upstream, time, renewals: Tasks::default() };
         Arc::clone(&bench.worker).start(&bench.renewals);
@@ -72,8 +73,10 @@ impl Bench {
         let target = format!("http://{}/x", self.upstream.local_addr().unwrap()).parse().unwrap();
         let upstream = Prefix::root().as_str().to_owned();
         let request = JobRequest { id: JobId::new(), upstream, target, ..JobRequest::sample() };
-        let queue = self.config().queue.clone();
-        NewJob { queue, request, body: Body::Inline(Bytes::new()), delay: None, claim: None, call: None }
+        let config = self.config();
+        let queue = config.queue_of(&config.upstreams[0]);
+        let body = Body::Inline(Bytes::new());
+        NewJob { queue, request, body, delay: None, claim: None, max_queued: None, call: None }
     }
 
     async fn submit(&self, job: NewJob) -> JobId {

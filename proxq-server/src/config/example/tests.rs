@@ -50,9 +50,18 @@ fn redis_section() -> String {
     section.collect::<Vec<_>>().join("\n")
 }
 
-/// The example, the section included that it does not use.
+/// The example with the keys that stand there as comments.
 fn uncommented() -> String {
-    example().replace("\n#store:", "\nstore:").replace("\n#redis:", "\nredis:").replace("\n#  ", "\n  ")
+    example().lines().map(|line| uncommented_key(line) + "\n").collect()
+}
+
+/// A line without the `#` of a key. One space after it, or nothing, is that of a text.
+fn uncommented_key(line: &str) -> String {
+    let is_text = |rest: &str| rest.is_empty() || rest.starts_with(' ') && !rest.starts_with("  ");
+    match line.split_once('#') {
+        Some((margin, rest)) if margin.trim().is_empty() && !is_text(rest) => format!("{margin}{rest}"),
+        _ => line.to_owned(),
+    }
 }
 
 fn declared_keys(entries: &[Entry], path: &str, keys: &mut Vec<String>) {
@@ -73,6 +82,20 @@ fn every_key_is_in_the_example() {
     declared_keys(&defaults(), "", &mut declared);
     written_keys(&raw::parse(&uncommented()).unwrap(), "", &mut written);
     assert_eq!(written, declared);
+}
+
+#[test]
+fn a_key_without_a_default_is_shown_with_a_value_as_a_comment() {
+    let example = example();
+    for lines in [
+        "    #rateLimit: 100/s\n",
+        "    #circuitBreaker:\n    #  # Attempts stop after this many failures in a row.\n    #  failures: 5\n",
+        "    #  # The highest number. Without it, it is the upstream's concurrency, or else the global one.\n    #  max: 10\n",
+        "    retryOn: []\n",
+    ] {
+        assert!(example.contains(lines), "{lines}");
+    }
+    config(&uncommented());
 }
 
 #[test]

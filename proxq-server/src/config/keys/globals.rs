@@ -4,12 +4,11 @@ use proxq_protocol::GoDuration;
 
 use super::store::{self, StoreKeys};
 use super::upstreams::{self, ReadUpstream};
-use super::{Keys, as_written, choice_of, key, word_of};
+use super::{Keys, as_written, choice_of, key, queue_name, word_of};
 use crate::config::form::Form;
 use crate::config::section::{Section, Written, shown};
 use crate::config::yaml_value::YamlValue;
 use crate::config::{CacheConfig, CacheMode, Config, Limits, Prefix, Routing, SecretHeaders, listen_address, size};
-use crate::job::QueueName;
 use crate::trust::TrustedProxies;
 
 /// The values of all keys of a file.
@@ -73,7 +72,7 @@ pub(in crate::config) fn declare(keys: &mut impl Keys, globals: &mut Globals) {
         "at least one upstream is required, with a prefix and a url",
         &mut globals.upstreams,
         ReadUpstream::empty,
-        upstreams::declare,
+        |keys, read| upstreams::declare(keys, read, has_redis),
         |read| read.upstream.prefix.to_string(),
     );
     keys.later(&LATER);
@@ -263,10 +262,6 @@ fn read_trusted_proxies(section: &mut Section<'_>, name: &'static str, trusted: 
 fn jobs_path(text: &str) -> Result<Prefix, &'static str> {
     let path = Prefix::new(text)?;
     if path == Prefix::root() { Err("must not be /: the jobs API would hide every upstream") } else { Ok(path) }
-}
-
-fn queue_name(text: &str) -> Result<QueueName, &'static str> {
-    QueueName::new(text).ok_or("is not a queue name: letters, digits and . _ : - make one")
 }
 
 /// A name for `Via` (RFC 9110 §7.6.3): a token (§5.6.2).

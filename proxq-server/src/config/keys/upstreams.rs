@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use proxq_protocol::GoDuration;
 
-use super::{Key, Keys, choice_of, key, tls, word_of};
+use super::{Key, Keys, choice_of, flow, key, tls, word_of};
 use crate::config::form::Form;
-use crate::config::section::{Section, Written, shown};
+use crate::config::section::{At, Section, Written, shown};
 use crate::config::upstream::FOLLOW_WAITS;
 use crate::config::yaml_value::YamlValue;
 use crate::config::{
@@ -21,11 +21,13 @@ pub(in crate::config) struct ReadUpstream {
     pub(in crate::config) upstream: Upstream,
     /// Its prefix, if one was read.
     pub(in crate::config) prefix: Option<Written<Prefix>>,
+    /// Where its queue is named, if it is.
+    pub(in crate::config) queue_at: Option<At>,
 }
 
 impl From<Upstream> for ReadUpstream {
     fn from(upstream: Upstream) -> Self {
-        Self { upstream, prefix: None }
+        Self { upstream, prefix: None, queue_at: None }
     }
 }
 
@@ -38,16 +40,7 @@ impl ReadUpstream {
 }
 
 /// Keys of an upstream whose features come later, and what to do without them.
-const LATER: [(&str, &str); 8] = [
-    ("concurrency", "remove it: the concurrency at the top of the file is for all upstreams"),
-    ("queue", "remove it: the queue at the top of the file is for all upstreams"),
-    ("rateLimit", "remove it"),
-    ("burst", "remove it"),
-    ("maxQueued", "remove it"),
-    ("retryOn", "remove it: every complete response ends its job"),
-    ("circuitBreaker", "remove it"),
-    ("stream", "remove it"),
-];
+const LATER: [(&str, &str); 1] = [("stream", "remove it")];
 
 const DELIVERIES: [(&str, Delivery); 3] =
     [("auto", Delivery::Auto), ("at-least-once", Delivery::AtLeastOnce), ("at-most-once", Delivery::AtMostOnce)];
@@ -59,12 +52,14 @@ const ON_ABANDON: [(&str, OnAbandon); 2] = [("keep", OnAbandon::Keep), ("cancel"
 const FILTER_MODES: [(&str, FilterMode); 2] =
     [("blacklist", FilterMode::Blacklist), ("whitelist", FilterMode::Whitelist)];
 
-pub(super) fn declare(keys: &mut impl Keys, read: &mut ReadUpstream) {
+/// `has_redis` says whether jobs are kept in Redis.
+pub(super) fn declare(keys: &mut impl Keys, read: &mut ReadUpstream, has_redis: bool) {
     declare_place(keys, read);
     let upstream = &mut read.upstream;
     declare_timeouts(keys, upstream);
     declare_retries(keys, &mut upstream.retries);
     declare_delivery(keys, upstream);
+    flow::declare(keys, &mut upstream.flow, &mut read.queue_at, has_redis);
     declare_bodies(keys, upstream);
     declare_streams(keys, upstream);
     declare_answers(keys, upstream);
@@ -112,7 +107,7 @@ fn declare_timeouts(keys: &mut impl Keys, upstream: &mut Upstream) {
 }
 
 fn declare_retries(keys: &mut impl Keys, retries: &mut RetryPolicy) {
-    let about = "How many failed attempts are followed by another. A response is not a failure, whatever its status.";
+    let about = "How many failed attempts are followed by another. A response is not a failure, unless its status is in retryOn.";
     keys.count(key("maxRetries", about), &mut retries.max_retries, 0);
     let about = "The delay before a retry. 0: 1 s, 16 s, 81 s, … (the number of the retry to the fourth power).";
     keys.key(

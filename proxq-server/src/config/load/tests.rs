@@ -1,9 +1,11 @@
 //! What a file means, and what is said about one that means nothing.
 
+mod flow;
 mod meaning;
 mod mistakes;
 
 use super::*;
+use crate::config::Upstream;
 
 /// The environment of these tests.
 fn env(name: &str) -> Option<String> {
@@ -23,6 +25,20 @@ fn config(text: &str) -> Config {
 fn mistakes(text: &str) -> Vec<String> {
     let errors = load("config.yaml", text, &env).map(|loaded| loaded.config).expect_err(text);
     errors.mistakes().iter().map(|mistake| format!("{}: {}", mistake.path(), mistake.message())).collect()
+}
+
+/// The text has exactly this mistake.
+fn refused(text: &str, mistake: &str) {
+    assert_eq!(mistakes(text), [mistake], "{text}");
+}
+
+fn only_upstream(text: &str) -> Upstream {
+    let upstreams = config(text).upstreams;
+    <[Upstream; 1]>::try_from(upstreams).expect("one upstream")[0].clone()
+}
+
+fn same(text: &str, expected: &Config) {
+    assert_eq!(format!("{:#?}", config(text)), format!("{expected:#?}"));
 }
 
 const UPSTREAM: &str = "upstreams: [{prefix: /, url: 'http://api:3000'}]\n";

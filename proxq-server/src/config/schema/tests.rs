@@ -75,6 +75,24 @@ fn mistakes_in_form_are_refused() {
         assert!(!is_loaded(&text) || mistake == "admin: {}", "{mistake}");
         assert!(compiled.verdict(&text).is_err(), "{mistake}");
     }
+    for mistake in [
+        "concurrency: 0",
+        "burst: 0",
+        "retryOn: [200]",
+        "retryOn: [x]",
+        "retryOn: 503",
+        "circuitBreaker: 5",
+        "circuitBreaker: {ratio: 0}",
+        "circuitBreaker: {ratio: 1.5}",
+        "circuitBreaker: {ratio: half}",
+        "adaptive: {min: 0}",
+        "fairness: all",
+        "perCredential: {queue: x}",
+    ] {
+        let text = format!("upstreams: [{{prefix: /, url: 'http://api', {mistake}}}]");
+        assert!(!is_loaded(&text), "{mistake}");
+        assert!(compiled.verdict(&text).is_err(), "{mistake}");
+    }
     for text in
         ["{}", "upstreams: []", "upstreams: [{prefix: /}]", "upstreams: [{prefix: /, url: ''}]", "upstreams: {}"]
     {
@@ -89,7 +107,7 @@ fn mistakes_in_form_are_refused() {
 }
 
 /// Values of every form, and some of none.
-const VALUES: [&str; 50] = [
+const VALUES: [&str; 56] = [
     "",
     "~",
     "''",
@@ -103,6 +121,9 @@ const VALUES: [&str; 50] = [
     "-7",
     "0x10",
     "1.5",
+    "0.5",
+    "+1.0",
+    "1e-3",
     "true",
     "'true'",
     "yes",
@@ -130,6 +151,9 @@ const VALUES: [&str; 50] = [
     "[]",
     "[a]",
     "[1, true]",
+    "[503, 429]",
+    "['${NAME}']",
+    "5/10s",
     "[[]]",
     "{}",
     "{a: 1}",

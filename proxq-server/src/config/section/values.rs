@@ -7,7 +7,7 @@ use http::HeaderName;
 use proxq_protocol::GoDuration;
 
 use super::{At, Section, Written, shown, shown_at};
-use crate::config::raw::{Kind, Node};
+use crate::config::raw::{Kind, Node, Scalar};
 use crate::config::{HeaderPattern, size, suggest};
 
 impl Section<'_> {
@@ -166,10 +166,7 @@ impl Section<'_> {
     /// A whole number, `least` or more.
     pub(in crate::config) fn count(&mut self, key: &'static str, least: u32) -> Option<Written<u32>> {
         let (scalar, at) = self.scalar(key, "a whole number")?;
-        let Kind::Integer(number) = scalar.kind else {
-            self.reading.note(&at, format!("expected a whole number, found {}", scalar.describe()));
-            return None;
-        };
+        let number = self.whole_number(&scalar, &at)?;
         let count = u32::try_from(number).ok().filter(|count| *count >= least);
         if count.is_none() {
             let problem = match number {
@@ -180,6 +177,46 @@ impl Section<'_> {
             self.reading.note(&at, format!("{number} {problem}"));
         }
         count.map(|value| Written { value, at })
+    }
+
+    /// The whole numbers of a list, within bounds, both allowed; none where there is no list.
+    pub(in crate::config) fn numbers(&mut self, key: &'static str, [least, most]: [u16; 2]) -> Vec<u16> {
+        let mut numbers = Vec::new();
+        for (node, at) in self.items(key).unwrap_or_default() {
+            let scalar = self.scalar_of(node, &at, "a whole number");
+            let Some(number) = scalar.and_then(|scalar| self.whole_number(&scalar, &at)) else { continue };
+            match u16::try_from(number) {
+                Ok(within) if (least..=most).contains(&within) => numbers.push(within),
+                _ => self.reading.note(&at, format!("{number} must be at least {least} and at most {most}")),
+            }
+        }
+        numbers
+    }
+
+    fn whole_number(&self, scalar: &Scalar, at: &At) -> Option<i128> {
+        if let Kind::Integer(number) = scalar.kind {
+            return Some(number);
+        }
+        self.reading.note(at, format!("expected a whole number, found {}", scalar.describe()));
+        None
+    }
+
+    /// A number above 0, at most 1.
+    pub(in crate::config) fn fraction(&mut self, key: &'static str) -> Option<f64> {
+        let (scalar, at) = self.scalar(key, "a number such as 0.5")?;
+        let number = match scalar.kind {
+            Kind::Integer(1) => Some(1.0), // as 0x1, too
+            Kind::Integer(_) | Kind::Fraction => scalar.text.parse().ok(),
+            Kind::Text | Kind::Bool(_) => {
+                self.reading.note(&at, format!("expected a number such as 0.5, found {}", scalar.describe()));
+                return None;
+            }
+        };
+        let fraction = number.filter(|number| *number > 0.0 && *number <= 1.0);
+        if fraction.is_none() {
+            self.reading.note(&at, format!("{} must be above 0 and at most 1", scalar.text));
+        }
+        fraction
     }
 
     /// `true` or `false`.

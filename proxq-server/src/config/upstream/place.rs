@@ -50,6 +50,11 @@ impl Prefix {
         &self.text
     }
 
+    /// Its segments, percent-decoded.
+    pub(super) fn segments(&self) -> impl Iterator<Item = &[u8]> {
+        self.segments.iter().map(Vec::as_slice)
+    }
+
     /// How many segments it has.
     #[must_use]
     pub fn depth(&self) -> usize {

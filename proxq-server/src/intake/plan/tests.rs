@@ -12,6 +12,7 @@ use crate::config::{Config, Prefix, UpstreamUrl};
 use crate::deployment::KnownDeployment;
 use crate::direct::Direct;
 use crate::ended::JobWaiters;
+use crate::flow::Gates;
 use crate::forward::Forwarder;
 use crate::store::memory::MemoryStore;
 use crate::store::{JobStore, StoreSettings};
@@ -35,7 +36,8 @@ fn intake_without_secrets(change: impl FnOnce(&mut Config)) -> Intake {
     let store: Arc<dyn JobStore> = Arc::new(MemoryStore::new(StoreSettings::from(&config), clock));
     let waiters = Arc::new(JobWaiters::new(Arc::clone(&store) as _, CancellationToken::new()));
     let forwarder = Forwarder::new(&config.upstreams).unwrap();
-    let direct = Direct::new(forwarder, Tasks::default(), CancellationToken::new(), Duration::from_secs(1));
+    let gates = Arc::new(Gates::new(&config, Arc::clone(&store) as _, clock, Tasks::default()));
+    let direct = Direct::new(forwarder, gates, Tasks::default(), CancellationToken::new(), Duration::from_secs(1));
     let turns = TurnKeeper::new(Arc::clone(&store) as _, Tasks::default(), CancellationToken::new());
     Intake::new(Arc::new(config), store, waiters, direct, clock, Arc::new(KnownDeployment::unknown()), turns)
 }

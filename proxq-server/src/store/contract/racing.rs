@@ -53,6 +53,7 @@ async fn hand(backend: &impl Backend, job: NewJob, mut dice: Dice, told: &Mutex<
             Submitted::Existing(there) => assert_eq!(there, id),
             other @ (Submitted::Replayed(_)
             | Submitted::Taken
+            | Submitted::Full
             | Submitted::Mismatch
             | Submitted::Joined(_)
             | Submitted::StillHeld(_)) => panic!("{other:?}"),

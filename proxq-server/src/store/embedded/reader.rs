@@ -2,6 +2,8 @@
 
 mod pool;
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row};
 
 pub(super) use self::pool::Readers;
@@ -151,6 +153,19 @@ pub(super) const COUNTS: [&str; 4] = [
     "SELECT state, count(*) FROM jobs WHERE queue = ?1 AND state = 2 GROUP BY state",
     "SELECT state, count(*) FROM jobs WHERE queue = ?1 AND state IN (4, 5) GROUP BY state",
 ];
+
+/// The queues beside those that are known in which jobs wait or run.
+pub(super) fn other_queues(connection: &Connection, known: &[QueueName]) -> Result<Vec<QueueName>, ReadError> {
+    let mut others = BTreeSet::new();
+    for condition in ["state = 0", "state IN (1, 3)", "state = 2"] {
+        let mut select = connection.prepare(&format!("SELECT DISTINCT queue FROM jobs WHERE {condition}"))?;
+        for name in select.query_map((), |row| row.get::<_, String>(0))? {
+            others.insert(name?);
+        }
+    }
+    let others = others.iter().filter_map(|name| QueueName::new(name));
+    Ok(others.filter(|queue| !known.contains(queue)).collect())
+}
 
 /// A page of a queue's jobs in one state, in the order of their submission, pending ones by their priority first. Jobs that
 /// cannot be read are left out.

@@ -13,10 +13,11 @@ use crate::config::SyncMode;
 use crate::store::Deployment;
 
 /// The format that this program writes, kept in SQLite's `user_version`. Below it lie [`MIGRATIONS`].
-pub(super) const FORMAT: u32 = 5;
+pub(super) const FORMAT: u32 = 6;
 
 /// `user_version` 0 → 1 → 2 …: each makes a database one version newer, in one transaction.
-const MIGRATIONS: [&str; FORMAT as usize] = [FIRST_FORMAT, WITH_CLAIMS, WITH_CALLS, WITH_PRIORITIES, WITH_BOUNDS];
+const MIGRATIONS: [&str; FORMAT as usize] =
+    [FIRST_FORMAT, WITH_CLAIMS, WITH_CALLS, WITH_PRIORITIES, WITH_BOUNDS, WITH_FILES];
 
 /// Marks a database as proxq's: "prxq".
 const APPLICATION_ID: i32 = 0x7072_7871;
@@ -106,6 +107,15 @@ CREATE TABLE bounds (
     ends     INTEGER
 ) STRICT;
 CREATE INDEX ending ON bounds (ends) WHERE ends IS NOT NULL;
+";
+
+/// `filed` is 1 for a pending job that was put aside because its credential held it back: it is found by its credential then, and
+/// those behind it without passing it.
+const WITH_FILES: &str = "
+ALTER TABLE jobs ADD COLUMN filed INTEGER NOT NULL DEFAULT 0;
+DROP INDEX pending;
+CREATE INDEX pending ON jobs (queue, filed, priority, due) WHERE state = 0;
+CREATE INDEX filed ON jobs (queue, credential, priority, due) WHERE state = 0 AND filed = 1;
 ";
 
 /// A database up to this size is checked as a whole at every start: reading so much takes well under a second.

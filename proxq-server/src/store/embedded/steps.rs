@@ -7,6 +7,7 @@ mod bounds;
 mod claim;
 mod end;
 mod lease;
+mod limits;
 mod moment;
 mod order;
 mod overdue;
@@ -20,6 +21,7 @@ mod upkeep;
 
 pub(super) use self::blobs::{Probe, Unreferred};
 pub(super) use self::lease::{LeaseJobs, Renew};
+pub(super) use self::limits::LeaseWithin;
 pub(super) use self::moment::KeepMoment;
 pub(super) use self::order::{Cancel, RetryFailed};
 pub(super) use self::recover::{Recover, TakeOver};
@@ -31,7 +33,8 @@ pub(super) use self::upkeep::{Expire, Upkeep};
 #[cfg(test)]
 pub(super) use self::{
     age::WAITED,
-    lease::{NEXT_DUE, OLDEST_PENDING, OLDEST_WAITING},
+    lease::{NEXT_DUE, OLDEST_PENDING, OLDEST_PUT_ASIDE, OLDEST_WAITING},
+    limits::{FIRST_FILED, FIRST_PENDING, FIRST_WAITING, NEXT_CREDENTIAL},
     reclaim::{LEFT_OVER, LOST},
     turns::{GIVEN_UP, SAME_CALL},
     upkeep::{DUE, EXPIRED, OVERDUE},

@@ -26,6 +26,8 @@ pub(super) struct Entry {
     pub(super) due: Timestamp,
     /// Its present one: normal once a job of low priority has waited.
     pub(super) priority: Priority,
+    /// It was put aside, as its credential held it back.
+    pub(super) filed: bool,
     /// When its first attempt must have begun.
     pub(super) start_by: Option<Timestamp>,
     /// When any attempt must have begun.
@@ -53,6 +55,11 @@ impl Entry {
     /// It waits for an instant.
     pub(super) fn waits(&self) -> bool {
         matches!(self.state, State::Scheduled | State::Retry)
+    }
+
+    /// It has not ended, and no attempt at it runs.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.state == State::Pending || self.waits()
     }
 
     /// A worker may have it.
@@ -115,6 +122,7 @@ impl Entry {
     /// Begins an attempt under a new lease.
     pub(super) fn begin(&mut self, token: u64, now: Timestamp) {
         self.state = State::Active;
+        self.filed = false;
         self.progress.begin_attempt(now, "memory");
         self.lease = Some(Held { token, until: now.after(LEASE_TERM) });
     }

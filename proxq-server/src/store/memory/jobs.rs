@@ -1,6 +1,6 @@
 //! All jobs in memory, and the verbs of the store as steps on them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use tokio_util::sync::CancellationToken;
 
@@ -10,6 +10,7 @@ use super::entry::Entry;
 use super::turns::Calls;
 use crate::clock::{Clock, Timestamp};
 use crate::job::{Job, JobId, Outcome, Progress, QueueName, State, Verdict, judge_lost_lease};
+use crate::pacing::Turns;
 use crate::store::record::Secrets;
 use crate::store::signals::{Effect, Signals};
 use crate::store::{
@@ -31,7 +32,9 @@ pub(super) struct Jobs {
     pub(super) failing_turns: usize,
     claims: Claims,
     pub(super) calls: Calls,
-    entries: BTreeMap<JobId, Entry>,
+    pub(super) entries: BTreeMap<JobId, Entry>,
+    /// The pace of each queue with limits.
+    pub(super) turns: HashMap<QueueName, Turns>,
     /// The last number of a submission or token of a lease.
     last_number: u64,
 }
@@ -49,6 +52,7 @@ impl Jobs {
             claims: Claims::default(),
             calls: Calls::default(),
             entries: BTreeMap::new(),
+            turns: HashMap::new(),
             last_number: 0,
         }
     }
@@ -61,7 +65,7 @@ impl Jobs {
     }
 
     pub(super) fn submit(&mut self, job: NewJob) -> Submitted {
-        let NewJob { queue, mut request, body, delay, claim, call } = job;
+        let NewJob { queue, mut request, body, delay, claim, max_queued, call } = job;
         let (id, priority, now) = (request.id, request.priority, self.now());
         let secrets = Secrets::take(&mut request, &self.settings.secret_headers);
         let there = self.entries.get(&id);
@@ -75,10 +79,15 @@ impl Jobs {
             Some(_) | None if there => return Submitted::Existing(id),
             Some(_) | None => {}
         }
+        if let Some(call) = &call
+            && let Some(met) = self.calls.join(call, id, now)
+        {
+            return met;
+        }
+        if max_queued.is_some_and(|max| self.waiting(&queue) >= max.get() as usize) {
+            return Submitted::Full;
+        }
         if let Some(call) = &call {
-            if let Some(met) = self.calls.join(call, id, now) {
-                return met;
-            }
             self.calls.begin(id, call, now);
         }
         if let Some(claim) = claim {
@@ -96,6 +105,7 @@ impl Jobs {
             progress: Progress { due_at, ..Progress::default() },
             due: due_at.unwrap_or(now),
             priority,
+            filed: false,
             start_by: bounds.to_begin().map(|span| now.after(span)),
             end_by: bounds.deadline.map(|span| now.after(span)),
             lease: None,
@@ -134,7 +144,7 @@ impl Jobs {
         leased
     }
 
-    fn hand_out(&mut self, id: JobId, now: Timestamp) -> LeasedJob {
+    pub(super) fn hand_out(&mut self, id: JobId, now: Timestamp) -> LeasedJob {
         let token = self.next_number();
         let entry = self.entries.get_mut(&id).expect("it was just found");
         entry.begin(token, now);
@@ -298,7 +308,7 @@ impl Jobs {
         self.tell(id);
     }
 
-    fn end_overdue(&mut self, id: JobId, now: Timestamp) {
+    pub(super) fn end_overdue(&mut self, id: JobId, now: Timestamp) {
         let entry = self.entries.get_mut(&id).expect("it was just found");
         let was_not_sent = entry.end_overdue(now);
         self.let_others(id, was_not_sent, was_not_sent);
@@ -344,7 +354,7 @@ impl Jobs {
         }
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.clock.steady()
     }
 

@@ -33,6 +33,7 @@ pub(super) async fn listen(shared: Arc<Shared>, client: Client, closing: Cancell
                     shared.signals.all_changed();
                     tokio::select! {
                         () = hear(&shared, subscribed) => Ok(()),
+                        () = shared.queues.added() => continue, // to hear of it, too
                         () = closing.cancelled() => return,
                     }
                 }

@@ -1,7 +1,6 @@
 //! The heartbeat: asynq's tools see from it that this server lives and what it works on. The same keys say which servers of
 //! asynq live.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -94,7 +93,7 @@ impl Identity {
             pid: self.pid,
             server_id: self.server_id.clone(),
             concurrency: i32::try_from(shared.settings.get().concurrency).unwrap_or(i32::MAX),
-            queues: BTreeMap::from([(shared.queues.home().name, 1)]),
+            queues: shared.queues.all().into_iter().map(|queue| (queue.name, 1)).collect(),
             strict_priority: false,
             // asynq's words; while asynq shuts down it is "closed", and gone when that is done.
             status: if self.draining.load(Ordering::Acquire) { "closed" } else { "active" }.to_owned(),

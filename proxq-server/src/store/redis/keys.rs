@@ -51,6 +51,11 @@ impl Keys {
         format!("{}{name}", self.asynq)
     }
 
+    /// A key of ours.
+    pub(super) fn own(&self, name: &str) -> String {
+        format!("{}{name}", self.own)
+    }
+
     /// The set in which pending jobs of high or low priority wait.
     pub(super) fn waiting(&self, priority: Priority) -> String {
         format!("{}{}", self.own, priority.word())

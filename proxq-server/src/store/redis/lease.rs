@@ -10,24 +10,52 @@ use super::leases::{Held, charged};
 use super::message::StoredTask;
 use super::overdue;
 use super::queues::Queue;
-use super::scripts::{Archive, By, HandedOutJob, LeaseJobs, LeaseName, Renew};
+use super::scripts::{AdmittedBy, Archive, By, HandedOutJob, LeaseJobs, LeaseName, LeaseWithin, Renew};
 use super::settle;
 use super::shared::Shared;
 use crate::failure::chain;
 use crate::job::{JobId, Outcome, Progress, Reach, Verdict};
+use crate::pacing::Terms;
 use crate::store::record::{Record, Secrets};
 use crate::store::{BATCH_LIMIT, Lease, LeasedJob, StoreError};
 
 /// Orders up to `max` jobs of a queue. A caller that goes away while it waits loses none: they are given back.
 pub(super) async fn lease(shared: &Arc<Shared>, queue: &str, max: usize) -> Result<Vec<LeasedJob>, StoreError> {
+    let ordered = ordered(shared, queue, max, Order::All).await?;
+    Ok(ordered.0)
+}
+
+/// Orders what may begin by these terms, in the same way, and gives what holds back the others.
+pub(super) async fn lease_within(
+    shared: &Arc<Shared>,
+    queue: &str,
+    terms: &Terms,
+) -> Result<(Vec<LeasedJob>, AdmittedBy), StoreError> {
+    ordered(shared, queue, terms.max, Order::Within(terms.clone())).await
+}
+
+/// What is ordered.
+#[derive(Debug)]
+enum Order {
+    All,
+    Within(Terms),
+}
+
+async fn ordered(
+    shared: &Arc<Shared>,
+    queue: &str,
+    max: usize,
+    order: Order,
+) -> Result<(Vec<LeasedJob>, AdmittedBy), StoreError> {
     let (answer, answered) = tokio::sync::oneshot::channel();
     let queue = shared.queues.named(queue);
     let this = Arc::clone(shared);
     shared.tasks.spawn(async move {
-        let handed_out = order(&this, &queue, max.min(BATCH_LIMIT)).await;
+        let handed_out = carry_out(&this, &queue, max.min(BATCH_LIMIT), order).await;
         let _nobody_waits = answer.send(handed_out); // gives back what is in it
     });
-    answered.await.unwrap_or(Err(StoreError::Closed)).map(HandedOut::accept)
+    let (handed_out, held) = answered.await.unwrap_or(Err(StoreError::Closed))?;
+    Ok((handed_out.accept(), held))
 }
 
 /// Checks that jobs can be leased. Asks for none.
@@ -36,11 +64,20 @@ pub(super) async fn can_lease(shared: &Shared) -> Result<(), StoreError> {
     shared.commands.call(&shared.queues.home().keys, call).await.map(drop)
 }
 
-async fn order(shared: &Arc<Shared>, queue: &Queue, max: usize) -> Result<HandedOut, StoreError> {
+async fn carry_out(
+    shared: &Arc<Shared>,
+    queue: &Queue,
+    max: usize,
+    what: Order,
+) -> Result<(HandedOut, AdmittedBy), StoreError> {
     let order = shared.leases.next_order(&queue.name);
-    let call = LeaseJobs { max, instance: &shared.instance.id, name: &shared.instance.name, order: &order };
-    let leased = match shared.commands.call(&queue.keys, call).await {
-        Ok(leased) => leased,
+    let lease = LeaseJobs { max, instance: &shared.instance.id, name: &shared.instance.name, order: &order };
+    let answered = match &what {
+        Order::All => shared.commands.call(&queue.keys, lease).await.map(|leased| (leased, AdmittedBy::All)),
+        Order::Within(terms) => shared.commands.call(&queue.keys, LeaseWithin { lease, terms }).await,
+    };
+    let (leased, held) = match answered {
+        Ok(answered) => answered,
         // Whatever the error is: this order, or an earlier try of it, may have been carried out.
         Err(error) => {
             shared.leases.answer_lost(&queue.name, order);
@@ -62,7 +99,7 @@ async fn order(shared: &Arc<Shared>, queue: &Queue, max: usize) -> Result<Handed
         let surplus = handed_out.jobs.pop();
         drop(HandedOut { jobs: surplus.into_iter().collect(), shared: Arc::clone(shared) });
     }
-    Ok(handed_out)
+    Ok((handed_out, held))
 }
 
 async fn hand_out(handed_out: &mut HandedOut, queue: &Queue, job: HandedOutJob) -> Result<(), StoreError> {

@@ -12,7 +12,7 @@
 //!   that has not is given again. A job that is pending again out of turn, because its lease was lost, may be left out.
 //!
 //! Pending jobs are listed by their priority: first those of high priority, from a set by the microsecond, then those in
-//! asynq's list, then those of low priority. A job that upkeep moves from one to the other meanwhile may be left out.
+//! asynq's list, then those of low priority, then those that are filed because their credential holds them back. A job that upkeep moves from one to the other meanwhile may be left out.
 
 mod place;
 
@@ -94,6 +94,9 @@ async fn of_list(
 
 /// A page of pending jobs, which may be of several priorities.
 async fn pending(shared: &Shared, queue: &Queue, cursor: Option<u64>, max: usize) -> Result<Part, StoreError> {
+    if let Some(cursor) = cursor.filter(|cursor| cursor >> FILED_SHIFT == FILED_RANK) {
+        return filed(shared, queue, Some(cursor & ((1 << FILED_SHIFT) - 1)), max).await;
+    }
     let begin = cursor.map(PendingPlace::from_cursor);
     let priorities = Priority::ALL.into_iter().filter(|priority| begin.is_none_or(|begin| *priority >= begin.priority));
     let mut listed = Vec::new();
@@ -116,5 +119,23 @@ async fn pending(shared: &Shared, queue: &Queue, cursor: Option<u64>, max: usize
             return Ok((listed, Some(PendingPlace { priority, number: number.max(1) }.cursor())));
         }
     }
-    Ok((listed, None))
+    let room = max - listed.len();
+    let (jobs, next) = filed(shared, queue, None, room.max(1)).await?;
+    if room == 0 {
+        let more = !jobs.is_empty();
+        return Ok((listed, more.then_some(FILED_RANK << FILED_SHIFT)));
+    }
+    listed.extend(jobs);
+    Ok((listed, next))
+}
+
+/// What the cursor of a filed job begins with, behind those of all priorities.
+const FILED_RANK: u64 = 3;
+const FILED_SHIFT: u32 = 62;
+
+/// A page of filed jobs. The place 0 is the beginning.
+async fn filed(shared: &Shared, queue: &Queue, cursor: Option<u64>, max: usize) -> Result<Part, StoreError> {
+    let after = cursor.filter(|place| *place > 0);
+    let (jobs, next) = of_set(shared, queue, SetOrder::Filed, after, max).await?;
+    Ok((jobs, next.map(|next| (FILED_RANK << FILED_SHIFT) | next)))
 }

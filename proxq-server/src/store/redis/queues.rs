@@ -2,7 +2,10 @@
 
 use std::sync::Mutex;
 
+use tokio::sync::Notify;
+
 use super::keys::Keys;
+use crate::job::QueueName;
 use crate::lock::lock;
 
 /// A queue and its keys.
@@ -23,11 +26,23 @@ impl Queue {
 #[derive(Debug)]
 pub(super) struct Queues {
     known: Mutex<Vec<Queue>>,
+    /// Told when one becomes known.
+    added: Notify,
 }
 
 impl Queues {
-    pub(super) fn new(home: &str) -> Self {
-        Self { known: Mutex::new(vec![Queue::new(home)]) }
+    /// The configured queue, and those of upstreams with flow control.
+    pub(super) fn new(home: &str, own: &[QueueName]) -> Self {
+        let queues = Self { known: Mutex::new(vec![Queue::new(home)]), added: Notify::new() };
+        for queue in own {
+            queues.named(queue.as_str());
+        }
+        queues
+    }
+
+    /// Returns when another queue becomes known. Cancel safe: one that nobody waited for is told, too.
+    pub(super) async fn added(&self) {
+        self.added.notified().await;
     }
 
     /// The queue of this instance.
@@ -47,6 +62,7 @@ impl Queues {
         }
         let queue = Queue::new(name);
         known.push(queue.clone());
+        self.added.notify_one();
         queue
     }
 }

@@ -136,8 +136,9 @@ pub(super) async fn stats(shared: &Shared, queue: &QueueName) -> Result<QueueSta
     for priority in [Priority::High, Priority::Low] {
         commands.cmd("ZCARD").arg(queue.keys.waiting(priority));
     }
+    commands.cmd("ZCARD").arg(queue.keys.own("filed"));
     let mut stats = QueueStats::default();
-    let counted = State::ALL.into_iter().chain([State::Pending; 2]);
+    let counted = State::ALL.into_iter().chain([State::Pending; 3]);
     for (state, count) in counted.zip(shared.commands.run_all("ZCARD", &commands).await?) {
         stats.set(state, stats.count(state) + u64::try_from(count.number()?).unwrap_or_default());
     }

@@ -9,6 +9,7 @@ mod arguments;
 mod blobs;
 mod end;
 mod lease;
+mod limits;
 mod orders;
 mod overdue;
 mod page;
@@ -24,6 +25,7 @@ pub(super) use self::arguments::{Arguments, LeaseName};
 pub(super) use self::blobs::{Chunk, DropBlob, Sweep};
 pub(super) use self::end::{Archive, By, Complete, ResultPlace};
 pub(super) use self::lease::{HandedOutJob, LeaseJobs, Peek, Renew};
+pub(super) use self::limits::{Admit, AdmittedBy, LeaseWithin, Park, Places, credential_name};
 pub(super) use self::orders::{Cancel, Cancelled, Rerun, Watch};
 pub(super) use self::overdue::{EndOverdue, OverdueJob};
 pub(super) use self::page::{ListOrder, ListPage, ListPlace, Listed, SetOrder, SetPage, SetPlace};
@@ -87,9 +89,20 @@ pub(super) struct Script {
 
 impl Script {
     fn new(clock: ScriptClock, name: &'static str, own: &str) -> Self {
-        let shared =
-            [include_str!("lua/common.lua"), include_str!("lua/priorities.lua"), include_str!("lua/bounds.lua")];
-        let text = without_comments(&[clock.text(), &shared.concat(), own].concat());
+        let shared = [
+            include_str!("lua/common.lua"),
+            include_str!("lua/filing.lua"),
+            include_str!("lua/priorities.lua"),
+            include_str!("lua/bounds.lua"),
+        ];
+        let (leasing, pacing) = (include_str!("lua/leasing.lua"), include_str!("lua/pacing.lua"));
+        let some_share = match name {
+            "lease" => leasing.to_owned(),
+            "lease_within" => [leasing, pacing].concat(),
+            "admit" => pacing.to_owned(),
+            _ => String::new(),
+        };
+        let text = without_comments(&[clock.text(), &shared.concat(), &some_share, own].concat());
         let sha = Compiled::new(&text).get_hash().to_owned();
         Self { name, text, sha }
     }
@@ -134,6 +147,7 @@ macro_rules! scripts {
 }
 
 scripts! {
+    admit
     age
     archive
     cancel
@@ -144,11 +158,14 @@ scripts! {
     given_up
     heal
     lease
+    lease_within
     list_page
     lost
     overdue
+    park
     part
     peek
+    places
     reclaim
     release
     renew

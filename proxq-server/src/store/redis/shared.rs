@@ -7,6 +7,7 @@ use super::answer::RedisInstant;
 use super::connection::Commands;
 use super::error::is_wrong_type;
 use super::held_blobs::HeldBlobs;
+use super::known_held_back::KnownHeldBack;
 use super::leases::Leases;
 use super::queues::{Queue, Queues};
 use super::room::Room;
@@ -32,6 +33,7 @@ pub(super) struct Shared {
     pub(super) signals: Signals,
     pub(super) waiting_workers: WaitingWorkers,
     pub(super) seen_states: SeenStates,
+    pub(super) held_back: KnownHeldBack,
     pub(super) settings: Current<StoreSettings>,
     pub(super) clock: Clock,
     pub(super) tasks: Tasks,
@@ -62,6 +64,11 @@ impl Shared {
     pub(super) fn next_due(&self, queue: &Queue, due: Option<RedisInstant>) {
         let due = due.map(|due| due.by(self.clock));
         self.signals.apply(Effect::NextDue(self.signals.queue(&queue.name), due));
+    }
+
+    /// Whether a queue has limits: it is that of an upstream with flow control, or was.
+    pub(super) fn has_limits(&self, queue: &Queue) -> bool {
+        queue.name != self.queues.home().name
     }
 
     /// Lets this process know that a job changed.

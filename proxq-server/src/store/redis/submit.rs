@@ -16,7 +16,7 @@ use crate::store::{NewJob, StoreError, Submitted};
 
 /// Takes a job in.
 pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, StoreError> {
-    let NewJob { queue, mut request, body, delay, claim, call } = job;
+    let NewJob { queue, mut request, body, delay, claim, max_queued, call } = job;
     let queue = shared.queues.named(queue.as_str());
     let (id, priority, credential) = (request.id, request.priority, request.credential);
     let _room = shared.room.take(body.bytes_in_memory()).await;
@@ -35,6 +35,7 @@ pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, St
         bounds: facts.request.bounds,
         retention: facts.request.retention,
         priority,
+        max_queued,
         call: call.map(|call| CallOf { call, instance: &shared.instance.id }),
     };
     let (taken, facts_there) = shared.commands.call(&queue.keys, call).await?;
@@ -54,6 +55,7 @@ pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, St
         }
         Taken::Existing => Ok(Submitted::Existing(id)),
         Taken::ByAnother => Ok(Submitted::Taken),
+        Taken::Full => Ok(Submitted::Full),
         Taken::Replayed(holder) => Ok(Submitted::Replayed(holder)),
         Taken::Mismatch => Ok(Submitted::Mismatch),
         Taken::Joins(turn) => Ok(Submitted::Joined(turn)),

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::fields::JobFields;
 use super::foreign;
+use super::limits;
 use super::message::TaskMessage;
 use super::overdue;
 use super::queues::Queue;
@@ -44,13 +45,15 @@ async fn round(shared: &Arc<Shared>, queue: &Queue, beside_asynq: bool) -> Resul
     // After an outage the owners that live renew their leases first.
     let may_reclaim = commands.answering_for().is_some_and(|span| span >= RECLAIM_AFTER_OUTAGE);
     // The calls are made at once, so that they share a round trip.
-    let (overdue, woken, aged, lost, expired, trimmed) = tokio::try_join!(
+    let has_limits = shared.has_limits(queue);
+    let (overdue, woken, aged, lost, expired, trimmed, ()) = tokio::try_join!(
         overdue::end(shared, queue),
         commands.call(&queue.keys, Wake),
-        commands.call(&queue.keys, Age { beside_asynq }),
+        commands.call(&queue.keys, Age { beside_asynq, without_limits: !has_limits }),
         async { if may_reclaim { commands.call(&queue.keys, LostJobs).await } else { Ok(Vec::new()) } },
         commands.call(&queue.keys, Expire),
         async { if beside_asynq { commands.call(&queue.keys, Trim).await } else { Ok(0) } },
+        async { if has_limits { limits::ask_who_is_held_back(shared, queue).await } else { Ok(()) } },
     )?;
     if woken.count > 0 {
         shared.next_due(queue, woken.next_due);

@@ -10,7 +10,8 @@ fn second() -> QueueName {
 /// A lane for the configured queue, and one for the second, with one slot each.
 async fn two_lanes() -> Bench {
     let one_more = |worker: &mut Worker| {
-        worker.lanes.push(Arc::new(Lane { queue: second(), slots: Slots::new(1) }));
+        let lane = Lane { queue: second(), slots: Slots::new(1), gate: None };
+        lock(&worker.lanes).push(Arc::new(lane));
     };
     Bench::start_prepared(|config| config.inline_body_limit = 3, one_more).await
 }
@@ -37,6 +38,9 @@ async fn a_busy_lane_holds_up_no_other() {
 #[tokio::test]
 async fn a_job_of_a_queue_without_a_lane_stays() {
     let bench = Bench::start().await;
+    let first = bench.submitted().await;
+    bench.request().await.answer("200 OK", "ok").await;
+    bench.job_in(State::Completed, first).await; // by now it was looked for jobs in queues of former configurations
     let other = bench.submit(NewJob { queue: second(), ..bench.job() }).await;
     let own = bench.submitted().await;
     bench.request().await.answer("200 OK", "ok").await;

@@ -7,21 +7,12 @@ use super::*;
 use crate::config::{
     AnswerMode, CacheConfig, CacheMode, ClientMode, DirectMode, FilterMode, HostHeader, JoinRetries, OnAbandon,
     Password, Prefix, RedisAddress, RedisConfig, Routing, Secret, StoreConfig, StreamDetection, SyncMode,
-    TlsVerification, Upstream,
+    TlsVerification,
 };
 use crate::job::{Backoff, Delivery, RetryPolicy};
 use crate::trust::TrustedProxies;
 
 const MIB: u64 = 1024 * 1024;
-
-fn only_upstream(text: &str) -> Upstream {
-    let upstreams = config(text).upstreams;
-    <[Upstream; 1]>::try_from(upstreams).expect("one upstream")[0].clone()
-}
-
-fn same(text: &str, expected: &Config) {
-    assert_eq!(format!("{:#?}", config(text)), format!("{expected:#?}"));
-}
 
 fn url(text: &str) -> UpstreamUrl {
     UpstreamUrl::new(text).unwrap()
@@ -46,7 +37,8 @@ fn zero_null_and_empty_mean_the_default() {
                 limits: {maxHeaderBytes: 0, headerReadTimeout: 0, idleTimeout: 0, maxConnections: ~}";
     same(&top(keys), &config(UPSTREAM));
     let keys = "timeout: 0\nmaxTimeout: 0\nmaxRetries: 0\nretryDelay: 0\ndelivery: ''\nmaxBodySize: 0\ndirectProxyThreshold:\n\
-                directProxyMode: ''\npathFilter: {mode: '', patterns: []}\ntls: {caFile: ''}";
+                directProxyMode: ''\nconcurrency:\nconcurrencyScope: ''\nqueue: ''\nrateLimit: ''\nburst:\nmaxQueued: ~\nretryOn: []\n\
+                circuitBreaker: ~\nadaptive:\nfairness: ''\nperCredential: {concurrency: ~, rateLimit: ''}\npathFilter: {mode: '', patterns: []}\ntls: {caFile: ''}";
     same(&upstream(keys), &config(UPSTREAM));
 }
 

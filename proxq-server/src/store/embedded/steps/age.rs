@@ -24,5 +24,4 @@ pub(super) fn age(tx: &mut Tx<'_>) -> Result<usize, StepError> {
     Ok(aged)
 }
 
-pub(in super::super) const WAITED: &str =
-    "SELECT seq FROM jobs WHERE state = 0 AND queue = ?1 AND priority = 2 AND due <= ?2 ORDER BY due, seq LIMIT ?3";
+pub(in super::super) const WAITED: &str = "SELECT seq FROM jobs WHERE state = 0 AND queue = ?1 AND filed = 0 AND priority = 2 AND due <= ?2 ORDER BY due, seq LIMIT ?3";

@@ -60,12 +60,17 @@ impl Step for LeaseJobs {
         if may_be_more {
             tx.tell(Effect::Ready(queue));
         }
-        Ok(HandedOut { jobs, shared: Arc::clone(&self.shared), outbox: self.outbox.clone() })
+        Ok(HandedOut::new(jobs, &self.shared, &self.outbox))
     }
 }
 
 pub(in super::super) const OLDEST_PENDING: &str =
-    "SELECT priority, due, seq FROM jobs WHERE state = 0 AND queue = ?1 AND due <= ?2
+    "SELECT priority, due, seq FROM jobs WHERE state = 0 AND queue = ?1 AND filed = 0 AND due <= ?2
+     ORDER BY priority, due, seq LIMIT ?3";
+
+/// Jobs that were put aside while the queue had limits.
+pub(in super::super) const OLDEST_PUT_ASIDE: &str =
+    "SELECT priority, due, seq FROM jobs WHERE state = 0 AND queue = ?1 AND filed = 1 AND due <= ?2
      ORDER BY priority, due, seq LIMIT ?3";
 
 pub(in super::super) const OLDEST_WAITING: &str =
@@ -76,13 +81,16 @@ pub(in super::super) const OLDEST_WAITING: &str =
 fn due_rows(tx: &Tx<'_>, queue: &str, max: usize) -> rusqlite::Result<Vec<i64>> {
     let limit = i64::try_from(max + tx.state.newer.len()).unwrap_or(i64::MAX);
     let mut rows: Vec<(i64, i64, i64)> = Vec::new();
-    for sql in [OLDEST_PENDING, OLDEST_WAITING] {
+    for sql in [OLDEST_PENDING, OLDEST_WAITING, OLDEST_PUT_ASIDE] {
+        if sql == OLDEST_PUT_ASIDE && !rows.is_empty() {
+            break;
+        }
         let mut select = tx.connection.prepare_cached(sql)?;
         for row in select.query_map((queue, tx.now.as_millis(), limit), |row| row.try_into())? {
             rows.push(row?);
         }
+        rows.retain(|(.., seq)| !tx.state.newer.contains(seq));
     }
-    rows.retain(|(.., seq)| !tx.state.newer.contains(seq));
     rows.sort_unstable();
     rows.truncate(max);
     Ok(rows.into_iter().map(|(.., seq)| seq).collect())
@@ -99,14 +107,16 @@ pub(super) fn next_due(tx: &Tx<'_>, queue: &QueueSignal) -> rusqlite::Result<Opt
 }
 
 /// Begins an attempt. `None` if the job's time is over, and ended with it.
-fn hand_out(tx: &mut Tx<'_>, row: &JobRow) -> Result<Option<LeasedJob>, StepError> {
+pub(super) fn hand_out(tx: &mut Tx<'_>, row: &JobRow) -> Result<Option<LeasedJob>, StepError> {
     let mut progress = row.progress()?;
     let (facts, body) = row.request(tx)?;
     let Begin::Now { left } = begin(tx, row, facts.request.bounds, &progress)? else { return Ok(None) };
     progress.begin_attempt(tx.now, &tx.shared.instance);
     let token = tx.state.next_token();
     tx.connection
-        .prepare_cached("UPDATE jobs SET state = ?2, lease_until = ?3, token = ?4, progress = ?5 WHERE seq = ?1")?
+        .prepare_cached(
+            "UPDATE jobs SET state = ?2, lease_until = ?3, token = ?4, progress = ?5, filed = 0 WHERE seq = ?1",
+        )?
         .execute((
             row.seq,
             number(State::Active),
@@ -148,6 +158,11 @@ pub(in super::super) struct HandedOut {
 }
 
 impl HandedOut {
+    /// These, of the store that is `shared`.
+    pub(super) fn new(jobs: Vec<LeasedJob>, shared: &Arc<Shared>, outbox: &Outbox) -> Self {
+        Self { jobs, shared: Arc::clone(shared), outbox: outbox.clone() }
+    }
+
     /// The worker has them.
     pub(in super::super) fn accept(mut self) -> Vec<LeasedJob> {
         std::mem::take(&mut self.jobs)

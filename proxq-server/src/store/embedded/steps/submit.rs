@@ -1,5 +1,6 @@
 //! Takes a job in.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,13 +32,14 @@ pub(in super::super) struct Submit {
     body: Bytes,
     blob: Option<Uuid>,
     claim: Option<Claim>,
+    max_queued: Option<NonZeroU32>,
     call: Option<Call>,
     bounds: TimeBounds,
 }
 
 impl Submit {
     pub(in super::super) fn new(job: NewJob, secret_headers: &SecretHeaders, time: &StoreTime) -> Self {
-        let NewJob { queue, mut request, body, delay, claim, call } = job;
+        let NewJob { queue, mut request, body, delay, claim, max_queued, call } = job;
         let secrets = Secrets::take(&mut request, secret_headers);
         request.created_at = time.of_wall(request.created_at);
         let (id, priority, credential, bounds) = (request.id, request.priority, request.credential.0, request.bounds);
@@ -60,6 +62,7 @@ impl Submit {
             body: beside(&body),
             blob,
             claim,
+            max_queued,
             call,
             bounds,
         }
@@ -103,6 +106,11 @@ impl Step for Submit {
             && let Some(met) = turns::join(tx, call, self.id)?
         {
             return Ok(met);
+        }
+        if let Some(max) = self.max_queued
+            && waiting(tx, &self.queue)? >= i64::from(max.get())
+        {
+            return Ok(Submitted::Full);
         }
         tx.needs_room()?;
         let (state, due) = match self.delay {
@@ -153,4 +161,38 @@ impl Step for Submit {
         tx.tell(Effect::Changed(self.id));
         Ok(Submitted::New)
     }
+}
+
+/// Counts the waiting jobs of each queue, from the first question on. It lives as long as the writer's connection, and costs nothing
+/// where nobody asks.
+const BEGIN_TO_COUNT: &str = "
+CREATE TEMP TABLE waiting (queue TEXT PRIMARY KEY, jobs INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO waiting (queue, jobs)
+    SELECT queue, count(*) FROM (
+        SELECT queue FROM jobs WHERE state = 0 UNION ALL SELECT queue FROM jobs WHERE state IN (1, 3)
+    ) GROUP BY queue;
+CREATE TEMP TRIGGER comes AFTER INSERT ON jobs WHEN NEW.state IN (0, 1, 3) BEGIN
+    INSERT INTO waiting (queue, jobs) VALUES (NEW.queue, 1) ON CONFLICT (queue) DO UPDATE SET jobs = jobs + 1;
+END;
+CREATE TEMP TRIGGER waits AFTER UPDATE OF state ON jobs WHEN NEW.state IN (0, 1, 3) AND OLD.state NOT IN (0, 1, 3) BEGIN
+    INSERT INTO waiting (queue, jobs) VALUES (NEW.queue, 1) ON CONFLICT (queue) DO UPDATE SET jobs = jobs + 1;
+END;
+CREATE TEMP TRIGGER waits_no_more AFTER UPDATE OF state ON jobs
+    WHEN NEW.state NOT IN (0, 1, 3) AND OLD.state IN (0, 1, 3) BEGIN
+    UPDATE waiting SET jobs = jobs - 1 WHERE queue = NEW.queue;
+END;
+CREATE TEMP TRIGGER goes AFTER DELETE ON jobs WHEN OLD.state IN (0, 1, 3) BEGIN
+    UPDATE waiting SET jobs = jobs - 1 WHERE queue = OLD.queue;
+END;
+";
+
+/// How many jobs of a queue wait.
+fn waiting(tx: &Tx<'_>, queue: &str) -> rusqlite::Result<i64> {
+    let counts = "SELECT count(*) FROM temp.sqlite_master WHERE name = 'waiting'";
+    let is_counting: i64 = tx.connection.prepare_cached(counts)?.query_row((), |row| row.get(0))?;
+    if is_counting == 0 {
+        tx.connection.execute_batch(BEGIN_TO_COUNT)?;
+    }
+    let mut select = tx.connection.prepare_cached("SELECT jobs FROM temp.waiting WHERE queue = ?1")?;
+    Ok(select.query_row((queue,), |row| row.get(0)).optional()?.unwrap_or_default())
 }

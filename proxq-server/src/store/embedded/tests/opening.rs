@@ -99,6 +99,8 @@ async fn jobs_of_an_earlier_format_are_of_normal_priority() {
 fn back_in_format_1(folder: &Path) {
     let database = Connection::open(folder.join("jobs.sqlite3")).unwrap();
     let back = "DROP INDEX pending;
+         DROP INDEX filed;
+         ALTER TABLE jobs DROP COLUMN filed;
          ALTER TABLE jobs DROP COLUMN priority;
          CREATE INDEX pending ON jobs (queue, due) WHERE state = 0;
          DROP TABLE claims;

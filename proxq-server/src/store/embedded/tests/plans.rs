@@ -12,6 +12,11 @@ async fn every_query_has_its_index() {
     let mut queries = vec![
         (steps::OLDEST_PENDING.to_owned(), "pending"),
         (steps::OLDEST_WAITING.to_owned(), "waiting"),
+        (steps::OLDEST_PUT_ASIDE.to_owned(), "pending"),
+        (steps::FIRST_PENDING.to_owned(), "pending"),
+        (steps::FIRST_WAITING.to_owned(), "waiting"),
+        (steps::FIRST_FILED.to_owned(), "filed"),
+        (steps::NEXT_CREDENTIAL.to_owned(), "filed"),
         (steps::WAITED.to_owned(), "pending"),
         (steps::NEXT_DUE.to_owned(), "waiting"),
         (steps::DUE.to_owned(), "waiting"),
@@ -48,7 +53,7 @@ async fn every_query_has_its_index() {
 #[tokio::test]
 async fn a_lease_takes_pending_jobs_in_the_order_of_the_index() {
     let embedded = embedded().await;
-    for query in [steps::OLDEST_PENDING, steps::WAITED] {
+    for query in [steps::OLDEST_PENDING, steps::WAITED, steps::FIRST_PENDING, steps::FIRST_FILED] {
         let plan = plan_of(&embedded.store, query).await;
         assert_eq!(plan.len(), 1, "without sorting them: {query}\n{plan:?}");
     }

@@ -35,7 +35,7 @@ impl SetPlace {
     fn all_bits(order: SetOrder) -> u32 {
         match order {
             SetOrder::Second(_) => u64::BITS,
-            SetOrder::Microsecond(_) => PENDING_BITS,
+            SetOrder::Microsecond(_) | SetOrder::Filed => PENDING_BITS,
         }
     }
 

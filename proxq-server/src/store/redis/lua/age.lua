@@ -1,8 +1,9 @@
 -- Moves jobs into `pending`: those of low priority that have waited for long, which are of normal priority from then on; and
--- where servers of asynq work on the queue, who know no other place, all jobs of high and low priority.
+-- where servers of asynq work on the queue, who know no other place, all jobs of high and low priority. Filed jobs, too, where
+-- the queue has no limits any more.
 --
 -- ARGV: the most jobs of each priority that are moved · for how long one of low priority waits at most, in ms · 1 if all are
--- moved
+-- moved · 1 if the queue has no limits
 -- Returns how many were moved
 local batch, longest_wait, all = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
 local waits_since = (now - longest_wait) * 1000
@@ -35,6 +36,15 @@ if all then
     local own = read(id, 'pending_since').pending_since or stamp
     since = (since and since < own) and since or own
     move(id, SETS.high, 'RPUSH', since)
+  end
+end
+if ARGV[4] == '1' then
+  -- They have waited longer than those in the list.
+  local files = redis.call('ZRANGE', FILED, 0, batch - 1)
+  for i = #files, 1, -1 do
+    leave_file(files[i])
+    redis.call('RPUSH', A .. 'pending', files[i])
+    moved = moved + 1
   end
 end
 return moved

@@ -226,7 +226,8 @@ local function take_turn(job, id, holder, joiner, term)
   return turn
 end
 
--- When the first delayed or resting job is due, in milliseconds; -1 if none is.
+-- When the first delayed or resting job is due, or the first credential with filed jobs may begin, in milliseconds; -1 for
+-- never.
 local function next_due()
   local first = -1
   for _, zset in ipairs({ 'scheduled', 'retry' }) do
@@ -234,6 +235,10 @@ local function next_due()
     if lowest and (first < 0 or tonumber(lowest) * 1000 < first) then
       first = tonumber(lowest) * 1000
     end
+  end
+  local rests_until = redis.call('ZRANGE', P .. 'resting', 0, 0, 'WITHSCORES')[2]
+  if rests_until and (first < 0 or tonumber(rests_until) < first) then
+    first = math.ceil(tonumber(rests_until))
   end
   return first
 end

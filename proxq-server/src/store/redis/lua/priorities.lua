@@ -51,6 +51,9 @@ end
 -- is found. `job` needs x_priority.
 local function leave_pending(job, id, count)
   local set = SETS[job.x_priority]
+  if leave_file(id) then
+    return
+  end
   if not set or redis.call('ZREM', set, id) == 0 then
     redis.call('LREM', A .. 'pending', count, id)
   end

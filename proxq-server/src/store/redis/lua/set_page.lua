@@ -1,13 +1,14 @@
 -- Names jobs of one state whose ids lie in a sorted set, oldest first: scheduled, retry, completed, archived, and the pending
--- ones of high or low priority. Changes nothing.
+-- ones of high or low priority, and those that are filed. Changes nothing.
 --
 -- The order is that of the set: by score, and by id within one score. A page begins after all jobs with an earlier score than
 -- the one given, and after those with this score whose ids do not come after this beginning of an id.
 --
--- ARGV: name of the set, or a priority · score (-1 for the beginning) · beginning of an id · the most jobs ·
+-- ARGV: name of the set, a priority, or `filed` · score (-1 for the beginning) · beginning of an id · the most jobs ·
 -- names of the fields to give…
 -- Returns {1 if there are more, {{id, score as a whole number, {fields}}…}}
-local set, score, beginning, max = SETS[ARGV[1]] or A .. ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local set = SETS[ARGV[1]] or ARGV[1] == 'filed' and FILED or A .. ARGV[1]
+local score, beginning, max = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local LATEST = 2 ^ 53 -- what is later than this number is not exact in Lua
 
 -- Whether one text comes after another by its bytes, as Redis sorts them. Lua's own comparison depends on the locale.

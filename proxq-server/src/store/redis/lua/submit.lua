@@ -2,20 +2,23 @@
 --
 -- ARGV: id · asynq's message · facts · credential · delay in ms (0 for none) · secret headers ('' for none) · body's blob
 -- ('' for none) · scope of its claim ('' for none) · fingerprint · how long the claim holds in ms · priority ('' where it is
--- normal) · within how many ms its first attempt begins ('' for no bounds) · any attempt ('' for no end) · the rest of its bounds;
+-- normal) · within how many ms its first attempt begins ('' for no bounds) · any attempt ('' for no end) · the rest of its bounds · how many jobs
+-- may wait ('' for any number);
 -- and for a job of a call: the key of the call ('' for none) · this instance · 0 to become a job in any case, 1 to join an
 -- abandoned one, 2 to wait for one that is held · for how long an abandoned job can be joined, in ms · for how long one whose
 -- server ended · for how long the call is known · the most jobs that are looked at · 1 if it is cancelled when it is abandoned
 -- Returns {0 taken in | 1 there already, of this credential | 2 of another one | 3 its blob is gone | 4 a job with the same
--- claim and fingerprint is there | 5 one with another fingerprint | 6 it joins a job | 7 it waits for one, when due, or the number of
+-- claim and fingerprint is there | 5 one with another fingerprint | 6 it joins a job | 7 it waits for one |
+-- 8 as many jobs wait as may, when due, or the number of
 -- its turn at the job that it joins, or -1, now, id of the job that is there or '',
 -- facts of the job with this id if it is of this credential, or ''}
 local id, message, facts, credential, delay, secrets, blob =
   ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7]
 local scope, fingerprint, ttl, priority = ARGV[8], ARGV[9], tonumber(ARGV[10]), ARGV[11]
 local begin_ms, end_ms, bounds = tonumber(ARGV[12]), tonumber(ARGV[13]), ARGV[14]
-local has_call = #ARGV > 14
-local key, instance, join, window, lost_window, term, candidates, give_up = unpack(ARGV, 15, 22)
+local max_queued = tonumber(ARGV[15])
+local has_call = #ARGV > 15
+local key, instance, join, window, lost_window, term, candidates, give_up = unpack(ARGV, 16, 23)
 
 -- Whether an instance lives: it hears its channel. What it hears here means nothing to it.
 local function lives(other)
@@ -63,6 +66,13 @@ if has_call and key ~= '' and join ~= '0' then
     return { 6, job.x_joiner == id and tonumber(job.x_turn) or tonumber(take_turn(job, other, instance, id, term)), now, other, '' }
   elseif held and join == '2' then
     return { 7, -1, now, held, '' }
+  end
+end
+if max_queued then
+  local waits = redis.call('LLEN', A .. 'pending') + waiting('high') + waiting('low') + redis.call('ZCARD', FILED)
+    + redis.call('ZCARD', A .. 'scheduled') + redis.call('ZCARD', A .. 'retry')
+  if waits >= max_queued then
+    return { 8, -1, now, '', '' }
   end
 end
 if blob ~= '' and redis.call('EXISTS', P .. 'blob:' .. blob) == 0 then

@@ -78,6 +78,18 @@ impl Call for LeaseJobs<'_> {
     }
 
     fn arguments(self) -> Arguments {
+        self.who_and_what(BATCH_LIMIT).each(JOB_FIELDS).each(LEASE_FIELDS)
+    }
+
+    fn output(answer: Answer) -> Result<LeasedJobs, StoreError> {
+        let [paused, now, due, more, jobs, overdue] = answer.array()?;
+        LeasedJobs::read(paused, now.number()?, due, more, jobs, overdue)
+    }
+}
+
+impl LeaseJobs<'_> {
+    /// The arguments of `leasing.lua`.
+    pub(super) fn who_and_what(self, beyond: usize) -> Arguments {
         Arguments::new()
             .shown(self.max)
             .with(self.instance)
@@ -85,17 +97,22 @@ impl Call for LeaseJobs<'_> {
             .with(self.order)
             .shown(record::VERSION)
             .millis(LEASE_TERM)
-            .shown(BATCH_LIMIT)
+            .shown(beyond)
             .overdue_words()
-            .each(JOB_FIELDS)
-            .each(LEASE_FIELDS)
     }
+}
 
-    fn output(answer: Answer) -> Result<LeasedJobs, StoreError> {
-        let [paused, now, due, more, jobs, overdue] = answer.array()?;
-        let now_ms = now.number()?;
+impl LeasedJobs {
+    pub(super) fn read(
+        paused: Answer,
+        now_ms: i64,
+        due: Answer,
+        more: Answer,
+        jobs: Answer,
+        overdue: Answer,
+    ) -> Result<Self, StoreError> {
         let job = |job| HandedOutJob::read(job, now_ms);
-        Ok(LeasedJobs {
+        Ok(Self {
             paused: paused.flag()?,
             next_due: RedisInstant::of(due.number()?, now_ms),
             more: more.flag()?,

@@ -37,6 +37,8 @@ pub(crate) enum SetOrder {
     Second(State),
     /// Pending jobs of high or low priority: by the microsecond since which they wait.
     Microsecond(Priority),
+    /// Filed jobs: by their order, in microseconds.
+    Filed,
 }
 
 impl SetOrder {
@@ -44,7 +46,7 @@ impl SetOrder {
     pub(crate) fn id_digits(self) -> u32 {
         match self {
             Self::Second(_) => 7,
-            Self::Microsecond(_) => 2,
+            Self::Microsecond(_) | Self::Filed => 2,
         }
     }
 }
@@ -72,6 +74,7 @@ impl Call for SetPage {
         let arguments = Arguments::new().with(match self.order {
             SetOrder::Second(state) => word(state),
             SetOrder::Microsecond(priority) => priority.word(),
+            SetOrder::Filed => "filed",
         });
         let arguments = match self.after {
             Some(SetPlace { score, id_beginning }) => {

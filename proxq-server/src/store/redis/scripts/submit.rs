@@ -1,5 +1,6 @@
 //! `submit.lua`: takes a job in.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,6 +36,8 @@ pub(crate) struct Submit<'a> {
     /// How long it is kept once it has ended.
     pub(crate) retention: Duration,
     pub(crate) priority: Priority,
+    /// How many jobs may wait.
+    pub(crate) max_queued: Option<NonZeroU32>,
     pub(crate) call: Option<CallOf<'a>>,
 }
 
@@ -64,6 +67,8 @@ pub(crate) enum Taken {
     Joins(Turn),
     /// The client of this job, which it may join later, still seems to be there.
     Waits(JobId),
+    /// As many jobs wait as may.
+    Full,
 }
 
 impl Call for Submit<'_> {
@@ -96,7 +101,8 @@ impl Call for Submit<'_> {
             })
             .optional(self.bounds.to_begin().map(whole_millis))
             .optional(self.bounds.deadline.map(whole_millis))
-            .with(format!("{} {}", self.retention.as_millis(), self.bounds.expired_error()));
+            .with(format!("{} {}", self.retention.as_millis(), self.bounds.expired_error()))
+            .optional(self.max_queued);
         let Some(CallOf { call, instance }) = self.call else { return arguments };
         let join = match call.join {
             Join::Never => 0,
@@ -130,6 +136,7 @@ impl Call for Submit<'_> {
                 Taken::Joins(Turn { id: id(holder)?, number })
             }
             7 => Taken::Waits(id(holder)?),
+            8 => Taken::Full,
             _ => return Err(unexpected(command)),
         };
         Ok((taken, facts.bytes()?.filter(|record| !record.is_empty())))

@@ -40,6 +40,8 @@ impl Call for Wake {
 pub(crate) struct Age {
     /// Whether servers of asynq work on the queue, who know neither high nor low priority.
     pub(crate) beside_asynq: bool,
+    /// Whether the queue has no limits, and so no filed jobs.
+    pub(crate) without_limits: bool,
 }
 
 impl Call for Age {
@@ -53,7 +55,7 @@ impl Call for Age {
     }
 
     fn arguments(self) -> Arguments {
-        Arguments::new().shown(BATCH_LIMIT).millis(LOW_WAITS_AT_MOST).flag(self.beside_asynq)
+        Arguments::new().shown(BATCH_LIMIT).millis(LOW_WAITS_AT_MOST).flag(self.beside_asynq).flag(self.without_limits)
     }
 
     fn output(answer: Answer) -> Result<usize, StoreError> {

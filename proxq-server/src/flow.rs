@@ -1,0 +1,132 @@
+//! The gates of upstreams with flow control: every attempt at such an upstream passes its gate, jobs and direct requests alike.
+//! The rules are in `pacing`, what instances share is in the store; a gate has what this instance knows by itself: how many
+//! attempts run here, whether the upstream is down, and how many it bears.
+
+mod admission;
+mod drain;
+mod gate;
+mod pass;
+mod places;
+mod signs;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use proxq_protocol::Waiting;
+
+pub(crate) use self::gate::Gate;
+pub(crate) use self::pass::Pass;
+pub(crate) use self::places::hold_places;
+pub(crate) use self::signs::{Signs, Trouble, signs_of_status};
+use crate::clock::Clock;
+use crate::config::{Config, FlowControl};
+use crate::job::{Job, QueueName, State};
+use crate::lock::lock;
+use crate::slots::Slots;
+use crate::store::{HeldBack, LimitedQueues};
+use crate::tasks::Tasks;
+
+/// The gates of all upstreams that have one, and the slots of all others together.
+#[derive(Debug)]
+pub(crate) struct Gates {
+    home: QueueName,
+    home_slots: Slots,
+    by_prefix: Mutex<HashMap<String, Arc<Gate>>>,
+    shared: Arc<Shared>,
+}
+
+/// What all gates share.
+#[derive(Debug)]
+struct Shared {
+    store: Arc<dyn LimitedQueues>,
+    clock: Clock,
+    /// What is told to the store after an attempt.
+    tasks: Tasks,
+}
+
+impl Gates {
+    /// The gates of a configuration.
+    pub(crate) fn new(config: &Config, store: Arc<dyn LimitedQueues>, clock: Clock, tasks: Tasks) -> Self {
+        let gates = Self {
+            home: config.queue.clone(),
+            home_slots: Slots::new(config.concurrency),
+            by_prefix: Mutex::default(),
+            shared: Arc::new(Shared { store, clock, tasks }),
+        };
+        gates.reconfigure(config);
+        gates
+    }
+
+    /// Goes by another configuration. Gates of upstreams that it still has keep what they know.
+    pub(crate) fn reconfigure(&self, config: &Config) {
+        self.home_slots.set_limit(config.concurrency);
+        let mut by_prefix = lock(&self.by_prefix);
+        let mut former = std::mem::take(&mut *by_prefix);
+        for upstream in config.upstreams.iter().filter(|upstream| upstream.flow.is_some()) {
+            let (prefix, queue) = (upstream.prefix.as_str(), config.queue_of(upstream));
+            let gate = match former.remove(prefix).filter(|gate| gate.queue == queue) {
+                Some(gate) => {
+                    gate.reconfigure(&upstream.flow, config.concurrency);
+                    gate
+                }
+                None => Arc::new(Gate::new(queue, &upstream.flow, config.concurrency, Arc::clone(&self.shared))),
+            };
+            by_prefix.insert(prefix.to_owned(), gate);
+        }
+        // Their jobs are worked on until there are none, without limits.
+        for gate in former.into_values() {
+            gate.reconfigure(&FlowControl::default(), config.concurrency);
+        }
+    }
+
+    /// The gate of the upstream with this prefix, if it has flow control.
+    pub(crate) fn of(&self, prefix: &str) -> Option<Arc<Gate>> {
+        lock(&self.by_prefix).get(prefix).map(Arc::clone)
+    }
+
+    /// All gates.
+    pub(crate) fn all(&self) -> Vec<Arc<Gate>> {
+        lock(&self.by_prefix).values().map(Arc::clone).collect()
+    }
+
+    /// A gate without limits, for a queue that no upstream has any more.
+    pub(crate) fn of_leftover(&self, queue: QueueName, concurrency: usize) -> Arc<Gate> {
+        Arc::new(Gate::new(queue, &FlowControl::default(), concurrency, Arc::clone(&self.shared)))
+    }
+
+    /// The queue of all upstreams without flow control.
+    pub(crate) fn home(&self) -> &QueueName {
+        &self.home
+    }
+
+    /// The slots of all upstreams without flow control.
+    pub(crate) fn home_slots(&self) -> &Slots {
+        &self.home_slots
+    }
+
+    /// Why a job waits, as far as this instance knows without asking anybody; `None` for one that does not wait, and for one that
+    /// is about to begin.
+    pub(crate) fn why_waits(&self, job: &Job) -> Option<Waiting> {
+        let gate = self.of(&job.request.upstream);
+        let credential = job.request.credential;
+        let queue = gate.as_ref().map_or(&self.home, |gate| &gate.queue);
+        let held_back = || self.shared.store.held_back(queue, credential);
+        match job.state {
+            State::Scheduled => Some(Waiting::Delayed),
+            State::Retry if held_back() == Some(HeldBack::Parked) => Some(Waiting::Parked),
+            State::Retry => Some(Waiting::Backoff),
+            State::Pending => {
+                let held_back = held_back().map(|why| match why {
+                    HeldBack::Paused => Waiting::Paused,
+                    HeldBack::Parked => Waiting::Parked,
+                    HeldBack::Rate => Waiting::Rate,
+                });
+                held_back.or_else(|| match &gate {
+                    Some(gate) => gate.why_waits(credential),
+                    None => (self.home_slots.count_free() == 0).then_some(Waiting::Limit),
+                })
+            }
+            State::Active | State::Completed | State::Archived => None,
+        }
+    }
+}

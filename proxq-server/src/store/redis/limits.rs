@@ -1,0 +1,144 @@
+//! Queues with limits: what all instances keep together lies in Redis.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::Pipeline;
+use uuid::Uuid;
+
+use super::answer::{Answer, RedisInstant};
+use super::keys::ASYNQ_QUEUES;
+use super::known_held_back::{ASKED_FOR, Until};
+use super::lease;
+use super::queues::Queue;
+use super::scripts::{Admit, AdmittedBy, Park, Places, credential_name};
+use super::shared::Shared;
+use crate::job::{CredentialHash, QueueName};
+use crate::pacing::{Hold, Terms};
+use crate::store::{BATCH_LIMIT, HeldBack, LEASE_TERM, Leased, StoreError};
+
+/// Hands out what may begin.
+pub(super) async fn lease_within(shared: &Arc<Shared>, queue: &str, terms: &Terms) -> Result<Leased, StoreError> {
+    let (jobs, held) = lease::lease_within(shared, queue, terms).await?;
+    Ok(Leased { jobs, held: hold(shared, held) })
+}
+
+fn hold(shared: &Shared, held: AdmittedBy) -> Option<Hold> {
+    match held {
+        AdmittedBy::All => None,
+        AdmittedBy::Rate(until) => Some(Hold::Rate(until.by(shared.clock))),
+        AdmittedBy::Limit => Some(Hold::Limit),
+    }
+}
+
+/// Parks a credential.
+pub(super) async fn park(
+    shared: &Shared,
+    queue: &str,
+    credential: CredentialHash,
+    span: Duration,
+) -> Result<(), StoreError> {
+    let queue = shared.queues.named(queue);
+    shared.commands.call(&queue.keys, Park { credential, span }).await?;
+    let until = Until { until: shared.clock.steady().after(span), why: HeldBack::Parked };
+    shared.held_back.note(&queue.name, credential_name(credential), until);
+    Ok(())
+}
+
+/// Counts an attempt outside of the queue.
+pub(super) async fn admit(
+    shared: &Shared,
+    queue: &str,
+    credential: CredentialHash,
+    terms: &Terms,
+    place: Uuid,
+) -> Result<Result<(), Hold>, StoreError> {
+    let queue = shared.queues.named(queue);
+    let admitted = shared.commands.call(&queue.keys, Admit { credential, place, terms }).await?;
+    Ok(hold(shared, admitted).map_or(Ok(()), Err))
+}
+
+/// Holds places for another term.
+pub(super) async fn hold_places(
+    shared: &Shared,
+    queue: &str,
+    places: &[(Uuid, CredentialHash)],
+) -> Result<(), StoreError> {
+    let queue = shared.queues.named(queue);
+    for places in places.chunks(BATCH_LIMIT) {
+        shared.commands.call(&queue.keys, Places { places, term: Some(LEASE_TERM) }).await?;
+    }
+    Ok(())
+}
+
+/// Gives a place back.
+pub(super) async fn give_place_back(
+    shared: &Shared,
+    queue: &str,
+    place: (Uuid, CredentialHash),
+) -> Result<(), StoreError> {
+    let queue = shared.queues.named(queue);
+    shared.commands.call(&queue.keys, Places { places: &[place], term: None }).await
+}
+
+/// Why jobs of a credential wait.
+pub(super) fn held_back(shared: &Shared, queue: &str, credential: CredentialHash) -> Option<HeldBack> {
+    if shared.waiting_workers.of(queue).is_paused() {
+        return Some(HeldBack::Paused);
+    }
+    shared.held_back.why(queue, &credential_name(credential), shared.clock.steady())
+}
+
+/// Asks which credentials of a queue are held back.
+pub(super) async fn ask_who_is_held_back(shared: &Shared, queue: &Queue) -> Result<(), StoreError> {
+    let mut commands = Pipeline::with_capacity(3);
+    commands.cmd("TIME");
+    for set in ["resting", "parked"] {
+        // The latest ones: of those that are over, some may not have been removed.
+        let set = queue.keys.own(set);
+        commands.cmd("ZREVRANGE").arg(set).arg(0).arg(ASKED_FOR - 1).arg("WITHSCORES");
+    }
+    let answers = shared.commands.run_all("ZREVRANGE", &commands).await?;
+    let [time, resting, parked] = answers.try_into().map_err(|_| super::error::unexpected("ZREVRANGE"))?;
+    let now_ms = milliseconds(time)?;
+    let mut credentials = HashMap::new();
+    for (found, why) in [(resting, HeldBack::Rate), (parked, HeldBack::Parked)] {
+        for pair in found.fields()?.chunks(2) {
+            let [Some(name), Some(score)] = pair else { continue };
+            let Some(until_ms) = super::fields::number::<f64>(Some(score.clone())) else { continue };
+            #[expect(clippy::cast_possible_truncation, reason = "milliseconds since the epoch")]
+            let until = RedisInstant::of(until_ms as i64, now_ms).filter(|until| until.is_ahead());
+            if let Some(until) = until {
+                let until = Until { until: until.by(shared.clock), why };
+                credentials.insert(String::from_utf8_lossy(name).into_owned(), until);
+            }
+        }
+    }
+    shared.held_back.replace(&queue.name, credentials);
+    Ok(())
+}
+
+/// The milliseconds of Redis's time.
+fn milliseconds(time: Answer) -> Result<i64, StoreError> {
+    let command = time.command;
+    let parts = time.fields()?;
+    let part = |index: usize| super::fields::number::<i64>(parts.get(index).cloned().flatten());
+    let (Some(seconds), Some(micros)) = (part(0), part(1)) else { return Err(super::error::unexpected(command)) };
+    Ok(seconds * 1000 + micros / 1000)
+}
+
+/// Queues of this deployment that no upstream has any more: those whose names were made from prefixes.
+pub(super) async fn leftover_queues(shared: &Shared, known: &[QueueName]) -> Result<Vec<QueueName>, StoreError> {
+    let beginning = format!("{}:", shared.queues.home().name);
+    let names = shared.commands.run("SMEMBERS", redis::cmd("SMEMBERS").arg(ASYNQ_QUEUES)).await?.fields()?;
+    let names = names.into_iter().flatten().filter_map(|name| QueueName::new(std::str::from_utf8(&name).ok()?));
+    let mut left = Vec::new();
+    for queue in names.filter(|queue| queue.as_str().starts_with(&beginning) && !known.contains(queue)) {
+        let stats = super::read::stats(shared, &queue).await?;
+        if crate::job::State::ALL.into_iter().any(|state| !state.status().is_final() && stats.count(state) > 0) {
+            left.push(queue);
+        }
+    }
+    Ok(left)
+}
