@@ -7,9 +7,6 @@ use crate::clock::Timestamp;
 use crate::lock::lock;
 use crate::store::HeldBack;
 
-/// How many credentials of a queue are asked for.
-pub(super) const ASKED_FOR: usize = 1_000;
-
 /// The credentials, by queue and name.
 #[derive(Debug, Default)]
 pub(super) struct KnownHeldBack(Mutex<HashMap<String, HashMap<String, Until>>>);

@@ -1,20 +1,19 @@
 //! Queues with limits: what all instances keep together lies in Redis.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::Pipeline;
 use uuid::Uuid;
 
-use super::answer::{Answer, RedisInstant};
+use super::answer::RedisInstant;
 use super::keys::ASYNQ_QUEUES;
-use super::known_held_back::{ASKED_FOR, Until};
+use super::known_held_back::Until;
 use super::lease;
 use super::queues::Queue;
-use super::scripts::{Admit, AdmittedBy, Park, Places, credential_name};
+use super::read;
+use super::scripts::{Admit, AdmittedBy, AllHeldBack, Park, Places, credential_name};
 use super::shared::Shared;
-use crate::job::{CredentialHash, QueueName};
+use crate::job::{CredentialHash, QueueName, State};
 use crate::pacing::{Hold, Terms};
 use crate::store::{BATCH_LIMIT, HeldBack, LEASE_TERM, Leased, StoreError};
 
@@ -92,40 +91,11 @@ pub(super) fn held_back(shared: &Shared, queue: &str, credential: CredentialHash
 
 /// Asks which credentials of a queue are held back.
 pub(super) async fn ask_who_is_held_back(shared: &Shared, queue: &Queue) -> Result<(), StoreError> {
-    let mut commands = Pipeline::with_capacity(3);
-    commands.cmd("TIME");
-    for set in ["resting", "parked"] {
-        // The latest ones: of those that are over, some may not have been removed.
-        let set = queue.keys.own(set);
-        commands.cmd("ZREVRANGE").arg(set).arg(0).arg(ASKED_FOR - 1).arg("WITHSCORES");
-    }
-    let answers = shared.commands.run_all("ZREVRANGE", &commands).await?;
-    let [time, resting, parked] = answers.try_into().map_err(|_| super::error::unexpected("ZREVRANGE"))?;
-    let now_ms = milliseconds(time)?;
-    let mut credentials = HashMap::new();
-    for (found, why) in [(resting, HeldBack::Rate), (parked, HeldBack::Parked)] {
-        for pair in found.fields()?.chunks(2) {
-            let [Some(name), Some(score)] = pair else { continue };
-            let Some(until_ms) = super::fields::number::<f64>(Some(score.clone())) else { continue };
-            #[expect(clippy::cast_possible_truncation, reason = "milliseconds since the epoch")]
-            let until = RedisInstant::of(until_ms as i64, now_ms).filter(|until| until.is_ahead());
-            if let Some(until) = until {
-                let until = Until { until: until.by(shared.clock), why };
-                credentials.insert(String::from_utf8_lossy(name).into_owned(), until);
-            }
-        }
-    }
-    shared.held_back.replace(&queue.name, credentials);
+    let found = shared.commands.call(&queue.keys, AllHeldBack).await?;
+    let known =
+        |(name, why, until): (String, HeldBack, RedisInstant)| (name, Until { until: until.by(shared.clock), why });
+    shared.held_back.replace(&queue.name, found.into_iter().map(known).collect());
     Ok(())
-}
-
-/// The milliseconds of Redis's time.
-fn milliseconds(time: Answer) -> Result<i64, StoreError> {
-    let command = time.command;
-    let parts = time.fields()?;
-    let part = |index: usize| super::fields::number::<i64>(parts.get(index).cloned().flatten());
-    let (Some(seconds), Some(micros)) = (part(0), part(1)) else { return Err(super::error::unexpected(command)) };
-    Ok(seconds * 1000 + micros / 1000)
 }
 
 /// Queues of this deployment that no upstream has any more: those whose names were made from prefixes.
@@ -135,8 +105,8 @@ pub(super) async fn leftover_queues(shared: &Shared, known: &[QueueName]) -> Res
     let names = names.into_iter().flatten().filter_map(|name| QueueName::new(std::str::from_utf8(&name).ok()?));
     let mut left = Vec::new();
     for queue in names.filter(|queue| queue.as_str().starts_with(&beginning) && !known.contains(queue)) {
-        let stats = super::read::stats(shared, &queue).await?;
-        if crate::job::State::ALL.into_iter().any(|state| !state.status().is_final() && stats.count(state) > 0) {
+        let stats = read::stats(shared, &queue).await?;
+        if State::ALL.into_iter().any(|state| !state.status().is_final() && stats.count(state) > 0) {
             left.push(queue);
         }
     }

@@ -25,7 +25,7 @@ pub(super) use self::arguments::{Arguments, LeaseName};
 pub(super) use self::blobs::{Chunk, DropBlob, Sweep};
 pub(super) use self::end::{Archive, By, Complete, ResultPlace};
 pub(super) use self::lease::{HandedOutJob, LeaseJobs, Peek, Renew};
-pub(super) use self::limits::{Admit, AdmittedBy, LeaseWithin, Park, Places, credential_name};
+pub(super) use self::limits::{Admit, AdmittedBy, AllHeldBack, LeaseWithin, Park, Places, credential_name};
 pub(super) use self::orders::{Cancel, Cancelled, Rerun, Watch};
 pub(super) use self::overdue::{EndOverdue, OverdueJob};
 pub(super) use self::page::{ListOrder, ListPage, ListPlace, Listed, SetOrder, SetPage, SetPlace};
@@ -157,6 +157,7 @@ scripts! {
     expire
     given_up
     heal
+    held_back
     lease
     lease_within
     list_page

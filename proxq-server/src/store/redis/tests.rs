@@ -7,6 +7,7 @@ mod damage;
 mod faults;
 mod from_go;
 mod layout;
+mod limits;
 mod listing;
 mod priority;
 mod retries;

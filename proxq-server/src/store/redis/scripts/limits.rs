@@ -1,4 +1,4 @@
-//! `lease_within.lua`, `park.lua`, `admit.lua` and `places.lua`: what flow control does in a queue.
+//! `lease_within.lua`, `park.lua`, `admit.lua`, `places.lua` and `held_back.lua`: what flow control does in a queue.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -13,8 +13,8 @@ use crate::pacing::{FILED_AT_ONCE, Fairness, Pace, QueueLimits, Terms};
 use crate::spelling::hex;
 use crate::store::redis::answer::{Answer, RedisInstant};
 use crate::store::redis::error::unexpected;
-use crate::store::redis::fields::{JOB_FIELDS, LEASE_FIELDS};
-use crate::store::{LEASE_TERM, StoreError};
+use crate::store::redis::fields::{JOB_FIELDS, LEASE_FIELDS, number};
+use crate::store::{HeldBack, LEASE_TERM, StoreError};
 
 /// Hands out what may begin.
 #[derive(Debug)]
@@ -164,6 +164,45 @@ impl Call for Places<'_> {
 
     fn output(answer: Answer) -> Result<(), StoreError> {
         answer.flag().map(drop)
+    }
+}
+
+/// Names the credentials that are held back.
+#[derive(Debug)]
+pub(crate) struct AllHeldBack;
+
+/// The most that are named of each kind: enough for people to be told why their jobs wait.
+const NAMED_MAX: usize = 1_000;
+
+impl Call for AllHeldBack {
+    /// Their names, why, and until when.
+    type Output = Vec<(String, HeldBack, RedisInstant)>;
+
+    const REPEATABLE: bool = true;
+
+    fn script(scripts: &Scripts) -> &Script {
+        &scripts.held_back
+    }
+
+    fn arguments(self) -> Arguments {
+        Arguments::new().shown(NAMED_MAX)
+    }
+
+    fn output(answer: Answer) -> Result<Self::Output, StoreError> {
+        let [now, resting, parked] = answer.array()?;
+        let now_ms = now.number()?;
+        let mut credentials = Vec::new();
+        // What is parked rests, too: the later word counts.
+        for (found, why) in [(resting, HeldBack::Rate), (parked, HeldBack::Parked)] {
+            for pair in found.fields()?.chunks(2) {
+                let [Some(name), Some(score)] = pair else { continue };
+                let until: Option<f64> = number(Some(score.clone()));
+                #[expect(clippy::cast_possible_truncation, reason = "milliseconds since the epoch")]
+                let until = until.and_then(|until| RedisInstant::of(until.ceil() as i64, now_ms));
+                credentials.extend(until.map(|until| (String::from_utf8_lossy(name).into_owned(), why, until)));
+            }
+        }
+        Ok(credentials)
     }
 }
 
