@@ -31,8 +31,17 @@ use crate::tasks::Tasks;
 pub(crate) struct Gates {
     home: QueueName,
     home_slots: Slots,
-    by_prefix: Mutex<HashMap<String, Arc<Gate>>>,
+    known: Mutex<Known>,
     shared: Arc<Shared>,
+}
+
+/// The gates that there are.
+#[derive(Debug, Default)]
+struct Known {
+    /// All of them. One whose upstream a reload has removed stays, without limits, until its queue is an upstream's again.
+    by_queue: HashMap<QueueName, Arc<Gate>>,
+    /// Those of upstreams.
+    by_prefix: HashMap<String, Arc<Gate>>,
 }
 
 /// What all gates share.
@@ -50,48 +59,58 @@ impl Gates {
         let gates = Self {
             home: config.queue.clone(),
             home_slots: Slots::new(config.concurrency),
-            by_prefix: Mutex::default(),
+            known: Mutex::default(),
             shared: Arc::new(Shared { store, clock, tasks }),
         };
         gates.reconfigure(config);
         gates
     }
 
-    /// Goes by another configuration. Gates of upstreams that it still has keep what they know.
+    /// Goes by another configuration. A gate whose queue is still that of an upstream keeps what it knows.
     pub(crate) fn reconfigure(&self, config: &Config) {
         self.home_slots.set_limit(config.concurrency);
-        let mut by_prefix = lock(&self.by_prefix);
-        let mut former = std::mem::take(&mut *by_prefix);
+        let mut known = lock(&self.known);
+        known.by_prefix.clear();
+        let mut without = known.by_queue.clone();
         for upstream in config.upstreams.iter().filter(|upstream| upstream.flow.is_some()) {
-            let (prefix, queue) = (upstream.prefix.as_str(), config.queue_of(upstream));
-            let gate = match former.remove(prefix).filter(|gate| gate.queue == queue) {
+            let queue = config.queue_of(upstream);
+            let gate = match without.remove(&queue) {
                 Some(gate) => {
                     gate.reconfigure(&upstream.flow, config.concurrency);
                     gate
                 }
-                None => Arc::new(Gate::new(queue, &upstream.flow, config.concurrency, Arc::clone(&self.shared))),
+                None => self.add(&mut known, queue, &upstream.flow, config.concurrency),
             };
-            by_prefix.insert(prefix.to_owned(), gate);
+            known.by_prefix.insert(upstream.prefix.as_str().to_owned(), gate);
         }
         // Their jobs are worked on until there are none, without limits.
-        for gate in former.into_values() {
+        for gate in without.into_values() {
             gate.reconfigure(&FlowControl::default(), config.concurrency);
+        }
+    }
+
+    fn add(&self, known: &mut Known, queue: QueueName, flow: &FlowControl, concurrency: usize) -> Arc<Gate> {
+        let gate = Arc::new(Gate::new(queue.clone(), flow, concurrency, Arc::clone(&self.shared)));
+        known.by_queue.insert(queue, Arc::clone(&gate));
+        gate
+    }
+
+    /// Makes a gate without limits for a queue that may have jobs of a former configuration.
+    pub(crate) fn add_leftover(&self, queue: QueueName, concurrency: usize) {
+        let mut known = lock(&self.known);
+        if !known.by_queue.contains_key(&queue) {
+            self.add(&mut known, queue, &FlowControl::default(), concurrency);
         }
     }
 
     /// The gate of the upstream with this prefix, if it has flow control.
     pub(crate) fn of(&self, prefix: &str) -> Option<Arc<Gate>> {
-        lock(&self.by_prefix).get(prefix).map(Arc::clone)
+        lock(&self.known).by_prefix.get(prefix).map(Arc::clone)
     }
 
     /// All gates.
     pub(crate) fn all(&self) -> Vec<Arc<Gate>> {
-        lock(&self.by_prefix).values().map(Arc::clone).collect()
-    }
-
-    /// A gate without limits, for a queue that no upstream has any more.
-    pub(crate) fn of_leftover(&self, queue: QueueName, concurrency: usize) -> Arc<Gate> {
-        Arc::new(Gate::new(queue, &FlowControl::default(), concurrency, Arc::clone(&self.shared)))
+        lock(&self.known).by_queue.values().map(Arc::clone).collect()
     }
 
     /// The queue of all upstreams without flow control.

@@ -31,7 +31,7 @@ use self::settle::{Stored, log_verdict};
 use crate::clock::Clock;
 use crate::current::Current;
 use crate::failure::chain;
-use crate::flow::{Gate, Gates, Pass};
+use crate::flow::{Gates, Pass};
 use crate::job::Verdict;
 use crate::lock::lock;
 use crate::slots::Slot;
@@ -98,24 +98,16 @@ impl Worker {
     /// Works on the queues of all gates that it does not work on yet.
     fn work_on_gates(self: &Arc<Self>) {
         for gate in self.gates.all() {
-            self.work_on(gate);
-        }
-    }
-
-    fn work_on(self: &Arc<Self>, gate: Arc<Gate>) {
-        let lane = Arc::new(Lane::of(gate));
-        {
-            let mut lanes = lock(&self.lanes);
-            let is_same = |other: &Arc<Lane>| match (&other.gate, &lane.gate) {
-                (Some(other), Some(own)) => Arc::ptr_eq(other, own),
-                _ => false,
-            };
-            if lanes.iter().any(is_same) {
-                return;
+            let lane = Arc::new(Lane::of(gate));
+            {
+                let mut lanes = lock(&self.lanes);
+                if lanes.iter().any(|other| other.queue == lane.queue) {
+                    continue;
+                }
+                lanes.push(Arc::clone(&lane));
             }
-            lanes.push(Arc::clone(&lane));
+            self.tasks.spawn(Arc::clone(self).dispatch(lane));
         }
-        self.tasks.spawn(Arc::clone(self).dispatch(lane));
     }
 
     /// Works on queues of former configurations until their jobs have ended. Which there are, the store may not say at once.
@@ -128,9 +120,9 @@ impl Worker {
                     let concurrency = self.context.get().config.concurrency;
                     for queue in leftovers {
                         tracing::info!(%queue, "jobs are left in a queue of a former configuration; they are worked on");
-                        self.work_on(self.gates.of_leftover(queue, concurrency));
+                        self.gates.add_leftover(queue, concurrency);
                     }
-                    return;
+                    return self.work_on_gates();
                 }
                 Err(error) => tracing::debug!(error = chain(&error), "look for queues of former configurations"),
             }

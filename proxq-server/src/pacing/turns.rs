@@ -159,11 +159,14 @@ pub(crate) fn choose<S: Shelf>(
             (None, Some(_)) => None,
         };
         let candidate = if let Some(credential) = from_file {
-            let Some(first) = shelf.first_filed(credential)? else {
-                turns.unfile(credential);
+            let first = shelf.first_filed(credential)?;
+            if let Some(first) = first.filter(|first| !turns.is_behind(credential, first.order)) {
+                first
+            } else {
+                // The one that was first has been cancelled, or its time is over.
+                turns.refile(credential, first.map(|first| first.order), now);
                 continue;
-            };
-            first
+            }
         } else {
             let Some(first) = pending else { continue };
             if turns.hold(first.credential, &running, now).is_some() {
@@ -246,12 +249,13 @@ impl Turns {
     /// Lets a direct attempt begin, or says what is in its way. A park is not: its client wants the upstream's own word.
     pub(crate) fn admit(&mut self, credential: CredentialHash, terms: &Terms, now: Timestamp) -> Result<(), Hold> {
         self.set_limits(terms.limits, now);
-        if self.room(now) == 0 {
-            return Err(self.schedule.next(now).map_or(Hold::Limit, Hold::Rate));
+        if self.is_full(credential, &terms.running) {
+            return Err(Hold::Limit);
         }
-        match self.hold(credential, &terms.running, now) {
-            Some(hold @ (Hold::Limit | Hold::Rate(_))) => return Err(hold),
-            Some(Hold::Parked(_)) | None => {}
+        let of_all = if self.room(now) == 0 { self.schedule.next(now) } else { None };
+        let known = self.credentials.get(&credential).copied().unwrap_or_default();
+        if let Some(until) = of_all.max(known.rate_until(self.credential_pace(), now)) {
+            return Err(Hold::Rate(until));
         }
         self.forget(now);
         self.begin(credential, now);
@@ -261,14 +265,19 @@ impl Turns {
     /// What holds back the jobs of a credential. A park hides whatever else does.
     fn hold(&self, credential: CredentialHash, running: &HashMap<CredentialHash, u32>, now: Timestamp) -> Option<Hold> {
         let known = self.credentials.get(&credential).copied().unwrap_or_default();
-        let runs = running.get(&credential).copied().unwrap_or_default();
         if let Some(until) = known.parked_until.filter(|until| *until > now) {
             return Some(Hold::Parked(until));
         }
-        if self.limits.per_credential.concurrency.is_some_and(|limit| runs >= limit.get()) {
+        if self.is_full(credential, running) {
             return Some(Hold::Limit);
         }
         known.rate_until(self.credential_pace(), now).map(Hold::Rate)
+    }
+
+    /// Whether as many attempts of a credential run as may.
+    fn is_full(&self, credential: CredentialHash, running: &HashMap<CredentialHash, u32>) -> bool {
+        let runs = running.get(&credential).copied().unwrap_or_default();
+        self.limits.per_credential.concurrency.is_some_and(|limit| runs >= limit.get())
     }
 
     /// Notes that an attempt begins.
@@ -278,6 +287,7 @@ impl Turns {
         }
         if let Some(pace) = self.credential_pace() {
             self.credentials.entry(credential).or_default().schedule.take(1, pace, now);
+            self.place(credential, now);
         }
     }
 
@@ -302,6 +312,21 @@ impl Turns {
         }
     }
 
+    /// Whether a credential stands before the place of its first filed job, where age decides.
+    fn is_behind(&self, credential: CredentialHash, first: i64) -> bool {
+        let order = self.credentials.get(&credential).and_then(|known| known.order);
+        self.limits.fairness == Fairness::None && order.is_some_and(|order| order < first)
+    }
+
+    /// Notes which place the first filed job of a credential has; `None` for no filed jobs.
+    fn refile(&mut self, credential: CredentialHash, first: Option<i64>, now: Timestamp) {
+        self.unfile(credential);
+        if let Some(first) = first {
+            self.credentials.entry(credential).or_default().order = Some(first);
+            self.place(credential, now);
+        }
+    }
+
     /// Notes that a credential has no filed jobs.
     fn unfile(&mut self, credential: CredentialHash) {
         let before = self.credentials.get_mut(&credential).and_then(|known| known.order.take());
@@ -310,12 +335,9 @@ impl Turns {
 
     /// Notes that the first filed job of a credential was handed out; `next` is the place of the one behind it.
     fn advance(&mut self, credential: CredentialHash, next: Option<i64>, now: Timestamp) {
-        self.unfile(credential);
-        let Some(next) = next else { return };
-        self.last_turn += 1;
-        let order = if self.limits.fairness == Fairness::Credential { self.last_turn } else { next };
-        self.credentials.entry(credential).or_default().order = Some(order);
-        self.place(credential, now);
+        self.last_turn += i64::from(next.is_some());
+        let turn = (self.limits.fairness == Fairness::Credential).then_some(self.last_turn);
+        self.refile(credential, next.map(|next| turn.unwrap_or(next)), now);
     }
 
     /// Puts a credential with filed jobs among the ready or the resting ones.
@@ -350,29 +372,25 @@ impl Turns {
         }
     }
 
-    /// Has those be ready whose rest is over.
+    /// Has those be ready whose rest is over: where credentials take turns, behind those that wait for theirs.
     fn wake(&mut self, now: Timestamp) {
+        let turn = (self.limits.fairness == Fairness::Credential).then_some(self.last_turn);
         while let Some((until, credential)) = self.resting.first().copied()
             && until <= now
         {
             self.resting.pop_first();
             if let Some(known) = self.credentials.get_mut(&credential) {
                 known.rests_until = None;
-                if let Some(order) = known.order {
-                    self.ready.insert((order, credential));
-                }
+                known.order = known.order.map(|order| turn.unwrap_or(order));
+                self.place(credential, now); // its rate may hold it back by now
             }
         }
     }
 
     /// The first credential with filed jobs that may begin.
     fn first_ready(&self, running: &HashMap<CredentialHash, u32>) -> Option<(i64, CredentialHash)> {
-        let is_free = |credential| {
-            let runs = running.get(credential).copied().unwrap_or_default();
-            self.limits.per_credential.concurrency.is_none_or(|limit| runs < limit.get())
-        };
         // Only so many are passed over as have running attempts.
-        self.ready.iter().find(|(_, credential)| is_free(credential)).copied()
+        self.ready.iter().find(|(_, credential)| !self.is_full(*credential, running)).copied()
     }
 
     /// When the first rest of a credential with filed jobs is over.

@@ -116,7 +116,10 @@ impl Worker {
         let era = lane.gate.as_ref().and_then(|gate| gate.begin(jobs.len()));
         for job in jobs {
             let slot = reserved.take();
-            let admission = match &lane.gate {
+            // A job may be in a queue that was its upstream's before a reload.
+            let its_own = self.gates.of(&job.request.upstream);
+            let is_same = |gate: &&Arc<Gate>| its_own.as_ref().is_none_or(|own| Arc::ptr_eq(own, gate));
+            let admission = match lane.gate.as_ref().filter(is_same) {
                 Some(gate) => Admission::Passed(gate.pass(job.request.credential, era, Some(slot))),
                 None => Admission::Slot(slot),
             };

@@ -20,11 +20,11 @@ fn without_chance(value: &Value) -> Value {
     }
 }
 
-/// A job that rests after its second attempt, and an error.
+/// A job that rests after its second attempt, and two errors.
 async fn real_answers() -> Vec<Value> {
     let upstream = Upstream::start().await;
     upstream.always(Answer::nothing().close());
-    let route = Route::new("/broken", &upstream.url()).set("maxRetries", 3);
+    let route = Route::new("/broken", &upstream.url()).set("maxRetries", 3).set("maxQueued", 1);
     let proxq = Proxq::start(Config::new().route(route)).await;
     let job = proxq.submit(put("/broken")).await;
     let here = upstream.address().to_string();
@@ -37,7 +37,8 @@ async fn real_answers() -> Vec<Value> {
         status["attempts"] == 2 && status["nextAttemptAt"].is_string()
     })
     .await;
-    vec![parsed(&job.location).await, parsed("/other").await]
+    let full = serde_json::from_str(&proxq.send(put("/broken")).await.text()).unwrap();
+    vec![parsed(&job.location).await, parsed("/other").await, full]
 }
 
 #[test]

@@ -25,7 +25,11 @@ if pace then
   keep_start(P .. 'pace', pace, next + pace.interval)
 end
 if credential_pace then
-  keep_start(own, credential_pace, own_next + credential_pace.interval)
+  own_next = own_next + credential_pace.interval
+  keep_start(own, credential_pace, own_next)
+  if own_next > micros_now and redis.call('ZREM', READY, credential) == 1 then
+    redis.call('ZADD', RESTING, math.ceil(own_next / 1000), credential)
+  end
 end
 if shared then
   redis.call('ZADD', PLACES, whole(now + term), place .. ' ' .. credential)

@@ -181,8 +181,11 @@ while begun < most and looked < most + beyond do
   if ready and not (first and not fair and first.order < place_of_ready) then
     credential = ready
     local own = P .. 'of:' .. credential
-    id = redis.call('ZRANGE', own, 0, 0)[1]
-    if id then
+    local head = redis.call('ZRANGE', own, 0, 0, 'WITHSCORES')
+    if head[1] and not fair and tonumber(head[2]) > place_of_ready then
+      redis.call('ZADD', READY, head[2], credential) -- the one that was first has been cancelled, or its time is over
+    elseif head[1] then
+      id = head[1]
       job = read(id, 'x_cred', unpack(BEGIN_FIELDS))
       redis.call('ZREM', own, id)
       redis.call('ZREM', FILED, id)
@@ -205,6 +208,10 @@ while begun < most and looked < most + beyond do
       if credential_pace then
         local key = P .. 'pace:' .. credential
         keep_start(key, credential_pace, next_start(key, credential_pace) + credential_pace.interval)
+        local order = not ready and redis.call('ZSCORE', READY, credential)
+        if order then
+          place(credential, order) -- the same credential has filed jobs, too
+        end
       end
     end
     if ready then

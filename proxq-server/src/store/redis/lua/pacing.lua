@@ -2,7 +2,7 @@
 --
 -- `P .. 'pace'` and `P .. 'pace:' .. credential` have 'next interval': the microsecond at which the next attempt may begin, and the
 -- microseconds between two, so that another rate is noticed. A pace is 'interval tolerance' in microseconds, or '' for none.
-local micros_now = tonumber(string.sub(stamp, 1, -4))
+local micros_now = now * 1000
 
 local function pace_of(text)
   local interval, tolerance = string.match(text, '^(%S+) (%S+)$')
@@ -24,10 +24,12 @@ local function room_after(next, pace)
   return next > micros_now and 0 or math.floor((micros_now - next) / pace.interval) + 1
 end
 
+local KEPT_LONGER = 60000 -- in ms; how long more than needed a pace is kept, so that no step of Redis's clock loses it
+
 -- Keeps when the next attempt may begin, until that says nothing any more.
 local function keep_start(key, pace, next)
-  local lasts = math.ceil((next - micros_now + pace.tolerance) / 1000) + 1
-  redis.call('SET', key, string.format('%.3f %s', next, pace.text), 'PX', math.max(lasts, 1))
+  local lasts = math.max(math.ceil((next - micros_now + pace.tolerance) / 1000), 0) + KEPT_LONGER
+  redis.call('SET', key, string.format('%.3f %s', next, pace.text), 'PX', lasts)
 end
 
 -- How many places attempts outside of the queue hold. Those of instances that ended without giving them back run out.

@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use uuid::Uuid;
 
 use super::from_go::go_message;
 use super::*;
-use crate::job::{CredentialHash, JobId, JobRequest, State, Verdict};
+use crate::job::{CredentialHash, JobId, JobRequest, QueueName, State, Verdict};
 use crate::pacing::{Fairness, Hold, Pace, PerCredential, QueueLimits, Terms};
 use crate::store::contract::{job, lease_ids, limited, request, response};
+use crate::store::memory::MemoryStore;
 use crate::store::redis::scripts::{LeaseJobs, LeaseWithin};
 use crate::store::{HeldBack, LEASE_TERM, LimitedQueues, NewJob, Submitted};
 
@@ -183,4 +186,106 @@ async fn what_no_limits_hold_back_any_more_is_found_after_a_restart() {
     assert_eq!(found.iter().map(|job| job.lease.id).collect::<Vec<_>>(), ids);
     assert!(lease_ids(&redis.store, 10).await.is_empty());
     assert_eq!(there.stats(&limited()).await.unwrap().count(State::Active), 2);
+}
+
+/// What happens in one run of the comparison.
+#[derive(Clone, Debug)]
+enum Event {
+    Submit(u8),
+    Park(u8, u64),
+    Ask(usize),
+    Admit(u8),
+    Cancel(usize),
+    Pass(u64),
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let event = prop_oneof![
+        5 => (1_u8..5).prop_map(Event::Submit),
+        1 => (1_u8..5, 1_u64..400).prop_map(|(credential, span)| Event::Park(credential, span)),
+        3 => (1_usize..6).prop_map(Event::Ask),
+        1 => (1_u8..5).prop_map(Event::Admit),
+        1 => (0_usize..20).prop_map(Event::Cancel),
+        3 => (1_u64..150).prop_map(Event::Pass),
+    ];
+    prop::collection::vec(event, 1..60)
+}
+
+fn limits() -> impl Strategy<Value = QueueLimits> {
+    // Not a whole number of milliseconds apart, so that none of them is due at the very instant of a question.
+    let rate = |per_7_seconds: u32| format!("{per_7_seconds}/7s").parse().unwrap();
+    let each =
+        (prop::option::of(20_u32..300), prop::option::of(10_u32..200), prop::option::of(1_u32..3), any::<bool>());
+    each.prop_map(move |(all, own, at_once, fair)| QueueLimits {
+        rate: all.map(rate).map(Pace::steady),
+        shared_concurrency: None,
+        fairness: if fair { Fairness::Credential } else { Fairness::None },
+        per_credential: PerCredential { concurrency: at_once.and_then(NonZeroU32::new), rate: own.map(rate) },
+    })
+}
+
+/// The script and the rules that stores in this process carry out make the same choices.
+#[test]
+fn the_script_chooses_as_the_rules_do() {
+    const RUNS: u32 = 60;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let redis = runtime.block_on(in_redis());
+    let mut runner =
+        TestRunner::new(ProptestConfig { cases: RUNS, failure_persistence: None, ..ProptestConfig::default() });
+    let compared = runner.run(&(events(), limits()), |(events, limits)| {
+        runtime.block_on(compare(&redis, events, limits));
+        Ok(())
+    });
+    compared.unwrap();
+}
+
+async fn compare(redis: &InRedis, events: Vec<Event>, limits: QueueLimits) {
+    let model = MemoryStore::new(settings(), redis.time.clock());
+    // Each run has its own queue, so that it finds nothing of the others.
+    let queue = QueueName::new(&format!("default:{}", Uuid::new_v4())).unwrap();
+    let stores: [&dyn JobStore; 2] = [&redis.store, &model];
+    let mut ids = Vec::new();
+    for event in events {
+        match event {
+            Event::Submit(credential) => {
+                // Of two that wait since the same moment, either may be first.
+                redis.advance(Duration::from_millis(1)).await;
+                let request = JobRequest { credential: of(credential), ..request(JobId::new()) };
+                ids.push(request.id);
+                for store in stores {
+                    let job = NewJob { queue: queue.clone(), request: request.clone(), ..job() };
+                    assert_eq!(store.submit(job).await.unwrap(), Submitted::New);
+                }
+            }
+            Event::Park(credential, span) => {
+                for store in stores {
+                    store.park(&queue, of(credential), Duration::from_millis(span)).await.unwrap();
+                }
+            }
+            Event::Ask(max) => {
+                let mut answers = Vec::new();
+                for store in stores {
+                    let leased = store.lease_within(&queue, &Terms { max, ..terms(limits) }).await.unwrap();
+                    let ids: Vec<_> = leased.jobs.iter().map(|job| job.lease.id).collect();
+                    answers.push((ids, leased.held.map(|held| std::mem::discriminant(&held))));
+                }
+                assert_eq!(answers[0], answers[1]);
+            }
+            Event::Admit(credential) => {
+                let mut answers = Vec::new();
+                for store in stores {
+                    let admitted = store.admit(&queue, of(credential), &terms(limits), Uuid::new_v4()).await.unwrap();
+                    answers.push(admitted.map_err(|held| std::mem::discriminant(&held)));
+                }
+                assert_eq!(answers[0], answers[1]);
+            }
+            Event::Cancel(place) => {
+                let Some(id) = ids.get(place) else { continue };
+                for store in stores {
+                    store.cancel(*id).await.unwrap();
+                }
+            }
+            Event::Pass(span) => redis.advance(Duration::from_millis(span)).await,
+        }
+    }
 }
