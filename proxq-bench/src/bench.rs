@@ -109,6 +109,7 @@ impl Bench {
                 program: Program::Peer(line.clone()),
                 redis: Some(Redis::start_tcp()),
                 concurrency,
+                flow: &[],
                 log: None,
             };
             servers.push(self.server(launch).await?);
@@ -120,7 +121,8 @@ impl Bench {
     pub(crate) async fn proxqs(&self, concurrency: u32) -> Result<Vec<Server>, Problem> {
         let mut servers = Vec::new();
         for (name, redis) in [("proxq, Redis", Some(Redis::start_tcp())), ("proxq, embedded", None)] {
-            let launch = Launch { name: name.to_owned(), program: Program::Proxq, redis, concurrency, log: None };
+            let launch =
+                Launch { name: name.to_owned(), program: Program::Proxq, redis, concurrency, flow: &[], log: None };
             servers.push(self.server(launch).await?);
         }
         Ok(servers)

@@ -7,6 +7,7 @@ mod first_event;
 mod idle;
 mod jobs;
 mod large;
+mod limits;
 mod long_polls;
 mod pick_up;
 mod read;
@@ -34,6 +35,7 @@ pub(crate) enum Measure {
     Uploads,
     LongPolls,
     Idle,
+    Limits,
     Backlog,
 }
 
@@ -62,6 +64,7 @@ impl Measure {
             Self::FirstEvent => first_event::ABOUT,
             Self::Large => large::ABOUT,
             Self::LongPolls => long_polls::ABOUT,
+            Self::Limits => limits::ABOUT,
             Self::Backlog => backlog::ABOUT,
             Self::Idle => idle::ABOUT,
         }
@@ -79,6 +82,7 @@ impl Measure {
             Self::FirstEvent => first_event::run(bench).await,
             Self::Large => large::run(bench).await,
             Self::LongPolls => long_polls::run(bench).await,
+            Self::Limits => limits::run(bench).await,
             Self::Backlog => backlog::run(bench).await,
             Self::Idle => idle::run(bench).await,
         }

@@ -24,6 +24,8 @@ pub(crate) struct Launch {
     /// Without one, the embedded store keeps the jobs.
     pub(crate) redis: Option<Arc<Redis>>,
     pub(crate) concurrency: u32,
+    /// Flow control of the upstream, a line of YAML for each key.
+    pub(crate) flow: &'static [&'static str],
     /// `RUST_LOG`; without it, a line for each request.
     pub(crate) log: Option<&'static str>,
 }
@@ -123,8 +125,9 @@ fn configuration(launch: &Launch, address: SocketAddr, data: &Path, upstream: So
         None => format!("dataDir: {}", data.display()),
     };
     let concurrency = launch.concurrency;
+    let flow: String = launch.flow.iter().map(|key| format!("    {key}\n")).collect();
     format!(
         "listenAddress: \"{address}\"\nconcurrency: {concurrency}\n{store}\nupstreams:\n  - prefix: /\n    \
-         url: http://{upstream}\n    timeout: 30m\n    maxBodySize: 1000000000\n    directProxyThreshold: 1000000000\n"
+         url: http://{upstream}\n    timeout: 30m\n    maxBodySize: 1000000000\n    directProxyThreshold: 1000000000\n{flow}"
     )
 }

@@ -69,8 +69,10 @@ pub struct BreakerPolicy {
     pub open: Duration,
 }
 
-/// By how much a park is longer at most than what the upstream asked for, so that not all begin again in the same moment.
-pub(crate) const PARK_JITTER: Duration = Duration::from_millis(500);
+/// By which part of it a park is longer at most than the upstream asked for, so that not all begin again in the same moment,
+pub(crate) const PARK_JITTER_PARTS: f64 = 50.0;
+/// and by how much: no more is needed, and longer ones would waste what the upstream allows.
+pub(crate) const PARK_JITTER_MAX: Duration = Duration::from_millis(500);
 
 impl Default for BreakerPolicy {
     fn default() -> Self {

@@ -37,6 +37,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
         program: Program::Proxq,
         redis: Some(redis),
         concurrency: CONCURRENCY,
+        flow: &[],
         log: None,
     };
     let server = bench.server(launch).await?;

@@ -19,7 +19,7 @@ use crate::current::Current;
 use crate::failure::chain;
 use crate::job::{CredentialHash, QueueName};
 use crate::lock::lock;
-use crate::pacing::{Adaptive, Allowed, Breaker, Era, Hold, PARK_JITTER, Rate, Terms, Turns, advice};
+use crate::pacing::{Adaptive, Allowed, Breaker, Era, Hold, PARK_JITTER_MAX, PARK_JITTER_PARTS, Rate, Terms, Turns, advice};
 use crate::reply::LimitName;
 use crate::slots::Slots;
 
@@ -231,7 +231,7 @@ impl Gate {
         }
         let wait = advice.wait?;
         // Not all instances, and not all credentials, at the same moment.
-        let most = (wait / 20).min(PARK_JITTER);
+        let most = wait.div_f64(PARK_JITTER_PARTS).min(PARK_JITTER_MAX);
         let jitter = most.mul_f64(f64::from(Uuid::new_v4().as_bytes()[0]) / 255.0);
         let wait = wait.saturating_add(jitter);
         self.park(credential, wait).await;

@@ -72,7 +72,9 @@ impl Worker {
             let next = match self.lease(&lane, max).await {
                 Ok((jobs, held)) => {
                     pauses = StorePauses::new();
-                    if jobs.len() == max && lane.slots.count_free() == 0 {
+                    // Of an upstream with flow control, jobs are meant to wait.
+                    let all_busy = jobs.len() == max && lane.slots.count_free() == 0;
+                    if all_busy && lane.gate.is_none() {
                         backlog.all_busy();
                     } else if jobs.len() < max {
                         backlog.not_all_busy();

@@ -189,7 +189,7 @@ async fn set_aside(shared: &Shared, queue: &Queue, job: HandedOutJob, why: &NotU
         reach: Reach::NotSent,
         outcome,
         retention: shared.settings.get().retention,
-        frees_claim: false,
+        frees_claim: outcome == Outcome::NotSent,
         ends_call: outcome == Outcome::NotSent,
         max_retries: None,
     };

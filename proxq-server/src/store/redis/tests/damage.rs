@@ -6,7 +6,7 @@ use super::layout::{key, task};
 use super::*;
 use crate::job::{JobId, State, Verdict};
 use crate::store::contract::{failure, job, job_in, lease_ids, leased, response, state_of, submitted};
-use crate::store::{Requeued, StoreError};
+use crate::store::{Claim, NewJob, Requeued, StoreError, Submitted};
 
 fn is_corrupt<T>(read: &Result<T, StoreError>, of: JobId, part: &str) -> bool {
     matches!(read, Err(StoreError::CorruptJob { id, what }) if *id == of && *what == part)
@@ -105,6 +105,20 @@ async fn damaged_jobs_do_not_stand_in_the_way_of_others() {
         assert!(store.cancel(*id).await.unwrap());
     }
     assert_eq!(redis.server.run::<String>(&["GET", &task(no_hash)]).await, "nonsense", "it is left alone");
+}
+
+#[tokio::test]
+async fn a_damaged_job_that_was_never_sent_frees_its_claim() {
+    let redis = in_redis().await;
+    let store = &redis.store;
+    let claim = Claim { scope: [1; 32], fingerprint: [2; 32], ttl: Duration::from_mins(1) };
+    let claiming = || NewJob { claim: Some(claim), ..job() };
+    let first = claiming();
+    assert_eq!(store.submit(first.clone()).await.unwrap(), Submitted::New);
+    redis.set(first.request.id, "x_secrets", "nonsense").await;
+    assert!(lease_ids(store, 10).await.is_empty());
+    assert_eq!(state_of(store, first.request.id).await, Some(State::Archived));
+    assert_eq!(store.submit(claiming()).await.unwrap(), Submitted::New);
 }
 
 #[tokio::test]
