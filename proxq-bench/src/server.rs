@@ -125,7 +125,7 @@ fn configuration(launch: &Launch, address: SocketAddr, data: &Path, upstream: So
         None => format!("dataDir: {}", data.display()),
     };
     let concurrency = launch.concurrency;
-    let flow: String = launch.flow.iter().map(|key| format!("    {key}\n")).collect();
+    let flow = launch.flow.iter().fold(String::new(), |lines, key| lines + "    " + key + "\n");
     format!(
         "listenAddress: \"{address}\"\nconcurrency: {concurrency}\n{store}\nupstreams:\n  - prefix: /\n    \
          url: http://{upstream}\n    timeout: 30m\n    maxBodySize: 1000000000\n    directProxyThreshold: 1000000000\n{flow}"

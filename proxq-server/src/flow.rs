@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 
 use proxq_protocol::Waiting;
 
-pub(crate) use self::gate::Gate;
+pub(crate) use self::gate::{Gate, Grant};
 pub(crate) use self::pass::Pass;
 pub(crate) use self::places::hold_places;
 pub(crate) use self::signs::{Signs, Trouble, signs_of_status};

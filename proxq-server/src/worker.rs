@@ -161,8 +161,8 @@ impl Worker {
             return self.log_lost(&lease).await;
         };
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let Attempted { end, blob, trouble } = attempted;
-        let verdict = self.judge(end, trouble, &request, &progress, left, pass.as_mut()).await;
+        let Attempted { end, blob, told } = attempted;
+        let verdict = self.judge(end, told, &request, &progress, left, pass.as_mut()).await;
         log_verdict(&verdict, &request, attempt.number, began);
         let is_kept = matches!(verdict, Verdict::Complete(_));
         let stored = self.settle(&lease, verdict, &revoked).await;

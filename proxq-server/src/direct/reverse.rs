@@ -18,7 +18,7 @@ use super::resendable::{KEPT_MAX, Resendable};
 use super::upstream_body::UpstreamBody;
 use super::{Direct, DirectRequest, tunnel};
 use crate::failure::chain;
-use crate::flow::{Pass, Trouble, signs_of_status};
+use crate::flow::{Pass, Signs, Trouble};
 use crate::forward::headers::strip_response;
 use crate::forward::{HandedOver, Reuse, target};
 use crate::job::Reach;
@@ -69,7 +69,7 @@ impl Direct {
             progress.answered();
         }
         let problem = match sent {
-            Some(Ok(response)) => match self.passed_on(response, client.takes_trailers, client.upgrade, pass).await {
+            Some(Ok(response)) => match self.passed_on(response, client.takes_trailers, client.upgrade, pass) {
                 Ok(response) => return Some(response),
                 Err(error) => {
                     let error = format!("{} {error}", origin());
@@ -86,7 +86,7 @@ impl Direct {
             }
             Some(Err(error)) => {
                 if let Some(pass) = &mut pass {
-                    pass.ended(Trouble::from(&error).into());
+                    pass.ended(Signs::of_error(&error));
                 }
                 let repeatable = is_idempotent || error.reach() == Reach::NotSent;
                 refused(&upstream, &chain(&error), |error| Problem::upstream_unreachable(error, repeatable))
@@ -106,7 +106,7 @@ impl Direct {
     }
 
     /// The upstream's response as the client gets it.
-    async fn passed_on(
+    fn passed_on(
         &self,
         mut response: Response<Incoming>,
         takes_trailers: bool,
@@ -114,9 +114,7 @@ impl Direct {
         mut pass: Option<Pass>,
     ) -> Result<Response<ReplyBody>, &'static str> {
         if let Some(pass) = &mut pass {
-            let (status, headers) = (response.status(), response.headers());
-            let wait = pass.heed(status, headers).await;
-            pass.ended(signs_of_status(status, false, wait.is_some()));
+            pass.heed_aside(response.status(), response.headers());
         }
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = response.headers().get(header::UPGRADE).cloned();
@@ -126,7 +124,7 @@ impl Direct {
         match (switched, upgrade) {
             (true, None) => return Err("answered 101 Switching Protocols to a request for none"),
             (true, Some(client)) => {
-                self.join(client, &mut response);
+                self.join(client, &mut response, pass.take());
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
                 if let Some(protocol) = protocol {
                     response.headers_mut().insert(header::UPGRADE, protocol);

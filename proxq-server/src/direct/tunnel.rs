@@ -8,6 +8,7 @@ use tokio::io::copy_bidirectional_with_sizes;
 
 use super::Direct;
 use super::stall_timeout::StallTimeout;
+use crate::flow::Pass;
 
 /// What waits in memory of a tunnel, each way.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -20,8 +21,8 @@ pub(super) fn ask(headers: &mut HeaderMap) {
 
 impl Direct {
     /// Joins the connections of a `101` response once both have switched. A close of one direction is passed on and leaves
-    /// the other open.
-    pub(super) fn join(&self, client: OnUpgrade, response: &mut Response<Incoming>) {
+    /// the other open. The attempt lasts as long as the tunnel.
+    pub(super) fn join(&self, client: OnUpgrade, response: &mut Response<Incoming>, pass: Option<Pass>) {
         let upstream = hyper::upgrade::on(response);
         let (cut, stall_limit) = (self.cut.clone(), self.stall_limit);
         let carry = async move {
@@ -33,6 +34,7 @@ impl Direct {
             Ok::<_, Box<dyn std::error::Error + Send + Sync>>((sent, received))
         };
         self.tasks.spawn(async move {
+            let _pass = pass;
             tokio::select! {
                 ended = carry => match ended {
                     Ok((sent, received)) => tracing::debug!(sent, received, "tunnel closed"),

@@ -37,27 +37,31 @@ impl Gate {
         } else {
             None
         };
-        let terms = self.terms(1);
-        let mut place = None;
-        if terms.limits.holds_anything() {
-            let name = Uuid::new_v4();
-            let admitted = match self.shared.store.admit(self.queue(), credential, &terms, name).await {
-                Ok(admitted) => {
-                    place = Some(name).filter(|_| terms.limits.shared_concurrency.is_some() && admitted.is_ok());
-                    admitted
-                }
-                Err(error) => {
-                    tracing::debug!(error = chain(&error), "ask the store about a direct attempt");
-                    let now = self.now();
-                    self.lock().alone.admit(credential, &terms, now)
-                }
-            };
-            if let Err(by) = admitted {
+        let limits = self.terms(1).limits;
+        let place = limits.shared_concurrency.map(|_| Uuid::new_v4());
+        let era = self.lock().breaker.as_ref().and_then(Breaker::era_outside);
+        // It counts from now on, so that no two take the last place, and gives its place back whatever happens.
+        let mut pass = Pass::begin(Arc::clone(self), credential, era, slot, place);
+        if !limits.holds_anything() {
+            return Ok(pass);
+        }
+        let mut terms = self.terms(1);
+        if let Some(own) = terms.running.get_mut(&credential) {
+            *own -= 1;
+        }
+        let asked = self.shared.store.admit(self.queue(), credential, &terms, place.unwrap_or_default()).await;
+        let admitted = asked.unwrap_or_else(|error| {
+            tracing::debug!(error = chain(&error), "ask the store about a direct attempt");
+            let now = self.now();
+            self.lock().alone.admit(credential, &terms, now)
+        });
+        match admitted {
+            Ok(()) => Ok(pass),
+            Err(by) => {
+                pass.has_no_place();
                 let until = by.until().map(|until| until.since(self.now()));
-                return Err(Refused { retry_after: until.unwrap_or(PLACE_RETRY_AFTER), by });
+                Err(Refused { retry_after: until.unwrap_or(PLACE_RETRY_AFTER), by })
             }
         }
-        let era = self.lock().breaker.as_ref().map(Breaker::era);
-        Ok(Pass::begin(Arc::clone(self), credential, era, slot, place))
     }
 }

@@ -19,7 +19,9 @@ use crate::current::Current;
 use crate::failure::chain;
 use crate::job::{CredentialHash, QueueName};
 use crate::lock::lock;
-use crate::pacing::{Adaptive, Allowed, Breaker, Era, Hold, PARK_JITTER_MAX, PARK_JITTER_PARTS, Rate, Terms, Turns, advice};
+use crate::pacing::{
+    Adaptive, Allowed, Breaker, Era, Hold, PARK_JITTER_MAX, PARK_JITTER_PARTS, Rate, Terms, Turns, advice,
+};
 use crate::reply::LimitName;
 use crate::slots::Slots;
 
@@ -66,11 +68,30 @@ pub(crate) struct GateState {
     pub(super) places: HashMap<Uuid, CredentialHash>,
 }
 
+/// What the breaker of a gate allows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grant {
+    pub(crate) allowed: Allowed,
+    /// `None` without a breaker.
+    era: Option<Era>,
+}
+
+impl Grant {
+    const ALL: Self = Self { allowed: Allowed::All, era: None };
+}
+
+/// The most attempts at once of a front, which only makes direct ones, where nothing says how many.
+const FRONT_MAX: usize = 10;
+
 impl Settings {
     fn new(flow: &FlowControl, concurrency: usize) -> Self {
         let highest = flow.adaptive.and_then(|range| range.max);
         let own = flow.concurrency.or(highest).map(|limit| limit.get() as usize);
-        Self { flow: flow.clone(), concurrency: own.unwrap_or(concurrency.max(1)), works: concurrency > 0 }
+        Self {
+            flow: flow.clone(),
+            concurrency: own.unwrap_or(if concurrency == 0 { FRONT_MAX } else { concurrency }),
+            works: concurrency > 0,
+        }
     }
 }
 
@@ -160,9 +181,12 @@ impl Gate {
     }
 
     /// How many attempts may begin as far as the breaker goes.
-    pub(crate) fn allowed(&self) -> Allowed {
+    pub(crate) fn allowed(&self) -> Grant {
         let now = self.now();
-        self.lock().breaker.as_mut().map_or(Allowed::All, |breaker| breaker.allowed(now))
+        self.lock().breaker.as_mut().map_or(Grant::ALL, |breaker| {
+            let (allowed, era) = breaker.allowed(now);
+            Grant { allowed, era: Some(era) }
+        })
     }
 
     /// Whether a connection should be tried from time to time.
@@ -197,45 +221,47 @@ impl Gate {
         self.lock().held = held;
     }
 
-    /// Notes that so many attempts begin. Gives what marks them.
-    pub(crate) fn begin(&self, count: usize) -> Option<Era> {
-        let now = self.now();
-        self.lock().breaker.as_mut().map(|breaker| breaker.begin(count, now))
+    /// Notes that so many attempts begin of those that were granted. Gives what marks them.
+    pub(crate) fn begin(&self, count: usize, grant: Grant) -> Option<Era> {
+        let (era, now) = (grant.era?, self.now());
+        self.lock().breaker.as_mut().map(|breaker| breaker.begin(count, (grant.allowed, era), now))
     }
 
-    /// The limit that is in the way of an attempt, as its client is told.
-    pub(crate) fn limit_behind(&self, by: Hold) -> LimitName {
+    /// The limit that is in the way of an attempt, as its client is told; `None` where it changes by itself.
+    pub(crate) fn limit_behind(&self, by: Hold) -> Option<LimitName> {
         let flow = &self.settings.get().flow;
         match by {
-            Hold::Rate(_) | Hold::Parked(_) => {
-                let rate = flow.rate_limit.or(flow.per_credential.rate).map(LimitName::Rate);
-                rate.unwrap_or(LimitName::Concurrency(None))
-            }
-            Hold::Limit => LimitName::Concurrency(flow.concurrency.or(flow.per_credential.concurrency)),
+            Hold::Rate(_) | Hold::Parked(_) => flow.rate_limit.or(flow.per_credential.rate).map(LimitName::Rate),
+            Hold::Limit => flow.concurrency.or(flow.per_credential.concurrency).map(LimitName::Concurrency),
         }
     }
 
-    /// Reads what a response says of its upstream's limits, and has the credential parked if that is to wait. Gives for how long.
-    pub(crate) async fn heed(
-        &self,
-        credential: CredentialHash,
-        status: StatusCode,
-        headers: &HeaderMap,
-    ) -> Option<Duration> {
+    /// Reads what a response says of its upstream's limits. Gives for how long its credential is to be parked, if it is.
+    pub(super) fn read_advice(&self, status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
         let advice = advice(status, headers, self.shared.clock.wall());
-        if let Some(name) = advice.nonsense {
+        if let Some(name) = advice.nonsense
+            && !self.nonsense_said.swap(true, Ordering::Relaxed)
+        {
             let value = headers.get(&name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-            if !self.nonsense_said.swap(true, Ordering::Relaxed) {
-                tracing::warn!(queue = %self.queue, %name, value, "the upstream says when to come again, but not so that it could be understood");
-            }
+            let problem = "the upstream says when to come again, but not so that it could be understood";
+            tracing::warn!(queue = %self.queue, %name, value, "{problem}");
         }
-        let wait = advice.wait?;
         // Not all instances, and not all credentials, at the same moment.
-        let most = wait.div_f64(PARK_JITTER_PARTS).min(PARK_JITTER_MAX);
-        let jitter = most.mul_f64(f64::from(Uuid::new_v4().as_bytes()[0]) / 255.0);
-        let wait = wait.saturating_add(jitter);
-        self.park(credential, wait).await;
-        Some(wait)
+        advice.wait.map(|wait| {
+            let most = wait.div_f64(PARK_JITTER_PARTS).min(PARK_JITTER_MAX);
+            wait.saturating_add(most.mul_f64(f64::from(Uuid::new_v4().as_bytes()[0]) / 255.0))
+        })
+    }
+
+    /// Whether a status counts as a failed attempt.
+    pub(crate) fn counts_as_failure(&self, status: StatusCode) -> bool {
+        self.settings.get().flow.retry_on.contains(&status)
+    }
+
+    /// Whether jobs of this credential are parked, or the upstream counts as down, as far as this instance knows.
+    pub(crate) fn holds_back(&self, credential: CredentialHash) -> bool {
+        let is_down = self.lock().breaker.as_ref().is_some_and(Breaker::is_open);
+        is_down || self.shared.store.held_back(&self.queue, credential).is_some()
     }
 
     /// Has no job of a credential begin for so long.

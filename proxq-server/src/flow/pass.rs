@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use uuid::Uuid;
 
 use super::gate::Gate;
-use super::signs::Signs;
+use super::signs::{Signs, signs_of_status};
 use crate::clock::Timestamp;
 use crate::failure::chain;
 use crate::job::CredentialHash;
@@ -47,14 +47,33 @@ impl Pass {
         Self { gate, credential, era, began, slot, place, is_told: false }
     }
 
-    /// Reads what a response says of limits ([`Gate::heed`]).
+    /// Reads what a response says of limits, and parks the credential if that is to wait. Gives for how long.
     pub(crate) async fn heed(&self, status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
-        self.gate.heed(self.credential, status, headers).await
+        let wait = self.gate.read_advice(status, headers)?;
+        self.park(wait).await;
+        Some(wait)
+    }
+
+    /// The same for a direct attempt, whose client does not wait for the store.
+    pub(crate) fn heed_aside(&mut self, status: StatusCode, headers: &HeaderMap) {
+        let wait = self.gate.read_advice(status, headers);
+        if let Some(wait) = wait {
+            let (gate, credential) = (Arc::clone(&self.gate), self.credential);
+            self.gate.shared.tasks.spawn(async move { gate.park(credential, wait).await });
+        }
+        self.ended(signs_of_status(status, self.gate.counts_as_failure(status), wait.is_some()));
     }
 
     /// Has no other attempt of its credential begin for so long.
     pub(crate) async fn park(&self, span: Duration) {
         self.gate.park(self.credential, span).await;
+    }
+
+    /// Notes that it was refused a place among those of all instances.
+    pub(super) fn has_no_place(&mut self) {
+        if let Some(place) = self.place.take() {
+            self.gate.lock().places.remove(&place);
+        }
     }
 
     /// Tells the gate how the attempt ended. Gives whether its failure is its job's own: that of an upstream that is down is not.

@@ -54,6 +54,11 @@ impl Signs {
     /// Nothing.
     pub(crate) const NONE: Self =
         Self { of_breaker: AttemptSign::None, is_loss: false, said_so: false, is_success: false };
+
+    /// What the error of an exchange tells: nothing where this process is short of something.
+    pub(crate) fn of_error(error: &ForwardError) -> Self {
+        if matches!(error, ForwardError::Shortage { .. }) { Self::NONE } else { Trouble::from(error).into() }
+    }
 }
 
 impl From<Trouble> for Signs {

@@ -28,6 +28,8 @@ const ANTHROPIC: &str = "anthropic-ratelimit-";
 
 /// A number of seconds from which on it is a time of day: nobody waits for thirty years.
 const UNIX_TIMES_FROM: f64 = 1e9;
+/// From which number on that time is in milliseconds.
+const UNIX_MILLIS_FROM: f64 = 1e11;
 
 /// What a response says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,6 +111,7 @@ impl Reader<'_> {
 
     fn reset(&self, text: &str) -> Option<Duration> {
         match text.parse::<f64>() {
+            Ok(time) if time >= UNIX_MILLIS_FROM => Some(span(time / 1000.0)?.saturating_sub(self.wall.since_epoch())),
             Ok(time) if time >= UNIX_TIMES_FROM => Some(span(time)?.saturating_sub(self.wall.since_epoch())),
             Ok(seconds) => span(seconds),
             Err(_) => text.parse::<GoDuration>().ok().and_then(GoDuration::to_std),
@@ -205,6 +208,8 @@ mod tests {
         assert_eq!(waits(200, &azure), Some(12_000));
         let github = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1795867260")];
         assert_eq!(waits(200, &github), Some(60_000));
+        let in_millis = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1795867260000")];
+        assert_eq!(waits(200, &in_millis), Some(60_000));
         let anthropic = [
             ("anthropic-ratelimit-input-tokens-remaining", "0"),
             ("anthropic-ratelimit-input-tokens-reset", "2026-11-28T12:00:05Z"),

@@ -40,7 +40,7 @@ enum State {
     Closed { failed_in_a_row: u32, recent: VecDeque<Part> },
     Open { cause: Cause, rounds: u32, until: Timestamp },
     Probing { cause: Cause, rounds: u32 },
-    SlowStart { since: Timestamp, schedule: Schedule },
+    SlowStart { since: Timestamp, schedule: Schedule, failed_in_a_row: u32, recent: VecDeque<Part> },
 }
 
 /// What happened in a part of the window.
@@ -78,6 +78,8 @@ pub(crate) enum Allowed {
     All,
     /// So many.
     Some(usize),
+    /// One, which is to find out whether the upstream is back.
+    Probe,
     /// None before then; `None` for none before something is told.
     NoneUntil(Option<Timestamp>),
 }
@@ -113,85 +115,102 @@ impl Breaker {
         }
     }
 
-    /// How many attempts may begin now.
-    pub(crate) fn allowed(&mut self, now: Timestamp) -> Allowed {
-        match &self.state {
+    /// How many attempts may begin now, and what marks them.
+    pub(crate) fn allowed(&mut self, now: Timestamp) -> (Allowed, Era) {
+        self.end_slow_start(now);
+        let allowed = match &self.state {
             State::Closed { .. } => Allowed::All,
             State::Open { cause: Cause::Connect, .. } | State::Probing { .. } => Allowed::NoneUntil(None),
             State::Open { cause: Cause::Other, until, .. } if *until > now => Allowed::NoneUntil(Some(*until)),
-            State::Open { .. } => Allowed::Some(1),
-            State::SlowStart { since, schedule } => match slow_pace(*since, now) {
-                None => {
-                    self.enter(State::closed());
-                    Allowed::All
-                }
+            State::Open { .. } => Allowed::Probe,
+            State::SlowStart { since, schedule, .. } => match slow_pace(*since, now) {
+                None => Allowed::All,
                 Some(pace) => match schedule.room(pace, now) {
                     0 => Allowed::NoneUntil(schedule.next(now)),
                     room => Allowed::Some(room),
                 },
             },
-        }
+        };
+        (allowed, Era(self.era))
     }
 
-    /// Notes that so many attempts begin that were allowed. Gives what marks them.
-    pub(crate) fn begin(&mut self, count: usize, now: Timestamp) -> Era {
+    /// Notes that so many attempts begin of those that were allowed. Gives what marks them: what has changed since then is not their
+    /// doing.
+    pub(crate) fn begin(&mut self, count: usize, (allowed, era): (Allowed, Era), now: Timestamp) -> Era {
         match &mut self.state {
-            State::Open { cause, rounds, .. } if count > 0 => {
-                self.state = State::Probing { cause: *cause, rounds: *rounds };
-                self.era += 1;
+            State::Open { cause, rounds, .. } if allowed == Allowed::Probe && count > 0 && era == Era(self.era) => {
+                let (cause, rounds) = (*cause, *rounds);
+                self.enter(State::Probing { cause, rounds });
+                return Era(self.era);
             }
-            State::SlowStart { since, schedule } => {
+            State::SlowStart { since, schedule, .. } => {
                 if let Some(pace) = slow_pace(*since, now) {
                     schedule.take(count, pace, now);
                 }
             }
             State::Closed { .. } | State::Open { .. } | State::Probing { .. } => {}
         }
-        Era(self.era)
+        era
     }
 
-    /// What marks an attempt that begins now whatever the breaker says.
-    pub(crate) fn era(&self) -> Era {
-        Era(self.era)
+    /// What marks an attempt that begins whatever the breaker says; `None` where its end is to say nothing: while the upstream is
+    /// down, only probes do.
+    pub(crate) fn era_outside(&self) -> Option<Era> {
+        (!self.is_open()).then_some(Era(self.era))
     }
 
-    /// Notes how an attempt ended. Gives whether its failure is its job's own: while the upstream is down, it is not.
+    /// Notes how an attempt ended. Gives whether its failure is its job's own. That of one which began before it was known that
+    /// the upstream is down is not, and neither is that of a probe that found no connection.
     pub(crate) fn ended(&mut self, began: Era, sign: AttemptSign, now: Timestamp) -> bool {
+        self.end_slow_start(now);
         if began != Era(self.era) {
-            return !self.is_open();
+            return !matches!(sign, AttemptSign::Bad(_)) || !self.is_open();
         }
         match (&mut self.state, sign) {
-            (State::Closed { failed_in_a_row, recent }, AttemptSign::Good) => {
+            (
+                State::Closed { failed_in_a_row, recent } | State::SlowStart { failed_in_a_row, recent, .. },
+                AttemptSign::Good,
+            ) => {
                 *failed_in_a_row = 0;
                 note(recent, self.policy, false, now);
             }
-            (State::Closed { failed_in_a_row, recent }, AttemptSign::Bad(cause)) => {
+            (
+                State::Closed { failed_in_a_row, recent } | State::SlowStart { failed_in_a_row, recent, .. },
+                AttemptSign::Bad(cause),
+            ) => {
                 *failed_in_a_row += 1;
                 note(recent, self.policy, true, now);
                 if *failed_in_a_row >= self.policy.failures.get() || is_above(recent, self.policy) {
                     self.open(cause, 0, now);
                 }
-                return true;
             }
-            (State::Probing { .. }, AttemptSign::Good) => {
-                self.enter(State::SlowStart { since: now, schedule: Schedule::default() });
-            }
+            (State::Probing { .. }, AttemptSign::Good) => self.enter(State::SlowStart {
+                since: now,
+                schedule: Schedule::default(),
+                failed_in_a_row: 0,
+                recent: VecDeque::new(),
+            }),
             (State::Probing { rounds, .. }, AttemptSign::Bad(cause)) => {
                 let rounds = *rounds + 1;
                 self.open(cause, rounds, now);
-                return false;
+                return cause != Cause::Connect;
             }
             (State::Probing { cause, rounds }, AttemptSign::None) => {
                 let (cause, rounds) = (*cause, *rounds);
                 self.enter(State::Open { cause, rounds, until: now });
             }
-            (State::SlowStart { .. }, AttemptSign::Bad(cause)) => {
-                self.open(cause, 0, now);
-                return false;
-            }
-            (State::SlowStart { .. } | State::Open { .. }, _) | (State::Closed { .. }, AttemptSign::None) => {}
+            (State::Open { .. }, _) | (State::Closed { .. } | State::SlowStart { .. }, AttemptSign::None) => {}
         }
-        !self.is_open()
+        true
+    }
+
+    /// After a slow start it is closed, with what is known of the attempts in it.
+    fn end_slow_start(&mut self, now: Timestamp) {
+        if let State::SlowStart { since, failed_in_a_row, recent, .. } = &mut self.state
+            && slow_pace(*since, now).is_none()
+        {
+            self.state = State::Closed { failed_in_a_row: *failed_in_a_row, recent: std::mem::take(recent) };
+        }
     }
 
     fn open(&mut self, cause: Cause, rounds: u32, now: Timestamp) {
@@ -254,14 +273,23 @@ mod tests {
     }
 
     fn attempt(breaker: &mut Breaker, sign: AttemptSign, now: i64) -> bool {
-        let era = breaker.begin(1, at(now));
+        let era = begin(breaker, 1, now);
         breaker.ended(era, sign, at(now))
+    }
+
+    fn allowed(breaker: &mut Breaker, now: i64) -> Allowed {
+        breaker.allowed(at(now)).0
+    }
+
+    fn begin(breaker: &mut Breaker, count: usize, now: i64) -> Era {
+        let allowed = breaker.allowed(at(now));
+        breaker.begin(count, allowed, at(now))
     }
 
     fn opened(cause: Cause) -> Breaker {
         let mut breaker = Breaker::new(BreakerPolicy::default());
         for _ in 0..5 {
-            assert_eq!(breaker.allowed(at(0)), Allowed::All);
+            assert_eq!(allowed(&mut breaker, 0), Allowed::All);
             assert!(attempt(&mut breaker, AttemptSign::Bad(cause), 0), "the failures that open it are their jobs' own");
         }
         assert!(breaker.is_open());
@@ -271,19 +299,19 @@ mod tests {
     #[test]
     fn failures_in_a_row_open_it_and_one_job_is_tried_after_its_time() {
         let mut breaker = opened(Cause::Other);
-        assert_eq!(breaker.allowed(at(29_999)), Allowed::NoneUntil(Some(at(30_000))));
-        assert_eq!(breaker.allowed(at(30_000)), Allowed::Some(1));
-        let probe = breaker.begin(1, at(30_000));
-        assert_eq!(breaker.allowed(at(30_000)), Allowed::NoneUntil(None), "one at a time");
-        assert!(!breaker.ended(probe, BAD, at(30_001)), "a probe costs its job nothing");
-        assert_eq!(breaker.allowed(at(30_001)), Allowed::NoneUntil(Some(at(90_001))), "twice as long");
+        assert_eq!(allowed(&mut breaker, 29_999), Allowed::NoneUntil(Some(at(30_000))));
+        assert_eq!(allowed(&mut breaker, 30_000), Allowed::Probe);
+        let probe = begin(&mut breaker, 1, 30_000);
+        assert_eq!(allowed(&mut breaker, 30_000), Allowed::NoneUntil(None), "one at a time");
+        assert!(breaker.ended(probe, BAD, at(30_001)), "it failed at an upstream that was there");
+        assert_eq!(allowed(&mut breaker, 30_001), Allowed::NoneUntil(Some(at(90_001))), "twice as long");
         for _ in 0..10 {
-            let Allowed::NoneUntil(Some(until)) = breaker.allowed(at(30_001)) else { panic!("it is open") };
+            let Allowed::NoneUntil(Some(until)) = allowed(&mut breaker, 30_001) else { panic!("it is open") };
             assert!(until <= at(30_001).after(OPEN_MAX.saturating_mul(11)));
-            let Allowed::Some(1) = breaker.allowed(until) else { panic!("its time is over") };
-            let probe = breaker.begin(1, until);
+            let Allowed::Probe = allowed(&mut breaker, until.as_millis()) else { panic!("its time is over") };
+            let probe = begin(&mut breaker, 1, until.as_millis());
             breaker.ended(probe, BAD, until);
-            let Allowed::NoneUntil(Some(next)) = breaker.allowed(until) else { panic!("it is open") };
+            let Allowed::NoneUntil(Some(next)) = allowed(&mut breaker, until.as_millis()) else { panic!("it is open") };
             assert!(next.since(until) <= OPEN_MAX);
         }
     }
@@ -292,29 +320,57 @@ mod tests {
     fn while_no_connection_is_made_no_job_is_tried() {
         let mut breaker = opened(Cause::Connect);
         assert!(breaker.wants_connection());
-        assert_eq!(breaker.allowed(at(10_000_000)), Allowed::NoneUntil(None));
+        assert_eq!(allowed(&mut breaker, 10_000_000), Allowed::NoneUntil(None));
         breaker.connected(at(10_000_000));
-        assert_eq!(breaker.allowed(at(10_000_000)), Allowed::Some(1));
+        assert_eq!(allowed(&mut breaker, 10_000_000), Allowed::Probe);
+        assert!(!attempt(&mut breaker, AttemptSign::Bad(Cause::Connect), 10_000_000), "it costs its job nothing");
+        assert!(breaker.wants_connection());
     }
 
     #[test]
     fn after_a_probe_it_starts_slowly() {
         let mut breaker = opened(Cause::Other);
-        let probe = breaker.begin(1, at(30_000));
+        let probe = begin(&mut breaker, 1, 30_000);
         breaker.ended(probe, AttemptSign::Good, at(30_000));
         let mut begun = [0; 12];
         for now in (30_000..42_000).step_by(5) {
-            let count = match breaker.allowed(at(now)) {
+            let count = match allowed(&mut breaker, now) {
                 Allowed::All => 1_000,
                 Allowed::Some(count) => count,
-                Allowed::NoneUntil(_) => 0,
+                Allowed::Probe | Allowed::NoneUntil(_) => 0,
             };
-            breaker.begin(count, at(now));
+            begin(&mut breaker, count, now);
             begun[usize::try_from(now - 30_000).unwrap() / 1_000] += count;
         }
         assert!((9..=11).contains(&begun[0]), "{begun:?}");
         assert!((18..=22).contains(&begun[1]), "{begun:?}");
         assert!(begun[9] > 4_000 && begun[10] > 100_000, "{begun:?}");
+    }
+
+    #[test]
+    fn a_slow_start_bears_what_a_closed_one_does() {
+        let mut breaker = opened(Cause::Other);
+        attempt(&mut breaker, AttemptSign::Good, 30_000);
+        for now in (30_000..45_000).step_by(50) {
+            let sign = if now % 1_000 == 0 { BAD } else { AttemptSign::Good };
+            if !matches!(allowed(&mut breaker, now), Allowed::NoneUntil(_)) {
+                assert!(attempt(&mut breaker, sign, now), "each failure is its job's own");
+            }
+        }
+        assert_eq!(allowed(&mut breaker, 45_000), Allowed::All);
+    }
+
+    #[test]
+    fn what_was_allowed_before_it_opened_is_no_probe() {
+        let mut breaker = Breaker::new(BreakerPolicy::default());
+        let before = breaker.allowed(at(0));
+        for _ in 0..5 {
+            attempt(&mut breaker, BAD, 0);
+        }
+        let late = breaker.begin(100, before, at(0));
+        assert!(!breaker.ended(late, BAD, at(0)));
+        assert_eq!(allowed(&mut breaker, 0), Allowed::NoneUntil(Some(at(30_000))), "as it was");
+        assert_eq!(breaker.era_outside(), None);
     }
 
     #[test]
@@ -337,11 +393,12 @@ mod tests {
     #[test]
     fn attempts_that_began_before_it_opened_change_nothing_and_cost_their_jobs_nothing() {
         let mut breaker = Breaker::new(BreakerPolicy::default());
-        let before = breaker.begin(10, at(0));
+        let before = begin(&mut breaker, 10, 0);
         for _ in 0..5 {
             breaker.ended(before, BAD, at(0));
         }
         assert!(!breaker.ended(before, BAD, at(1)));
+        assert!(breaker.ended(before, AttemptSign::None, at(1)), "that was not the upstream's doing");
         breaker.ended(before, AttemptSign::Good, at(1));
         assert!(breaker.is_open());
     }
@@ -349,9 +406,9 @@ mod tests {
     #[test]
     fn a_probe_that_tells_nothing_is_followed_by_another() {
         let mut breaker = opened(Cause::Other);
-        let probe = breaker.begin(1, at(30_000));
+        let probe = begin(&mut breaker, 1, 30_000);
         breaker.ended(probe, AttemptSign::None, at(30_500));
-        assert_eq!(breaker.allowed(at(30_500)), Allowed::Some(1));
+        assert_eq!(allowed(&mut breaker, 30_500), Allowed::Probe);
     }
 
     proptest! {
@@ -362,15 +419,15 @@ mod tests {
             for sign in signs {
                 now += 700;
                 let sign = match sign { 0 => AttemptSign::Good, 1 => BAD, 2 => AttemptSign::Bad(Cause::Connect), _ => AttemptSign::None };
-                if !matches!(breaker.allowed(at(now)), Allowed::NoneUntil(_)) {
+                if !matches!(allowed(&mut breaker, now), Allowed::NoneUntil(_)) {
                     attempt(&mut breaker, sign, now);
                 }
             }
             breaker.connected(at(now));
             let later = now + 300_001;
-            prop_assert!(!matches!(breaker.allowed(at(later)), Allowed::NoneUntil(_)));
+            prop_assert!(!matches!(allowed(&mut breaker, later), Allowed::NoneUntil(_)));
             attempt(&mut breaker, AttemptSign::Good, later);
-            prop_assert_eq!(breaker.allowed(at(later + 10_001)), Allowed::All);
+            prop_assert_eq!(allowed(&mut breaker, later + 10_001), Allowed::All);
         }
     }
 }

@@ -10,8 +10,8 @@ use proxq_protocol::GoDuration;
 use crate::clock::Timestamp;
 
 /// How much later than its time an attempt may begin without later ones being late, too: timers and a busy store are late by
-/// some milliseconds, and over a minute that would add up to a lower rate.
-pub(crate) const LATENESS: Duration = Duration::from_millis(20);
+/// some milliseconds, and over a minute that would add up to a lower rate. Where the interval is longer, it is that.
+const LATENESS: Duration = Duration::from_millis(20);
 
 /// By how much the pace stays below the rate. The upstream counts requests as they arrive, whose delays differ: at exactly its
 /// rate it would now and then see one too many in its window.
@@ -130,6 +130,11 @@ impl Pace {
     pub(crate) fn tolerance(self) -> Duration {
         LATENESS.saturating_add(self.rate.interval().saturating_mul(self.burst.get() - 1))
     }
+
+    /// How late the next attempt may be for nothing to be lost. Longer than this it is not late: there was a rest.
+    pub(crate) fn caught_up(self) -> Duration {
+        self.tolerance().max(self.rate.interval().saturating_mul(self.burst.get()))
+    }
 }
 
 /// When the next attempt may begin, by a pace that is told at each question.
@@ -164,18 +169,19 @@ impl Schedule {
         Some(Timestamp::from_millis(millis)).filter(|next| *next > now)
     }
 
-    /// Lets the next attempt begin now, for the pace has changed.
-    pub(crate) fn hurry(&mut self, now: Timestamp) {
-        self.next_ns = self.next_ns.min(nanos_of(now));
+    /// Lets the next attempt begin within the interval of another pace.
+    pub(crate) fn hurry(&mut self, pace: Pace, now: Timestamp) {
+        self.next_ns = self.next_ns.min(nanos_of(now).saturating_add(nanos(pace.rate.interval())));
     }
 
     /// Whether it says no more than one that nothing was taken from.
     pub(crate) fn is_over(self, pace: Pace, now: Timestamp) -> bool {
-        self.next_ns <= nanos_of(now).saturating_sub(nanos(pace.tolerance()))
+        self.next_ns <= nanos_of(now).saturating_sub(nanos(pace.caught_up()))
     }
 
     fn earliest(self, pace: Pace, now: Timestamp) -> i64 {
-        self.next_ns.max(nanos_of(now).saturating_sub(nanos(pace.tolerance())))
+        let before = |span| nanos_of(now).saturating_sub(nanos(span));
+        if self.next_ns >= before(pace.caught_up()) { self.next_ns } else { before(pace.tolerance()) }
     }
 }
 
@@ -244,10 +250,14 @@ mod tests {
         assert_eq!(schedule.room(pace, at(0)), 0);
         let next = schedule.next(at(0)).unwrap();
         assert!((at(80)..=at(103)).contains(&next), "{next:?}");
-        // 15 ms late, and yet the one after it is not.
-        let late = next.after(Duration::from_millis(15));
+        // Late by nearly an interval, and yet the one after it is not.
+        let late = next.after(Duration::from_millis(95));
         schedule.take(1, pace, late);
-        assert!(schedule.next(late).unwrap().since(next) <= Duration::from_millis(103));
+        let after = schedule.next(late).unwrap();
+        assert!(after.since(next) <= Duration::from_millis(103));
+        // That was no lateness, but a rest: nothing is saved up.
+        let rested = after.after(Duration::from_millis(500));
+        assert_eq!(schedule.room(pace, rested), 1);
     }
 
     proptest! {
@@ -271,7 +281,7 @@ mod tests {
             for (index, first) in begun.iter().enumerate() {
                 for (further, last) in begun[index..].iter().enumerate() {
                     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-                    let allowed = (last - first) as f64 / 1000.0 * f64::from(count) + f64::from(burst) + late + 1.0;
+                    let allowed = (last - first) as f64 / 1000.0 * f64::from(count) + f64::from(burst) + late + 2.0;
                     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
                     let had = (further + 1) as f64;
                     prop_assert!(had <= allowed, "{had} in {} ms", last - first);

@@ -198,20 +198,37 @@ pub(crate) fn choose<S: Shelf>(
 
 impl Turns {
     /// Goes by other limits from now on. What a lower rate would have held back for long is not held back by a higher one.
-    fn set_limits(&mut self, limits: QueueLimits, now: Timestamp) {
+    pub(crate) fn set_limits(&mut self, limits: QueueLimits, now: Timestamp) {
         let former = std::mem::replace(&mut self.limits, limits);
-        if former.rate != limits.rate {
-            self.schedule.hurry(now);
+        if let Some(pace) = limits.rate.filter(|_| former.rate != limits.rate) {
+            self.schedule.hurry(pace, now);
         }
-        if former.per_credential.rate != limits.per_credential.rate {
-            let mut waiting = Vec::new();
-            for (credential, known) in &mut self.credentials {
-                known.schedule.hurry(now);
-                waiting.extend(known.order.map(|_| *credential));
-            }
-            for credential in waiting {
-                self.place(credential, now);
-            }
+        if former.per_credential.rate == limits.per_credential.rate && former.fairness == limits.fairness {
+            return;
+        }
+        let own = self.credential_pace().filter(|_| former.per_credential.rate != limits.per_credential.rate);
+        let filed: Vec<_> = self
+            .credentials
+            .iter()
+            .filter(|(_, known)| known.order.is_some())
+            .map(|(credential, _)| *credential)
+            .collect();
+        if let Some(pace) = own {
+            self.credentials.values_mut().for_each(|known| known.schedule.hurry(pace, now));
+        }
+        for credential in filed {
+            // Where age decides, its first job has the place that is found when it is looked at.
+            let order = if limits.fairness == Fairness::Credential { self.last_turn } else { i64::MIN };
+            self.refile(credential, Some(order), now);
+        }
+    }
+
+    /// Forgets which credentials have filed jobs.
+    pub(crate) fn forget_files(&mut self) {
+        self.ready.clear();
+        self.resting.clear();
+        for known in self.credentials.values_mut() {
+            (known.order, known.rests_until) = (None, None);
         }
     }
 
@@ -257,7 +274,6 @@ impl Turns {
         if let Some(until) = of_all.max(known.rate_until(self.credential_pace(), now)) {
             return Err(Hold::Rate(until));
         }
-        self.forget(now);
         self.begin(credential, now);
         Ok(())
     }
@@ -286,6 +302,7 @@ impl Turns {
             self.schedule.take(1, pace, now);
         }
         if let Some(pace) = self.credential_pace() {
+            self.forget(now);
             self.credentials.entry(credential).or_default().schedule.take(1, pace, now);
             self.place(credential, now);
         }

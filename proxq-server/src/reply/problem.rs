@@ -43,8 +43,8 @@ pub(crate) struct Problem {
 pub(crate) enum LimitName {
     /// So many requests a time.
     Rate(Rate),
-    /// So many requests at once; `None` where the number changes.
-    Concurrency(Option<NonZeroU32>),
+    /// So many requests at once.
+    Concurrency(NonZeroU32),
     /// So many requests that wait.
     Queue(NonZeroU32),
 }
@@ -59,8 +59,7 @@ impl LimitName {
                 let window = rate.per().as_secs_f64().ceil().max(1.0);
                 (format!("\"rate\";q={};w={window}", rate.count()), "rate")
             }
-            Self::Concurrency(Some(limit)) => (format!("\"concurrency\";q={limit};{at_once}"), "concurrency"),
-            Self::Concurrency(None) => (format!("\"concurrency\";q=1;{at_once}"), "concurrency"),
+            Self::Concurrency(limit) => (format!("\"concurrency\";q={limit};{at_once}"), "concurrency"),
             Self::Queue(limit) => (format!("\"queue\";q={limit};{at_once}"), "queue"),
         }
     }
@@ -292,23 +291,25 @@ impl Problem {
     /// As many jobs wait for the upstream as may.
     pub(crate) fn queue_full(limit: NonZeroU32, retry_after: Duration) -> Self {
         let detail =
-            format!("{limit} jobs wait for this upstream, which are as many as may (maxQueued); nothing was stored");
+            format!("the upstream's queue is full: at most {limit} jobs may wait (maxQueued); nothing was stored");
         let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::QueueFull, detail);
         Self { retry_after: Some(retry_after), should_retry: true, limit: Some(LimitName::Queue(limit)), ..problem }
     }
 
     /// A limit of the upstream leaves no room for a direct request.
-    pub(crate) fn rate_limited(limit: LimitName, retry_after: Duration) -> Self {
+    ///
+    /// `limit` is not known where it changes by itself.
+    pub(crate) fn rate_limited(limit: Option<LimitName>, retry_after: Duration) -> Self {
         let detail = match limit {
-            LimitName::Rate(rate) => {
+            Some(LimitName::Rate(rate)) => {
                 format!("requests to this upstream are limited to {rate} (rateLimit); none was sent")
             }
-            LimitName::Concurrency(_) | LimitName::Queue(_) => {
+            Some(LimitName::Concurrency(_) | LimitName::Queue(_)) | None => {
                 "as many requests to this upstream run as may (concurrency); none was sent".to_owned()
             }
         };
         let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimited, detail);
-        Self { retry_after: Some(retry_after), should_retry: true, limit: Some(limit), ..problem }
+        Self { retry_after: Some(retry_after), should_retry: true, limit, ..problem }
     }
 
     pub(crate) fn loop_detected(via_name: &str) -> Self {

@@ -181,10 +181,14 @@ macro_rules! keeps_the_contract {
             another_rate_holds_at_once
             a_burst_begins_at_once
             each_credential_has_its_rate
+            another_rate_of_each_credential_holds_at_once
             each_credential_has_its_attempts_at_once
             an_attempt_outside_of_the_queue_counts
             a_filed_job_is_counted_listed_and_cancelled
             a_filed_job_expires
+            a_filed_job_that_has_expired_can_be_run
+            nobody_is_woken_for_a_park_whose_jobs_are_gone
+            credentials_take_turns_after_a_restart_and_a_change
             filed_jobs_outlive_a_restart
             filed_jobs_are_handed_out_where_there_are_no_limits_any_more
             a_released_job_comes_first_again

@@ -255,6 +255,7 @@ impl LimitedQueues for EmbeddedStore {
         let step = LeaseWithin {
             queue: queue.as_str().to_owned(),
             terms: Terms { max: terms.max.min(BATCH_LIMIT), ..terms.clone() },
+            asked_at: self.shared.clock.steady(),
             outbox: self.writer.outbox.clone(),
             shared: Arc::clone(&self.shared),
         };

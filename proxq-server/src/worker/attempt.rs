@@ -27,20 +27,31 @@ use crate::store::{BlobWriter, StoreError};
 pub(super) struct Attempted {
     pub(super) end: AttemptEnd,
     pub(super) blob: Option<Box<dyn BlobWriter>>,
-    /// Why there is no response, where that is the upstream's affair.
-    pub(super) trouble: Option<Trouble>,
+    /// What the attempt tells of the upstream.
+    pub(super) told: Told,
+}
+
+/// What an attempt tells of its upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// What its response says, if there is one.
+    Response,
+    /// Nothing: the cache answered.
+    Nothing,
+    /// Why there is no response.
+    Trouble(Trouble),
 }
 
 impl Attempted {
     /// With a response.
     pub(super) fn responded(response: StoredResponse, blob: Option<Box<dyn BlobWriter>>) -> Self {
-        Self { end: AttemptEnd::Responded(response), blob, trouble: None }
+        Self { end: AttemptEnd::Responded(response), blob, told: Told::Response }
     }
 }
 
 impl From<AttemptEnd> for Attempted {
     fn from(end: AttemptEnd) -> Self {
-        Self { end, blob: None, trouble: None }
+        Self { end, blob: None, told: Told::Response }
     }
 }
 
@@ -172,7 +183,7 @@ fn broke(error: &ForwardError) -> Attempted {
     if matches!(error, ForwardError::Shortage { .. }) {
         return AttemptEnd::NotPossible { error: described }.into();
     }
-    Attempted { end: AttemptEnd::Broke { reach, error: described }, blob: None, trouble: Some(error.into()) }
+    Attempted { end: AttemptEnd::Broke { reach, error: described }, blob: None, told: Told::Trouble(error.into()) }
 }
 
 /// A damaged body stays damaged; a store that does not answer may answer later.

@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 use proxq_protocol::header::CACHE_STATUS;
 
 use super::Worker;
-use super::attempt::Attempted;
+use super::attempt::{Attempted, Told};
 use super::context::Attempt;
 use super::response_blob::{finish, write};
 use super::time_limit::TimeLimit;
@@ -46,6 +46,7 @@ impl Worker {
             Ok((Found::Hit(response), waited)) => {
                 let (age, status) = (response.age.as_secs(), hit_status(&response, waited));
                 let mut attempted = self.replay(attempt, response).await;
+                attempted.told = Told::Nothing;
                 if let AttemptEnd::Responded(response) = &mut attempted.end {
                     response.head.headers.insert(AGE, HeaderValue::from(age));
                 }

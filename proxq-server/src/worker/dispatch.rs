@@ -8,7 +8,7 @@ use super::lane::Lane;
 use super::{Admission, Worker};
 use crate::clock::Timestamp;
 use crate::failure::chain;
-use crate::flow::Gate;
+use crate::flow::{Gate, Grant};
 use crate::pacing::{Allowed, CONNECT_EVERY, Hold};
 use crate::slots::Reserved;
 use crate::store::{BATCH_LIMIT, LeasedJob, StoreError, StorePauses};
@@ -49,25 +49,25 @@ impl Worker {
                 reserved = lane.slots.reserve(BATCH_LIMIT) => reserved,
             };
             let mut max = reserved.count();
-            if let Some(gate) = &lane.gate {
-                match allowed(gate) {
-                    Some(allowed) if allowed > 0 => max = max.min(allowed),
-                    nothing => {
-                        drop(reserved);
-                        let waits = async {
-                            match nothing {
-                                Some(_) => std::future::pending().await,
-                                None => self.until_allowed(&lane, gate).await,
-                            }
-                        };
-                        tokio::select! {
-                            () = waits => {}
-                            () = gate.reconfigured() => {}
-                            () = self.stop.draining.cancelled() => return,
-                        }
-                        continue;
+            let grant = lane.gate.as_ref().map(|gate| gate.allowed());
+            if let (Some(gate), Some(grant)) = (&lane.gate, grant) {
+                let may_begin = match grant.allowed {
+                    _ if !gate.works() => 0,
+                    Allowed::All => usize::MAX,
+                    Allowed::Some(count) => count,
+                    Allowed::Probe => 1,
+                    Allowed::NoneUntil(_) => 0,
+                };
+                if may_begin == 0 {
+                    drop(reserved);
+                    tokio::select! {
+                        () = self.until_allowed(&lane, gate), if gate.works() => {}
+                        () = gate.reconfigured() => {}
+                        () = self.stop.draining.cancelled() => return,
                     }
+                    continue;
                 }
+                max = max.min(may_begin);
             }
             let next = match self.lease(&lane, max).await {
                 Ok((jobs, held)) => {
@@ -80,7 +80,7 @@ impl Worker {
                         backlog.not_all_busy();
                     }
                     let nothing_due = jobs.is_empty();
-                    self.begin(&lane, jobs, &mut reserved);
+                    self.begin(&lane, jobs, &mut reserved, grant);
                     match held {
                         Some(held) => Next::Held(held),
                         None if nothing_due => Next::Due,
@@ -114,14 +114,17 @@ impl Worker {
     }
 
     /// Starts an attempt at each of the jobs.
-    fn begin(self: &Arc<Self>, lane: &Arc<Lane>, jobs: Vec<LeasedJob>, reserved: &mut Reserved) {
-        let era = lane.gate.as_ref().and_then(|gate| gate.begin(jobs.len()));
+    fn begin(self: &Arc<Self>, lane: &Arc<Lane>, jobs: Vec<LeasedJob>, reserved: &mut Reserved, grant: Option<Grant>) {
+        // A job may be in a queue that was its upstream's before a reload.
+        let passes_here = |job: &LeasedJob| {
+            let (gate, its_own) = (lane.gate.as_ref()?, self.gates.of(&job.request.upstream));
+            its_own.is_none_or(|own| Arc::ptr_eq(&own, gate)).then_some(gate)
+        };
+        let passing = jobs.iter().filter(|job| passes_here(job).is_some()).count();
+        let era = lane.gate.as_ref().zip(grant).and_then(|(gate, grant)| gate.begin(passing, grant));
         for job in jobs {
             let slot = reserved.take();
-            // A job may be in a queue that was its upstream's before a reload.
-            let its_own = self.gates.of(&job.request.upstream);
-            let is_same = |gate: &&Arc<Gate>| its_own.as_ref().is_none_or(|own| Arc::ptr_eq(own, gate));
-            let admission = match lane.gate.as_ref().filter(is_same) {
+            let admission = match passes_here(&job) {
                 Some(gate) => Admission::Passed(gate.pass(job.request.credential, era, Some(slot))),
                 None => Admission::Slot(slot),
             };
@@ -204,23 +207,10 @@ impl Worker {
             gate.connected();
             return;
         }
-        match gate.allowed() {
+        match gate.allowed().allowed {
             Allowed::NoneUntil(Some(until)) => self.clock.steady_reaches(until).await,
             Allowed::NoneUntil(None) => gate.attempt_ended().await,
-            Allowed::All | Allowed::Some(_) => {}
+            Allowed::All | Allowed::Some(_) | Allowed::Probe => {}
         }
-    }
-}
-
-/// How many attempts may begin as far as the gate goes: none where this instance only accepts jobs, `None` while the upstream is
-/// down.
-fn allowed(gate: &Gate) -> Option<usize> {
-    if !gate.works() {
-        return Some(0);
-    }
-    match gate.allowed() {
-        Allowed::All => Some(usize::MAX),
-        Allowed::Some(count) => Some(count),
-        Allowed::NoneUntil(_) => None,
     }
 }

@@ -2,20 +2,38 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::Worker;
-use crate::flow::{Pass, Signs, Trouble, signs_of_status};
+use super::attempt::Told;
+use crate::flow::{Pass, Signs, signs_of_status};
 use crate::job::{
     AttemptEnd, JobRequest, Progress, Reach, RetryOn, RetryPolicy, Verdict, is_refusal, judge, judge_response,
     keep_deadline,
 };
 
+/// The longest that a credential is parked for a refusal that does not say for how long.
+const UNSAID_PARK_MAX: Duration = Duration::from_mins(1);
+
+/// Over which time jobs come again that wait in another queue than that of their upstream. There may be many of them.
+const SPREAD: Duration = Duration::from_secs(10);
+
 impl Worker {
-    /// Has an attempt pass its upstream's gate whose job was queued before the upstream had one. It waits for its turn in `retry`
-    /// where that is not possible now.
+    /// Has an attempt pass its upstream's gate whose job was queued before the upstream had one. Where that is not possible now, the
+    /// job waits in `retry`.
     pub(super) async fn pass_other_gate(&self, request: &JobRequest) -> Result<Option<Pass>, Verdict> {
         let Some(gate) = self.gates.of(&request.upstream) else { return Ok(None) };
-        gate.admit(request.credential).await.map(Some).map_err(|refused| Verdict::RetryAfter {
-            pause: refused.retry_after,
+        let least = if gate.holds_back(request.credential) {
+            Duration::ZERO
+        } else {
+            match gate.admit(request.credential).await {
+                Ok(pass) => return Ok(Some(pass)),
+                Err(refused) => refused.retry_after.min(SPREAD), // a reload may allow it sooner
+            }
+        };
+        let spread = SPREAD.mul_f64(f64::from(Uuid::new_v4().as_bytes()[0]) / 255.0);
+        Err(Verdict::RetryAfter {
+            pause: least + spread,
             error: "held back by the limits of the upstream".to_owned(),
             reach: Reach::NotSent,
             charged: false,
@@ -27,7 +45,7 @@ impl Worker {
     pub(super) async fn judge(
         &self,
         end: AttemptEnd,
-        trouble: Option<Trouble>,
+        told: Told,
         request: &JobRequest,
         progress: &Progress,
         left: Option<Duration>,
@@ -37,39 +55,34 @@ impl Worker {
         let retries = context.retry_policy(&request.upstream);
         let statuses = context.upstream(&request.upstream).map_or(&[][..], |upstream| &upstream.flow.retry_on);
         let Some(pass) = pass else {
-            return decided(end, request, progress, retries, RetryOn { statuses, wait: None, left });
+            let on = RetryOn { statuses, wait: None, left };
+            return keep_deadline(decided(end, request, progress, retries, on), progress, left);
         };
-        let (signs, wait) = match &end {
-            AttemptEnd::Responded(response) => {
+        let (mut signs, mut wait, mut is_refused) = (Signs::NONE, None, false);
+        match (told, &end) {
+            (Told::Response, AttemptEnd::Responded(response)) => {
                 let (status, headers) = (response.head.status, &response.head.headers);
-                let wait = pass.heed(status, headers).await;
-                (signs_of_status(status, statuses.contains(&status), wait.is_some()), wait)
+                wait = pass.heed(status, headers).await;
+                signs = signs_of_status(status, statuses.contains(&status), wait.is_some());
+                is_refused = is_refusal(status);
             }
-            AttemptEnd::Unacceptable { .. }
-            | AttemptEnd::Broke { .. }
-            | AttemptEnd::Aborted { .. }
-            | AttemptEnd::NotPossible { .. }
-            | AttemptEnd::NotBegun => (trouble.map_or(Signs::NONE, Signs::from), None),
-        };
+            (Told::Trouble(trouble), _) => signs = trouble.into(),
+            (Told::Response | Told::Nothing, _) => {}
+        }
         let is_own = pass.ended(signs);
         let retries = if is_own { retries } else { RetryPolicy { max_retries: u32::MAX, ..retries } };
-        let refused = matches!(&end, AttemptEnd::Responded(response) if is_refusal(response.head.status));
-        let verdict = decided(end, request, progress, retries, RetryOn { statuses, wait, left });
+        let mut verdict = decided(end, request, progress, retries, RetryOn { statuses, wait, left });
         if let Verdict::RetryAfter { pause, charged: true, .. } = verdict {
             if !is_own {
-                return verdict.at_no_charge();
-            }
-            if refused && wait.is_none() {
+                verdict = verdict.at_no_charge();
+            } else if is_refused && wait.is_none() {
                 // It does not say for how long: no longer than the job itself waits.
                 pass.park(pause.min(UNSAID_PARK_MAX)).await;
             }
         }
-        verdict
+        keep_deadline(verdict, progress, left)
     }
 }
-
-/// The longest that a credential is parked for a refusal that does not say for how long.
-const UNSAID_PARK_MAX: Duration = Duration::from_mins(1);
 
 fn decided(
     end: AttemptEnd,
@@ -78,13 +91,12 @@ fn decided(
     retries: RetryPolicy,
     on: RetryOn<'_>,
 ) -> Verdict {
-    let verdict = match end {
+    match end {
         AttemptEnd::Responded(response) => judge_response(response, request, progress, retries, on),
         other @ (AttemptEnd::Unacceptable { .. }
         | AttemptEnd::Broke { .. }
         | AttemptEnd::Aborted { .. }
         | AttemptEnd::NotPossible { .. }
         | AttemptEnd::NotBegun) => judge(other, request, progress, retries),
-    };
-    keep_deadline(verdict, progress, on.left)
+    }
 }

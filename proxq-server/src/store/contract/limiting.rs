@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::*;
 use crate::job::TimeBounds;
 use crate::pacing::{Fairness, Hold, Pace, PerCredential, QueueLimits, Rate, Terms};
-use crate::store::{HeldBack, Leased};
+use crate::store::{HeldBack, Leased, Requeued};
 
 /// A queue with limits.
 pub(in super::super) fn limited() -> QueueName {
@@ -180,6 +180,8 @@ pub(in super::super) async fn another_rate_holds_at_once(backend: &mut impl Back
     assert_eq!(begun(store, 10, at_rate("1/h")).await, ids[..1]);
     backend.advance(Duration::from_mins(1)).await;
     assert!(begun(store, 10, at_rate("1/h")).await.is_empty());
+    assert!(begun(store, 10, at_rate("2/m")).await.is_empty());
+    backend.advance(Duration::from_secs(31)).await;
     assert_eq!(begun(store, 10, at_rate("2/m")).await, ids[1..2]);
     assert!(begun(store, 10, at_rate("2/m")).await.is_empty());
     assert_eq!(begun(store, 10, NONE).await, ids[2..]);
@@ -208,6 +210,25 @@ pub(in super::super) async fn each_credential_has_its_rate(backend: &mut impl Ba
     assert_eq!(begun(store, 10, limits).await, pick(&ids, &[1, 4]));
     backend.advance(Duration::from_millis(1_021)).await;
     assert_eq!(begun(store, 10, limits).await, pick(&ids, &[2]));
+}
+
+pub(in super::super) async fn another_rate_of_each_credential_holds_at_once(backend: &mut impl Backend) {
+    let ids = submitted_of(backend, &[1, 1, 1, 2]).await;
+    let store = backend.store();
+    let at_rate = |text: &str| {
+        let own = PerCredential { rate: Some(text.parse().unwrap()), concurrency: None };
+        QueueLimits { per_credential: own, ..NONE }
+    };
+    store.park(&limited(), of(2), Duration::from_mins(1)).await.unwrap();
+    assert_eq!(begun(store, 10, at_rate("1/h")).await, ids[..1]);
+    backend.advance(Duration::from_secs(1)).await;
+    assert!(begun(store, 10, at_rate("1/h")).await.is_empty());
+    assert!(begun(store, 10, at_rate("60/m")).await.is_empty());
+    backend.advance(Duration::from_millis(1_021)).await;
+    assert_eq!(begun(store, 10, at_rate("60/m")).await, ids[1..2]);
+    assert_eq!(begun(store, 10, NONE).await, ids[2..3], "what is parked stays parked");
+    backend.advance(Duration::from_mins(1)).await;
+    assert_eq!(begun(store, 10, NONE).await, ids[3..]);
 }
 
 pub(in super::super) async fn each_credential_has_its_attempts_at_once(backend: &mut impl Backend) {
@@ -281,6 +302,58 @@ pub(in super::super) async fn a_filed_job_expires(backend: &mut impl Backend) {
     backend.advance(Duration::from_mins(1)).await;
     assert!(begun(store, 10, NONE).await.is_empty());
     assert_eq!(store.stats(&limited()).await.unwrap().count(State::Pending), 0);
+}
+
+pub(in super::super) async fn a_filed_job_that_has_expired_can_be_run(backend: &mut impl Backend) {
+    let mut job = job_of(1);
+    job.request.bounds = TimeBounds { start_within: Some(Duration::from_secs(5)), deadline: None };
+    let id = job.request.id;
+    let store = backend.store();
+    store.submit(job).await.unwrap();
+    store.park(&limited(), of(1), Duration::from_secs(6)).await.unwrap();
+    assert!(begun(store, 10, NONE).await.is_empty());
+    backend.advance(Duration::from_secs(7)).await;
+    assert!(begun(store, 10, NONE).await.is_empty());
+    assert_eq!(state_of(store, id).await, Some(State::Archived));
+    assert_eq!(store.retry_failed(id, false).await.unwrap(), Requeued::Queued);
+    assert_eq!(begun(store, 10, NONE).await, [id]);
+}
+
+pub(in super::super) async fn nobody_is_woken_for_a_park_whose_jobs_are_gone(backend: &mut impl Backend) {
+    let ids = submitted_of(backend, &[1]).await;
+    let store = backend.store();
+    let queue = limited();
+    store.due(&queue).await; // it was submitted
+    store.park(&limited(), of(1), Duration::from_secs(5)).await.unwrap();
+    assert!(begun(store, 10, NONE).await.is_empty());
+    assert!(store.cancel(ids[0]).await.unwrap());
+    backend.advance(Duration::from_secs(6)).await;
+    // A wake-up that was on its way is no harm.
+    for _ in 0..5 {
+        assert!(begun(store, 10, NONE).await.is_empty());
+        let mut due = store.due(&queue);
+        if poll!(&mut due).is_pending() {
+            return;
+        }
+    }
+    panic!("its worker is woken again and again");
+}
+
+pub(in super::super) async fn credentials_take_turns_after_a_restart_and_a_change(backend: &mut impl Backend) {
+    let limits = QueueLimits { fairness: Fairness::Credential, ..NONE };
+    submitted_of(backend, &[1, 1, 1, 1, 1, 1, 1, 1, 2, 2]).await;
+    let ended = async |store: &dyn JobStore, limits| {
+        let job = asked(store, 1, limits).await.jobs.pop().unwrap();
+        store.settle(&job.lease, Verdict::Complete(response(200, "ok"))).await.unwrap();
+        job.request.credential.0[0]
+    };
+    ended(backend.store(), limits).await;
+    backend.reopen().await;
+    let first = [ended(backend.store(), limits).await, ended(backend.store(), limits).await];
+    assert!(first.contains(&1) && first.contains(&2), "{first:?}");
+    assert_eq!(ended(backend.store(), NONE).await, 1, "the oldest");
+    let again = [ended(backend.store(), limits).await, ended(backend.store(), limits).await];
+    assert!(again.contains(&1) && again.contains(&2), "{again:?}");
 }
 
 pub(in super::super) async fn filed_jobs_outlive_a_restart(backend: &mut impl Backend) {

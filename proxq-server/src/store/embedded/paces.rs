@@ -19,6 +19,16 @@ pub(super) struct QueuePace {
 }
 
 impl Paces {
+    /// Forgets which jobs are filed, for a transaction that may have changed that was rolled back.
+    pub(super) fn forget_files(&self) {
+        let paces: Vec<_> = lock(&self.0).values().map(Arc::clone).collect();
+        for pace in paces {
+            let mut pace = lock(&pace);
+            pace.turns.forget_files();
+            pace.knows_files = false;
+        }
+    }
+
     /// That of a queue.
     pub(super) fn of(&self, queue: &str) -> Arc<Mutex<QueuePace>> {
         let mut paces = lock(&self.0);

@@ -182,6 +182,7 @@ impl Entry {
 
     /// Makes a failed job pending again, as if it had never failed.
     pub(super) fn requeue(&mut self, now: Timestamp) {
+        self.filed = false;
         let Progress { retried, lease_losses, outcome, ended_at, .. } = &mut self.progress;
         (*retried, *lease_losses, *outcome, *ended_at) = (0, 0, None, None);
         self.progress.expired = false;

@@ -56,6 +56,11 @@ impl Keys {
         format!("{}{name}", self.own)
     }
 
+    /// The set of all queues that this deployment has had, beside this one.
+    pub(super) fn queues(&self) -> String {
+        self.own("queues")
+    }
+
     /// The set in which pending jobs of high or low priority wait.
     pub(super) fn waiting(&self, priority: Priority) -> String {
         format!("{}{}", self.own, priority.word())

@@ -6,7 +6,6 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::answer::RedisInstant;
-use super::keys::ASYNQ_QUEUES;
 use super::known_held_back::Until;
 use super::lease;
 use super::queues::Queue;
@@ -98,13 +97,14 @@ pub(super) async fn ask_who_is_held_back(shared: &Shared, queue: &Queue) -> Resu
     Ok(())
 }
 
-/// Queues of this deployment that no upstream has any more: those whose names were made from prefixes.
+/// Queues of this deployment that no upstream has any more, and that have jobs. Those of others on the same Redis, whatever their
+/// names, are not among them.
 pub(super) async fn leftover_queues(shared: &Shared, known: &[QueueName]) -> Result<Vec<QueueName>, StoreError> {
-    let beginning = format!("{}:", shared.queues.home().name);
-    let names = shared.commands.run("SMEMBERS", redis::cmd("SMEMBERS").arg(ASYNQ_QUEUES)).await?.fields()?;
+    let all = shared.queues.home().keys.queues();
+    let names = shared.commands.run("SMEMBERS", redis::cmd("SMEMBERS").arg(all)).await?.fields()?;
     let names = names.into_iter().flatten().filter_map(|name| QueueName::new(std::str::from_utf8(&name).ok()?));
     let mut left = Vec::new();
-    for queue in names.filter(|queue| queue.as_str().starts_with(&beginning) && !known.contains(queue)) {
+    for queue in names.filter(|queue| !known.contains(queue)) {
         let stats = read::stats(shared, &queue).await?;
         if State::ALL.into_iter().any(|state| !state.status().is_final() && stats.count(state) > 0) {
             left.push(queue);

@@ -33,11 +33,9 @@ pub(super) struct Queues {
 impl Queues {
     /// The configured queue, and those of upstreams with flow control.
     pub(super) fn new(home: &str, own: &[QueueName]) -> Self {
-        let queues = Self { known: Mutex::new(vec![Queue::new(home)]), added: Notify::new() };
-        for queue in own {
-            queues.named(queue.as_str());
-        }
-        queues
+        let own = own.iter().map(|queue| Queue::new(queue.as_str()));
+        let known = [Queue::new(home)].into_iter().chain(own).collect();
+        Self { known: Mutex::new(known), added: Notify::new() }
     }
 
     /// Returns when another queue becomes known. Cancel safe: one that nobody waited for is told, too.

@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 use prost::Message;
+use redis::Pipeline;
 use uuid::Uuid;
 
 use super::envelope::{BEYOND_GO, REQUEST, payload};
+use super::error::unexpected;
 use super::keys;
 use super::message::TaskMessage;
 use super::queues::Queue;
@@ -98,9 +100,19 @@ fn message(request: &JobRequest, body: &Body, queue: &Queue, max_retries: i32) -
     }
 }
 
-/// Makes these queues known to asynq's tools. Gives whether one of them was unknown.
+/// Makes these queues known to asynq's tools, and to later runs of this deployment. Gives whether one of them was unknown to the
+/// tools.
 pub(super) async fn register(shared: &Shared, queues: &[Queue]) -> Result<bool, StoreError> {
+    let home = shared.queues.home();
     let names: Vec<&str> = queues.iter().map(|queue| queue.name.as_str()).collect();
-    let added = shared.commands.run("SADD", redis::cmd("SADD").arg(keys::ASYNQ_QUEUES).arg(&names)).await?;
-    Ok(added.number()? > 0)
+    let others: Vec<&str> = names.iter().copied().filter(|name| *name != home.name).collect();
+    let mut commands = Pipeline::with_capacity(2);
+    commands.cmd("SADD").arg(keys::ASYNQ_QUEUES).arg(&names);
+    if !others.is_empty() {
+        commands.cmd("SADD").arg(home.keys.queues()).arg(&others);
+    }
+    let mut answers = shared.commands.run_all("SADD", &commands).await?.into_iter();
+    let added = answers.next().ok_or_else(|| unexpected("SADD"))?.number()?;
+    answers.try_for_each(|answer| answer.number().map(drop))?;
+    Ok(added > 0)
 }

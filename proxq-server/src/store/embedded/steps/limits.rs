@@ -13,7 +13,7 @@ use super::row::{JobRow, number, priority, rank};
 use crate::clock::Timestamp;
 use crate::job::{CredentialHash, Priority, State};
 use crate::lock::lock;
-use crate::pacing::{Candidate, FILED_AT_ONCE, Hold, Shelf, Terms, Turns, choose};
+use crate::pacing::{Candidate, Fairness, Hold, Shelf, Terms, Turns, choose};
 use crate::store::signals::Effect;
 use crate::store::{BATCH_LIMIT, LOW_WAITS_AT_MOST, LeasedJob, pending_order};
 
@@ -22,6 +22,8 @@ use crate::store::{BATCH_LIMIT, LOW_WAITS_AT_MOST, LeasedJob, pending_order};
 pub(in super::super) struct LeaseWithin {
     pub(in super::super) queue: String,
     pub(in super::super) terms: Terms,
+    /// When it was asked for. A rate goes by that, and not by when the writer comes to it: a slow disk would lower the rate.
+    pub(in super::super) asked_at: Timestamp,
     pub(in super::super) outbox: Outbox,
     pub(in super::super) shared: Arc<Shared>,
 }
@@ -32,12 +34,17 @@ impl Step for LeaseWithin {
     fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Output, StepError> {
         let pace = self.shared.paces.of(&self.queue);
         let mut pace = lock(&pace);
+        pace.turns.set_limits(self.terms.limits, self.asked_at);
         if !pace.knows_files {
             learn_files(tx, &self.queue, &mut pace.turns)?;
             pace.knows_files = true;
         }
-        let now = tx.steady;
-        let mut table = TableShelf { tx, queue: &self.queue, ahead: VecDeque::new(), no_more: false, jobs: Vec::new() };
+        let now = self.asked_at;
+        // Where credentials take turns, more are filed than are handed out.
+        let takes_turns = self.terms.limits.fairness == Fairness::Credential;
+        let ahead_max = if takes_turns { BATCH_LIMIT } else { self.terms.max.clamp(1, BATCH_LIMIT) };
+        let mut table =
+            TableShelf { tx, queue: &self.queue, ahead: VecDeque::new(), ahead_max, no_more: false, jobs: Vec::new() };
         let chosen = choose(&mut pace.turns, &mut table, &self.terms, now)?;
         let jobs = table.jobs;
         let queue = tx.shared.signals.queue(&self.queue);
@@ -116,6 +123,8 @@ struct TableShelf<'s, 'tx> {
     queue: &'s str,
     /// The next ones that are not filed, read ahead.
     ahead: VecDeque<Candidate<Place>>,
+    /// How many are read at once.
+    ahead_max: usize,
     /// There are none behind those.
     no_more: bool,
     jobs: Vec<LeasedJob>,
@@ -124,22 +133,22 @@ struct TableShelf<'s, 'tx> {
 impl TableShelf<'_, '_> {
     fn read_ahead(&mut self) -> rusqlite::Result<()> {
         let tx = &*self.tx;
-        let limit = BATCH_LIMIT.min(FILED_AT_ONCE) + tx.state.newer.len();
-        let mut found = Vec::new();
+        let limit = self.ahead_max + tx.state.newer.len();
+        let mut found: Vec<Candidate<Place>> = Vec::new();
+        let mut no_more = true;
         for sql in [FIRST_PENDING, FIRST_WAITING] {
             let mut select = tx.connection.prepare_cached(sql)?;
-            let rows = select
-                .query_map((self.queue, tx.now.as_millis(), i64::try_from(limit).unwrap_or(i64::MAX)), candidate)?;
-            let before = found.len();
-            for row in rows {
-                found.push(row?);
-            }
-            self.no_more = (sql == FIRST_PENDING || self.no_more) && found.len() - before < limit;
+            let parameters = (self.queue, tx.now.as_millis(), i64::try_from(limit).unwrap_or(i64::MAX));
+            let rows = select.query_map(parameters, candidate)?.collect::<Result<Vec<_>, _>>()?;
+            no_more &= rows.len() < limit;
+            found.extend(rows);
         }
+        self.no_more = no_more;
         found.retain(|first| !tx.state.newer.contains(&first.job.seq));
         found.sort_by_key(|first| (first.order, first.job.seq));
-        // Of what lies behind the last one of a full half, others may come first.
-        found.truncate(if self.no_more { found.len() } else { BATCH_LIMIT });
+        if !no_more {
+            found.truncate(self.ahead_max); // of what lies behind, others may come first
+        }
         self.ahead = found.into();
         Ok(())
     }
@@ -168,6 +177,7 @@ impl Shelf for TableShelf<'_, '_> {
 
     /// What is due counts as pending from then on, and a job of low priority as a normal one that came later.
     fn file(&mut self, job: Place) -> Result<(), StepError> {
+        self.tx.needs_room()?;
         let (priority, due) = match job.priority {
             Priority::Low => (Priority::Normal, job.due.after(LOW_WAITS_AT_MOST)),
             other @ (Priority::High | Priority::Normal) => (other, job.due),

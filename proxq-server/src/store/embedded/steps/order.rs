@@ -72,7 +72,9 @@ impl Step for RetryFailed {
         progress.expired = false;
         progress.ended_at = None;
         tx.connection
-            .prepare_cached("UPDATE jobs SET state = ?2, due = ?3, expires = NULL, progress = ?4 WHERE seq = ?1")?
+            .prepare_cached(
+                "UPDATE jobs SET state = ?2, due = ?3, expires = NULL, progress = ?4, filed = 0 WHERE seq = ?1",
+            )?
             .execute((row.seq, number(State::Pending), tx.now.as_millis(), progress.encode(self.id)))?;
         claim::take_back(tx, row.seq)?;
         tx.tell(Effect::Ready(row.queue.clone()));

@@ -318,6 +318,7 @@ impl WriterThread {
         }
         self.state.vault.roll_back();
         self.state.leftovers.roll_back();
+        self.shared.paces.forget_files();
         self.state.kept_moment = None;
         self.state.effects.clear();
         self.state.empty_log = false;

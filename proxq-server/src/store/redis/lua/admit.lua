@@ -33,5 +33,6 @@ if credential_pace then
 end
 if shared then
   redis.call('ZADD', PLACES, whole(now + term), place .. ' ' .. credential)
+  redis.call('ZREMRANGEBYSCORE', PLACES, '-inf', whole(now))
 end
 return { YES, -1, now }

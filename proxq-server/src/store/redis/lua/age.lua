@@ -42,9 +42,11 @@ if ARGV[4] == '1' then
   -- They have waited longer than those in the list.
   local files = redis.call('ZRANGE', FILED, 0, batch - 1)
   for i = #files, 1, -1 do
+    if read(files[i], 'state').state == 'pending' then
+      redis.call('RPUSH', A .. 'pending', files[i])
+      moved = moved + 1
+    end
     leave_file(files[i])
-    redis.call('RPUSH', A .. 'pending', files[i])
-    moved = moved + 1
   end
 end
 return moved

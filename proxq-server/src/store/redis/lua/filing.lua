@@ -29,6 +29,11 @@ local function leave_file(id)
   if redis.call('ZREM', FILED, id) == 0 then
     return false
   end
-  redis.call('ZREM', P .. 'of:' .. credential_name(read(id, 'x_cred')), id)
+  local credential = credential_name(read(id, 'x_cred'))
+  redis.call('ZREM', P .. 'of:' .. credential, id)
+  if redis.call('EXISTS', P .. 'of:' .. credential) == 0 then
+    redis.call('ZREM', READY, credential)
+    redis.call('ZREM', RESTING, credential)
+  end
   return true
 end

@@ -15,7 +15,8 @@ local hold, hold_until = NOTHING, -1
 local more = false
 
 local function answer(paused)
-  return { paused and 1 or 0, now, next_due(), more and 1 or 0, jobs, overdue, hold, hold_until }
+  -- Nobody is woken by what is due in a paused queue.
+  return { paused and 1 or 0, now, paused and -1 or next_due(), more and 1 or 0, jobs, overdue, hold, hold_until }
 end
 
 local wrong = wrong_kind()
@@ -56,12 +57,17 @@ for _, zset in ipairs({ 'scheduled', 'retry' }) do
     end
   end
 end
-if redis.call('LLEN', A .. 'pending') + waiting('high') + waiting('low') + redis.call('ZCARD', FILED) == 0 then
+local any_filed = redis.call('EXISTS', FILED) == 1
+if not any_filed then
+  redis.call('DEL', READY, RESTING)
+end
+if not any_filed and redis.call('LLEN', A .. 'pending') + waiting('high') + waiting('low') == 0 then
   return answer(false)
 end
 open_order()
 local running = at_once and running_of(ARGV[17], shared) or {}
 redis.call('ZREMRANGEBYSCORE', PARKED, '-inf', whole(now))
+redis.call('ZREMRANGEBYSCORE', PLACES, '-inf', whole(now))
 
 -- The first job that is not filed: {id, job, order, credential, key of its set, or nil in asynq's list}.
 local front
@@ -78,7 +84,8 @@ local function first_pending()
     end
   end
   if id then
-    local job = read(id, 'x_cred', unpack(BEGIN_FIELDS))
+    -- Without its message, which may be large, and is of no use where the job is filed.
+    local job = read(id, 'state', 'x_cred', 'x_facts', 'x_token', 'x_priority', 'pending_since')
     front = { id = id, job = job, order = pending_order(job), credential = credential_name(job), set = set }
   end
   return front
@@ -140,9 +147,19 @@ end
 -- Whether the first job that is not filed can be: it is one of this version's, and nobody has it.
 local function can_be_filed()
   local job = front.job
-  return job.msg and not job.x_token and version_of(job.x_facts) <= version
+  return job.state == 'pending' and not job.x_token and version_of(job.x_facts) <= version
 end
 
+-- Where other limits hold than at the last call, each credential is looked at again.
+local holds = ARGV[14] .. ' ' .. ARGV[16]
+local held_before = redis.call('GET', P .. 'holds')
+if held_before ~= holds then
+  redis.call('SET', P .. 'holds', holds)
+  if held_before then
+    redis.call('ZUNIONSTORE', READY, 1, READY, 'WEIGHTS', 0)
+    redis.call('ZUNIONSTORE', RESTING, 1, RESTING, 'WEIGHTS', 0)
+  end
+end
 for _, credential in ipairs(redis.call('ZRANGEBYSCORE', RESTING, '-inf', whole(now), 'LIMIT', 0, beyond)) do
   redis.call('ZREM', RESTING, credential)
   local first = redis.call('ZRANGE', P .. 'of:' .. credential, 0, 0, 'WITHSCORES')
@@ -177,7 +194,7 @@ while begun < most and looked < most + beyond do
     exhausted = true
     break
   end
-  local id, job, credential
+  local id, credential
   if ready and not (first and not fair and first.order < place_of_ready) then
     credential = ready
     local own = P .. 'of:' .. credential
@@ -186,7 +203,6 @@ while begun < most and looked < most + beyond do
       redis.call('ZADD', READY, head[2], credential) -- the one that was first has been cancelled, or its time is over
     elseif head[1] then
       id = head[1]
-      job = read(id, 'x_cred', unpack(BEGIN_FIELDS))
       redis.call('ZREM', own, id)
       redis.call('ZREM', FILED, id)
     else
@@ -195,10 +211,11 @@ while begun < most and looked < most + beyond do
   elseif can_be_filed() and (is_full(first.credential) or rests_until(first.credential)) then
     file()
   else
-    id, job, credential, ready = first.id, first.job, first.credential, nil
+    id, credential, ready = first.id, first.credential, nil
     take_front()
   end
   if id then
+    local job = read(id, unpack(BEGIN_FIELDS))
     if begin(id, job, job.pending_since or '') then
       begun = begun + 1
       running[credential] = (running[credential] or 0) + 1

@@ -9,4 +9,5 @@ if redis.call('ZREM', READY, credential) == 1 then
 else
   redis.call('ZADD', RESTING, 'XX', 'GT', until_ms, credential)
 end
+redis.call('ZREMRANGEBYSCORE', PARKED, '-inf', whole(now))
 return 1

@@ -5,7 +5,7 @@
 local term = tonumber(ARGV[1])
 for i = 2, #ARGV do
   if term > 0 then
-    redis.call('ZADD', P .. 'places', whole(now + term), ARGV[i])
+    redis.call('ZADD', P .. 'places', 'XX', whole(now + term), ARGV[i]) -- not one that was given back meanwhile
   else
     redis.call('ZREM', P .. 'places', ARGV[i])
   end

@@ -222,7 +222,11 @@ pub(crate) fn credential_name(credential: CredentialHash) -> String {
 /// A pace as `pacing.lua` reads it; empty for none.
 fn pace_text(pace: Option<Pace>) -> String {
     let micros = |span: Duration| span.as_secs_f64() * 1e6;
-    pace.map_or_else(String::new, |pace| format!("{:.3} {:.3}", micros(pace.rate.interval()), micros(pace.tolerance())))
+    pace.map_or_else(String::new, |pace| {
+        let spans = [pace.rate.interval(), pace.tolerance(), pace.caught_up()];
+        let [interval, tolerance, caught_up] = spans.map(micros);
+        format!("{interval:.3} {tolerance:.3} {caught_up:.3}")
+    })
 }
 
 fn running_text(running: &HashMap<CredentialHash, u32>) -> String {
