@@ -41,6 +41,8 @@ mod early;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod flow;
+#[cfg(test)]
 mod follow;
 #[cfg(test)]
 mod full_disk;

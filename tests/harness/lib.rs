@@ -2,6 +2,7 @@
 //!
 //! - [`Proxq`] starts the `proxq` binary on a free port with a data folder of its own, and speaks to it.
 //! - [`Upstream`] is what it forwards to: answers from a script, well or badly, and keeps what it received.
+//! - [`Limited`] is one with limits, which counts what comes and refuses what is too much.
 //! - [`RawUpstream`] is one whose bytes are the matter: the test plays them.
 //! - [`Wire`] writes and reads bytes on one connection, where the bytes themselves are the matter.
 //! - [`Curl`] is the client that everybody has, [`Nginx`] a real proxy or web server beside it.
@@ -44,6 +45,7 @@ mod events;
 mod gate;
 mod http2_client;
 mod job;
+mod limited;
 mod log;
 mod message;
 mod nginx;
@@ -74,6 +76,7 @@ pub use events::Events;
 pub use gate::Gate;
 pub use http2_client::{Http2Client, Http2Reply};
 pub use job::Job;
+pub use limited::{Hints, Limited, Limits, Seen, Tally};
 pub use log::{Log, Record};
 pub use message::{Head, Reply};
 pub use nginx::Nginx;

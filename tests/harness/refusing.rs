@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpSocket;
 
+use crate::limited::{Limited, Limits};
 use crate::upstream::Upstream;
 
 /// An address at which nobody listens, and nobody else can while this lives.
@@ -23,6 +24,11 @@ impl Refusing {
     /// Begins to listen, as an upstream that has come back.
     pub fn listen(self) -> Upstream {
         Upstream::on(self.socket.listen(1024).expect("a bound socket listens"))
+    }
+
+    /// The same as one with limits.
+    pub fn listen_with(self, limits: Limits) -> Limited {
+        Limited::on(self.socket.listen(1024).expect("a bound socket listens"), limits)
     }
 
     /// The URL that cannot be reached.

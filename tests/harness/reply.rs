@@ -50,8 +50,12 @@ pub(crate) fn check_own(reply: &Reply, method: &str) {
     assert_eq!(reply.header("content-type").as_deref(), Some("application/problem+json"), "{reply}");
     assert_eq!(reply.head.has("allow"), reply.status == 405, "Allow belongs to 405: {reply}");
     assert_eq!(reply.head.has("retry-after"), matches!(reply.status, 429 | 503), "Retry-After: {reply}");
-    let millis = reply.header("retry-after").map(|seconds| format!("{seconds}000"));
-    assert_eq!(reply.header(header::RETRY_AFTER_MS), millis, "the same in milliseconds: {reply}");
+    let millis = reply.header(header::RETRY_AFTER_MS).map(|millis| millis.parse().unwrap_or(u64::MAX));
+    let seconds = millis.map(|millis| millis.div_ceil(1000).to_string());
+    assert_eq!(reply.header("retry-after"), seconds, "the same in milliseconds: {reply}");
+    for field in [header::RATE_LIMIT, header::RATE_LIMIT_POLICY] {
+        assert_eq!(reply.head.has(field), reply.status == 429, "{field} belongs to limits: {reply}");
+    }
     if method == "HEAD" {
         return;
     }

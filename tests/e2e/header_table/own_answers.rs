@@ -9,6 +9,7 @@ pub(super) async fn all(store: Store) -> Vec<Reply> {
     let away = Route::new("/away", &upstream.url()).set("pathFilter.patterns", vec![".*"]);
     let small = Route::new("/small", &upstream.url()).set("directProxyThreshold", 0).set("maxBodySize", 10);
     let config = store.config().route(Route::new("/x", &upstream.url()));
+    let config = config.route(Route::new("/full", &upstream.url()).set("maxQueued", 1));
     let config = config.route(away.set("directProxyMode", "redirect")).route(small);
     let mut proxq = Proxq::start(config).await;
     let keyed = || post("/x").header("Idempotency-Key", "k");
@@ -28,6 +29,8 @@ pub(super) async fn all(store: Store) -> Vec<Reply> {
         proxq.send(delete(&first.location)).await,
         proxq.send(post("/x").header(header::PREFER, "respond-async").header(header::DELAY, "1h")).await,
     ];
+    proxq.submit(post("/full").header(header::DELAY, "1h")).await;
+    replies.push(proxq.send(post("/full")).await);
     let waiting = || post("/x").header(header::MODE, "wait").header(header::WAIT, "0").header(header::DELAY, "1h");
     for count in ["0", "1"] {
         replies.push(proxq.send(waiting().header(header::RETRY_COUNT, count)).await);
@@ -48,7 +51,7 @@ pub(super) async fn all(store: Store) -> Vec<Reply> {
     gate.open();
     assert_eq!(proxq.exit_code().await, Some(0));
     let statuses: Vec<_> = replies.iter().map(|reply| reply.status).collect();
-    assert_eq!(statuses, [202, 202, 200, 200, 405, 200, 404, 400, 307, 413, 200, 202, 202, 202, 409, 200, 503]);
+    assert_eq!(statuses, [202, 202, 200, 200, 405, 200, 404, 400, 307, 413, 200, 202, 429, 202, 202, 409, 200, 503]);
     assert!(replies.iter().all(|reply| reply.head.has(header::SOURCE)), "all are proxq's own");
     replies
 }

@@ -137,6 +137,7 @@ pub(super) fn sample(row: &Row) -> Sample {
         | "location"
         | "retry-after"
         | "retry-after-ms"
+        | "ratelimit-policy"
         | "x-should-retry"
         | "x-stainless-retry-count"
         | "allow"
