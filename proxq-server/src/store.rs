@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | intake | [`Submissions`] | `submitting.rs` |
 //! | workers | [`WorkQueues`] | `working.rs` |
-//! | flow control | [`Limited`] | `limiting.rs` |
+//! | flow control | [`LimitedQueues`] | `limiting.rs` |
 //! | jobs API | [`JobAccess`] | `asking.rs` |
 //! | waiting clients | [`JobLookup`] | `asking.rs` |
 //! | whoever answers held clients | [`Turns`] | `turns.rs` |
