@@ -57,17 +57,62 @@ for _, zset in ipairs({ 'scheduled', 'retry' }) do
     end
   end
 end
+local high, low = waiting('high'), waiting('low') -- how many wait in the sets
 local any_filed = redis.call('EXISTS', FILED) == 1
 if not any_filed then
   redis.call('DEL', READY, RESTING)
 end
-if not any_filed and redis.call('LLEN', A .. 'pending') + waiting('high') + waiting('low') == 0 then
+if not any_filed and redis.call('LLEN', A .. 'pending') + high + low == 0 then
   return answer(false)
 end
 open_order()
+local any_parked = redis.call('EXISTS', PARKED) == 1
+if any_parked then
+  redis.call('ZREMRANGEBYSCORE', PARKED, '-inf', whole(now))
+end
+if shared then
+  redis.call('ZREMRANGEBYSCORE', PLACES, '-inf', whole(now))
+end
+local begun, looked, exhausted = 0, 0, false
+
+-- Begins an attempt at a job that was taken from where it waits. Gives whether it begins.
+local function attempt(id)
+  local job = read(id, unpack(BEGIN_FIELDS))
+  local begins = begin(id, job, job.pending_since or '')
+  if begins then
+    begun = begun + 1
+    queue_next = pace and queue_next + pace.interval
+  end
+  return begins
+end
+
+local function conclude()
+  if pace and begun > 0 then
+    keep_start(P .. 'pace', pace, queue_next)
+  end
+  if begun == most and most < max then
+    hold_queue()
+  end
+  more = not exhausted and hold == NOTHING
+  close_order()
+  return answer(false)
+end
+
+-- Where nothing can hold back a credential, the oldest job is next, whosever it is.
+if not (fair or at_once or credential_pace or any_filed or any_parked) and high + low == 0 then
+  while begun < most and looked < most + beyond do
+    local id = redis.call('RPOP', A .. 'pending')
+    if not id then
+      exhausted = true
+      break
+    end
+    looked = looked + 1
+    attempt(id)
+  end
+  return conclude()
+end
+
 local running = at_once and running_of(ARGV[17], shared) or {}
-redis.call('ZREMRANGEBYSCORE', PARKED, '-inf', whole(now))
-redis.call('ZREMRANGEBYSCORE', PLACES, '-inf', whole(now))
 
 -- The first job that is not filed: {id, job, order, credential, key of its set, or nil in asynq's list}.
 local front
@@ -152,8 +197,8 @@ end
 
 -- Where other limits hold than at the last call, each credential is looked at again.
 local holds = ARGV[14] .. ' ' .. ARGV[16]
-local held_before = redis.call('GET', P .. 'holds')
-if held_before ~= holds then
+local held_before = any_filed and redis.call('GET', P .. 'holds')
+if any_filed and held_before ~= holds then
   redis.call('SET', P .. 'holds', holds)
   if held_before then
     redis.call('ZUNIONSTORE', READY, 1, READY, 'WEIGHTS', 0)
@@ -185,7 +230,6 @@ local function first_ready()
   end
 end
 
-local begun, looked, exhausted = 0, 0, false
 while begun < most and looked < most + beyond do
   looked = looked + 1
   local ready, place_of_ready = first_ready()
@@ -215,13 +259,8 @@ while begun < most and looked < most + beyond do
     take_front()
   end
   if id then
-    local job = read(id, unpack(BEGIN_FIELDS))
-    if begin(id, job, job.pending_since or '') then
-      begun = begun + 1
+    if attempt(id) then
       running[credential] = (running[credential] or 0) + 1
-      if pace then
-        queue_next = queue_next + pace.interval
-      end
       if credential_pace then
         local key = P .. 'pace:' .. credential
         keep_start(key, credential_pace, next_start(key, credential_pace) + credential_pace.interval)
@@ -241,15 +280,7 @@ while begun < most and looked < most + beyond do
     end
   end
 end
-if pace and begun > 0 then
-  keep_start(P .. 'pace', pace, queue_next)
-end
 if fair then
   redis.call('SET', P .. 'turn', whole(turn))
 end
-if begun == most and most < max then
-  hold_queue()
-end
-more = not exhausted and hold == NOTHING
-close_order()
-return answer(false)
+return conclude()
