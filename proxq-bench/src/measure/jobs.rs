@@ -67,8 +67,8 @@ pub(super) struct Rates {
     pub(super) submissions_per_second: f64,
     pub(super) jobs_per_second: f64,
     /// Jobs that were counted, and the CPU time that they took.
-    counted: u32,
-    cpu: Cpu,
+    pub(super) counted: u32,
+    pub(super) cpu: Cpu,
 }
 
 /// Lets jobs pile up while the upstream holds its answers back, and measures how as many are worked off after that.

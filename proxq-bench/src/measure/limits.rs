@@ -39,6 +39,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
                 if !round.is_warm_up {
                     table.keep(name, Metric::Rate, rates.submissions_per_second);
                     table.keep(name, Metric::JobRate, rates.jobs_per_second);
+                    rates.cpu.keep(&mut table, name, rates.counted);
                 }
             }
         }
