@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 
+use futures_util::future::BoxFuture;
 use futures_util::poll;
 use uuid::Uuid;
 
@@ -112,15 +113,24 @@ pub(in super::super) async fn parked_jobs_begin_in_their_old_order(backend: &mut
     assert_eq!(store.held_back(&limited(), of(1)), None);
 }
 
+/// Asks for jobs where none may begin, until the worker waits. A wake-up that was on its way is no harm.
+async fn worker_without_work<'a>(store: &'a dyn JobStore, queue: &'a QueueName) -> BoxFuture<'a, ()> {
+    for _ in 0..5 {
+        assert!(begun(store, 10, NONE).await.is_empty());
+        let mut due = store.due(queue);
+        if poll!(&mut due).is_pending() {
+            return due;
+        }
+    }
+    panic!("the worker is woken again and again");
+}
+
 pub(in super::super) async fn a_worker_is_woken_when_a_park_is_over(backend: &mut impl Backend) {
     let store = backend.store();
     let ids = submitted_of(backend, &[1]).await;
     store.park(&limited(), of(1), Duration::from_secs(5)).await.unwrap();
     let queue = limited();
-    store.due(&queue).await; // it was submitted
-    assert!(begun(store, 10, NONE).await.is_empty());
-    let mut due = store.due(&queue);
-    assert!(poll!(&mut due).is_pending());
+    let due = worker_without_work(store, &queue).await;
     backend.advance(Duration::from_secs(5)).await;
     tokio::time::timeout(Duration::from_secs(20), due).await.expect("it is told");
     assert_eq!(begun(store, 10, NONE).await, ids);
@@ -323,20 +333,11 @@ pub(in super::super) async fn nobody_is_woken_for_a_park_whose_jobs_are_gone(bac
     let ids = submitted_of(backend, &[1]).await;
     let store = backend.store();
     let queue = limited();
-    store.due(&queue).await; // it was submitted
     store.park(&limited(), of(1), Duration::from_secs(5)).await.unwrap();
     assert!(begun(store, 10, NONE).await.is_empty());
     assert!(store.cancel(ids[0]).await.unwrap());
     backend.advance(Duration::from_secs(6)).await;
-    // A wake-up that was on its way is no harm.
-    for _ in 0..5 {
-        assert!(begun(store, 10, NONE).await.is_empty());
-        let mut due = store.due(&queue);
-        if poll!(&mut due).is_pending() {
-            return;
-        }
-    }
-    panic!("its worker is woken again and again");
+    drop(worker_without_work(store, &queue).await);
 }
 
 pub(in super::super) async fn credentials_take_turns_after_a_restart_and_a_change(backend: &mut impl Backend) {

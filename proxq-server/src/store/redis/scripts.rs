@@ -89,17 +89,16 @@ pub(super) struct Script {
 
 impl Script {
     fn new(clock: ScriptClock, name: &'static str, own: &str) -> Self {
-        let shared = [
-            include_str!("lua/common.lua"),
-            include_str!("lua/filing.lua"),
-            include_str!("lua/priorities.lua"),
-            include_str!("lua/bounds.lua"),
-        ];
-        let (leasing, pacing) = (include_str!("lua/leasing.lua"), include_str!("lua/pacing.lua"));
+        let shared =
+            [include_str!("lua/common.lua"), include_str!("lua/priorities.lua"), include_str!("lua/bounds.lua")];
+        // Each of them takes Redis some time, so only those have them who need them.
+        let (filing, leasing, pacing) =
+            (include_str!("lua/filing.lua"), include_str!("lua/leasing.lua"), include_str!("lua/pacing.lua"));
         let some_share = match name {
+            "age" | "cancel" | "overdue" | "park" => filing.to_owned(),
             "lease" => leasing.to_owned(),
-            "lease_within" => [leasing, pacing].concat(),
-            "admit" => pacing.to_owned(),
+            "lease_within" => [filing, leasing, pacing].concat(),
+            "admit" => [filing, pacing].concat(),
             _ => String::new(),
         };
         let text = without_comments(&[clock.text(), &shared.concat(), &some_share, own].concat());

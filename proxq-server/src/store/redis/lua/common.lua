@@ -226,9 +226,9 @@ local function take_turn(job, id, holder, joiner, term)
   return turn
 end
 
--- When the first delayed or resting job is due, or the first credential with filed jobs may begin, in milliseconds; -1 for
--- never.
-local function next_due()
+-- When the first delayed or resting job is due, in milliseconds; -1 if none is. `resting`: in a queue with limits, the set of
+-- credentials with filed jobs that rest; that the first of them may begin is then looked at, too.
+local function next_due(resting)
   local first = -1
   for _, zset in ipairs({ 'scheduled', 'retry' }) do
     local lowest = redis.call('ZRANGE', A .. zset, 0, 0, 'WITHSCORES')[2]
@@ -236,7 +236,7 @@ local function next_due()
       first = tonumber(lowest) * 1000
     end
   end
-  local rests_until = redis.call('ZRANGE', P .. 'resting', 0, 0, 'WITHSCORES')[2]
+  local rests_until = resting and redis.call('ZRANGE', resting, 0, 0, 'WITHSCORES')[2]
   if rests_until and (first < 0 or tonumber(rests_until) < first) then
     first = math.ceil(tonumber(rests_until))
   end

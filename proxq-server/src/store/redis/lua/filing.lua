@@ -2,8 +2,8 @@
 --
 -- `P .. 'filed'` has all of them, and `P .. 'of:' .. credential` those of one credential, both by their order. A credential that has
 -- any is in `P .. 'ready'`, by the order of its first job or by its turn, or in `P .. 'resting'`, by the millisecond until which its
--- rate or a park holds it back. lease_within.lua files them; who takes a job out of the other places where it waits, may find it
--- here.
+-- rate or a park holds it back. lease_within.lua files them, and takes out credentials that have none any more; who takes a job out
+-- of where it waits, may find it here.
 local FILED, READY, RESTING, PARKED = P .. 'filed', P .. 'ready', P .. 'resting', P .. 'parked'
 local HIGH_FIRST = 2 ^ 50 -- in microseconds; more than anything waits
 local LOW_LATER = 60000000 -- in microseconds; how much longer than others a job of low priority waits at most
@@ -29,11 +29,18 @@ local function leave_file(id)
   if redis.call('ZREM', FILED, id) == 0 then
     return false
   end
-  local credential = credential_name(read(id, 'x_cred'))
-  redis.call('ZREM', P .. 'of:' .. credential, id)
-  if redis.call('EXISTS', P .. 'of:' .. credential) == 0 then
-    redis.call('ZREM', READY, credential)
-    redis.call('ZREM', RESTING, credential)
-  end
+  redis.call('ZREM', P .. 'of:' .. credential_name(read(id, 'x_cred')), id)
   return true
+end
+
+-- Takes a pending job out of where it waits. `count` is as in LREM: 0 looks everywhere, -1 from the oldest end to the first that
+-- is found. `job` needs x_priority.
+local function leave_pending(job, id, count)
+  local set = SETS[job.x_priority]
+  if leave_file(id) then
+    return
+  end
+  if not set or redis.call('ZREM', set, id) == 0 then
+    redis.call('LREM', A .. 'pending', count, id)
+  end
 end

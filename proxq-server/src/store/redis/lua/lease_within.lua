@@ -16,7 +16,7 @@ local more = false
 
 local function answer(paused)
   -- Nobody is woken by what is due in a paused queue.
-  return { paused and 1 or 0, now, paused and -1 or next_due(), more and 1 or 0, jobs, overdue, hold, hold_until }
+  return { paused and 1 or 0, now, paused and -1 or next_due(RESTING), more and 1 or 0, jobs, overdue, hold, hold_until }
 end
 
 local wrong = wrong_kind()
@@ -59,10 +59,8 @@ for _, zset in ipairs({ 'scheduled', 'retry' }) do
 end
 local high, low = waiting('high'), waiting('low') -- how many wait in the sets
 local any_filed = redis.call('EXISTS', FILED) == 1
-if not any_filed then
-  redis.call('DEL', READY, RESTING)
-end
 if not any_filed and redis.call('LLEN', A .. 'pending') + high + low == 0 then
+  redis.call('DEL', READY, RESTING)
   return answer(false)
 end
 open_order()

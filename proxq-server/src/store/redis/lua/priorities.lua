@@ -47,18 +47,6 @@ local function wait_since(id, priority, since)
   return set ~= nil
 end
 
--- Takes a pending job out of where it waits. `count` is as in LREM: 0 looks everywhere, -1 from the oldest end to the first that
--- is found. `job` needs x_priority.
-local function leave_pending(job, id, count)
-  local set = SETS[job.x_priority]
-  if leave_file(id) then
-    return
-  end
-  if not set or redis.call('ZREM', set, id) == 0 then
-    redis.call('LREM', A .. 'pending', count, id)
-  end
-end
-
 -- Makes a job of this set, scheduled or retry, pending. `job` needs x_priority, x_watch.
 local function wake(job, id, zset)
   local since = wait_behind(id, job.x_priority)

@@ -7,7 +7,7 @@
 -- ARGV: name of the set, a priority, or `filed` · score (-1 for the beginning) · beginning of an id · the most jobs ·
 -- names of the fields to give…
 -- Returns {1 if there are more, {{id, score as a whole number, {fields}}…}}
-local set = SETS[ARGV[1]] or ARGV[1] == 'filed' and FILED or A .. ARGV[1]
+local set = SETS[ARGV[1]] or ARGV[1] == 'filed' and P .. 'filed' or A .. ARGV[1]
 local score, beginning, max = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local LATEST = 2 ^ 53 -- what is later than this number is not exact in Lua
 

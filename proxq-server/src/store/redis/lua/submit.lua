@@ -69,7 +69,7 @@ if has_call and key ~= '' and join ~= '0' then
   end
 end
 if max_queued then
-  local waits = redis.call('LLEN', A .. 'pending') + waiting('high') + waiting('low') + redis.call('ZCARD', FILED)
+  local waits = redis.call('LLEN', A .. 'pending') + waiting('high') + waiting('low') + redis.call('ZCARD', P .. 'filed')
     + redis.call('ZCARD', A .. 'scheduled') + redis.call('ZCARD', A .. 'retry')
   if waits >= max_queued then
     return { 8, -1, now, '', '' }

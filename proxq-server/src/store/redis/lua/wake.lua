@@ -15,4 +15,4 @@ for _, zset in ipairs({ 'scheduled', 'retry' }) do
     end
   end
 end
-return { woken, next_due(), now }
+return { woken, next_due(P .. 'resting'), now }
