@@ -2,15 +2,14 @@
 --
 -- ARGV: id · asynq's message · facts · credential · delay in ms (0 for none) · secret headers ('' for none) · body's blob
 -- ('' for none) · scope of its claim ('' for none) · fingerprint · how long the claim holds in ms · priority ('' where it is
--- normal) · within how many ms its first attempt begins ('' for no bounds) · any attempt ('' for no end) · the rest of its bounds · how many jobs
--- may wait ('' for any number);
+-- normal) · within how many ms its first attempt begins ('' for no bounds) · any attempt ('' for no end) · the rest of its
+-- bounds · how many jobs may wait ('' for any number);
 -- and for a job of a call: the key of the call ('' for none) · this instance · 0 to become a job in any case, 1 to join an
 -- abandoned one, 2 to wait for one that is held · for how long an abandoned job can be joined, in ms · for how long one whose
 -- server ended · for how long the call is known · the most jobs that are looked at · 1 if it is cancelled when it is abandoned
 -- Returns {0 taken in | 1 there already, of this credential | 2 of another one | 3 its blob is gone | 4 a job with the same
--- claim and fingerprint is there | 5 one with another fingerprint | 6 it joins a job | 7 it waits for one |
--- 8 as many jobs wait as may, when due, or the number of
--- its turn at the job that it joins, or -1, now, id of the job that is there or '',
+-- claim and fingerprint is there | 5 one with another fingerprint | 6 it joins a job | 7 it waits for one | 8 as many jobs wait
+-- as may, when due, or the number of its turn at the job that it joins, or -1, now, id of the job that is there or '',
 -- facts of the job with this id if it is of this credential, or ''}
 local id, message, facts, credential, delay, secrets, blob =
   ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7]
