@@ -11,8 +11,10 @@ mod signs;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use proxq_protocol::Waiting;
+use uuid::Uuid;
 
 pub(crate) use self::gate::{Gate, Grant};
 pub(crate) use self::pass::Pass;
@@ -25,6 +27,11 @@ use crate::lock::lock;
 use crate::slots::Slots;
 use crate::store::{HeldBack, LimitedQueues};
 use crate::tasks::Tasks;
+
+/// A random part of a span, so that not all act at the same moment who were told the same.
+pub(crate) fn random_part(span: Duration) -> Duration {
+    span.mul_f64(f64::from(Uuid::new_v4().as_bytes()[0]) / f64::from(u8::MAX))
+}
 
 /// The gates of all upstreams that have one, and the slots of all others together.
 #[derive(Debug)]

@@ -113,16 +113,16 @@ impl Forwarder {
         again: impl AsyncFnOnce() -> Option<RequestBody>,
         handed_over: &HandedOver,
     ) -> Result<Response<Incoming>, ForwardError> {
-        let upstream = self.by_prefix.get(prefix).map_or(&self.fallback, |known| &known.client);
-        upstream.send(head, body, reuse, again, handed_over).await
+        self.client(prefix).send(head, body, reuse, again, handed_over).await
     }
-}
 
-impl Forwarder {
     /// Makes a connection to an upstream, TLS included, and closes it.
     pub(crate) async fn try_to_connect(&self, upstream: &Upstream) -> Result<(), BodyError> {
-        let client = self.by_prefix.get(upstream.prefix.as_str()).map_or(&self.fallback, |known| &known.client);
-        client.try_to_connect(upstream.url.to_string().parse()?).await
+        self.client(upstream.prefix.as_str()).try_to_connect(upstream.url.to_string().parse()?).await
+    }
+
+    fn client(&self, prefix: &str) -> &UpstreamClient {
+        self.by_prefix.get(prefix).map_or(&self.fallback, |known| &known.client)
     }
 }
 

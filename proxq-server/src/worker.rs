@@ -133,7 +133,7 @@ impl Worker {
         }
     }
 
-    /// Makes one attempt at a job and settles it. `slot` is free again afterwards.
+    /// Makes one attempt at a job and settles it. What `admission` has taken is free again afterwards.
     async fn work(self: Arc<Self>, lane: Arc<Lane>, job: LeasedJob, admission: Admission) {
         let LeasedJob { lease, request, body, progress, left, revoked } = job;
         let (began, context) = (Instant::now(), self.context.get());

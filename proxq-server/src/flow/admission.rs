@@ -37,7 +37,7 @@ impl Gate {
         } else {
             None
         };
-        let limits = self.terms(1).limits;
+        let limits = self.limits();
         let place = limits.shared_concurrency.map(|_| Uuid::new_v4());
         let era = self.lock().breaker.as_ref().and_then(Breaker::era_outside);
         // It counts from now on, so that no two take the last place, and gives its place back whatever happens.

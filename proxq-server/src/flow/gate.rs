@@ -11,8 +11,8 @@ use proxq_protocol::Waiting;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::Shared;
 use super::drain::DrainRate;
+use super::{Shared, random_part};
 use crate::clock::Timestamp;
 use crate::config::FlowControl;
 use crate::current::Current;
@@ -20,7 +20,7 @@ use crate::failure::chain;
 use crate::job::{CredentialHash, QueueName};
 use crate::lock::lock;
 use crate::pacing::{
-    Adaptive, Allowed, Breaker, Era, Hold, PARK_JITTER_MAX, PARK_JITTER_PARTS, Rate, Terms, Turns, advice,
+    Adaptive, Allowed, Breaker, Era, Hold, PARK_JITTER_MAX, PARK_JITTER_PARTS, QueueLimits, Rate, Terms, Turns, advice,
 };
 use crate::reply::LimitName;
 use crate::slots::Slots;
@@ -208,9 +208,14 @@ impl Gate {
         flow.concurrency.is_some() || flow.adaptive.is_some()
     }
 
+    /// The limits that the store keeps.
+    pub(super) fn limits(&self) -> QueueLimits {
+        self.settings.get().flow.queue_limits()
+    }
+
     /// By which terms up to `max` jobs are leased.
     pub(crate) fn terms(&self, max: usize) -> Terms {
-        let limits = self.settings.get().flow.queue_limits();
+        let limits = self.limits();
         let counted = limits.per_credential.concurrency.is_some();
         let running = if counted { self.lock().running.clone() } else { HashMap::new() };
         Terms { max, limits, running }
@@ -249,7 +254,7 @@ impl Gate {
         // Not all instances, and not all credentials, at the same moment.
         advice.wait.map(|wait| {
             let most = wait.div_f64(PARK_JITTER_PARTS).min(PARK_JITTER_MAX);
-            wait.saturating_add(most.mul_f64(f64::from(Uuid::new_v4().as_bytes()[0]) / 255.0))
+            wait.saturating_add(random_part(most))
         })
     }
 

@@ -17,12 +17,12 @@ pub(crate) enum Trouble {
     Broken,
 }
 
-impl From<&ForwardError> for Trouble {
-    fn from(error: &ForwardError) -> Self {
-        match error {
-            ForwardError::Connect { .. } | ForwardError::Shortage { .. } | ForwardError::ConnectTimeout { .. } => {
-                Self::Connect
-            }
+impl Trouble {
+    /// Why an exchange failed; `None` where this process is short of something.
+    pub(crate) fn of(error: &ForwardError) -> Option<Self> {
+        Some(match error {
+            ForwardError::Shortage { .. } => return None,
+            ForwardError::Connect { .. } | ForwardError::ConnectTimeout { .. } => Self::Connect,
             ForwardError::Timeout { .. } => Self::Timeout,
             ForwardError::Unprocessed { .. }
             | ForwardError::Exchange { .. }
@@ -33,7 +33,7 @@ impl From<&ForwardError> for Trouble {
             | ForwardError::CutShort { .. }
             | ForwardError::Unreadable { .. }
             | ForwardError::UnexpectedUpgrade { .. } => Self::Broken,
-        }
+        })
     }
 }
 
@@ -55,9 +55,9 @@ impl Signs {
     pub(crate) const NONE: Self =
         Self { of_breaker: AttemptSign::None, is_loss: false, said_so: false, is_success: false };
 
-    /// What the error of an exchange tells: nothing where this process is short of something.
+    /// What the error of an exchange tells.
     pub(crate) fn of_error(error: &ForwardError) -> Self {
-        if matches!(error, ForwardError::Shortage { .. }) { Self::NONE } else { Trouble::from(error).into() }
+        Trouble::of(error).map_or(Self::NONE, Self::from)
     }
 }
 

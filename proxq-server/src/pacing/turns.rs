@@ -169,7 +169,7 @@ pub(crate) fn choose<S: Shelf>(
             }
         } else {
             let Some(first) = pending else { continue };
-            if turns.hold(first.credential, &running, now).is_some() {
+            if turns.is_full(first.credential, &running) || turns.rest(first.credential, now).is_some() {
                 if !turns.has_place_for(first.credential) {
                     exhausted = true;
                     break;
@@ -252,15 +252,11 @@ impl Turns {
         }
     }
 
-    /// Until when a credential is parked, if it is.
-    pub(crate) fn parked(&self, credential: CredentialHash, now: Timestamp) -> Option<Timestamp> {
-        self.credentials.get(&credential)?.parked_until.filter(|until| *until > now)
-    }
-
-    /// Whether a credential's own rate holds it back.
-    pub(crate) fn is_paced(&self, credential: CredentialHash, now: Timestamp) -> bool {
-        let known = self.credentials.get(&credential).copied().unwrap_or_default();
-        known.rate_until(self.credential_pace(), now).is_some()
+    /// The park or the own rate that holds back the jobs of a credential. A park hides the rate.
+    pub(crate) fn rest(&self, credential: CredentialHash, now: Timestamp) -> Option<Hold> {
+        let known = self.credentials.get(&credential)?;
+        let parked = known.parked(now).map(Hold::Parked);
+        parked.or_else(|| known.rate_until(self.credential_pace(), now).map(Hold::Rate))
     }
 
     /// Lets a direct attempt begin, or says what is in its way. A park is not: its client wants the upstream's own word.
@@ -276,18 +272,6 @@ impl Turns {
         }
         self.begin(credential, now);
         Ok(())
-    }
-
-    /// What holds back the jobs of a credential. A park hides whatever else does.
-    fn hold(&self, credential: CredentialHash, running: &HashMap<CredentialHash, u32>, now: Timestamp) -> Option<Hold> {
-        let known = self.credentials.get(&credential).copied().unwrap_or_default();
-        if let Some(until) = known.parked_until.filter(|until| *until > now) {
-            return Some(Hold::Parked(until));
-        }
-        if self.is_full(credential, running) {
-            return Some(Hold::Limit);
-        }
-        known.rate_until(self.credential_pace(), now).map(Hold::Rate)
     }
 
     /// Whether as many attempts of a credential run as may.
@@ -362,8 +346,7 @@ impl Turns {
         let pace = self.credential_pace();
         let Some(known) = self.credentials.get_mut(&credential) else { return };
         let Some(order) = known.order else { return };
-        let parked = known.parked_until.filter(|until| *until > now);
-        let until = parked.max(known.rate_until(pace, now));
+        let until = known.parked(now).max(known.rate_until(pace, now));
         let rested = std::mem::replace(&mut known.rests_until, until);
         if let Some(rested) = rested {
             self.resting.remove(&(rested, credential));
@@ -423,15 +406,19 @@ impl Turns {
         }
         let pace = self.credential_pace();
         self.credentials.retain(|_, known| {
-            let is_parked = known.parked_until.is_some_and(|until| until > now);
             let is_paced = pace.is_some_and(|pace| !known.schedule.is_over(pace, now));
-            known.order.is_some() || is_parked || is_paced
+            known.order.is_some() || known.parked(now).is_some() || is_paced
         });
         self.forget_at = 2 * self.credentials.len();
     }
 }
 
 impl Credential {
+    /// Until when it is parked, if it is.
+    fn parked(&self, now: Timestamp) -> Option<Timestamp> {
+        self.parked_until.filter(|until| *until > now)
+    }
+
     /// Until when its rate holds it back, if it does.
     fn rate_until(&self, pace: Option<Pace>, now: Timestamp) -> Option<Timestamp> {
         let pace = pace?;

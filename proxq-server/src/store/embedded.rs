@@ -290,9 +290,8 @@ impl LimitedQueues for EmbeddedStore {
 
     fn held_back(&self, queue: &QueueName, credential: CredentialHash) -> Option<HeldBack> {
         let (pace, now) = (self.shared.paces.of(queue.as_str()), self.shared.clock.steady());
-        let pace = lock(&pace);
-        let parked = pace.turns.parked(credential, now).map(|_| HeldBack::Parked);
-        parked.or_else(|| pace.turns.is_paced(credential, now).then_some(HeldBack::Rate))
+        let rest = lock(&pace).turns.rest(credential, now);
+        rest.and_then(HeldBack::by)
     }
 
     async fn leftover_queues(&self, known: &[QueueName]) -> Result<Vec<QueueName>, StoreError> {

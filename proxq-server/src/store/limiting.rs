@@ -57,6 +57,17 @@ pub enum HeldBack {
     Rate,
 }
 
+impl HeldBack {
+    /// By the park or the rate of a credential.
+    pub(crate) fn by(hold: Hold) -> Option<Self> {
+        match hold {
+            Hold::Parked(_) => Some(Self::Parked),
+            Hold::Rate(_) => Some(Self::Rate),
+            Hold::Limit => None,
+        }
+    }
+}
+
 /// Jobs that were handed out within limits.
 #[derive(Debug, Default)]
 pub struct Leased {

@@ -180,10 +180,10 @@ fn too_large(config: &Config) -> AttemptEnd {
 
 fn broke(error: &ForwardError) -> Attempted {
     let (reach, described) = (error.reach(), described(error));
-    if matches!(error, ForwardError::Shortage { .. }) {
+    let Some(trouble) = Trouble::of(error) else {
         return AttemptEnd::NotPossible { error: described }.into();
-    }
-    Attempted { end: AttemptEnd::Broke { reach, error: described }, blob: None, told: Told::Trouble(error.into()) }
+    };
+    Attempted { end: AttemptEnd::Broke { reach, error: described }, blob: None, told: Told::Trouble(trouble) }
 }
 
 /// A damaged body stays damaged; a store that does not answer may answer later.

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use uuid::Uuid;
-
 use super::Worker;
 use super::attempt::Told;
-use crate::flow::{Pass, Signs, signs_of_status};
+use crate::flow::{Pass, Signs, random_part, signs_of_status};
 use crate::job::{
     AttemptEnd, JobRequest, Progress, Reach, RetryOn, RetryPolicy, Verdict, is_refusal, judge, judge_response,
     keep_deadline,
@@ -31,9 +29,8 @@ impl Worker {
                 Err(refused) => refused.retry_after.min(SPREAD), // a reload may allow it sooner
             }
         };
-        let spread = SPREAD.mul_f64(f64::from(Uuid::new_v4().as_bytes()[0]) / 255.0);
         Err(Verdict::RetryAfter {
-            pause: least + spread,
+            pause: least + random_part(SPREAD),
             error: "held back by the limits of the upstream".to_owned(),
             reach: Reach::NotSent,
             charged: false,

@@ -19,15 +19,21 @@ fn is_full(reply: &Reply, most: usize) {
     assert!(!reply.head.has(header::JOB_ID), "no job was made: {reply}");
 }
 
+/// A server whose queue has room for so many, and whose only attempt at once waits for the gate.
+async fn at_work(store: Store, most: usize) -> (Upstream, Gate, Proxq) {
+    let (upstream, gate) = (Upstream::start().await, Gate::new());
+    upstream.always(Answer::status(200).wait(&gate));
+    let config = store.config_for(&upstream).upstream("concurrency", 1).upstream("maxQueued", most);
+    let proxq = Proxq::start(config).await;
+    proxq.submit(post("/runs")).await;
+    upstream.arrivals(1).await;
+    (upstream, gate, proxq)
+}
+
 on_every_store! {
     async fn a_full_queue_refuses_until_jobs_have_begun(store: Store) {
         const MOST: usize = 3;
-        let (upstream, gate) = (Upstream::start().await, Gate::new());
-        upstream.always(Answer::status(200).wait(&gate));
-        let config = store.config_for(&upstream).upstream("concurrency", 1).upstream("maxQueued", MOST);
-        let proxq = Proxq::start(config).await;
-        proxq.submit(post("/runs")).await;
-        upstream.arrivals(1).await;
+        let (upstream, gate, proxq) = at_work(store, MOST).await;
         let waiting = submit(&proxq, &post("/x"), MOST).await;
         for _ in 0..3 {
             is_full(&proxq.send(post("/x")).await, MOST);
@@ -46,12 +52,7 @@ on_every_store! {
 
     async fn of_many_submissions_at_once_no_more_are_taken_than_may_wait(store: Store) {
         const MOST: usize = 10;
-        let (upstream, gate) = (Upstream::start().await, Gate::new());
-        upstream.always(Answer::status(200).wait(&gate));
-        let config = store.config_for(&upstream).upstream("concurrency", 1).upstream("maxQueued", MOST);
-        let proxq = Proxq::start(config).await;
-        proxq.submit(post("/runs")).await;
-        upstream.arrivals(1).await;
+        let (_upstream, _gate, proxq) = at_work(store, MOST).await;
         let replies = join_all((0..50).map(|_| proxq.send(post("/x")))).await;
         let (taken, refused): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 202);
         assert_eq!(taken.len(), MOST);
@@ -92,12 +93,7 @@ on_every_store! {
     }
 
     async fn a_repeated_submission_is_no_further_job(store: Store) {
-        let (upstream, gate) = (Upstream::start().await, Gate::new());
-        upstream.always(Answer::status(200).wait(&gate));
-        let config = store.config_for(&upstream).upstream("concurrency", 1).upstream("maxQueued", 1);
-        let proxq = Proxq::start(config).await;
-        submit(&proxq, &post("/x"), 1).await;
-        upstream.arrivals(1).await;
+        let (_upstream, _gate, proxq) = at_work(store, 1).await;
         let request = post("/x").header("Idempotency-Key", "k");
         let first = proxq.submit(request.clone()).await;
         is_full(&proxq.send(post("/x")).await, 1);

@@ -43,9 +43,7 @@ impl Jobs {
     }
 
     pub(super) fn held_back(&self, queue: &QueueName, credential: CredentialHash) -> Option<HeldBack> {
-        let (turns, now) = (self.turns.get(queue)?, self.now());
-        let parked = turns.parked(credential, now).map(|_| HeldBack::Parked);
-        parked.or(turns.is_paced(credential, now).then_some(HeldBack::Rate))
+        self.turns.get(queue)?.rest(credential, self.now()).and_then(HeldBack::by)
     }
 
     pub(super) fn leftover_queues(&self, known: &[QueueName]) -> Vec<QueueName> {
