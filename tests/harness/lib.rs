@@ -39,6 +39,7 @@ mod body;
 mod cable;
 mod client;
 mod config;
+mod connections;
 mod curl;
 mod docs;
 mod events;

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 pub use self::hints::Hints;
 pub use self::tally::{Seen, Tally};
+use crate::connections::serve_each;
 use crate::message::{Framed, Head, ReceivedBody};
 use crate::waiting::within;
 
@@ -154,21 +155,14 @@ impl Shared {
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            connected = listener.accept() => {
-                let Ok((stream, _)) = connected else { continue };
-                stream.set_nodelay(true).expect("a fresh socket takes options");
-                let shared = Arc::clone(&shared);
-                connections.spawn(async move {
-                    // How a connection ends is its client's affair, and the test looks at what was counted.
-                    let _ended = converse(stream, &shared).await;
-                });
-            }
-            Some(_ended) = connections.join_next() => {}
+    let serve = |stream| {
+        let shared = Arc::clone(&shared);
+        async move {
+            // How a connection ends is its client's affair, and the test looks at what was counted.
+            let _ended = converse(stream, &shared).await;
         }
-    }
+    };
+    serve_each(listener, serve).await;
 }
 
 async fn converse(stream: TcpStream, shared: &Shared) -> io::Result<()> {

@@ -189,6 +189,17 @@ impl Gate {
         })
     }
 
+    /// How many attempts at jobs may begin by a grant.
+    pub(crate) fn most(&self, grant: Grant) -> usize {
+        match grant.allowed {
+            _ if !self.works() => 0,
+            Allowed::All => usize::MAX,
+            Allowed::Some(count) => count,
+            Allowed::Probe => 1,
+            Allowed::NoneUntil(_) => 0,
+        }
+    }
+
     /// Whether a connection should be tried from time to time.
     pub(crate) fn wants_connection(&self) -> bool {
         self.lock().breaker.as_ref().is_some_and(Breaker::wants_connection)

@@ -48,27 +48,18 @@ impl Worker {
                 }
                 reserved = lane.slots.reserve(BATCH_LIMIT) => reserved,
             };
-            let mut max = reserved.count();
             let grant = lane.gate.as_ref().map(|gate| gate.allowed());
-            if let (Some(gate), Some(grant)) = (&lane.gate, grant) {
-                let may_begin = match grant.allowed {
-                    _ if !gate.works() => 0,
-                    Allowed::All => usize::MAX,
-                    Allowed::Some(count) => count,
-                    Allowed::Probe => 1,
-                    Allowed::NoneUntil(_) => 0,
-                };
-                if may_begin == 0 {
-                    drop(reserved);
-                    tokio::select! {
-                        () = self.until_allowed(&lane, gate), if gate.works() => {}
-                        () = gate.reconfigured() => {}
-                        () = self.stop.draining.cancelled() => return,
-                    }
-                    continue;
+            let may_begin = lane.gate.as_ref().zip(grant).map_or(usize::MAX, |(gate, grant)| gate.most(grant));
+            if let (Some(gate), 0) = (&lane.gate, may_begin) {
+                drop(reserved);
+                tokio::select! {
+                    () = self.until_allowed(&lane, gate), if gate.works() => {}
+                    () = gate.reconfigured() => {}
+                    () = self.stop.draining.cancelled() => return,
                 }
-                max = max.min(may_begin);
+                continue;
             }
+            let max = reserved.count().min(may_begin);
             let next = match self.lease(&lane, max).await {
                 Ok((jobs, held)) => {
                     pauses = StorePauses::new();

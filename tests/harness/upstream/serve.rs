@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 
 use super::answer::{Body, Reading, Response, Step};
 use super::http2;
 use super::state::Shared;
 use super::tls::{Tls, is_http2};
+use crate::connections::serve_each;
 use crate::message::{Framed, ReceivedBody};
 
 /// A connection of either kind.
@@ -28,30 +28,23 @@ impl Transport for TcpStream {
 
 /// Takes connections, and answers what comes on them, until it is dropped.
 pub(super) async fn accept(listener: TcpListener, tls: Option<Tls>, shared: Arc<Shared>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            connected = listener.accept() => {
-                let Ok((stream, _)) = connected else { continue };
-                stream.set_nodelay(true).expect("a fresh socket takes options");
-                let number = shared.change(|state| {
-                    state.connections += 1;
-                    state.open += 1;
-                    state.connections - 1
-                });
-                let (tls, shared) = (tls.clone(), Arc::clone(&shared));
-                connections.spawn(async move {
-                    // How a connection ends is the script's business, and the test looks at what was received.
-                    let _ = match tls {
-                        None => converse(stream, number, &shared).await,
-                        Some(tls) => converse_in_tls(&tls, stream, number, &shared).await,
-                    };
-                    shared.change(|state| state.open -= 1);
-                });
-            }
-            Some(_ended) = connections.join_next() => {}
+    let serve = |stream| {
+        let number = shared.change(|state| {
+            state.connections += 1;
+            state.open += 1;
+            state.connections - 1
+        });
+        let (tls, shared) = (tls.clone(), Arc::clone(&shared));
+        async move {
+            // How a connection ends is the script's business, and the test looks at what was received.
+            let _ = match tls {
+                None => converse(stream, number, &shared).await,
+                Some(tls) => converse_in_tls(&tls, stream, number, &shared).await,
+            };
+            shared.change(|state| state.open -= 1);
         }
-    }
+    };
+    serve_each(listener, serve).await;
 }
 
 /// Agrees on TLS and on a version of HTTP, and converses in it.
