@@ -9,6 +9,7 @@
 //! | jobs API | [`JobAccess`] | `asking.rs` |
 //! | waiting clients | [`JobLookup`] | `asking.rs` |
 //! | whoever answers held clients | [`Turns`] | `turns.rs` |
+//! | operators | [`Oversight`] | `overseeing.rs` |
 //! | server | [`StoreControl`] | `keeping.rs` |
 //! | whoever reads or writes large bodies | [`BlobStore`] | `blob.rs` |
 //!
@@ -24,6 +25,7 @@ mod keeping;
 mod limiting;
 #[cfg(test)]
 pub(crate) mod memory;
+mod overseeing;
 mod pauses;
 mod pending_place;
 mod record;
@@ -35,11 +37,12 @@ mod turns;
 mod values;
 mod working;
 
-pub use self::asking::{Content, JobAccess, JobLookup, JobPage, JobWatch, Requeued};
+pub use self::asking::{Content, JobAccess, JobLookup, JobWatch, Requeued};
 pub use self::blob::{BlobStore, BlobStream, BlobWriter};
 pub use self::error::{Cause, StoreError};
 pub use self::keeping::{Deployment, StoreControl, UPKEEP_EVERY, Upkept};
 pub use self::limiting::{HeldBack, Leased, LimitedQueues};
+pub use self::overseeing::{JobOrder, JobPage, Oversight};
 pub(crate) use self::pauses::StorePauses;
 #[cfg(test)]
 pub(crate) use self::record::{Facts, Record};
@@ -58,6 +61,6 @@ pub(crate) use self::working::pending_order;
 pub const BATCH_LIMIT: usize = 100;
 
 /// A store of jobs: what a backend does for all of its callers.
-pub trait JobStore: Submissions + WorkQueues + JobAccess + Turns + StoreControl {}
+pub trait JobStore: Submissions + WorkQueues + JobAccess + Turns + Oversight + StoreControl {}
 
-impl<S: Submissions + WorkQueues + JobAccess + Turns + StoreControl> JobStore for S {}
+impl<S: Submissions + WorkQueues + JobAccess + Turns + Oversight + StoreControl> JobStore for S {}

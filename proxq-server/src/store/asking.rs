@@ -6,7 +6,7 @@ use std::pin::Pin;
 use async_trait::async_trait;
 
 use super::{BlobStore, StoreError};
-use crate::job::{Job, JobId, QueueName, State, StoredResponse};
+use crate::job::{Job, JobId, StoredResponse};
 
 /// Ends at the watched job's next change.
 pub type JobWatch = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -33,16 +33,6 @@ pub trait JobAccess: JobLookup + BlobStore {
     /// Makes a failed job pending again, with its budgets restored. A job that may have reached its upstream is retried
     /// only if `confirmed` is true.
     async fn retry_failed(&self, id: JobId, confirmed: bool) -> Result<Requeued, StoreError>;
-
-    /// Up to `max` jobs in a state, oldest first, after `cursor` (a former page's `next`). Pending ones by their priority
-    /// first; a job whose priority changes between two pages may be left out.
-    async fn list(
-        &self,
-        queue: &QueueName,
-        state: State,
-        cursor: Option<u64>,
-        max: usize,
-    ) -> Result<JobPage, StoreError>;
 
     /// Whether the store takes and gives jobs at this moment.
     async fn ready(&self) -> Result<(), StoreError>;
@@ -75,13 +65,4 @@ pub enum Requeued {
     MayDuplicate,
     /// No such job.
     Unknown,
-}
-
-/// Some jobs of a queue, and where to go on.
-#[derive(Clone, Debug)]
-pub struct JobPage {
-    /// The jobs, oldest first.
-    pub jobs: Vec<Job>,
-    /// Gives the next page; `None` after the last.
-    pub next: Option<u64>,
 }

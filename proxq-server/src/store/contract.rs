@@ -24,7 +24,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use super::{JobStore, LeasedJob, NewJob, StoreSettings, Submitted};
+use super::{JobOrder, JobStore, LeasedJob, NewJob, StoreSettings, Submitted};
 use crate::clock::Timestamp;
 use crate::config::{Prefix, SecretHeaders, Upstream, UpstreamUrl};
 use crate::job::{
@@ -219,13 +219,15 @@ macro_rules! keeps_the_contract {
             an_unknown_job_has_nothing_to_read
             a_job_that_has_not_ended_has_no_response
             queues_are_counted_by_state
-            a_list_is_read_page_by_page
             the_deployment_keeps_its_secrets
             a_store_is_ready
             a_closed_store_says_so
             // listing
+            a_list_is_read_page_by_page
             a_list_goes_on_where_it_was_when_jobs_leave
             jobs_of_one_instant_are_listed_once
+            pending_jobs_are_listed_as_they_begin
+            a_cursor_that_nobody_gave_does_no_harm
             // blobs
             a_blob_comes_back_as_it_was_written
             an_empty_blob_is_a_blob

@@ -5,7 +5,9 @@
 
 mod blobs;
 mod folder;
+mod listing;
 mod outbox;
+mod overseeing;
 mod paces;
 mod reader;
 mod reserve;
@@ -40,14 +42,14 @@ pub use self::verify::{Finding, verify};
 use self::writer::{Health, Writer};
 use super::signals::Signals;
 use super::{
-    BATCH_LIMIT, BlobStore, BlobStream, BlobWriter, Content, Deployment, HeldBack, JobAccess, JobLookup, JobPage,
-    JobWatch, Lease, Leased, LeasedJob, LeftBy, LimitedQueues, NewJob, QueueStats, Requeued, StoreControl, StoreError,
+    BATCH_LIMIT, BlobStore, BlobStream, BlobWriter, Content, Deployment, HeldBack, JobAccess, JobLookup, JobWatch,
+    Lease, Leased, LeasedJob, LeftBy, LimitedQueues, NewJob, QueueStats, Requeued, StoreControl, StoreError,
     StoreSettings, Submissions, Submitted, Turn, Turns, UPKEEP_EVERY, Upkept, WorkQueues,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::config::SyncMode;
 use crate::current::Current;
-use crate::job::{BlobRef, CredentialHash, Job, JobId, QueueName, State, Verdict};
+use crate::job::{BlobRef, CredentialHash, Job, JobId, QueueName, Verdict};
 use crate::lock::lock;
 use crate::pacing::{Hold, Terms};
 
@@ -326,18 +328,6 @@ impl JobAccess for EmbeddedStore {
 
     async fn retry_failed(&self, id: JobId, confirmed: bool) -> Result<Requeued, StoreError> {
         self.writer.outbox.run(RetryFailed { id, confirmed }).await
-    }
-
-    async fn list(
-        &self,
-        queue: &QueueName,
-        state: State,
-        cursor: Option<u64>,
-        max: usize,
-    ) -> Result<JobPage, StoreError> {
-        let queue = queue.clone();
-        let page = self.readers.read(move |connection| reader::page(connection, &queue, state, cursor, max)).await?;
-        Ok(JobPage { jobs: page.jobs.into_iter().map(|job| self.shared.time.job_shown(job)).collect(), ..page })
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

@@ -21,9 +21,9 @@ use uuid::Uuid;
 use self::blob_writer::MemoryWriter;
 use self::jobs::Jobs;
 use super::{
-    BlobStore, BlobStream, BlobWriter, Content, Deployment, HeldBack, JobAccess, JobLookup, JobPage, JobWatch, Lease,
-    Leased, LeasedJob, LeftBy, LimitedQueues, NewJob, QueueStats, Requeued, StoreControl, StoreError, StoreSettings,
-    Submissions, Submitted, Turn, Turns, Upkept, WorkQueues,
+    BlobStore, BlobStream, BlobWriter, Content, Deployment, HeldBack, JobAccess, JobLookup, JobOrder, JobPage,
+    JobWatch, Lease, Leased, LeasedJob, LeftBy, LimitedQueues, NewJob, Oversight, QueueStats, Requeued, StoreControl,
+    StoreError, StoreSettings, Submissions, Submitted, Turn, Turns, Upkept, WorkQueues,
 };
 use crate::clock::Clock;
 use crate::job::{BlobRef, CredentialHash, Job, JobId, QueueName, State, Verdict};
@@ -169,16 +169,6 @@ impl JobAccess for MemoryStore {
         self.step(|jobs| jobs.retry_failed(id, confirmed)).await
     }
 
-    async fn list(
-        &self,
-        queue: &QueueName,
-        state: State,
-        cursor: Option<u64>,
-        max: usize,
-    ) -> Result<JobPage, StoreError> {
-        self.step(|jobs| jobs.list(queue, state, cursor, max)).await
-    }
-
     async fn ready(&self) -> Result<(), StoreError> {
         self.step(|_| ()).await
     }
@@ -208,6 +198,20 @@ impl BlobStore for MemoryStore {
     async fn open_blob(&self, blob: &BlobRef) -> Result<BlobStream, StoreError> {
         let bytes = self.step(|jobs| jobs.blobs.read(blob)).await??;
         Ok(Box::pin(stream::iter([Ok(bytes)])))
+    }
+}
+
+#[async_trait]
+impl Oversight for MemoryStore {
+    async fn list(
+        &self,
+        queue: &QueueName,
+        state: State,
+        order: JobOrder,
+        cursor: Option<u64>,
+        max: usize,
+    ) -> Result<JobPage, StoreError> {
+        self.step(|jobs| jobs.list(queue, state, order, cursor, max)).await
     }
 }
 

@@ -28,6 +28,7 @@ mod message;
 mod oddities;
 mod orders;
 mod overdue;
+mod overseeing;
 mod queues;
 mod read;
 mod room;
@@ -70,15 +71,15 @@ use self::values::RedisValues;
 use self::waiting_workers::WaitingWorkers;
 use super::signals::Signals;
 use super::{
-    BlobStore, BlobStream, BlobWriter, Content, Deployment, HeldBack, JobAccess, JobLookup, JobPage, JobWatch, Lease,
-    Leased, LeasedJob, LeftBy, LimitedQueues, NewJob, QueueStats, Requeued, SharedValues, StoreControl, StoreError,
+    BlobStore, BlobStream, BlobWriter, Content, Deployment, HeldBack, JobAccess, JobLookup, JobWatch, Lease, Leased,
+    LeasedJob, LeftBy, LimitedQueues, NewJob, QueueStats, Requeued, SharedValues, StoreControl, StoreError,
     StoreSettings, Submissions, Submitted, Turn, Turns, Upkept, WorkQueues,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::config::RedisConfig;
 use crate::current::Current;
 use crate::failure::chain;
-use crate::job::{BlobRef, CredentialHash, Job, JobId, QueueName, State, Verdict};
+use crate::job::{BlobRef, CredentialHash, Job, JobId, QueueName, Verdict};
 use crate::lock::lock;
 use crate::pacing::{Hold, Terms};
 use crate::tasks::Tasks;
@@ -323,16 +324,6 @@ impl JobAccess for RedisStore {
 
     async fn retry_failed(&self, id: JobId, confirmed: bool) -> Result<Requeued, StoreError> {
         orders::retry_failed(&self.shared, id, confirmed).await
-    }
-
-    async fn list(
-        &self,
-        queue: &QueueName,
-        state: State,
-        cursor: Option<u64>,
-        max: usize,
-    ) -> Result<JobPage, StoreError> {
-        listing::page(&self.shared, queue, state, cursor, max).await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

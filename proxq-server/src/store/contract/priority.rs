@@ -166,37 +166,31 @@ pub(in super::super) async fn pending_jobs_of_every_priority_are_counted_and_lis
     let store = backend.store();
     let ids = two_of_each(store).await;
     assert_eq!(store.stats(&queue()).await.unwrap().count(State::Pending), 6);
-    for page_size in 1..=7 {
-        let (mut listed, mut cursor) = (Vec::new(), None);
-        loop {
-            let page = store.list(&queue(), State::Pending, cursor, page_size).await.unwrap();
-            assert!(page.jobs.len() <= page_size);
-            listed.extend(page.jobs.iter().map(|job| job.request.id));
-            cursor = page.next;
-            if cursor.is_none() {
-                break;
-            }
-        }
-        assert_eq!(listed, ids, "pages of {page_size}");
+    for (page, order) in (1..=7).flat_map(|page| JobOrder::ALL.map(|order| (page, order))) {
+        let list = List { page, ..List::of(store, State::Pending, order) };
+        assert_eq!(list.from(None).await, in_order(order, ids.clone()), "pages of {page}, {order:?}");
     }
 }
 
 pub(in super::super) async fn a_list_of_several_priorities_goes_on_when_jobs_leave(backend: &mut impl Backend) {
     let store = backend.store();
-    let ids = two_of_each(store).await;
-    let (mut listed, mut cursor) = (Vec::new(), None);
-    loop {
-        let page = store.list(&queue(), State::Pending, cursor, 1).await.unwrap();
-        for job in &page.jobs {
-            assert!(store.cancel(job.request.id).await.unwrap());
-            listed.push(job.request.id);
+    for order in JobOrder::ALL {
+        let ids = in_order(order, two_of_each(store).await);
+        let list = List { page: 1, ..List::of(store, State::Pending, order) };
+        let (mut listed, mut cursor) = (Vec::new(), None);
+        loop {
+            let (given, next) = list.page(cursor).await;
+            for id in given {
+                assert!(store.cancel(id).await.unwrap());
+                listed.push(id);
+            }
+            cursor = next;
+            if cursor.is_none() {
+                break;
+            }
         }
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
-        }
+        assert_eq!(listed, ids, "{order:?}");
     }
-    assert_eq!(listed, ids);
 }
 
 pub(in super::super) async fn a_pending_job_of_every_priority_is_cancelled(backend: &mut impl Backend) {

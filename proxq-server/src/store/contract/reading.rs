@@ -1,4 +1,4 @@
-//! `get`, `response`, `stats`, `list`, and the store itself.
+//! `get`, `response`, `stats`, and the store itself.
 
 use super::*;
 use crate::store::{Content, StoreError};
@@ -30,34 +30,6 @@ pub(in super::super) async fn queues_are_counted_by_state(backend: &mut impl Bac
     for state in State::ALL {
         let expected = if state == State::Pending { pending.len() } else { state as usize + 1 };
         assert_eq!(stats.count(state), expected as u64, "{state:?}");
-    }
-}
-
-pub(in super::super) async fn a_list_is_read_page_by_page(backend: &mut impl Backend) {
-    let store = backend.store();
-    for state in State::ALL {
-        let mut ids = Vec::new();
-        for _ in 0..5 {
-            ids.push(job_in(store, state).await);
-            backend.advance(backend.grain()).await; // jobs of one instant have no order
-            if state == State::Pending {
-                break; // another could not be told from it by `leased`
-            }
-        }
-        let (mut listed, mut cursor) = (Vec::new(), None);
-        loop {
-            let page = store.list(&queue(), state, cursor, 2).await.unwrap();
-            assert!(page.jobs.len() <= 2 && page.jobs.iter().all(|job| job.state == state));
-            listed.extend(page.jobs.iter().map(|job| job.request.id));
-            cursor = page.next;
-            if cursor.is_none() {
-                break;
-            }
-        }
-        assert_eq!(listed, ids, "{state:?}, oldest first");
-        for id in ids {
-            store.cancel(id).await.unwrap();
-        }
     }
 }
 

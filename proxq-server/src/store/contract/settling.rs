@@ -129,7 +129,7 @@ pub(in super::super) async fn a_completed_job_forgets_its_secrets(backend: &mut 
     let job = leased(store).await;
     assert_eq!(job.request.headers["authorization"], "Bearer secret");
     store.settle(&job.lease, Verdict::Complete(response(200, "ok"))).await.unwrap();
-    let page = store.list(&queue(), State::Completed, None, 10).await.unwrap();
+    let page = store.list(&queue(), State::Completed, JobOrder::OldestFirst, None, 10).await.unwrap();
     assert!(!page.jobs[0].request.headers.contains_key("authorization"));
 }
 

@@ -7,13 +7,11 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row};
 
 pub(super) use self::pool::Readers;
-use super::steps::{job_id, number, priority, rank, state};
+use super::steps::{job_id, state};
 use crate::clock::Timestamp;
-use crate::failure::chain;
 use crate::job::{Job, JobId, Progress, QueueName, State, StoredResponse};
-use crate::store::pending_place::PendingPlace;
 use crate::store::record::{Facts, Head, Record};
-use crate::store::{Content, JobPage, QueueStats, StoreError};
+use crate::store::{Content, QueueStats, StoreError};
 
 /// Why nothing was read.
 #[derive(Debug)]
@@ -47,7 +45,7 @@ fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> StoreEr
     StoreError::Unavailable { may_be_done: false, source: Box::new(error) }
 }
 
-fn is_damage(error: &rusqlite::Error) -> bool {
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
 }
 
@@ -71,8 +69,8 @@ pub(super) const JOB: &str = "SELECT jobs.id, state, due, progress, facts
 
 /// What makes a [`Job`].
 #[derive(Debug)]
-struct JobColumns {
-    id: JobId,
+pub(super) struct JobColumns {
+    pub(super) id: JobId,
     state: Option<State>,
     due: i64,
     progress: Vec<u8>,
@@ -80,7 +78,7 @@ struct JobColumns {
 }
 
 impl JobColumns {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             id: job_id(row.get(0)?),
             state: state(row.get(1)?),
@@ -90,7 +88,7 @@ impl JobColumns {
         })
     }
 
-    fn job(self) -> Result<Job, StoreError> {
+    pub(super) fn job(self) -> Result<Job, StoreError> {
         let mut progress = Progress::decode(self.id, self.progress.into())?;
         let facts = Facts::decode(self.id, self.facts.into())?;
         // After the records, for a later version may know other states.
@@ -165,73 +163,4 @@ pub(super) fn other_queues(connection: &Connection, known: &[QueueName]) -> Resu
     }
     let others = others.iter().filter_map(|name| QueueName::new(name));
     Ok(others.filter(|queue| !known.contains(queue)).collect())
-}
-
-/// A page of a queue's jobs in one state, in the order of their submission, pending ones by their priority first. Jobs that
-/// cannot be read are left out.
-pub(super) fn page(
-    connection: &Connection,
-    queue: &QueueName,
-    of: State,
-    cursor: Option<u64>,
-    max: usize,
-) -> Result<JobPage, ReadError> {
-    let place = cursor.filter(|_| of == State::Pending).map(PendingPlace::from_cursor);
-    let after_rank = place.map_or(i64::MIN, |place| rank(place.priority));
-    let after = place.map(|place| place.number).or(cursor);
-    let after = after.map_or(i64::MIN, |number| i64::try_from(number).unwrap_or(i64::MAX));
-    let limit = i64::try_from(max).unwrap_or(i64::MAX);
-    let mut select = connection.prepare_cached(&page_sql(of))?;
-    let rows: Vec<(i64, i64)> = select
-        .query_map((queue.as_str(), number(of), after_rank, after, limit), |row| row.try_into())?
-        .collect::<Result<_, _>>()?;
-    let next = rows.last().filter(|_| rows.len() == max).and_then(|(rank, seq)| match of {
-        // A priority that does not exist has no place: rather an early end than a page that comes again and again.
-        State::Pending => Some(PendingPlace { priority: priority(*rank)?, number: seq.unsigned_abs() }.cursor()),
-        State::Scheduled | State::Active | State::Retry | State::Completed | State::Archived => {
-            Some(seq.unsigned_abs())
-        }
-    });
-    let mut select = connection.prepare_cached(
-        "SELECT jobs.id, state, due, progress, facts
-         FROM jobs LEFT JOIN requests ON requests.seq = jobs.seq WHERE jobs.seq = ?1",
-    )?;
-    let mut jobs = Vec::with_capacity(rows.len());
-    for (_, seq) in rows {
-        let columns = match select.query_row((seq,), JobColumns::read).optional() {
-            Ok(Some(columns)) => columns,
-            Ok(None) => continue,
-            Err(error) if is_damage(&error) => {
-                tracing::warn!(seq, error = chain(&error), "job left out of a list");
-                continue;
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let id = columns.id;
-        match columns.job() {
-            Ok(job) => jobs.push(job),
-            Err(error) => {
-                tracing::warn!(job.id = %id, error = chain(&error), "job left out of a list");
-            }
-        }
-    }
-    Ok(JobPage { jobs, next })
-}
-
-/// The planner would rather go through all jobs in their order: good where most are in this state, bad where few are.
-pub(super) fn page_sql(of: State) -> String {
-    let (index, condition) = match of {
-        State::Pending => ("pending", "state = 0"),
-        State::Active => ("leased", "state = 2"),
-        State::Scheduled | State::Retry => ("waiting", "state IN (1, 3)"),
-        State::Completed | State::Archived => ("ended", "state IN (4, 5)"),
-    };
-    let (after, order) = match of {
-        State::Pending => ("(priority, seq) > (?3, ?4)", "priority, seq"),
-        State::Scheduled | State::Active | State::Retry | State::Completed | State::Archived => ("seq > ?4", "seq"),
-    };
-    format!(
-        "SELECT priority, seq FROM jobs INDEXED BY {index}
-         WHERE {condition} AND queue = ?1 AND state = ?2 AND {after} ORDER BY {order} LIMIT ?5"
-    )
 }

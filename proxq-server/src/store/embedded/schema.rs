@@ -13,11 +13,11 @@ use crate::config::SyncMode;
 use crate::store::Deployment;
 
 /// The format that this program writes, kept in SQLite's `user_version`. Below it lie [`MIGRATIONS`].
-pub(super) const FORMAT: u32 = 6;
+pub(super) const FORMAT: u32 = 7;
 
 /// `user_version` 0 → 1 → 2 …: each makes a database one version newer, in one transaction.
 const MIGRATIONS: [&str; FORMAT as usize] =
-    [FIRST_FORMAT, WITH_CLAIMS, WITH_CALLS, WITH_PRIORITIES, WITH_BOUNDS, WITH_FILES];
+    [FIRST_FORMAT, WITH_CLAIMS, WITH_CALLS, WITH_PRIORITIES, WITH_BOUNDS, WITH_FILES, WITH_OVERSIGHT];
 
 /// Marks a database as proxq's: "prxq".
 const APPLICATION_ID: i32 = 0x7072_7871;
@@ -116,6 +116,11 @@ ALTER TABLE jobs ADD COLUMN filed INTEGER NOT NULL DEFAULT 0;
 DROP INDEX pending;
 CREATE INDEX pending ON jobs (queue, filed, priority, due) WHERE state = 0;
 CREATE INDEX filed ON jobs (queue, credential, priority, due) WHERE state = 0 AND filed = 1;
+";
+
+/// Lists of delayed and resting jobs are read in the order of their numbers.
+const WITH_OVERSIGHT: &str = "
+CREATE INDEX waiting_by_number ON jobs (queue, state) WHERE state IN (1, 3);
 ";
 
 /// A database up to this size is checked as a whole at every start: reading so much takes well under a second.

@@ -25,7 +25,7 @@ pub(super) use self::limits::LeaseWithin;
 pub(super) use self::moment::KeepMoment;
 pub(super) use self::order::{Cancel, RetryFailed};
 pub(super) use self::recover::{Recover, TakeOver};
-pub(super) use self::row::{job_id, number, priority, rank, state};
+pub(super) use self::row::{job_id, number, state};
 pub(super) use self::settle::{Settle, Unsettled};
 pub(super) use self::submit::Submit;
 pub(super) use self::turns::{Abandon, EndCall, Resume};

@@ -1,12 +1,14 @@
 //! One job in memory, and how a verdict changes it.
 
+use std::cmp::Ordering;
+
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::job::{
     Body, Job, JobRequest, Outcome, Priority, Progress, QueueName, Reach, State, StoredResponse, Verdict, judge_overdue,
 };
-use crate::store::pending_place::PendingPlace;
+use crate::store::pending_place::{Part, PendingPlace};
 use crate::store::record::{Facts, Secrets};
 use crate::store::{LEASE_TERM, LOW_WAITS_AT_MOST};
 
@@ -78,11 +80,28 @@ impl Entry {
         (self.priority, self.due) = (Priority::Normal, now);
     }
 
-    /// Its place in a list of jobs in its state.
-    pub(super) fn place(&self) -> u64 {
+    /// Its place in a list of jobs in its state; of one that is not pending, only the number counts.
+    pub(super) fn place(&self) -> PendingPlace {
+        let (part, due_ms) = if self.state == State::Pending {
+            (Part::of(self.filed, self.priority), self.due.as_millis())
+        } else {
+            (Part::of(false, Priority::High), 0)
+        };
+        PendingPlace { part, due_ms, number: self.number }
+    }
+
+    /// The cursor behind it.
+    pub(super) fn cursor(&self) -> Option<u64> {
+        if self.state == State::Pending { self.place().cursor() } else { Some(self.number) }
+    }
+
+    /// Where it is beside a cursor of that list.
+    pub(super) fn beside(&self, cursor: u64) -> Ordering {
         match self.state {
-            State::Pending => PendingPlace { priority: self.priority, number: self.number }.cursor(),
-            State::Scheduled | State::Active | State::Retry | State::Completed | State::Archived => self.number,
+            State::Pending => self.place().beside(PendingPlace::from_cursor(cursor)),
+            State::Scheduled | State::Active | State::Retry | State::Completed | State::Archived => {
+                self.number.cmp(&cursor)
+            }
         }
     }
 

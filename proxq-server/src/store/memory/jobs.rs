@@ -1,5 +1,6 @@
 //! All jobs in memory, and the verbs of the store as steps on them.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
 use tokio_util::sync::CancellationToken;
@@ -14,8 +15,8 @@ use crate::pacing::Turns;
 use crate::store::record::Secrets;
 use crate::store::signals::{Effect, Signals};
 use crate::store::{
-    BATCH_LIMIT, Content, JobPage, LEASE_TERM, Lease, LeasedJob, LeftBy, NewJob, QueueStats, RECLAIM_GRACE, Requeued,
-    StoreError, StoreSettings, Submitted, Turn, Upkept,
+    BATCH_LIMIT, Content, JobOrder, JobPage, LEASE_TERM, Lease, LeasedJob, LeftBy, NewJob, QueueStats, RECLAIM_GRACE,
+    Requeued, StoreError, StoreSettings, Submitted, Turn, Upkept,
 };
 
 /// Everything that the store keeps, and those who wait for it.
@@ -249,15 +250,28 @@ impl Jobs {
         Ok(())
     }
 
-    pub(super) fn list(&self, queue: &QueueName, state: State, cursor: Option<u64>, max: usize) -> JobPage {
-        let asked = |entry: &&Entry| {
-            entry.queue == *queue && entry.state == state && cursor.is_none_or(|cursor| entry.place() > cursor)
+    pub(super) fn list(
+        &self,
+        queue: &QueueName,
+        state: State,
+        order: JobOrder,
+        cursor: Option<u64>,
+        max: usize,
+    ) -> JobPage {
+        let behind = match order {
+            JobOrder::OldestFirst => Ordering::Greater,
+            JobOrder::NewestFirst => Ordering::Less,
         };
-        let mut found: Vec<_> = self.entries.values().filter(asked).collect();
+        let is_behind = |entry: &&Entry| cursor.is_none_or(|cursor| entry.beside(cursor) == behind);
+        let in_state = |entry: &&Entry| entry.queue == *queue && entry.state == state;
+        let mut found: Vec<_> = self.entries.values().filter(in_state).filter(is_behind).collect();
         found.sort_unstable_by_key(|entry| entry.place());
+        if order == JobOrder::NewestFirst {
+            found.reverse();
+        }
         let more = found.len() > max;
         found.truncate(max);
-        let next = found.last().filter(|_| more).map(|entry| entry.place());
+        let next = found.last().filter(|_| more).and_then(|entry| entry.cursor());
         JobPage { jobs: found.into_iter().map(Entry::job).collect(), next }
     }
 

@@ -8,28 +8,34 @@
 //! - In a list, by what the list is sorted by: the millisecond since which the job is pending, or the token of its lease.
 //!   Several pending jobs may have the same: those that one round of upkeep woke. Active ones may have none: those that asynq's
 //!   workers have. Among these, the beginning of the id says behind which job the page begins. If that job has left, the
-//!   page begins with the first of them: jobs are leased from that end, so those that were given have mostly left, too. One
-//!   that has not is given again. A job that is pending again out of turn, because its lease was lost, may be left out.
+//!   page begins with the first of them: jobs are leased from the oldest on, so those that were given oldest first have mostly
+//!   left, too. One that has not is given again. A job that is pending again out of turn, because its lease was lost, may be
+//!   left out.
 //!
-//! Pending jobs are listed by their priority: first those of high priority, from a set by the microsecond, then those in
-//! asynq's list, then those of low priority, then those that are filed because their credential holds them back. A job that upkeep moves from one to the other meanwhile may be left out.
+//! Pending jobs are in several such places (`listing/part.rs`), which are listed one after the other. A job that upkeep moves from
+//! one to the other meanwhile may be left out.
+//!
+//! A page asks one script for each of the places that it touches, which gives what there is to show of the jobs. Only of tasks that
+//! asynq's servers made or ended, the messages are read, too.
 
+mod part;
 mod place;
 
+use self::part::Part;
 use super::queues::Queue;
 use super::read::job_of;
-use super::scripts::{ListOrder, ListPage, ListPlace, Listed, SetOrder, SetPage, SetPlace};
+use super::scripts::{ListPage, ListPlace, ListSort, Listed, SetPage, SetPlace, SetSort};
 use super::shared::Shared;
 use crate::failure::chain;
 use crate::job::{JobId, Priority, QueueName, State};
-use crate::store::pending_place::PendingPlace;
-use crate::store::{BATCH_LIMIT, JobPage, StoreError};
+use crate::store::{BATCH_LIMIT, JobOrder, JobPage, StoreError};
 
-/// Up to `max` jobs in a state, oldest first, and no more than a batch.
+/// Up to `max` jobs in a state, and no more than a batch.
 pub(super) async fn page(
     shared: &Shared,
     queue: &QueueName,
     state: State,
+    order: JobOrder,
     cursor: Option<u64>,
     max: usize,
 ) -> Result<JobPage, StoreError> {
@@ -38,11 +44,12 @@ pub(super) async fn page(
     if max == 0 {
         return Ok(JobPage { jobs: Vec::new(), next: cursor });
     }
+    let lists = Lists { shared, queue: &queue, order };
     let (listed, next) = match state {
-        State::Pending => pending(shared, &queue, cursor, max).await?,
-        State::Active => of_list(shared, &queue, ListOrder::Token, cursor, max).await?,
+        State::Pending => lists.pending(cursor, max).await?,
+        State::Active => lists.list(ListSort::Token, cursor, max).await?,
         State::Scheduled | State::Retry | State::Completed | State::Archived => {
-            of_set(shared, &queue, SetOrder::Second(state), cursor, max).await?
+            lists.set(SetSort::Second(state), cursor, max).await?
         }
     };
     let mut jobs = Vec::with_capacity(listed.len());
@@ -60,82 +67,64 @@ pub(super) async fn page(
 }
 
 /// What a page has, and where the next one begins.
-type Part = (Vec<Listed>, Option<u64>);
+type Page = (Vec<Listed>, Option<u64>);
 
-/// A page of a set.
-async fn of_set(
-    shared: &Shared,
-    queue: &Queue,
-    order: SetOrder,
-    cursor: Option<u64>,
-    max: usize,
-) -> Result<Part, StoreError> {
-    let after = cursor.map(|cursor| SetPlace::from_cursor(cursor, order));
-    let (jobs, more) = shared.commands.call(&queue.keys, SetPage { order, after, max }).await?;
-    let next = jobs.last().filter(|_| more).and_then(|(last, score)| SetPlace::after(&last.id, *score, order));
-    // Ids that are none of ours have no place of their own, and must not hold up a reader for ever.
-    let next = next.map(|next| next.cursor(order).max(cursor.map_or(0, |cursor| cursor.saturating_add(1))));
-    Ok((jobs.into_iter().map(|(job, _score)| job).collect(), next))
+/// The lists of a queue, from one of their ends.
+struct Lists<'a> {
+    shared: &'a Shared,
+    queue: &'a Queue,
+    order: JobOrder,
 }
 
-/// A page of a list.
-async fn of_list(
-    shared: &Shared,
-    queue: &Queue,
-    order: ListOrder,
-    cursor: Option<u64>,
-    max: usize,
-) -> Result<Part, StoreError> {
-    let after = cursor.map(|cursor| ListPlace::from_cursor(cursor, order));
-    let page = shared.commands.call(&queue.keys, ListPage { order, after, max }).await?;
-    let next = page.jobs.last().filter(|_| page.more).map(|last| ListPlace::after(&last.id, page.anchor, order));
-    Ok((page.jobs, next.map(|next| next.cursor(order))))
-}
-
-/// A page of pending jobs, which may be of several priorities.
-async fn pending(shared: &Shared, queue: &Queue, cursor: Option<u64>, max: usize) -> Result<Part, StoreError> {
-    if let Some(cursor) = cursor.filter(|cursor| cursor >> FILED_SHIFT == FILED_RANK) {
-        return filed(shared, queue, Some(cursor & ((1 << FILED_SHIFT) - 1)), max).await;
+impl Lists<'_> {
+    /// A page of a set.
+    async fn set(&self, sort: SetSort, cursor: Option<u64>, max: usize) -> Result<Page, StoreError> {
+        let after = cursor.map(|cursor| SetPlace::from_cursor(cursor, sort));
+        let page = SetPage { sort, order: self.order, after, max };
+        let (jobs, more) = self.shared.commands.call(&self.queue.keys, page).await?;
+        let next = jobs.last().filter(|_| more);
+        let next = next.and_then(|(last, score)| SetPlace::behind(&last.id, *score, sort, self.order));
+        // Ids that are none of ours have no place of their own, and must not hold up a reader for ever.
+        let next = next.map(|next| next.cursor(sort)).and_then(|next| match (cursor, self.order) {
+            (None, _) => Some(next),
+            (Some(cursor), JobOrder::OldestFirst) => Some(next.max(cursor.checked_add(1)?)),
+            (Some(cursor), JobOrder::NewestFirst) => Some(next.min(cursor.checked_sub(1)?)),
+        });
+        Ok((jobs.into_iter().map(|(job, _score)| job).collect(), next))
     }
-    let begin = cursor.map(PendingPlace::from_cursor);
-    let priorities = Priority::ALL.into_iter().filter(|priority| begin.is_none_or(|begin| *priority >= begin.priority));
-    let mut listed = Vec::new();
-    for priority in priorities {
-        // The place 0 is the beginning.
-        let after = begin.filter(|begin| begin.priority == priority && begin.number > 0).map(|begin| begin.number);
-        let room = max - listed.len();
-        let ask_for = room.max(1); // on a full page, whether there are more
-        let (jobs, next) = match priority {
-            Priority::High | Priority::Low => {
-                of_set(shared, queue, SetOrder::Microsecond(priority), after, ask_for).await?
+
+    /// A page of a list.
+    async fn list(&self, sort: ListSort, cursor: Option<u64>, max: usize) -> Result<Page, StoreError> {
+        let after = cursor.map(|cursor| ListPlace::from_cursor(cursor, sort));
+        let page = ListPage { sort, order: self.order, after, max };
+        let page = self.shared.commands.call(&self.queue.keys, page).await?;
+        let next = page.jobs.last().filter(|_| page.more);
+        let next = next.and_then(|last| ListPlace::behind(&last.id, page.anchor, sort, self.order));
+        Ok((page.jobs, next.map(|next| next.cursor(sort))))
+    }
+
+    /// A page of pending jobs, which may be in several places.
+    async fn pending(&self, cursor: Option<u64>, max: usize) -> Result<Page, StoreError> {
+        let (begin, number) = cursor.map(Part::of_cursor).unzip();
+        let mut listed = Vec::new();
+        for part in Part::in_order(self.order, begin) {
+            let after = number.filter(|number| Some(part) == begin && *number != Part::BEGINNING);
+            let room = max - listed.len();
+            let ask_for = room.max(1); // on a full page, whether there are more
+            let (jobs, next) = match part {
+                Part::High => self.set(SetSort::Microsecond(Priority::High), after, ask_for).await?,
+                Part::Normal => self.list(ListSort::PendingSince, after, ask_for).await?,
+                Part::Low => self.set(SetSort::Microsecond(Priority::Low), after, ask_for).await?,
+                Part::Filed => self.set(SetSort::Filed, after, ask_for).await?,
+            };
+            if room == 0 && !jobs.is_empty() {
+                return Ok((listed, Some(part.cursor(Part::BEGINNING))));
             }
-            Priority::Normal => of_list(shared, queue, ListOrder::PendingSince, after, ask_for).await?,
-        };
-        if room == 0 && !jobs.is_empty() {
-            return Ok((listed, Some(PendingPlace { priority, number: 0 }.cursor())));
+            listed.extend(jobs);
+            if let Some(number) = next {
+                return Ok((listed, Some(part.cursor(number.max(Part::BEGINNING + 1)))));
+            }
         }
-        listed.extend(jobs);
-        if let Some(number) = next {
-            return Ok((listed, Some(PendingPlace { priority, number: number.max(1) }.cursor())));
-        }
+        Ok((listed, None))
     }
-    let room = max - listed.len();
-    let (jobs, next) = filed(shared, queue, None, room.max(1)).await?;
-    if room == 0 {
-        let more = !jobs.is_empty();
-        return Ok((listed, more.then_some(FILED_RANK << FILED_SHIFT)));
-    }
-    listed.extend(jobs);
-    Ok((listed, next))
-}
-
-/// What the cursor of a filed job begins with, behind those of all priorities.
-const FILED_RANK: u64 = 3;
-const FILED_SHIFT: u32 = 62;
-
-/// A page of filed jobs. The place 0 is the beginning.
-async fn filed(shared: &Shared, queue: &Queue, cursor: Option<u64>, max: usize) -> Result<Part, StoreError> {
-    let after = cursor.filter(|place| *place > 0);
-    let (jobs, next) = of_set(shared, queue, SetOrder::Filed, after, max).await?;
-    Ok((jobs, next.map(|next| (FILED_RANK << FILED_SHIFT) | next)))
 }

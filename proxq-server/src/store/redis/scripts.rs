@@ -28,7 +28,7 @@ pub(super) use self::lease::{HandedOutJob, LeaseJobs, Peek, Renew};
 pub(super) use self::limits::{Admit, AdmittedBy, AllHeldBack, LeaseWithin, Park, Places, credential_name};
 pub(super) use self::orders::{Cancel, Cancelled, Rerun, Watch};
 pub(super) use self::overdue::{EndOverdue, OverdueJob};
-pub(super) use self::page::{ListOrder, ListPage, ListPlace, Listed, SetOrder, SetPage, SetPlace};
+pub(super) use self::page::{ListPage, ListPlace, ListSort, Listed, SetPage, SetPlace, SetSort};
 pub(super) use self::reclaim::{LostJob, LostJobs, Reclaim};
 pub(super) use self::settle::{Release, Retry};
 pub(super) use self::submit::{CallOf, Submit, Taken};

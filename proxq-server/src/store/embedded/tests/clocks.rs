@@ -3,7 +3,7 @@
 use super::*;
 use crate::job::{JobId, State, Verdict};
 use crate::store::contract::{RETENTION, found, job, job_in, leased, queue, response, retry_after, submitted};
-use crate::store::{Claim, Content, NewJob, Submitted, Upkept};
+use crate::store::{Claim, Content, JobOrder, NewJob, Submitted, Upkept};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -162,7 +162,8 @@ async fn people_are_shown_the_time_of_day_as_it_was_corrected() {
         assert_eq!((shown.progress.started_at, shown.progress.due_at), (Some(sent), Some(sent.after(HOUR))));
         let attempt = &shown.progress.history[0];
         assert_eq!((attempt.started_at, attempt.ended_at), (sent, sent));
-        let listed = embedded.store.list(&queue(), State::Retry, None, 10).await.unwrap().jobs.remove(0);
+        let listed =
+            embedded.store.list(&queue(), State::Retry, JobOrder::OldestFirst, None, 10).await.unwrap().jobs.remove(0);
         assert_eq!(listed.request.created_at, began);
     }
     time.set_wall(START.after(Duration::from_secs(1)));

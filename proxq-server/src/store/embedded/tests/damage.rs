@@ -9,7 +9,7 @@ use crate::store::contract::{
     RETENTION, failure, job, job_in, lease_ids, leased, queue, response, state_of, submitted,
 };
 use crate::store::record::of_later_version;
-use crate::store::{Content, NewJob, StoreError};
+use crate::store::{Content, JobOrder, NewJob, StoreError};
 
 impl Embedded {
     /// Overwrites a byte of a column of the job's row.
@@ -107,7 +107,7 @@ async fn a_damaged_job_does_not_stand_in_the_way_of_others() {
         assert!(error.contains("does not match its checksum"), "{error}");
     }
     assert_eq!(store.stats(&queue()).await.unwrap().count(State::Archived), 4);
-    let page = store.list(&queue(), State::Archived, None, 10).await.unwrap();
+    let page = store.list(&queue(), State::Archived, JobOrder::OldestFirst, None, 10).await.unwrap();
     assert_eq!(page.jobs.len(), 2, "the others are left out");
     embedded.time.advance(RETENTION);
     assert_eq!(store.upkeep().await.unwrap().expired, 4, "they go like other failed jobs");

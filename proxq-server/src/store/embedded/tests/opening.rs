@@ -100,6 +100,7 @@ fn back_in_format_1(folder: &Path) {
     let database = Connection::open(folder.join("jobs.sqlite3")).unwrap();
     let back = "DROP INDEX pending;
          DROP INDEX filed;
+         DROP INDEX waiting_by_number;
          ALTER TABLE jobs DROP COLUMN filed;
          ALTER TABLE jobs DROP COLUMN priority;
          CREATE INDEX pending ON jobs (queue, due) WHERE state = 0;

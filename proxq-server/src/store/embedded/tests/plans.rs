@@ -1,8 +1,9 @@
 //! No query that is asked often reads more than it gives.
 
-use super::super::{reader, steps};
+use super::super::{listing, reader, steps};
 use super::*;
 use crate::job::State;
+use crate::store::JobOrder;
 use crate::store::contract::submitted;
 
 #[tokio::test]
@@ -35,18 +36,40 @@ async fn every_query_has_its_index() {
             .zip(["pending", "waiting", "leased", "ended"])
             .map(|(query, index)| (query.to_owned(), index)),
     );
-    queries.extend(State::ALL.into_iter().map(|state| {
-        let index = match state {
-            State::Pending => "pending",
-            State::Scheduled | State::Retry => "waiting",
-            State::Active => "leased",
-            State::Completed | State::Archived => "ended",
-        };
-        (reader::page_sql(state), index)
-    }));
+    for order in JobOrder::ALL {
+        queries.push((listing::pending_sql(order), "pending"));
+        queries.push((listing::edge_sql(order), "pending"));
+        queries.extend(LISTED_BY_NUMBER.map(|(state, index)| (listing::by_number_sql(state, order), index)));
+    }
     for (query, index) in queries {
         let plan = plan_of(&embedded.store, &query).await;
         assert!(plan[0].contains(&format!("INDEX {index}")), "{query}\n{plan:?}");
+    }
+}
+
+/// The states whose jobs are listed by their numbers, and the index for that.
+const LISTED_BY_NUMBER: [(State, &str); 5] = [
+    (State::Scheduled, "waiting_by_number"),
+    (State::Retry, "waiting_by_number"),
+    (State::Active, "leased"),
+    (State::Completed, "ended"),
+    (State::Archived, "ended"),
+];
+
+#[tokio::test]
+async fn a_page_is_read_in_the_order_of_its_index() {
+    let embedded = embedded().await;
+    let few = |state| state == State::Active; // as many as attempts run
+    for order in JobOrder::ALL {
+        let mut queries = vec![listing::pending_sql(order)];
+        let by_number = LISTED_BY_NUMBER.into_iter().filter(|(state, _)| !few(*state));
+        queries.extend(by_number.map(|(state, _)| listing::by_number_sql(state, order)));
+        for query in queries {
+            let plan = plan_of(&embedded.store, &query).await;
+            assert_eq!(plan.len(), 1, "without sorting all others: {query}\n{plan:?}");
+            let begins_at = if query.contains("filed") { "(filed,priority,due" } else { "rowid" };
+            assert!(plan[0].contains(begins_at), "from the cursor on: {query}\n{plan:?}");
+        }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::{Arguments, Call, Script, Scripts};
 use crate::job::{Priority, State};
-use crate::store::StoreError;
 use crate::store::redis::answer::Answer;
 use crate::store::redis::fields::{JOB_FIELDS, JobFields, word};
+use crate::store::{JobOrder, StoreError};
 
 /// A job of a page.
 #[derive(Debug)]
@@ -24,7 +24,8 @@ impl Listed {
 /// A page of jobs whose ids lie in a set by time.
 #[derive(Debug)]
 pub(crate) struct SetPage {
-    pub(crate) order: SetOrder,
+    pub(crate) sort: SetSort,
+    pub(crate) order: JobOrder,
     /// Where it begins; `None` for the first page.
     pub(crate) after: Option<SetPlace>,
     pub(crate) max: usize,
@@ -32,7 +33,7 @@ pub(crate) struct SetPage {
 
 /// What a set is sorted by.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum SetOrder {
+pub(crate) enum SetSort {
     /// Jobs in a state, other than pending and active ones: by a second.
     Second(State),
     /// Pending jobs of high or low priority: by the microsecond since which they wait.
@@ -41,7 +42,7 @@ pub(crate) enum SetOrder {
     Filed,
 }
 
-impl SetOrder {
+impl SetSort {
     /// How many hexadecimal digits of an id tell apart what has the same score: more where many may have the same.
     pub(crate) fn id_digits(self) -> u32 {
         match self {
@@ -54,9 +55,9 @@ impl SetOrder {
 /// A place between the ids of such a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SetPlace {
-    /// The score that the last id before it has.
+    /// The score that the last id before the page has.
     pub(crate) score: u64,
-    /// The first hexadecimal digits of this id, as a number.
+    /// The first hexadecimal digits of that id, as a number.
     pub(crate) id_beginning: u64,
 }
 
@@ -71,19 +72,19 @@ impl Call for SetPage {
     }
 
     fn arguments(self) -> Arguments {
-        let arguments = Arguments::new().with(match self.order {
-            SetOrder::Second(state) => word(state),
-            SetOrder::Microsecond(priority) => priority.word(),
-            SetOrder::Filed => "filed",
+        let arguments = Arguments::new().with(match self.sort {
+            SetSort::Second(state) => word(state),
+            SetSort::Microsecond(priority) => priority.word(),
+            SetSort::Filed => "filed",
         });
         let arguments = match self.after {
             Some(SetPlace { score, id_beginning }) => {
-                let beginning = format!("{id_beginning:0width$x}", width = self.order.id_digits() as usize);
+                let beginning = format!("{id_beginning:0width$x}", width = self.sort.id_digits() as usize);
                 arguments.shown(score).with(beginning)
             }
-            None => arguments.shown(-1).with(""),
+            None => arguments.with("").with(""),
         };
-        arguments.shown(self.max).each(JOB_FIELDS)
+        arguments.shown(self.max).flag(self.order == JobOrder::NewestFirst).each(JOB_FIELDS)
     }
 
     fn output(answer: Answer) -> Result<Self::Output, StoreError> {
@@ -100,7 +101,8 @@ impl Call for SetPage {
 /// A page of a state whose ids lie in a list, the newest on the left.
 #[derive(Debug)]
 pub(crate) struct ListPage {
-    pub(crate) order: ListOrder,
+    pub(crate) sort: ListSort,
+    pub(crate) order: JobOrder,
     /// Where it begins; `None` for the first page.
     pub(crate) after: Option<ListPlace>,
     pub(crate) max: usize,
@@ -108,14 +110,14 @@ pub(crate) struct ListPage {
 
 /// What a list is sorted by.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum ListOrder {
+pub(crate) enum ListSort {
     /// Pending jobs: by the millisecond since which they are pending.
     PendingSince,
     /// Active jobs: by the token of their lease.
     Token,
 }
 
-impl ListOrder {
+impl ListSort {
     /// How many hexadecimal digits of an id tell apart what has the same anchor: more where many may have the same.
     pub(crate) fn id_digits(self) -> u32 {
         match self {
@@ -155,14 +157,14 @@ impl Call for ListPage {
 
     fn arguments(self) -> Arguments {
         // Jobs are pending since a nanosecond, of which neither a number in Lua nor a cursor holds all digits.
-        let (state, field, uncounted_digits) = match self.order {
-            ListOrder::PendingSince => (State::Pending, "pending_since", 6),
-            ListOrder::Token => (State::Active, "x_token", 0),
+        let (state, field, uncounted_digits) = match self.sort {
+            ListSort::PendingSince => (State::Pending, "pending_since", 6),
+            ListSort::Token => (State::Active, "x_token", 0),
         };
         let arguments = Arguments::new().with(word(state)).with(field).shown(uncounted_digits);
         let arguments = match self.after {
             Some(ListPlace { anchor, id_beginning }) => {
-                let beginning = format!("{id_beginning:0width$x}", width = self.order.id_digits() as usize);
+                let beginning = format!("{id_beginning:0width$x}", width = self.sort.id_digits() as usize);
                 match anchor {
                     Some(anchor) => arguments.shown(anchor).with(beginning),
                     None => arguments.shown(-1).with(beginning),
@@ -170,7 +172,7 @@ impl Call for ListPage {
             }
             None => arguments.shown(-1).with(""),
         };
-        arguments.shown(self.max).each(JOB_FIELDS)
+        arguments.shown(self.max).flag(self.order == JobOrder::NewestFirst).each(JOB_FIELDS)
     }
 
     fn output(answer: Answer) -> Result<ListPaged, StoreError> {

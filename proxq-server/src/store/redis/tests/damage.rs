@@ -6,7 +6,7 @@ use super::layout::{key, task};
 use super::*;
 use crate::job::{JobId, State, Verdict};
 use crate::store::contract::{failure, job, job_in, lease_ids, leased, response, state_of, submitted};
-use crate::store::{Claim, NewJob, Requeued, StoreError, Submitted};
+use crate::store::{Claim, JobOrder, NewJob, Requeued, StoreError, Submitted};
 
 fn is_corrupt<T>(read: &Result<T, StoreError>, of: JobId, part: &str) -> bool {
     matches!(read, Err(StoreError::CorruptJob { id, what }) if *id == of && *what == part)
@@ -37,7 +37,10 @@ async fn a_state_that_is_none_is_damage_in_every_state() {
             assert!(is_corrupt(&store.get(id).await, id, "state"), "{state:?} {damage:?}");
             assert!(is_corrupt(&store.response(id).await, id, "state"), "{state:?} {damage:?}");
             assert!(is_corrupt(&store.retry_failed(id, true).await, id, "state"), "{state:?} {damage:?}");
-            assert!(store.list(&queue(), state, None, 10).await.unwrap().jobs.is_empty(), "it is left out");
+            assert!(
+                store.list(&queue(), state, JobOrder::OldestFirst, None, 10).await.unwrap().jobs.is_empty(),
+                "it is left out"
+            );
             assert!(store.cancel(id).await.unwrap(), "{state:?} {damage:?}");
             assert_eq!(state_of(store, id).await, None);
             for place in ["pending", "active", "lease", "scheduled", "retry", "completed", "archived"] {

@@ -7,7 +7,7 @@ use super::layout::{START_SECONDS, key};
 use super::*;
 use crate::job::{Body, JobId, Outcome, Reach, State, Verdict};
 use crate::store::contract::{found, leased, response, state_of};
-use crate::store::{Content, Requeued};
+use crate::store::{Content, JobOrder, Requeued};
 
 /// A task as Go's proxq enqueues it.
 pub(super) fn go_message(id: JobId) -> TaskMessage {
@@ -117,7 +117,7 @@ async fn tasks_of_go_are_found_in_every_state() {
         (State::Completed, completed),
         (State::Archived, archived),
     ] {
-        let page = store.list(&queue(), state, None, 10).await.unwrap();
+        let page = store.list(&queue(), state, JobOrder::OldestFirst, None, 10).await.unwrap();
         assert_eq!(page.jobs.iter().map(|job| job.request.id).collect::<Vec<_>>(), [id], "{state:?}");
         assert_eq!(store.stats(&queue()).await.unwrap().count(state), 1);
     }

@@ -3,25 +3,11 @@
 use super::from_go::go_message;
 use super::layout::key;
 use super::*;
-use crate::job::{JobId, State};
-use crate::store::contract::{failure, job, leased, request, submitted};
-use crate::store::{NewJob, UPKEEP_EVERY};
+use crate::job::{Body, JobId, State, Verdict};
+use crate::store::contract::{List, failure, in_order, job, leased, request, response, retry_after, submitted};
+use crate::store::{JobOrder, NewJob, UPKEEP_EVERY};
 
-async fn page(store: &RedisStore, state: State, cursor: Option<u64>) -> (Vec<JobId>, Option<u64>) {
-    let page = store.list(&queue(), state, cursor, 2).await.unwrap();
-    (page.jobs.iter().map(|job| job.request.id).collect(), page.next)
-}
-
-/// All jobs from a cursor on.
-async fn rest(store: &RedisStore, state: State, cursor: Option<u64>) -> Vec<JobId> {
-    let (mut jobs, mut next) = page(store, state, cursor).await;
-    while next.is_some() {
-        let given;
-        (given, next) = page(store, state, next).await;
-        jobs.extend(given);
-    }
-    jobs
-}
+const NEWEST: JobOrder = JobOrder::NewestFirst;
 
 /// An id that begins with this number.
 fn numbered(number: u8) -> JobId {
@@ -40,16 +26,77 @@ async fn jobs_that_were_woken_together_are_listed_once() {
     }
     redis.advance(UPKEEP_EVERY).await;
     assert_eq!(redis.store.upkeep().await.unwrap().woken, 9);
-    let all = rest(&redis.store, State::Pending, None).await;
+    let list = List::of(&redis.store, State::Pending, JobOrder::OldestFirst);
+    let all = list.from(None).await;
     assert_eq!(all.len(), 9);
+    assert_eq!(in_order(NEWEST, List { order: NEWEST, ..list }.from(None).await), all);
 
-    let (first, next) = page(&redis.store, State::Pending, None).await;
+    let list = List::of(&redis.store, State::Pending, JobOrder::OldestFirst);
+    let (first, next) = list.page(None).await;
     assert_eq!(first, all[..2]);
     assert_eq!(redis.store.lease(&queue(), 3).await.unwrap().len(), 3);
-    let (second, next) = page(&redis.store, State::Pending, next).await;
+    let (second, next) = list.page(next).await;
     assert_eq!(second, all[3..5], "those that were given are gone, and one that was not");
     assert!(redis.store.cancel(all[5]).await.unwrap() && redis.store.cancel(all[3]).await.unwrap());
-    assert_eq!(rest(&redis.store, State::Pending, next).await, all[6..]);
+    assert_eq!(list.from(next).await, all[6..]);
+}
+
+#[tokio::test]
+async fn a_list_from_its_newest_end_goes_on_when_the_oldest_are_leased() {
+    let redis = in_redis().await;
+    for number in 0..9 {
+        let request = request(numbered(number));
+        redis.store.submit(NewJob { request, delay: Some(Duration::from_secs(1)), ..job() }).await.unwrap();
+    }
+    redis.advance(UPKEEP_EVERY).await;
+    redis.store.upkeep().await.unwrap();
+    let list = List::of(&redis.store, State::Pending, NEWEST);
+    let all = list.from(None).await;
+    let (_, next) = list.page(None).await;
+    assert_eq!(redis.store.lease(&queue(), 4).await.unwrap().len(), 4);
+    let (second, next) = list.page(next).await;
+    assert_eq!(second, all[2..4], "those of the same instant that are left");
+    assert!(redis.store.cancel(all[4]).await.unwrap());
+    assert_eq!(list.page(next).await, (vec![], None));
+}
+
+#[tokio::test]
+async fn a_page_reads_no_bodies() {
+    const BODY_BYTES: usize = 100_000;
+    let redis = in_redis().await;
+    let body = || Body::Inline(vec![b'x'; BODY_BYTES].into());
+    for state in [State::Pending, State::Active, State::Completed, State::Retry] {
+        let job = NewJob { body: body(), ..job() };
+        let id = job.request.id;
+        redis.store.submit(job).await.unwrap();
+        if state != State::Pending {
+            let lease = leased(&redis.store).await.lease;
+            match state {
+                State::Completed => {
+                    let response = response(200, vec![b'x'; BODY_BYTES]);
+                    redis.store.settle(&lease, Verdict::Complete(response)).await.unwrap();
+                }
+                State::Retry => redis.store.settle(&lease, retry_after(Duration::from_mins(1))).await.unwrap(),
+                State::Pending | State::Scheduled | State::Active | State::Archived => {}
+            }
+        }
+        let sent_before = redis.bytes_sent().await;
+        for order in JobOrder::ALL {
+            assert_eq!(List::of(&redis.store, state, order).from(None).await.len(), 1, "{state:?}");
+        }
+        let sent = redis.bytes_sent().await - sent_before;
+        assert!(sent < BODY_BYTES as u64, "{state:?}: {sent} bytes");
+        assert!(redis.store.cancel(id).await.unwrap());
+    }
+}
+
+impl InRedis {
+    /// How many bytes Redis has sent to its clients.
+    async fn bytes_sent(&self) -> u64 {
+        let stats: String = self.server.run(&["INFO", "stats"]).await;
+        let line = stats.lines().find_map(|line| line.strip_prefix("total_net_output_bytes:"));
+        line.expect("Redis counts them").trim().parse().unwrap()
+    }
 }
 
 #[tokio::test]
@@ -67,7 +114,9 @@ async fn tasks_that_go_works_on_are_listed_among_jobs_of_ours() {
             all.push(id);
         }
     }
-    assert_eq!(rest(&redis.store, State::Active, None).await, all);
+    for order in JobOrder::ALL {
+        assert_eq!(in_order(order, List::of(&redis.store, State::Active, order).from(None).await), all, "{order:?}");
+    }
 }
 
 #[tokio::test]
@@ -84,9 +133,13 @@ async fn ids_that_are_none_of_ours_do_not_hold_a_list_up() {
             };
         }
     }
-    assert_eq!(rest(&redis.store, State::Pending, None).await, [kept]);
+    for order in JobOrder::ALL {
+        assert_eq!(List::of(&redis.store, State::Pending, order).from(None).await, [kept], "{order:?}");
+    }
     let archived = job_in_archive(&redis).await;
-    assert_eq!(rest(&redis.store, State::Archived, None).await, [archived]);
+    for order in JobOrder::ALL {
+        assert_eq!(List::of(&redis.store, State::Archived, order).from(None).await, [archived], "{order:?}");
+    }
 }
 
 /// A failed job that is younger than all that is there.

@@ -4,8 +4,8 @@ use super::layout::{key, task};
 use super::several::soon;
 use super::*;
 use crate::job::{JobId, Priority, State, Verdict};
-use crate::store::contract::{job, lease_ids, leased, state_of, submitted, submitted_as};
-use crate::store::{BATCH_LIMIT, LOW_WAITS_AT_MOST};
+use crate::store::contract::{List, job, lease_ids, leased, state_of, submitted, submitted_as};
+use crate::store::{BATCH_LIMIT, JobOrder, LOW_WAITS_AT_MOST};
 
 const HIGH: &str = "proxq:{default}:high";
 const LOW: &str = "proxq:{default}:low";
@@ -113,16 +113,8 @@ async fn all_jobs_are_in_asynqs_list_while_a_server_of_asynq_works_on_the_queue(
     assert_eq!(redis.pending().await, order.iter().map(ToString::to_string).collect::<Vec<_>>());
     assert!(redis.waiting(HIGH).await.is_empty() && redis.waiting(LOW).await.is_empty());
 
-    let (mut listed, mut cursor) = (Vec::new(), None);
-    loop {
-        let page = redis.store.list(&queue(), State::Pending, cursor, 2).await.unwrap();
-        listed.extend(page.jobs.iter().map(|job| job.request.id));
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    assert_eq!(listed, order);
+    let list = List::of(&redis.store, State::Pending, JobOrder::OldestFirst);
+    assert_eq!(list.from(None).await, order);
     assert!(redis.store.cancel(high[1]).await.unwrap() && redis.store.cancel(low[1]).await.unwrap());
     assert_eq!(redis.pending().await.len(), order.len() - 2);
 

@@ -9,7 +9,7 @@ use super::super::HashWriter;
 use super::*;
 use crate::job::{Body, JobId, QueueName, State, Verdict};
 use crate::store::contract::{found, job, job_in, leased, response, state_of, submitted};
-use crate::store::{BlobStore, BlobWriter, Claim, Content, Lease, NewJob, Requeued, Submitted};
+use crate::store::{BlobStore, BlobWriter, Claim, Content, JobOrder, Lease, NewJob, Requeued, Submitted};
 
 /// Longer than anything takes that is not broken.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -128,7 +128,7 @@ async fn jobs_of_another_queue_are_unknown() {
         assert!(!there.cancel(id).await.unwrap(), "{state:?}");
         assert_eq!(there.retry_failed(id, true).await.unwrap(), Requeued::Unknown, "{state:?}");
         let _watch = there.watch(id).await.unwrap();
-        assert!(there.list(&other, state, None, 10).await.unwrap().jobs.is_empty(), "{state:?}");
+        assert!(there.list(&other, state, JobOrder::OldestFirst, None, 10).await.unwrap().jobs.is_empty(), "{state:?}");
         assert_eq!(found(&redis.store, id).await.state, state, "{state:?}");
         assert!(redis.store.cancel(id).await.unwrap());
     }

@@ -1,0 +1,49 @@
+//! What an operator needs of a store: its jobs a page at a time.
+
+use async_trait::async_trait;
+
+use super::{JobLookup, StoreError};
+use crate::job::{Job, QueueName, State};
+
+/// Where an operator looks into queues.
+#[async_trait]
+pub trait Oversight: JobLookup {
+    /// Up to `max` jobs in a state, in this order, behind `cursor` (the `next` of a former page of the same queue, state
+    /// and order). Costs as much as the page has jobs, however many the queue has. Reads no body.
+    ///
+    /// What oldest means depends on the state: of pending jobs, the one that begins first; of active ones, in Redis, the one
+    /// that was leased first; of all others, in Redis, the one whose next instant (to be due, to be dropped) comes first.
+    /// Elsewhere it is the one that was submitted first. Jobs that change their place between two pages may be left out, or
+    /// given twice. Any other cursor gives any page, or an empty one.
+    async fn list(
+        &self,
+        queue: &QueueName,
+        state: State,
+        order: JobOrder,
+        cursor: Option<u64>,
+        max: usize,
+    ) -> Result<JobPage, StoreError>;
+}
+
+/// Which end of a list comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobOrder {
+    /// Pending jobs: those that begin first.
+    OldestFirst,
+    /// The reverse.
+    NewestFirst,
+}
+
+impl JobOrder {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::OldestFirst, Self::NewestFirst];
+}
+
+/// Some jobs of a queue, and where to go on.
+#[derive(Clone, Debug)]
+pub struct JobPage {
+    /// The jobs, in the order that was asked for.
+    pub jobs: Vec<Job>,
+    /// Gives the next page; `None` after the last.
+    pub next: Option<u64>,
+}
