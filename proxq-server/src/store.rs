@@ -10,6 +10,7 @@
 //! | waiting clients | [`JobLookup`] | `asking.rs` |
 //! | whoever answers held clients | [`Turns`] | `turns.rs` |
 //! | operators | [`Oversight`] | `overseeing.rs` |
+//! | whoever counts jobs | [`QueueLookup`] | `overseeing.rs` |
 //! | server | [`StoreControl`] | `keeping.rs` |
 //! | whoever reads or writes large bodies | [`BlobStore`] | `blob.rs` |
 //!
@@ -42,7 +43,7 @@ pub use self::blob::{BlobStore, BlobStream, BlobWriter};
 pub use self::error::{Cause, StoreError};
 pub use self::keeping::{Deployment, StoreControl, UPKEEP_EVERY, Upkept};
 pub use self::limiting::{HeldBack, Leased, LimitedQueues};
-pub use self::overseeing::{JobOrder, JobPage, Oversight};
+pub use self::overseeing::{JobOrder, JobPage, Oversight, QueueLookup, QueueStats};
 pub(crate) use self::pauses::StorePauses;
 #[cfg(test)]
 pub(crate) use self::record::{Facts, Record};
@@ -51,8 +52,7 @@ pub use self::submitting::{Claim, NewJob, Submissions, Submitted};
 pub use self::turns::{CANCEL_ABANDONED_AFTER, Call, JOIN_WINDOW, Join, LOST_TURN_WINDOW, LeftBy, Turn, Turns};
 pub use self::values::SharedValues;
 pub use self::working::{
-    LEASE_TERM, LOW_WAITS_AT_MOST, Lease, LeasedJob, QueueStats, RECLAIM_AFTER_OUTAGE, RECLAIM_GRACE, RENEW_EVERY,
-    WorkQueues,
+    LEASE_TERM, LOW_WAITS_AT_MOST, Lease, LeasedJob, RECLAIM_AFTER_OUTAGE, RECLAIM_GRACE, RENEW_EVERY, WorkQueues,
 };
 
 pub(crate) use self::working::pending_order;

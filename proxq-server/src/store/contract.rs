@@ -9,6 +9,7 @@ mod leasing;
 mod limiting;
 mod listing;
 mod ordering;
+mod overseeing;
 mod priority;
 mod queues;
 mod racing;
@@ -33,8 +34,8 @@ use crate::job::{
 };
 
 pub(super) use self::{
-    blobs::*, bounds::*, calling::*, claiming::*, leasing::*, limiting::*, listing::*, ordering::*, priority::*,
-    queues::*, racing::*, reading::*, settling::*, submitting::*, time::*, waiting::*,
+    blobs::*, bounds::*, calling::*, claiming::*, leasing::*, limiting::*, listing::*, ordering::*, overseeing::*,
+    priority::*, queues::*, racing::*, reading::*, settling::*, submitting::*, time::*, waiting::*,
 };
 
 /// A store under test, and its world.
@@ -228,6 +229,10 @@ macro_rules! keeps_the_contract {
             jobs_of_one_instant_are_listed_once
             pending_jobs_are_listed_as_they_begin
             a_cursor_that_nobody_gave_does_no_harm
+            // overseeing
+            the_oldest_pending_job_says_for_how_long_it_waits
+            a_filed_job_can_be_the_oldest
+            counts_keep_step_with_the_jobs
             // blobs
             a_blob_comes_back_as_it_was_written
             an_empty_blob_is_a_blob

@@ -14,6 +14,7 @@ mod reserve;
 mod schema;
 mod step;
 mod steps;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -37,14 +38,15 @@ use self::steps::{
     Abandon, Cancel, EndCall, Expire, LeaseJobs, LeaseWithin, Probe, Renew, Resume, RetryFailed, Settle, Submit,
     Unreferred, Upkeep,
 };
+use self::tally::Tally;
 use self::time::StoreTime;
 pub use self::verify::{Finding, verify};
 use self::writer::{Health, Writer};
 use super::signals::Signals;
 use super::{
     BATCH_LIMIT, BlobStore, BlobStream, BlobWriter, Content, Deployment, HeldBack, JobAccess, JobLookup, JobWatch,
-    Lease, Leased, LeasedJob, LeftBy, LimitedQueues, NewJob, QueueStats, Requeued, StoreControl, StoreError,
-    StoreSettings, Submissions, Submitted, Turn, Turns, UPKEEP_EVERY, Upkept, WorkQueues,
+    Lease, Leased, LeasedJob, LeftBy, LimitedQueues, NewJob, Requeued, StoreControl, StoreError, StoreSettings,
+    Submissions, Submitted, Turn, Turns, UPKEEP_EVERY, Upkept, WorkQueues,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::config::SyncMode;
@@ -151,6 +153,7 @@ struct Shared {
     instance: String,
     signals: Signals,
     paces: Paces,
+    tally: Tally,
     health: Health,
     /// Leases that never reached their worker.
     given_back: Mutex<Vec<Lease>>,
@@ -183,6 +186,7 @@ impl EmbeddedStore {
             instance,
             signals: Signals::default(),
             paces: Paces::default(),
+            tally: Tally::count(&connection).map_err(fails)?,
             health: Health::default(),
             given_back: Mutex::default(),
         });
@@ -242,11 +246,6 @@ impl WorkQueues for EmbeddedStore {
 
     async fn due(&self, queue: &QueueName) {
         self.shared.signals.queue(queue.as_str()).due(self.shared.clock).await;
-    }
-
-    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, StoreError> {
-        let queue = queue.clone();
-        self.readers.read(move |connection| reader::stats(connection, &queue)).await
     }
 }
 

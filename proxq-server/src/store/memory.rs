@@ -22,8 +22,8 @@ use self::blob_writer::MemoryWriter;
 use self::jobs::Jobs;
 use super::{
     BlobStore, BlobStream, BlobWriter, Content, Deployment, HeldBack, JobAccess, JobLookup, JobOrder, JobPage,
-    JobWatch, Lease, Leased, LeasedJob, LeftBy, LimitedQueues, NewJob, Oversight, QueueStats, Requeued, StoreControl,
-    StoreError, StoreSettings, Submissions, Submitted, Turn, Turns, Upkept, WorkQueues,
+    JobWatch, Lease, Leased, LeasedJob, LeftBy, LimitedQueues, NewJob, Oversight, QueueLookup, QueueStats, Requeued,
+    StoreControl, StoreError, StoreSettings, Submissions, Submitted, Turn, Turns, Upkept, WorkQueues,
 };
 use crate::clock::Clock;
 use crate::job::{BlobRef, CredentialHash, Job, JobId, QueueName, State, Verdict};
@@ -101,10 +101,6 @@ impl WorkQueues for MemoryStore {
         let signal = lock(&self.jobs).signals.queue(queue.as_str());
         signal.due(self.clock).await;
     }
-
-    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, StoreError> {
-        self.step(|jobs| jobs.stats(queue)).await
-    }
 }
 
 #[async_trait]
@@ -152,6 +148,13 @@ impl JobLookup for MemoryStore {
 
     async fn watch(&self, id: JobId) -> Result<JobWatch, StoreError> {
         self.step(|jobs| jobs.signals.watch(id)).await
+    }
+}
+
+#[async_trait]
+impl QueueLookup for MemoryStore {
+    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, StoreError> {
+        self.step(|jobs| jobs.stats(queue)).await
     }
 }
 

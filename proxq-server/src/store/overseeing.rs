@@ -1,13 +1,23 @@
-//! What an operator needs of a store: its jobs a page at a time.
+//! What an operator needs of a store: how queues stand, and their jobs a page at a time.
+
+use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::{JobLookup, StoreError};
 use crate::job::{Job, QueueName, State};
 
+/// Looks up queues.
+#[async_trait]
+pub trait QueueLookup: fmt::Debug + Send + Sync {
+    /// How a queue stands. Costs the same however many jobs it has.
+    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, StoreError>;
+}
+
 /// Where an operator looks into queues.
 #[async_trait]
-pub trait Oversight: JobLookup {
+pub trait Oversight: JobLookup + QueueLookup {
     /// Up to `max` jobs in a state, in this order, behind `cursor` (the `next` of a former page of the same queue, state
     /// and order). Costs as much as the page has jobs, however many the queue has. Reads no body.
     ///
@@ -46,4 +56,28 @@ pub struct JobPage {
     pub jobs: Vec<Job>,
     /// Gives the next page; `None` after the last.
     pub next: Option<u64>,
+}
+
+/// How a queue stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueStats {
+    counts: [u64; State::ALL.len()],
+    /// For how long the job that has been pending for longest could have begun; `None` if none is pending. A delayed or
+    /// resting job is not pending before it is woken. One of low priority may count only from the time on at which it counts
+    /// as normal.
+    pub oldest: Option<Duration>,
+    /// Whether no job of it begins, by an operator's order.
+    pub paused: bool,
+}
+
+impl QueueStats {
+    /// Jobs in this state.
+    #[must_use]
+    pub fn count(&self, state: State) -> u64 {
+        self.counts[state as usize]
+    }
+
+    pub(crate) fn set(&mut self, state: State, count: u64) {
+        self.counts[state as usize] = count;
+    }
 }

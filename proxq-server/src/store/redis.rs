@@ -72,8 +72,8 @@ use self::waiting_workers::WaitingWorkers;
 use super::signals::Signals;
 use super::{
     BlobStore, BlobStream, BlobWriter, Content, Deployment, HeldBack, JobAccess, JobLookup, JobWatch, Lease, Leased,
-    LeasedJob, LeftBy, LimitedQueues, NewJob, QueueStats, Requeued, SharedValues, StoreControl, StoreError,
-    StoreSettings, Submissions, Submitted, Turn, Turns, Upkept, WorkQueues,
+    LeasedJob, LeftBy, LimitedQueues, NewJob, Requeued, SharedValues, StoreControl, StoreError, StoreSettings,
+    Submissions, Submitted, Turn, Turns, Upkept, WorkQueues,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::config::RedisConfig;
@@ -255,10 +255,6 @@ impl WorkQueues for RedisStore {
 
     async fn due(&self, queue: &QueueName) {
         wait::due(&self.shared, &self.client, &self.closing, queue.as_str()).await;
-    }
-
-    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, StoreError> {
-        read::stats(&self.shared, queue).await
     }
 }
 

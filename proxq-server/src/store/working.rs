@@ -5,9 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use super::{BlobStore, JobLookup, LimitedQueues, StoreError};
+use super::{BlobStore, JobLookup, LimitedQueues, QueueLookup, StoreError};
 use crate::clock::Timestamp;
-use crate::job::{Body, JobId, JobRequest, Priority, Progress, QueueName, State, Verdict};
+use crate::job::{Body, JobId, JobRequest, Priority, Progress, QueueName, Verdict};
 
 /// How long a lease lasts unless it is renewed.
 pub const LEASE_TERM: Duration = Duration::from_secs(30);
@@ -36,7 +36,7 @@ pub(crate) fn pending_order(priority: Priority, since: Timestamp) -> i64 {
 
 /// Where workers get their jobs, and bring their verdicts.
 #[async_trait]
-pub trait WorkQueues: JobLookup + BlobStore + LimitedQueues {
+pub trait WorkQueues: JobLookup + BlobStore + LimitedQueues + QueueLookup {
     /// Hands out up to `max` jobs, each under a lease of its own: those of a higher priority first, and of one priority those
     /// that have been due longest.
     ///
@@ -56,9 +56,6 @@ pub trait WorkQueues: JobLookup + BlobStore + LimitedQueues {
 
     /// Returns when something may be due in the queue. Cancel safe: a wake-up that was not waited for is kept.
     async fn due(&self, queue: &QueueName);
-
-    /// How many jobs the queue has.
-    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, StoreError>;
 }
 
 /// A worker's exclusive right to a job, until it expires.
@@ -85,22 +82,4 @@ pub struct LeasedJob {
     pub left: Option<Duration>,
     /// Cancelled when this process learns that the lease is gone: the job was cancelled or handed on.
     pub revoked: CancellationToken,
-}
-
-/// How many jobs a queue has in each state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QueueStats {
-    counts: [u64; State::ALL.len()],
-}
-
-impl QueueStats {
-    /// Jobs in this state.
-    #[must_use]
-    pub fn count(&self, state: State) -> u64 {
-        self.counts[state as usize]
-    }
-
-    pub(crate) fn set(&mut self, state: State, count: u64) {
-        self.counts[state as usize] = count;
-    }
 }

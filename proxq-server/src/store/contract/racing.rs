@@ -17,10 +17,10 @@ const HANDS: usize = 10;
 const LOST_AFTER: Duration = Duration::from_secs(LEASE_TERM.as_secs() + RECLAIM_GRACE.as_secs() + 10);
 
 /// Numbers that look random and are the same in every run (a linear congruential generator by Knuth).
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn throw(&mut self, sides: u64) -> u64 {
+    pub(super) fn throw(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }

@@ -2,10 +2,24 @@
 
 use async_trait::async_trait;
 
-use super::EmbeddedStore;
 use super::listing::{self, Asked};
+use super::{EmbeddedStore, reader};
 use crate::job::{QueueName, State};
-use crate::store::{JobOrder, JobPage, Oversight, StoreError};
+use crate::store::{JobOrder, JobPage, Oversight, QueueLookup, QueueStats, StoreError};
+
+#[async_trait]
+impl QueueLookup for EmbeddedStore {
+    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, StoreError> {
+        self.writer.outbox.is_open()?;
+        let mut stats = self.shared.tally.stats(queue.as_str());
+        if stats.count(State::Pending) > 0 {
+            let queue = queue.clone();
+            let oldest = self.readers.read(move |connection| reader::oldest_pending(connection, &queue)).await?;
+            stats.oldest = oldest.map(|since| self.shared.time.now().since(since));
+        }
+        Ok(stats)
+    }
+}
 
 #[async_trait]
 impl Oversight for EmbeddedStore {

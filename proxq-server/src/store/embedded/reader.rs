@@ -11,7 +11,7 @@ use super::steps::{job_id, state};
 use crate::clock::Timestamp;
 use crate::job::{Job, JobId, Progress, QueueName, State, StoredResponse};
 use crate::store::record::{Facts, Head, Record};
-use crate::store::{Content, QueueStats, StoreError};
+use crate::store::{Content, StoreError};
 
 /// Why nothing was read.
 #[derive(Debug)]
@@ -128,29 +128,19 @@ pub(super) fn content(connection: &Connection, id: JobId) -> Result<Content, Rea
 pub(super) const CONTENT: &str = "SELECT state, progress, head, body
     FROM jobs LEFT JOIN results ON results.seq = jobs.seq WHERE jobs.id = ?1";
 
-/// How many jobs a queue has in each state.
-pub(super) fn stats(connection: &Connection, queue: &QueueName) -> Result<QueueStats, ReadError> {
-    let mut stats = QueueStats::default();
-    for sql in COUNTS {
-        let mut select = connection.prepare_cached(sql)?;
-        let mut rows = select.query((queue.as_str(),))?;
-        while let Some(row) = rows.next()? {
-            let count: i64 = row.get(1)?;
-            if let Some(state) = state(row.get(0)?) {
-                stats.set(state, count.unsigned_abs());
-            }
-        }
+/// Since when the job could have begun that has been pending for longest.
+pub(super) fn oldest_pending(connection: &Connection, queue: &QueueName) -> Result<Option<Timestamp>, ReadError> {
+    let mut select = connection.prepare_cached(OLDEST)?;
+    let mut oldest: Option<i64> = None;
+    for (filed, rank) in [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)] {
+        let due: Option<i64> = select.query_row((queue.as_str(), filed, rank), |row| row.get(0)).optional()?;
+        oldest = oldest.into_iter().chain(due).min();
     }
-    Ok(stats)
+    Ok(oldest.map(Timestamp::from_millis))
 }
 
-/// One for each index, whose condition it repeats word for word.
-pub(super) const COUNTS: [&str; 4] = [
-    "SELECT state, count(*) FROM jobs WHERE queue = ?1 AND state = 0 GROUP BY state",
-    "SELECT state, count(*) FROM jobs WHERE queue = ?1 AND state IN (1, 3) GROUP BY state",
-    "SELECT state, count(*) FROM jobs WHERE queue = ?1 AND state = 2 GROUP BY state",
-    "SELECT state, count(*) FROM jobs WHERE queue = ?1 AND state IN (4, 5) GROUP BY state",
-];
+pub(super) const OLDEST: &str = "SELECT due FROM jobs INDEXED BY pending
+    WHERE state = 0 AND queue = ?1 AND filed = ?2 AND priority = ?3 ORDER BY due LIMIT 1";
 
 /// The queues beside those that are known in which jobs wait or run.
 pub(super) fn other_queues(connection: &Connection, known: &[QueueName]) -> Result<Vec<QueueName>, ReadError> {

@@ -3,16 +3,19 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::Shared;
+use super::tally::Moves;
 use super::time::Moment;
 use super::vault::Vault;
 use crate::clock::Timestamp;
+use crate::job::State;
 use crate::store::StoreError;
-use crate::store::signals::Effect;
+use crate::store::signals::{Effect, QueueSignal};
 
 /// One atomic step on the database.
 pub(super) trait Step: fmt::Debug + Send + 'static {
@@ -73,6 +76,11 @@ impl Tx<'_> {
         self.state.effects.push(effect);
     }
 
+    /// Notes that a job goes from one state to another; `None` for no job, and for a state that this program does not know.
+    pub(super) fn moves(&mut self, queue: &Arc<QueueSignal>, from: Option<State>, to: Option<State>) {
+        self.state.moves.note(queue, from, to);
+    }
+
     /// The instant of this process's time at which the store's time will be `due`.
     pub(super) fn steady_at(&self, due: Timestamp) -> Timestamp {
         self.steady.shifted(due.millis_since(self.now))
@@ -92,6 +100,8 @@ impl Tx<'_> {
 pub(super) struct WriterState {
     pub(super) effects: Vec<Effect>,
     pub(super) vault: Vault,
+    /// What the transaction changes in the counts of `shared.tally`.
+    pub(super) moves: Moves,
     last_token: u64,
     /// Tells the turns that this run of the process holds from those of former runs. Never 0.
     pub(super) run: i64,
@@ -111,6 +121,7 @@ impl WriterState {
         Ok(Self {
             effects: Vec::new(),
             vault: Vault::load(connection)?,
+            moves: Moves::default(),
             last_token: last_token.unsigned_abs(),
             run: new_run(),
             newer: HashSet::new(),

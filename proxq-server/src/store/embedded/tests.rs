@@ -23,7 +23,9 @@ use super::{EmbeddedOptions, EmbeddedStore, Finding, OpenError};
 use crate::clock::{ChosenTime, Timestamp};
 use crate::config::SyncMode;
 use crate::store::contract::{Backend, START, keeps_the_contract, queue, settings};
-use crate::store::{BlobStore, JobAccess, JobLookup, JobStore, Oversight, StoreControl, Submissions, WorkQueues};
+use crate::store::{
+    BlobStore, JobAccess, JobLookup, JobStore, Oversight, QueueLookup, StoreControl, Submissions, WorkQueues,
+};
 
 /// A store in a folder of its own, in a time of its own.
 struct Embedded {

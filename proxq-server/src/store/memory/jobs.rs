@@ -220,9 +220,12 @@ impl Jobs {
     }
 
     pub(super) fn stats(&self, queue: &QueueName) -> QueueStats {
-        let mut stats = QueueStats::default();
+        let (now, mut stats) = (self.now(), QueueStats::default());
         for entry in self.entries.values().filter(|entry| entry.queue == *queue) {
             stats.set(entry.state, stats.count(entry.state) + 1);
+            if entry.state == State::Pending {
+                stats.oldest = stats.oldest.max(Some(now.since(entry.due)));
+            }
         }
         stats
     }

@@ -1,6 +1,6 @@
 //! The names of keys: asynq's for what asynq knows, ours below `proxq:`. All keys of one queue lie in one slot.
 
-use crate::job::{JobId, Priority};
+use crate::job::JobId;
 
 /// The queues that asynq's tools show.
 pub(super) const ASYNQ_QUEUES: &str = "asynq:queues";
@@ -59,11 +59,6 @@ impl Keys {
     /// The set of all queues that this deployment has had, beside this one.
     pub(super) fn queues(&self) -> String {
         self.own("queues")
-    }
-
-    /// The set in which pending jobs of high or low priority wait.
-    pub(super) fn waiting(&self, priority: Priority) -> String {
-        format!("{}{}", self.own, priority.word())
     }
 
     /// The chunks of a blob.

@@ -2,9 +2,16 @@
 
 use async_trait::async_trait;
 
-use super::{RedisStore, listing};
+use super::{RedisStore, listing, read};
 use crate::job::{QueueName, State};
-use crate::store::{JobOrder, JobPage, Oversight, StoreError};
+use crate::store::{JobOrder, JobPage, Oversight, QueueLookup, QueueStats, StoreError};
+
+#[async_trait]
+impl QueueLookup for RedisStore {
+    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, StoreError> {
+        read::stats(&self.shared, queue).await
+    }
+}
 
 #[async_trait]
 impl Oversight for RedisStore {

@@ -9,9 +9,10 @@ use super::fields::{JOB_FIELDS, JobFields, number, word};
 use super::foreign::{self, Unusable};
 use super::message::TaskMessage;
 use super::queues::Queue;
+use super::scripts::Stats;
 use super::shared::Shared;
 use crate::forward::headers::strip_response;
-use crate::job::{Body, Job, JobId, Priority, QueueName, State, StoredResponse};
+use crate::job::{Body, Job, JobId, QueueName, State, StoredResponse};
 use crate::store::record::{Head, Record};
 use crate::store::{Content, QueueStats, StoreError};
 
@@ -126,27 +127,8 @@ fn stored(id: JobId, head: Option<Bytes>, result: Option<Bytes>) -> Result<Store
     Ok(StoredResponse { head: head.head, body })
 }
 
-/// How many jobs the queue has.
+/// How the queue stands.
 pub(super) async fn stats(shared: &Shared, queue: &QueueName) -> Result<QueueStats, StoreError> {
     let queue = shared.queues.named(queue.as_str());
-    let mut commands = Pipeline::with_capacity(State::ALL.len() + 2);
-    for state in State::ALL {
-        commands.cmd(if is_list(state) { "LLEN" } else { "ZCARD" }).arg(queue.keys.asynq(word(state)));
-    }
-    for priority in [Priority::High, Priority::Low] {
-        commands.cmd("ZCARD").arg(queue.keys.waiting(priority));
-    }
-    commands.cmd("ZCARD").arg(queue.keys.own("filed"));
-    let mut stats = QueueStats::default();
-    let counted = State::ALL.into_iter().chain([State::Pending; 3]);
-    for (state, count) in counted.zip(shared.commands.run_all("ZCARD", &commands).await?) {
-        stats.set(state, stats.count(state) + u64::try_from(count.number()?).unwrap_or_default());
-    }
-    Ok(stats)
-}
-
-/// Pending and active jobs are in lists, the newest on the left; all others in sets by time. So are pending ones of high and
-/// low priority.
-fn is_list(state: State) -> bool {
-    matches!(state, State::Pending | State::Active)
+    shared.commands.call(&queue.keys, Stats).await
 }

@@ -15,6 +15,7 @@ mod overdue;
 mod page;
 mod reclaim;
 mod settle;
+mod stats;
 mod submit;
 mod turns;
 mod upkeep;
@@ -31,6 +32,7 @@ pub(super) use self::overdue::{EndOverdue, OverdueJob};
 pub(super) use self::page::{ListPage, ListPlace, ListSort, Listed, SetPage, SetPlace, SetSort};
 pub(super) use self::reclaim::{LostJob, LostJobs, Reclaim};
 pub(super) use self::settle::{Release, Retry};
+pub(super) use self::stats::Stats;
 pub(super) use self::submit::{CallOf, Submit, Taken};
 pub(super) use self::turns::{GivenUp, Part, Parting, Resume};
 pub(super) use self::upkeep::{Age, Expire, Heal, Trim, Wake};
@@ -173,6 +175,7 @@ scripts! {
     resume
     retry
     set_page
+    stats
     submit
     sweep
     trim

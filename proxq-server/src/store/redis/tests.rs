@@ -24,7 +24,7 @@ use super::{RedisOptions, RedisStore};
 use crate::clock::{ChosenTime, Timestamp};
 use crate::config::RedisConfig;
 use crate::store::contract::{Backend, RETENTION, START, keeps_the_contract, queue, settings};
-use crate::store::{JobAccess, JobLookup, JobStore, Oversight, StoreControl, Submissions, WorkQueues};
+use crate::store::{JobAccess, JobLookup, JobStore, Oversight, QueueLookup, StoreControl, Submissions, WorkQueues};
 
 /// A store in a Redis of its own, in a time of its own.
 struct InRedis {

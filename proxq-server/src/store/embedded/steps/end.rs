@@ -31,6 +31,7 @@ pub(super) fn go_on(tx: &mut Tx<'_>, row: &JobRow, progress: &Progress, onward: 
         )?
         .execute((row.seq, number(state), due.map(Timestamp::as_millis), progress.encode(row.id)))?;
     bounds::wait(tx, row.seq, progress)?;
+    tx.moves(&row.queue, row.state, Some(state));
     let queue = row.queue.clone();
     tx.tell(match onward {
         Onward::Pending => Effect::Ready(queue),
@@ -50,8 +51,9 @@ pub(super) fn end(tx: &mut Tx<'_>, row: &JobRow, progress: &Progress, state: Sta
         .prepare_cached(
             "UPDATE jobs SET state = ?2, lease_until = NULL, expires = ?3, secrets = ?4, progress = ?5 WHERE seq = ?1",
         )?
-        .execute((row.seq, number(state), expiry(tx, row), secrets, progress.encode(row.id)))
-        .map(drop)
+        .execute((row.seq, number(state), expiry(tx, row), secrets, progress.encode(row.id)))?;
+    tx.moves(&row.queue, row.state, Some(state));
+    Ok(())
 }
 
 /// Ends a job that cannot be read, so that it does not stand in the way of others. What is damaged stays as it is.
@@ -76,6 +78,7 @@ pub(super) fn archive_damaged(tx: &mut Tx<'_>, row: &JobRow, error: &StoreError)
         tx.connection
             .prepare_cached("UPDATE jobs SET state = ?2, lease_until = NULL, expires = ?3 WHERE seq = ?1")?
             .execute((row.seq, number(State::Archived), expiry(tx, row)))?;
+        tx.moves(&row.queue, row.state, Some(State::Archived));
     }
     tx.tell(Effect::Changed(row.id));
     Ok(())

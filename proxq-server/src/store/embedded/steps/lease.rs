@@ -124,6 +124,7 @@ pub(super) fn hand_out(tx: &mut Tx<'_>, row: &JobRow) -> Result<Option<LeasedJob
             token.cast_signed(),
             progress.encode(row.id),
         ))?;
+    tx.moves(&row.queue, row.state, Some(State::Active));
     let revoked = CancellationToken::new();
     tx.tell(Effect::Leased(row.id, revoked.clone()));
     tx.tell(Effect::Changed(row.id));

@@ -9,12 +9,12 @@ use super::super::Shared;
 use super::super::outbox::Outbox;
 use super::super::step::{Step, StepError, Tx};
 use super::lease::{HandedOut, hand_out, next_due, set_aside};
-use super::row::{JobRow, number, priority, rank};
+use super::row::{JobRow, number, priority, rank, state};
 use crate::clock::Timestamp;
 use crate::job::{CredentialHash, Priority, State};
 use crate::lock::lock;
 use crate::pacing::{Candidate, Fairness, Hold, Shelf, Terms, Turns, choose};
-use crate::store::signals::Effect;
+use crate::store::signals::{Effect, QueueSignal};
 use crate::store::{BATCH_LIMIT, LOW_WAITS_AT_MOST, LeasedJob, pending_order};
 
 /// Leases what may begin of a queue with limits.
@@ -43,11 +43,18 @@ impl Step for LeaseWithin {
         // Where credentials take turns, more are filed than are handed out.
         let takes_turns = self.terms.limits.fairness == Fairness::Credential;
         let ahead_max = if takes_turns { BATCH_LIMIT } else { self.terms.max.clamp(1, BATCH_LIMIT) };
-        let mut table =
-            TableShelf { tx, queue: &self.queue, ahead: VecDeque::new(), ahead_max, no_more: false, jobs: Vec::new() };
+        let queue = tx.shared.signals.queue(&self.queue);
+        let mut table = TableShelf {
+            tx,
+            queue: &self.queue,
+            signal: Arc::clone(&queue),
+            ahead: VecDeque::new(),
+            ahead_max,
+            no_more: false,
+            jobs: Vec::new(),
+        };
         let chosen = choose(&mut pace.turns, &mut table, &self.terms, now)?;
         let jobs = table.jobs;
-        let queue = tx.shared.signals.queue(&self.queue);
         let next = next_due(tx, &queue)?.into_iter().chain(chosen.next).min();
         tx.tell(Effect::NextDue(Arc::clone(&queue), next));
         if chosen.more {
@@ -79,7 +86,7 @@ fn next_credential(tx: &Tx<'_>, queue: &str, after: &[u8]) -> rusqlite::Result<O
     tx.connection.prepare_cached(NEXT_CREDENTIAL)?.query_row((queue, after), |row| row.get(0)).optional()
 }
 
-pub(in super::super) const FIRST_FILED: &str = "SELECT priority, due, seq, credential FROM jobs
+pub(in super::super) const FIRST_FILED: &str = "SELECT priority, due, seq, credential, state FROM jobs
      WHERE state = 0 AND filed = 1 AND queue = ?1 AND credential = ?2 ORDER BY priority, due, seq LIMIT ?3";
 
 fn first_filed(tx: &Tx<'_>, queue: &str, credential: CredentialHash) -> rusqlite::Result<Option<Candidate<Place>>> {
@@ -95,11 +102,11 @@ fn first_filed(tx: &Tx<'_>, queue: &str, credential: CredentialHash) -> rusqlite
 }
 
 pub(in super::super) const FIRST_PENDING: &str =
-    "SELECT priority, due, seq, credential FROM jobs WHERE state = 0 AND queue = ?1 AND filed = 0 AND due <= ?2
+    "SELECT priority, due, seq, credential, state FROM jobs WHERE state = 0 AND queue = ?1 AND filed = 0 AND due <= ?2
      ORDER BY priority, due, seq LIMIT ?3";
 
 pub(in super::super) const FIRST_WAITING: &str =
-    "SELECT priority, due, seq, credential FROM jobs WHERE state IN (1, 3) AND queue = ?1 AND due <= ?2
+    "SELECT priority, due, seq, credential, state FROM jobs WHERE state IN (1, 3) AND queue = ?1 AND due <= ?2
      ORDER BY due, seq LIMIT ?3";
 
 /// Where a job is.
@@ -108,12 +115,14 @@ struct Place {
     seq: i64,
     priority: Priority,
     due: Timestamp,
+    /// `None` where it cannot be read.
+    state: Option<State>,
 }
 
 fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate<Place>> {
     // What a later version may write there is treated as normal.
     let (priority, due) = (priority(row.get(0)?).unwrap_or_default(), Timestamp::from_millis(row.get(1)?));
-    let job = Place { seq: row.get(2)?, priority, due };
+    let job = Place { seq: row.get(2)?, priority, due, state: state(row.get(4)?) };
     Ok(Candidate { job, credential: CredentialHash(row.get(3)?), order: pending_order(priority, due) })
 }
 
@@ -121,6 +130,7 @@ fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate<Place>> {
 struct TableShelf<'s, 'tx> {
     tx: &'s mut Tx<'tx>,
     queue: &'s str,
+    signal: Arc<QueueSignal>,
     /// The next ones that are not filed, read ahead.
     ahead: VecDeque<Candidate<Place>>,
     /// How many are read at once.
@@ -186,6 +196,7 @@ impl Shelf for TableShelf<'_, '_> {
             .connection
             .prepare_cached("UPDATE jobs SET filed = 1, state = ?2, priority = ?3, due = ?4 WHERE seq = ?1")?
             .execute((job.seq, number(State::Pending), rank(priority), due.as_millis()))?;
+        self.tx.moves(&self.signal, job.state, Some(State::Pending));
         self.leaves(job.seq);
         Ok(())
     }

@@ -76,6 +76,7 @@ impl Step for RetryFailed {
                 "UPDATE jobs SET state = ?2, due = ?3, expires = NULL, progress = ?4, filed = 0 WHERE seq = ?1",
             )?
             .execute((row.seq, number(State::Pending), tx.now.as_millis(), progress.encode(self.id)))?;
+        tx.moves(&row.queue, row.state, Some(State::Pending));
         claim::take_back(tx, row.seq)?;
         tx.tell(Effect::Ready(row.queue.clone()));
         tx.tell(Effect::Changed(self.id));

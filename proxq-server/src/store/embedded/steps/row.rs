@@ -154,6 +154,7 @@ impl JobRow {
         for table in REMOVE {
             tx.connection.prepare_cached(table)?.execute((self.seq,))?;
         }
+        tx.moves(&self.queue, self.state, None);
         Ok(blobs)
     }
 }

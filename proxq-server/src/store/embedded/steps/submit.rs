@@ -108,7 +108,7 @@ impl Step for Submit {
             return Ok(met);
         }
         if let Some(max) = self.max_queued
-            && waiting(tx, &self.queue)? >= i64::from(max.get())
+            && tx.shared.tally.waiting(&self.queue, &tx.state.moves) >= i64::from(max.get())
         {
             return Ok(Submitted::Full);
         }
@@ -154,6 +154,7 @@ impl Step for Submit {
             refer_to_blob(tx, seq, blob)?;
         }
         let queue = tx.shared.signals.queue(&self.queue);
+        tx.moves(&queue, None, Some(state));
         tx.tell(match self.delay {
             None => Effect::Ready(queue),
             Some(_) => Effect::DueAt(queue, tx.steady_at(due)),
@@ -161,38 +162,4 @@ impl Step for Submit {
         tx.tell(Effect::Changed(self.id));
         Ok(Submitted::New)
     }
-}
-
-/// Counts the waiting jobs of each queue, from the first question on. It lives as long as the writer's connection, and costs nothing
-/// where nobody asks.
-const BEGIN_TO_COUNT: &str = "
-CREATE TEMP TABLE waiting (queue TEXT PRIMARY KEY, jobs INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-INSERT INTO waiting (queue, jobs)
-    SELECT queue, count(*) FROM (
-        SELECT queue FROM jobs WHERE state = 0 UNION ALL SELECT queue FROM jobs WHERE state IN (1, 3)
-    ) GROUP BY queue;
-CREATE TEMP TRIGGER comes AFTER INSERT ON jobs WHEN NEW.state IN (0, 1, 3) BEGIN
-    INSERT INTO waiting (queue, jobs) VALUES (NEW.queue, 1) ON CONFLICT (queue) DO UPDATE SET jobs = jobs + 1;
-END;
-CREATE TEMP TRIGGER waits AFTER UPDATE OF state ON jobs WHEN NEW.state IN (0, 1, 3) AND OLD.state NOT IN (0, 1, 3) BEGIN
-    INSERT INTO waiting (queue, jobs) VALUES (NEW.queue, 1) ON CONFLICT (queue) DO UPDATE SET jobs = jobs + 1;
-END;
-CREATE TEMP TRIGGER waits_no_more AFTER UPDATE OF state ON jobs
-    WHEN NEW.state NOT IN (0, 1, 3) AND OLD.state IN (0, 1, 3) BEGIN
-    UPDATE waiting SET jobs = jobs - 1 WHERE queue = NEW.queue;
-END;
-CREATE TEMP TRIGGER goes AFTER DELETE ON jobs WHEN OLD.state IN (0, 1, 3) BEGIN
-    UPDATE waiting SET jobs = jobs - 1 WHERE queue = OLD.queue;
-END;
-";
-
-/// How many jobs of a queue wait.
-fn waiting(tx: &Tx<'_>, queue: &str) -> rusqlite::Result<i64> {
-    let counts = "SELECT count(*) FROM temp.sqlite_master WHERE name = 'waiting'";
-    let is_counting: i64 = tx.connection.prepare_cached(counts)?.query_row((), |row| row.get(0))?;
-    if is_counting == 0 {
-        tx.connection.execute_batch(BEGIN_TO_COUNT)?;
-    }
-    let mut select = tx.connection.prepare_cached("SELECT jobs FROM temp.waiting WHERE queue = ?1")?;
-    Ok(select.query_row((queue,), |row| row.get(0)).optional()?.unwrap_or_default())
 }

@@ -117,6 +117,7 @@ fn wake(tx: &mut Tx<'_>) -> Result<usize, StepError> {
             tx.connection
                 .prepare_cached("UPDATE jobs SET state = ?2 WHERE seq = ?1")?
                 .execute((seq, number(State::Pending)))?;
+            tx.moves(&row.queue, row.state, Some(State::Pending));
             tx.tell(Effect::Changed(row.id));
             woken += 1;
         }

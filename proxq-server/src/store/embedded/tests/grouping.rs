@@ -5,7 +5,7 @@ use std::sync::{Arc, Barrier};
 use rusqlite::ffi;
 
 use super::*;
-use crate::job::{JobId, Verdict};
+use crate::job::{JobId, State, Verdict};
 use crate::store::contract::{job, leased, queue, response, submitted};
 use crate::store::{StoreError, Submitted};
 
@@ -98,6 +98,16 @@ async fn a_disk_that_fails_fails_everybody() {
     assert!(outcomes.iter().all(unavailable));
     embedded.store.ready().await.unwrap();
     submitted(&embedded.store).await;
+}
+
+#[tokio::test]
+async fn what_was_rolled_back_is_not_counted() {
+    let embedded = embedded().await;
+    let pending = async || embedded.store.stats(&queue()).await.unwrap().count(State::Pending);
+    embedded.batch_with(vec![Fails(ffi::SQLITE_CORRUPT)]).await;
+    assert_eq!(pending().await, 100, "each submission is counted once, though it was done twice");
+    embedded.batch_with(vec![Fails(ffi::SQLITE_IOERR)]).await;
+    assert_eq!(pending().await, 100, "none of these was committed");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! No query that is asked often reads more than it gives.
 
-use super::super::{listing, reader, steps};
+use super::super::{listing, reader, steps, tally};
 use super::*;
 use crate::job::State;
 use crate::store::JobOrder;
@@ -28,12 +28,13 @@ async fn every_query_has_its_index() {
         (steps::SAME_CALL.to_owned(), "calls_by_key"),
         (steps::OVERDUE.to_owned(), "ending"),
         (reader::JOB.to_owned(), "sqlite_autoindex_jobs_1"),
+        (reader::OLDEST.to_owned(), "pending"),
         (reader::CONTENT.to_owned(), "sqlite_autoindex_jobs_1"),
     ];
     queries.extend(
-        reader::COUNTS
+        tally::COUNTS
             .into_iter()
-            .zip(["pending", "waiting", "leased", "ended"])
+            .zip(["pending", "waiting_by_number", "leased", "ended"])
             .map(|(query, index)| (query.to_owned(), index)),
     );
     for order in JobOrder::ALL {

@@ -304,6 +304,7 @@ impl WriterThread {
         }
         self.state.vault.commit();
         self.state.leftovers.commit();
+        self.shared.tally.commit(&mut self.state.moves);
         for effect in self.state.effects.drain(..) {
             self.shared.signals.apply(effect);
         }
@@ -318,6 +319,12 @@ impl WriterThread {
         }
         self.state.vault.roll_back();
         self.state.leftovers.roll_back();
+        self.state.moves.roll_back();
+        if failure.may_be_done
+            && let Err(error) = self.shared.tally.recount(&self.connection)
+        {
+            tracing::debug!(error = chain(&error), "store could not count its jobs after a failed commit");
+        }
         self.shared.paces.forget_files();
         self.state.kept_moment = None;
         self.state.effects.clear();

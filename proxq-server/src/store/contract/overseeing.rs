@@ -1,0 +1,173 @@
+//! What operators are told of queues.
+
+use std::collections::HashMap;
+
+use super::*;
+use crate::job::TimeBounds;
+use crate::pacing::{Fairness, PerCredential, QueueLimits, Terms};
+use crate::store::{Lease, StoreError};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The limits of a queue in which each credential begins one job a minute.
+fn one_a_minute() -> Terms {
+    let per_credential = PerCredential { concurrency: None, rate: Some("1/m".parse().unwrap()) };
+    let limits = QueueLimits { rate: None, shared_concurrency: None, fairness: Fairness::None, per_credential };
+    Terms { max: 3, limits, running: HashMap::new() }
+}
+
+async fn oldest(store: &dyn JobStore, queue: &QueueName) -> Option<u64> {
+    store.stats(queue).await.unwrap().oldest.map(|waits| waits.as_secs())
+}
+
+pub(in super::super) async fn the_oldest_pending_job_says_for_how_long_it_waits(backend: &mut impl Backend) {
+    let store = backend.store();
+    let delayed = NewJob { delay: Some(SECOND * 10), ..job() };
+    let delayed_id = delayed.request.id;
+    store.submit(delayed).await.unwrap();
+    backend.advance(SECOND).await;
+    assert_eq!(oldest(store, &queue()).await, None, "a delayed job cannot begin");
+    let mut ids = Vec::new();
+    for priority in Priority::ALL {
+        ids.push(submitted_as(store, priority).await);
+        backend.advance(SECOND * 2).await;
+    }
+    assert_eq!(oldest(store, &queue()).await, Some(6));
+    store.cancel(ids[0]).await.unwrap();
+    assert_eq!(oldest(store, &queue()).await, Some(4));
+    store.cancel(ids[1]).await.unwrap();
+    assert_eq!(oldest(store, &queue()).await, Some(2));
+    store.cancel(ids[2]).await.unwrap();
+    assert_eq!(oldest(store, &queue()).await, None);
+    backend.advance(SECOND * 5).await;
+    store.upkeep().await.unwrap();
+    backend.advance(SECOND * 3).await;
+    let waits = oldest(store, &queue()).await.expect("it was woken");
+    assert!((3..=5).contains(&waits), "since it was woken, or due: {waits} s");
+    assert_eq!(lease_ids(store, 1).await, [delayed_id]);
+    assert_eq!(oldest(store, &queue()).await, None, "a running job waits no more");
+    assert_eq!(oldest(store, &limited()).await, None, "nor does one in another queue");
+}
+
+pub(in super::super) async fn a_filed_job_can_be_the_oldest(backend: &mut impl Backend) {
+    let store = backend.store();
+    for priority in [Priority::Normal, Priority::Normal, Priority::High, Priority::High] {
+        let request = JobRequest { priority, ..request(JobId::new()) };
+        store.submit(NewJob { queue: limited(), request, ..job() }).await.unwrap();
+        backend.advance(SECOND).await;
+    }
+    assert_eq!(store.lease_within(&limited(), &one_a_minute()).await.unwrap().jobs.len(), 1);
+    assert_eq!(oldest(store, &limited()).await, Some(4), "the others are held back by their credential");
+}
+
+/// A store in which a lot happens.
+struct Bustle<'a, B> {
+    backend: &'a B,
+    dice: Dice,
+    jobs: Vec<JobId>,
+    leases: Vec<Lease>,
+}
+
+impl<B: Backend> Bustle<'_, B> {
+    fn store(&self) -> &dyn JobStore {
+        self.backend.store()
+    }
+
+    fn any<T: Copy>(dice: &mut Dice, of: &[T]) -> Option<T> {
+        let sides = u64::try_from(of.len()).unwrap();
+        (sides > 0).then(|| of[usize::try_from(dice.throw(sides)).unwrap()])
+    }
+
+    fn any_queue(&mut self) -> QueueName {
+        if self.dice.throw(2) == 0 { queue() } else { limited() }
+    }
+
+    async fn happens(&mut self) {
+        match self.dice.throw(12) {
+            0..=3 => self.submit().await,
+            4 => {
+                let queue = self.any_queue();
+                let leased = self.store().lease(&queue, 3).await.unwrap();
+                self.leases.extend(leased.iter().map(|job| job.lease));
+            }
+            5 | 6 => {
+                let leased = self.store().lease_within(&limited(), &one_a_minute()).await.unwrap();
+                self.leases.extend(leased.jobs.iter().map(|job| job.lease));
+            }
+            7 | 8 => self.settle().await,
+            9 => {
+                if let Some(id) = Self::any(&mut self.dice, &self.jobs) {
+                    self.store().cancel(id).await.unwrap();
+                }
+            }
+            10 => {
+                for id in self.jobs.clone() {
+                    self.store().retry_failed(id, true).await.unwrap();
+                }
+            }
+            _ => {
+                let span = [1, 5, 70, 1_200][usize::try_from(self.dice.throw(4)).unwrap()];
+                self.backend.advance(SECOND * span).await;
+                self.store().upkeep().await.unwrap();
+            }
+        }
+    }
+
+    async fn submit(&mut self) {
+        let credential = CredentialHash([u8::try_from(self.dice.throw(2)).unwrap(); 32]);
+        let priority = Self::any(&mut self.dice, &Priority::ALL).unwrap();
+        let start_within = (self.dice.throw(4) == 0).then_some(SECOND * 30);
+        let bounds = TimeBounds { start_within, deadline: None };
+        let request = JobRequest { credential, priority, bounds, ..request(JobId::new()) };
+        self.jobs.push(request.id);
+        let delay = (self.dice.throw(3) == 0).then_some(SECOND * 3);
+        let job = NewJob { queue: self.any_queue(), request, delay, ..job() };
+        assert_eq!(self.store().submit(job).await.unwrap(), Submitted::New);
+    }
+
+    async fn settle(&mut self) {
+        let Some(lease) = Self::any(&mut self.dice, &self.leases) else { return };
+        let verdict = match self.dice.throw(4) {
+            0 => Verdict::Complete(response(200, "ok")),
+            1 => failure(),
+            2 => retry_after(SECOND * 3),
+            _ => Verdict::Release,
+        };
+        let settled = self.store().settle(&lease, verdict).await;
+        assert!(matches!(settled, Ok(()) | Err(StoreError::LeaseLost { .. })), "{settled:?}");
+    }
+}
+
+/// Compares the counts with the jobs themselves. Gives how many there are in each state.
+async fn counted(store: &dyn JobStore, queue: &QueueName) -> [usize; State::ALL.len()] {
+    let stats = store.stats(queue).await.unwrap();
+    let mut counts = [0; State::ALL.len()];
+    for state in State::ALL {
+        let list = List { queue: queue.clone(), page: 100, ..List::of(store, state, JobOrder::OldestFirst) };
+        counts[state as usize] = list.from(None).await.len();
+        assert_eq!(stats.count(state), counts[state as usize] as u64, "{queue}, {state:?}");
+    }
+    assert_eq!(stats.oldest.is_some(), counts[State::Pending as usize] > 0, "{queue}");
+    counts
+}
+
+pub(in super::super) async fn counts_keep_step_with_the_jobs(backend: &mut impl Backend) {
+    let mut most = [0; State::ALL.len()];
+    for seed in 0..4 {
+        let mut bustle = Bustle { backend: &*backend, dice: Dice(seed), jobs: Vec::new(), leases: Vec::new() };
+        for _ in 0..12 {
+            for _ in 0..20 {
+                bustle.happens().await;
+            }
+            for queue in [queue(), limited()] {
+                let counts = counted(bustle.store(), &queue).await;
+                most = std::array::from_fn(|state| counts[state].max(most[state]));
+            }
+        }
+        backend.reopen().await;
+        for queue in [queue(), limited()] {
+            counted(backend.store(), &queue).await;
+        }
+    }
+    assert!(most.iter().all(|most| *most > 0), "every state was seen: {most:?}");
+}
