@@ -233,6 +233,9 @@ macro_rules! keeps_the_contract {
             the_oldest_pending_job_says_for_how_long_it_waits
             a_filed_job_can_be_the_oldest
             counts_keep_step_with_the_jobs
+            a_paused_queue_begins_no_job
+            a_pause_outlives_a_restart
+            resuming_a_queue_wakes_its_workers
             // blobs
             a_blob_comes_back_as_it_was_written
             an_empty_blob_is_a_blob

@@ -290,6 +290,9 @@ impl LimitedQueues for EmbeddedStore {
     }
 
     fn held_back(&self, queue: &QueueName, credential: CredentialHash) -> Option<HeldBack> {
+        if self.shared.signals.queue(queue.as_str()).is_paused() {
+            return Some(HeldBack::Paused);
+        }
         let (pace, now) = (self.shared.paces.of(queue.as_str()), self.shared.clock.steady());
         let rest = lock(&pace).turns.rest(credential, now);
         rest.and_then(HeldBack::by)

@@ -216,6 +216,14 @@ impl Oversight for MemoryStore {
     ) -> Result<JobPage, StoreError> {
         self.step(|jobs| jobs.list(queue, state, order, cursor, max)).await
     }
+
+    async fn pause_queue(&self, queue: &QueueName) -> Result<bool, StoreError> {
+        self.step(|jobs| jobs.pause(queue)).await
+    }
+
+    async fn resume_queue(&self, queue: &QueueName) -> Result<bool, StoreError> {
+        self.step(|jobs| jobs.resume_queue(queue)).await
+    }
 }
 
 #[async_trait]

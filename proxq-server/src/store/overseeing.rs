@@ -33,6 +33,13 @@ pub trait Oversight: JobLookup + QueueLookup {
         cursor: Option<u64>,
         max: usize,
     ) -> Result<JobPage, StoreError>;
+
+    /// Has no job of the queue begin, at any instance and also after a restart, until it is resumed. Attempts that run go on.
+    /// Gives whether it was not paused before.
+    async fn pause_queue(&self, queue: &QueueName) -> Result<bool, StoreError>;
+
+    /// Has jobs of the queue begin again, and wakes its workers. Gives whether it was paused before.
+    async fn resume_queue(&self, queue: &QueueName) -> Result<bool, StoreError>;
 }
 
 /// Which end of a list comes first.

@@ -29,6 +29,7 @@ mod oddities;
 mod orders;
 mod overdue;
 mod overseeing;
+mod pausing;
 mod queues;
 mod read;
 mod room;

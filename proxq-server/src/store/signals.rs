@@ -2,6 +2,7 @@
 //! attempts that their lease is gone. They live in memory, whatever keeps the jobs.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, watch};
@@ -21,6 +22,8 @@ pub(super) enum Effect {
     DueAt(Arc<QueueSignal>, Timestamp),
     /// The first of the queue's waiting jobs is due then.
     NextDue(Arc<QueueSignal>, Option<Timestamp>),
+    /// Whether jobs of this queue do not begin, by an operator's order.
+    Paused(Arc<QueueSignal>, bool),
     /// A watched job may have changed.
     Changed(JobId),
     /// A job was leased.
@@ -86,6 +89,7 @@ impl Signals {
             Effect::NextDue(queue, instant) => {
                 queue.next_due.send_if_modified(|next| std::mem::replace(next, instant) != instant);
             }
+            Effect::Paused(queue, paused) => queue.paused.store(paused, Ordering::Release),
             Effect::Changed(id) => self.watched.notify(id),
             Effect::Leased(id, revoked) => {
                 lock(&self.leased).insert(id, revoked);
@@ -113,11 +117,17 @@ pub(super) struct QueueSignal {
     pub(super) name: String,
     ready: Notify,
     next_due: watch::Sender<Option<Timestamp>>,
+    paused: AtomicBool,
 }
 
 impl QueueSignal {
     fn new(name: String) -> Self {
-        Self { name, ready: Notify::new(), next_due: watch::Sender::new(None) }
+        Self { name, ready: Notify::new(), next_due: watch::Sender::new(None), paused: AtomicBool::new(false) }
+    }
+
+    /// Whether its jobs do not begin, as far as this process was told.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Acquire)
     }
 
     fn due_at(&self, instant: Timestamp) {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::*;
 use crate::job::TimeBounds;
 use crate::pacing::{Fairness, PerCredential, QueueLimits, Terms};
-use crate::store::{Lease, StoreError};
+use crate::store::{HeldBack, Lease, StoreError};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -58,6 +58,75 @@ pub(in super::super) async fn a_filed_job_can_be_the_oldest(backend: &mut impl B
     }
     assert_eq!(store.lease_within(&limited(), &one_a_minute()).await.unwrap().jobs.len(), 1);
     assert_eq!(oldest(store, &limited()).await, Some(4), "the others are held back by their credential");
+}
+
+pub(in super::super) async fn a_paused_queue_begins_no_job(backend: &mut impl Backend) {
+    let store = backend.store();
+    let credential = request(JobId::new()).credential;
+    for paused in [queue(), limited()] {
+        let mut ids = Vec::new();
+        for _ in 0..2 {
+            let job = NewJob { queue: paused.clone(), ..job() };
+            ids.push(job.request.id);
+            store.submit(job).await.unwrap();
+            backend.advance(SECOND).await;
+        }
+        let running = store.lease(&paused, 1).await.unwrap().remove(0).lease;
+        assert!(store.pause_queue(&paused).await.unwrap());
+        assert_eq!(store.held_back(&paused, credential), Some(HeldBack::Paused));
+        assert!(!store.pause_queue(&paused).await.unwrap(), "it was paused already");
+        assert!(store.stats(&paused).await.unwrap().paused);
+        assert!(store.lease(&paused, 5).await.unwrap().is_empty());
+        assert!(store.lease_within(&paused, &one_a_minute()).await.unwrap().jobs.is_empty());
+        assert!(store.renew(&[running]).await.unwrap().is_empty(), "what runs goes on");
+        store.settle(&running, Verdict::Complete(response(200, "ok"))).await.unwrap();
+        store.submit(NewJob { queue: paused.clone(), delay: Some(SECOND), ..job() }).await.unwrap();
+        backend.advance(SECOND * 3).await;
+        store.upkeep().await.unwrap();
+        assert!(store.lease(&paused, 5).await.unwrap().is_empty(), "nor one that is woken");
+
+        let other = QueueName::new("default:other").unwrap();
+        store.submit(NewJob { queue: other.clone(), ..job() }).await.unwrap();
+        assert_eq!(store.lease(&other, 1).await.unwrap().len(), 1, "other queues go on");
+
+        assert!(store.resume_queue(&paused).await.unwrap());
+        assert_eq!(store.held_back(&paused, credential), None);
+        assert!(!store.resume_queue(&paused).await.unwrap(), "it was resumed already");
+        assert!(!store.stats(&paused).await.unwrap().paused);
+        assert_eq!(store.lease(&paused, 1).await.unwrap()[0].lease.id, ids[1]);
+    }
+}
+
+pub(in super::super) async fn a_pause_outlives_a_restart(backend: &mut impl Backend) {
+    let id = submitted(backend.store()).await;
+    backend.store().pause_queue(&queue()).await.unwrap();
+    backend.reopen().await;
+    let store = backend.store();
+    assert!(store.stats(&queue()).await.unwrap().paused);
+    assert_eq!(lease_ids(store, 1).await, []);
+    assert_eq!(store.held_back(&queue(), CredentialHash([7; 32])), Some(HeldBack::Paused));
+    assert!(store.resume_queue(&queue()).await.unwrap());
+    backend.reopen().await;
+    assert_eq!(lease_ids(backend.store(), 1).await, [id]);
+}
+
+pub(in super::super) async fn resuming_a_queue_wakes_its_workers(backend: &mut impl Backend) {
+    let store = backend.store();
+    store.pause_queue(&queue()).await.unwrap();
+    let id = submitted(store).await;
+    let worker = async {
+        loop {
+            let ids = lease_ids(store, 1).await;
+            if !ids.is_empty() {
+                return ids;
+            }
+            store.due(&queue()).await;
+        }
+    };
+    let resumed = async { store.resume_queue(&queue()).await.unwrap() };
+    let both = futures_util::future::join(worker, resumed);
+    let (leased, resumed) = tokio::time::timeout(SECOND * 20, both).await.expect("it is told");
+    assert_eq!((leased, resumed), (vec![id], true));
 }
 
 /// A store in which a lot happens.

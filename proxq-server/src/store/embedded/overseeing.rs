@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::listing::{self, Asked};
+use super::steps::{PauseQueue, ResumeQueue};
 use super::{EmbeddedStore, reader};
 use crate::job::{QueueName, State};
 use crate::store::{JobOrder, JobPage, Oversight, QueueLookup, QueueStats, StoreError};
@@ -17,6 +18,7 @@ impl QueueLookup for EmbeddedStore {
             let oldest = self.readers.read(move |connection| reader::oldest_pending(connection, &queue)).await?;
             stats.oldest = oldest.map(|since| self.shared.time.now().since(since));
         }
+        stats.paused = self.shared.signals.queue(queue.as_str()).is_paused();
         Ok(stats)
     }
 }
@@ -34,5 +36,13 @@ impl Oversight for EmbeddedStore {
         let asked = Asked { queue: queue.clone(), state, order, cursor, max };
         let page = self.readers.read(move |connection| listing::page(connection, &asked)).await?;
         Ok(JobPage { jobs: page.jobs.into_iter().map(|job| self.shared.time.job_shown(job)).collect(), ..page })
+    }
+
+    async fn pause_queue(&self, queue: &QueueName) -> Result<bool, StoreError> {
+        self.writer.outbox.run(PauseQueue { queue: queue.as_str().to_owned() }).await
+    }
+
+    async fn resume_queue(&self, queue: &QueueName) -> Result<bool, StoreError> {
+        self.writer.outbox.run(ResumeQueue { queue: queue.as_str().to_owned() }).await
     }
 }

@@ -118,9 +118,10 @@ CREATE INDEX pending ON jobs (queue, filed, priority, due) WHERE state = 0;
 CREATE INDEX filed ON jobs (queue, credential, priority, due) WHERE state = 0 AND filed = 1;
 ";
 
-/// Lists of delayed and resting jobs are read in the order of their numbers.
+/// Lists of delayed and resting jobs are read in the order of their numbers. Of the queues that are `paused`, no job begins.
 const WITH_OVERSIGHT: &str = "
 CREATE INDEX waiting_by_number ON jobs (queue, state) WHERE state IN (1, 3);
+CREATE TABLE paused (queue TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 ";
 
 /// A database up to this size is checked as a whole at every start: reading so much takes well under a second.

@@ -1,7 +1,7 @@
 //! All jobs in memory, and the verbs of the store as steps on them.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +36,7 @@ pub(super) struct Jobs {
     pub(super) entries: BTreeMap<JobId, Entry>,
     /// The pace of each queue with limits.
     pub(super) turns: HashMap<QueueName, Turns>,
+    pub(super) paused: HashSet<QueueName>,
     /// The last number of a submission or token of a lease.
     last_number: u64,
 }
@@ -54,6 +55,7 @@ impl Jobs {
             calls: Calls::default(),
             entries: BTreeMap::new(),
             turns: HashMap::new(),
+            paused: HashSet::new(),
             last_number: 0,
         }
     }
@@ -119,6 +121,9 @@ impl Jobs {
     }
 
     pub(super) fn lease(&mut self, queue: &QueueName, max: usize) -> Vec<LeasedJob> {
+        if self.paused.contains(queue) {
+            return Vec::new();
+        }
         let (now, max) = (self.now(), max.min(BATCH_LIMIT));
         let of_queue = |entry: &&Entry| entry.queue == *queue;
         let due = self.entries.values().filter(of_queue).filter(|entry| entry.is_due(now));
@@ -220,7 +225,9 @@ impl Jobs {
     }
 
     pub(super) fn stats(&self, queue: &QueueName) -> QueueStats {
-        let (now, mut stats) = (self.now(), QueueStats::default());
+        let now = self.now();
+        let mut stats = QueueStats::default();
+        stats.paused = self.paused.contains(queue);
         for entry in self.entries.values().filter(|entry| entry.queue == *queue) {
             stats.set(entry.state, stats.count(entry.state) + 1);
             if entry.state == State::Pending {

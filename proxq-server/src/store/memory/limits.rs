@@ -13,6 +13,9 @@ use crate::store::{BATCH_LIMIT, HeldBack, Leased, LeasedJob, pending_order};
 
 impl Jobs {
     pub(super) fn lease_within(&mut self, queue: &QueueName, terms: &Terms) -> Leased {
+        if self.paused.contains(queue) {
+            return Leased::default();
+        }
         let now = self.now();
         let terms = Terms { max: terms.max.min(BATCH_LIMIT), ..terms.clone() };
         let mut turns = self.turns.remove(queue).unwrap_or_default();
@@ -43,7 +46,19 @@ impl Jobs {
     }
 
     pub(super) fn held_back(&self, queue: &QueueName, credential: CredentialHash) -> Option<HeldBack> {
+        if self.paused.contains(queue) {
+            return Some(HeldBack::Paused);
+        }
         self.turns.get(queue)?.rest(credential, self.now()).and_then(HeldBack::by)
+    }
+
+    pub(super) fn pause(&mut self, queue: &QueueName) -> bool {
+        self.paused.insert(queue.clone())
+    }
+
+    pub(super) fn resume_queue(&mut self, queue: &QueueName) -> bool {
+        self.signals.apply(Effect::Ready(self.signals.queue(queue.as_str())));
+        self.paused.remove(queue)
     }
 
     pub(super) fn leftover_queues(&self, known: &[QueueName]) -> Vec<QueueName> {

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{RedisStore, listing, read};
+use super::{RedisStore, listing, pausing, read};
 use crate::job::{QueueName, State};
 use crate::store::{JobOrder, JobPage, Oversight, QueueLookup, QueueStats, StoreError};
 
@@ -24,5 +24,13 @@ impl Oversight for RedisStore {
         max: usize,
     ) -> Result<JobPage, StoreError> {
         listing::page(&self.shared, queue, state, order, cursor, max).await
+    }
+
+    async fn pause_queue(&self, queue: &QueueName) -> Result<bool, StoreError> {
+        pausing::pause(&self.shared, queue).await
+    }
+
+    async fn resume_queue(&self, queue: &QueueName) -> Result<bool, StoreError> {
+        pausing::resume(&self.shared, queue).await
     }
 }

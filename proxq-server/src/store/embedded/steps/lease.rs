@@ -31,6 +31,11 @@ impl Step for LeaseJobs {
     type Output = HandedOut;
 
     fn run(&self, tx: &mut Tx<'_>) -> Result<HandedOut, StepError> {
+        let queue = tx.shared.signals.queue(&self.queue);
+        if queue.is_paused() {
+            tx.tell(Effect::NextDue(queue, None)); // nobody is woken by what is due
+            return Ok(HandedOut::new(Vec::new(), &self.shared, &self.outbox));
+        }
         let mut jobs = Vec::with_capacity(self.max.min(BATCH_LIMIT));
         let mut passed_over = 0; // cannot be read, or over
         let may_be_more = loop {
@@ -55,7 +60,6 @@ impl Step for LeaseJobs {
                 }
             }
         };
-        let queue = tx.shared.signals.queue(&self.queue);
         tx.tell(Effect::NextDue(Arc::clone(&queue), next_due(tx, &queue)?));
         if may_be_more {
             tx.tell(Effect::Ready(queue));

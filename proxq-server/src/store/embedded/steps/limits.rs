@@ -32,6 +32,11 @@ impl Step for LeaseWithin {
     type Output = (HandedOut, Option<Hold>);
 
     fn run(&self, tx: &mut Tx<'_>) -> Result<Self::Output, StepError> {
+        let queue = tx.shared.signals.queue(&self.queue);
+        if queue.is_paused() {
+            tx.tell(Effect::NextDue(queue, None)); // nobody is woken by what is due
+            return Ok((HandedOut::new(Vec::new(), &self.shared, &self.outbox), None));
+        }
         let pace = self.shared.paces.of(&self.queue);
         let mut pace = lock(&pace);
         pace.turns.set_limits(self.terms.limits, self.asked_at);
@@ -43,7 +48,6 @@ impl Step for LeaseWithin {
         // Where credentials take turns, more are filed than are handed out.
         let takes_turns = self.terms.limits.fairness == Fairness::Credential;
         let ahead_max = if takes_turns { BATCH_LIMIT } else { self.terms.max.clamp(1, BATCH_LIMIT) };
-        let queue = tx.shared.signals.queue(&self.queue);
         let mut table = TableShelf {
             tx,
             queue: &self.queue,

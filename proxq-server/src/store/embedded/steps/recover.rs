@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::super::step::{Step, StepError, Tx};
 use super::lease::next_due;
+use super::pause::tell_paused;
 use super::reclaim::reclaim_leftovers;
 use crate::store::BATCH_LIMIT;
 use crate::store::signals::Effect;
 
-/// Lets those who will wait know what waits. Writes nothing.
+/// Lets those who will wait know what waits, and what is paused. Writes nothing.
 #[derive(Debug)]
 pub(in super::super) struct Recover;
 
@@ -16,6 +17,7 @@ impl Step for Recover {
     type Output = ();
 
     fn run(&self, tx: &mut Tx<'_>) -> Result<(), StepError> {
+        tell_paused(tx)?;
         let mut select = tx.connection.prepare(
             "SELECT DISTINCT queue FROM jobs WHERE state = 0
              UNION SELECT DISTINCT queue FROM jobs WHERE state IN (1, 3)",

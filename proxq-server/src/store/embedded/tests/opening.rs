@@ -107,6 +107,7 @@ fn back_in_format_1(folder: &Path) {
          DROP TABLE claims;
          DROP TABLE calls;
          DROP TABLE bounds;
+         DROP TABLE paused;
          PRAGMA user_version = 1;";
     database.execute_batch(back).unwrap();
 }

@@ -37,6 +37,28 @@ async fn a_job_submitted_here_is_worked_on_there_and_waited_for_elsewhere() {
 }
 
 #[tokio::test]
+async fn a_queue_that_is_paused_here_is_paused_there() {
+    let redis = in_redis().await;
+    let there = open(&redis.server, redis.time).await;
+    let id = submitted(&redis.store).await;
+    assert!(redis.store.pause_queue(&queue()).await.unwrap());
+    let paused: String = redis.server.run(&["GET", "asynq:{default}:paused"]).await;
+    assert_eq!(paused, (START.as_millis() / 1000).to_string(), "as asynq's tools write it");
+    assert!(there.lease(&queue(), 1).await.unwrap().is_empty());
+    assert!(!there.pause_queue(&queue()).await.unwrap());
+    let worker = async {
+        loop {
+            there.due(&queue()).await;
+            if let Some(job) = there.lease(&queue(), 1).await.unwrap().pop() {
+                return job.lease.id;
+            }
+        }
+    };
+    let (leased, resumed) = soon(futures_util::future::join(worker, redis.store.resume_queue(&queue()))).await;
+    assert_eq!((leased, resumed.unwrap()), (id, true));
+}
+
+#[tokio::test]
 async fn a_cancelled_job_ends_where_it_runs() {
     let redis = in_redis().await;
     let there = open(&redis.server, redis.time).await;
