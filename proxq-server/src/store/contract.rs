@@ -236,6 +236,7 @@ macro_rules! keeps_the_contract {
             a_paused_queue_begins_no_job
             a_pause_outlives_a_restart
             resuming_a_queue_wakes_its_workers
+            an_instance_tells_of_itself
             // blobs
             a_blob_comes_back_as_it_was_written
             an_empty_blob_is_a_blob

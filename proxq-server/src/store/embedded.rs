@@ -24,6 +24,7 @@ mod writer;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -141,6 +142,10 @@ pub struct EmbeddedStore {
     readers: Readers,
     blobs: Arc<Blobs>,
     last_sweep: Mutex<Option<Timestamp>>,
+    /// Tells this run of the process from others.
+    run: Uuid,
+    started_at: Timestamp,
+    draining: AtomicBool,
     writer: Writer,
 }
 
@@ -194,7 +199,17 @@ impl EmbeddedStore {
         let writer = Writer::start(connection, copying, folder, Arc::clone(&shared))
             .map_err(|source| OpenError::Recover { path: database.clone(), source })?;
         let readers = Readers::new(database, index);
-        Ok(Self { shared, deployment, readers, blobs: Arc::new(blobs), last_sweep: Mutex::new(None), writer })
+        Ok(Self {
+            shared,
+            deployment,
+            readers,
+            blobs: Arc::new(blobs),
+            last_sweep: Mutex::new(None),
+            run: Uuid::new_v4(),
+            started_at: clock.wall(),
+            draining: AtomicBool::new(false),
+            writer,
+        })
     }
 
     /// Removes the blobs that no job refers to, if it is time.
@@ -400,6 +415,10 @@ impl StoreControl for EmbeddedStore {
 
     fn reconfigure(&self, settings: StoreSettings) {
         self.shared.settings.replace(settings);
+    }
+
+    fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
     }
 
     async fn close(&self) {

@@ -21,9 +21,9 @@ use uuid::Uuid;
 use self::blob_writer::MemoryWriter;
 use self::jobs::Jobs;
 use super::{
-    BlobStore, BlobStream, BlobWriter, Content, Deployment, HeldBack, JobAccess, JobLookup, JobOrder, JobPage,
-    JobWatch, Lease, Leased, LeasedJob, LeftBy, LimitedQueues, NewJob, Oversight, QueueLookup, QueueStats, Requeued,
-    StoreControl, StoreError, StoreSettings, Submissions, Submitted, Turn, Turns, Upkept, WorkQueues,
+    BlobStore, BlobStream, BlobWriter, Content, Deployment, HeldBack, Instance, JobAccess, JobLookup, JobOrder,
+    JobPage, JobWatch, Lease, Leased, LeasedJob, LeftBy, LimitedQueues, NewJob, Oversight, QueueLookup, QueueStats,
+    Requeued, StoreControl, StoreError, StoreSettings, Submissions, Submitted, Turn, Turns, Upkept, WorkQueues,
 };
 use crate::clock::Clock;
 use crate::job::{BlobRef, CredentialHash, Job, JobId, QueueName, State, Verdict};
@@ -224,6 +224,10 @@ impl Oversight for MemoryStore {
     async fn resume_queue(&self, queue: &QueueName) -> Result<bool, StoreError> {
         self.step(|jobs| jobs.resume_queue(queue)).await
     }
+
+    async fn instances(&self) -> Result<Vec<Instance>, StoreError> {
+        self.step(|jobs| vec![jobs.instance()]).await
+    }
 }
 
 #[async_trait]
@@ -238,6 +242,10 @@ impl StoreControl for MemoryStore {
 
     fn reconfigure(&self, settings: StoreSettings) {
         lock(&self.jobs).settings = settings;
+    }
+
+    fn drain(&self) {
+        lock(&self.jobs).draining = true;
     }
 
     async fn close(&self) {

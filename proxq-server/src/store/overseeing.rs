@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{JobLookup, StoreError};
+use crate::clock::Timestamp;
 use crate::job::{Job, QueueName, State};
 
 /// Looks up queues.
@@ -40,6 +41,9 @@ pub trait Oversight: JobLookup + QueueLookup {
 
     /// Has jobs of the queue begin again, and wakes its workers. Gives whether it was paused before.
     async fn resume_queue(&self, queue: &QueueName) -> Result<bool, StoreError>;
+
+    /// This instance, and the others that work on its queues.
+    async fn instances(&self) -> Result<Vec<Instance>, StoreError>;
 }
 
 /// Which end of a list comes first.
@@ -87,4 +91,36 @@ impl QueueStats {
     pub(crate) fn set(&mut self, state: State, count: u64) {
         self.counts[state as usize] = count;
     }
+}
+
+/// A process that works on queues.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// Its host and its process there, for people: `host:pid`.
+    pub name: String,
+    /// Tells it from all others, also from former ones with its name.
+    pub id: String,
+    /// Which program it is.
+    pub kind: InstanceKind,
+    /// Whether it is this process.
+    pub is_this: bool,
+    /// By its own clock.
+    pub started_at: Timestamp,
+    /// The names of its queues.
+    pub queues: Vec<String>,
+    /// How many attempts it makes at once.
+    pub concurrency: usize,
+    /// How many it makes now. Others say it every 5 s.
+    pub running: usize,
+    /// Whether it takes more jobs; it does not before it stops.
+    pub begins_jobs: bool,
+}
+
+/// What program an instance is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstanceKind {
+    /// This one, or another version of it.
+    Proxq,
+    /// A worker by asynq: Go's proxq, or another program.
+    Asynq,
 }

@@ -18,6 +18,7 @@ mod fields;
 mod foreign;
 mod heartbeat;
 mod held_blobs;
+mod instances;
 mod keys;
 mod known_held_back;
 mod lease;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::*;
 use crate::job::TimeBounds;
 use crate::pacing::{Fairness, PerCredential, QueueLimits, Terms};
-use crate::store::{HeldBack, Lease, StoreError};
+use crate::store::{HeldBack, InstanceKind, Lease, StoreError};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -127,6 +127,30 @@ pub(in super::super) async fn resuming_a_queue_wakes_its_workers(backend: &mut i
     let both = futures_util::future::join(worker, resumed);
     let (leased, resumed) = tokio::time::timeout(SECOND * 20, both).await.expect("it is told");
     assert_eq!((leased, resumed), (vec![id], true));
+}
+
+pub(in super::super) async fn an_instance_tells_of_itself(backend: &mut impl Backend) {
+    backend.advance(SECOND * 10).await;
+    backend.reopen().await;
+    let store = backend.store();
+    for _ in 0..3 {
+        submitted(store).await;
+    }
+    assert_eq!(store.lease(&queue(), 2).await.unwrap().len(), 2);
+    store.upkeep().await.unwrap();
+    let instances = store.instances().await.unwrap();
+    assert_eq!(instances.len(), 1, "there is no other: {instances:?}");
+    let this = &instances[0];
+    assert!(this.is_this && this.kind == InstanceKind::Proxq && this.begins_jobs);
+    assert_eq!((this.concurrency, this.running), (settings().concurrency, 2));
+    assert_eq!(this.started_at, START.after(SECOND * 10));
+    assert!(this.queues.iter().any(|name| name == queue().as_str()), "{this:?}");
+    assert!(!this.name.is_empty());
+    let id = this.id.clone();
+    store.drain();
+    store.upkeep().await.unwrap();
+    let this = store.instances().await.unwrap().remove(0);
+    assert_eq!((this.id, this.begins_jobs), (id, false));
 }
 
 /// A store in which a lot happens.

@@ -1,12 +1,14 @@
 //! What an operator asks of this store.
 
+use std::sync::atomic::Ordering;
+
 use async_trait::async_trait;
 
 use super::listing::{self, Asked};
 use super::steps::{PauseQueue, ResumeQueue};
 use super::{EmbeddedStore, reader};
 use crate::job::{QueueName, State};
-use crate::store::{JobOrder, JobPage, Oversight, QueueLookup, QueueStats, StoreError};
+use crate::store::{Instance, InstanceKind, JobOrder, JobPage, Oversight, QueueLookup, QueueStats, StoreError};
 
 #[async_trait]
 impl QueueLookup for EmbeddedStore {
@@ -44,5 +46,22 @@ impl Oversight for EmbeddedStore {
 
     async fn resume_queue(&self, queue: &QueueName) -> Result<bool, StoreError> {
         self.writer.outbox.run(ResumeQueue { queue: queue.as_str().to_owned() }).await
+    }
+
+    async fn instances(&self) -> Result<Vec<Instance>, StoreError> {
+        self.writer.outbox.is_open()?;
+        let mut queues: Vec<_> = self.shared.signals.queues().iter().map(|queue| queue.name.clone()).collect();
+        queues.sort_unstable();
+        Ok(vec![Instance {
+            name: self.shared.instance.clone(),
+            id: self.run.simple().to_string(),
+            kind: InstanceKind::Proxq,
+            is_this: true,
+            started_at: self.started_at,
+            queues,
+            concurrency: self.shared.settings.get().concurrency,
+            running: self.shared.tally.active(),
+            begins_jobs: !self.draining.load(Ordering::Acquire),
+        }])
     }
 }

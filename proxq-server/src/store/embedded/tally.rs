@@ -53,6 +53,12 @@ impl Tally {
         stats
     }
 
+    /// How many attempts run, in all queues.
+    pub(super) fn active(&self) -> usize {
+        let active: i64 = lock(&self.0).values().map(|counts| counts[State::Active as usize]).sum();
+        usize::try_from(active).unwrap_or_default()
+    }
+
     fn counts(&self, queue: &str) -> Counts {
         lock(&self.0).get(queue).copied().unwrap_or_default()
     }

@@ -1,7 +1,7 @@
 //! All jobs in memory, and the verbs of the store as steps on them.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use tokio_util::sync::CancellationToken;
 
@@ -15,14 +15,15 @@ use crate::pacing::Turns;
 use crate::store::record::Secrets;
 use crate::store::signals::{Effect, Signals};
 use crate::store::{
-    BATCH_LIMIT, Content, JobOrder, JobPage, LEASE_TERM, Lease, LeasedJob, LeftBy, NewJob, QueueStats, RECLAIM_GRACE,
-    Requeued, StoreError, StoreSettings, Submitted, Turn, Upkept,
+    BATCH_LIMIT, Content, Instance, InstanceKind, JobOrder, JobPage, LEASE_TERM, Lease, LeasedJob, LeftBy, NewJob,
+    QueueStats, RECLAIM_GRACE, Requeued, StoreError, StoreSettings, Submitted, Turn, Upkept,
 };
 
 /// Everything that the store keeps, and those who wait for it.
 #[derive(Debug)]
 pub(super) struct Jobs {
     clock: Clock,
+    started_at: Timestamp,
     pub(super) settings: StoreSettings,
     pub(super) signals: Signals,
     pub(super) blobs: Blobs,
@@ -37,6 +38,8 @@ pub(super) struct Jobs {
     /// The pace of each queue with limits.
     pub(super) turns: HashMap<QueueName, Turns>,
     pub(super) paused: HashSet<QueueName>,
+    /// No more jobs are asked for.
+    pub(super) draining: bool,
     /// The last number of a submission or token of a lease.
     last_number: u64,
 }
@@ -45,6 +48,7 @@ impl Jobs {
     pub(super) fn new(settings: StoreSettings, clock: Clock) -> Self {
         Self {
             clock,
+            started_at: clock.wall(),
             settings,
             signals: Signals::default(),
             blobs: Blobs::default(),
@@ -56,6 +60,7 @@ impl Jobs {
             entries: BTreeMap::new(),
             turns: HashMap::new(),
             paused: HashSet::new(),
+            draining: false,
             last_number: 0,
         }
     }
@@ -65,6 +70,7 @@ impl Jobs {
         self.signals = Signals::default();
         self.blobs.let_go();
         self.calls.reopen();
+        (self.draining, self.started_at) = (false, self.clock.wall());
     }
 
     pub(super) fn submit(&mut self, job: NewJob) -> Submitted {
@@ -235,6 +241,22 @@ impl Jobs {
             }
         }
         stats
+    }
+
+    /// The one process that has these jobs.
+    pub(super) fn instance(&self) -> Instance {
+        let queues: BTreeSet<_> = self.entries.values().map(|entry| entry.queue.as_str().to_owned()).collect();
+        Instance {
+            name: "memory".to_owned(),
+            id: "memory".to_owned(),
+            kind: InstanceKind::Proxq,
+            is_this: true,
+            started_at: self.started_at,
+            queues: queues.into_iter().collect(),
+            concurrency: self.settings.concurrency,
+            running: self.entries.values().filter(|entry| entry.state == State::Active).count(),
+            begins_jobs: !self.draining,
+        }
     }
 
     pub(super) fn resume(&mut self, id: JobId) -> Option<Turn> {

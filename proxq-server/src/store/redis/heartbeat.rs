@@ -51,20 +51,25 @@ impl Identity {
         self.draining.store(true, Ordering::Release);
     }
 
+    /// The key under which it does.
+    pub(super) fn server_key(&self) -> String {
+        self.key(SERVERS)
+    }
+
     fn key(&self, of: &str) -> String {
         format!("{of}:{{{}:{}:{}}}", self.host, self.pid, self.server_id)
     }
 
     /// Says that this server lives. Gives the queues of ours that living servers of asynq work on.
     pub(super) async fn beat(&self, shared: &Shared) -> Result<Vec<Queue>, StoreError> {
-        let now = self.redis_seconds(shared).await?;
+        let now = Self::redis_seconds(shared).await?;
         let until = now + i64::try_from(ALIVE.as_secs()).unwrap_or_default();
         let held = shared.leases.all();
         let (servers, workers) = (self.key(SERVERS), self.key(WORKERS));
         let mut commands = Pipeline::with_capacity(8);
         commands.cmd("ZADD").arg(SERVERS).arg(until).arg(&servers).ignore();
         commands.cmd("ZADD").arg(WORKERS).arg(until).arg(&workers).ignore();
-        let info = self.info(shared, held.len()).encode_to_vec();
+        let info = self.info(shared).encode_to_vec();
         commands.cmd("SETEX").arg(&servers).arg(ALIVE.as_secs()).arg(info).ignore();
         commands.cmd("DEL").arg(&workers).ignore();
         for (id, held) in &held {
@@ -82,12 +87,14 @@ impl Identity {
         worked_on(shared, others.collect()).await
     }
 
-    async fn redis_seconds(&self, shared: &Shared) -> Result<i64, StoreError> {
+    /// The second by the clock of Redis.
+    pub(super) async fn redis_seconds(shared: &Shared) -> Result<i64, StoreError> {
         let [seconds, _micros] = shared.commands.run("TIME", &redis::cmd("TIME")).await?.array()?;
         Ok(super::fields::number(seconds.bytes()?).unwrap_or_default())
     }
 
-    fn info(&self, shared: &Shared, active: usize) -> ServerInfo {
+    /// What this server says of itself.
+    pub(super) fn info(&self, shared: &Shared) -> ServerInfo {
         ServerInfo {
             host: self.host.clone(),
             pid: self.pid,
@@ -98,7 +105,7 @@ impl Identity {
             // asynq's words; while asynq shuts down it is "closed", and gone when that is done.
             status: if self.draining.load(Ordering::Acquire) { "closed" } else { "active" }.to_owned(),
             start_time: Some(instant(self.started)),
-            active_worker_count: i32::try_from(active).unwrap_or(i32::MAX),
+            active_worker_count: i32::try_from(shared.leases.count()).unwrap_or(i32::MAX),
         }
     }
 
@@ -127,7 +134,8 @@ impl Identity {
     }
 }
 
-fn is_ours(key: &[u8]) -> bool {
+/// Whether a server with this key is a proxq.
+pub(super) fn is_ours(key: &[u8]) -> bool {
     key.windows(OURS.len() + 1).any(|part| part[0] == b':' && &part[1..] == OURS.as_bytes())
 }
 

@@ -44,6 +44,11 @@ pub(super) struct Leases {
 }
 
 impl Leases {
+    /// How many this process holds.
+    pub(super) fn count(&self) -> usize {
+        lock(&self.held).len()
+    }
+
     /// Notes a lease that this process was given.
     pub(super) fn hold(&self, id: JobId, held: Held) {
         lock(&self.held).insert(id, held);

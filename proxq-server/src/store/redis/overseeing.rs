@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::{RedisStore, listing, pausing, read};
+use super::{RedisStore, instances, listing, pausing, read};
 use crate::job::{QueueName, State};
-use crate::store::{JobOrder, JobPage, Oversight, QueueLookup, QueueStats, StoreError};
+use crate::store::{Instance, JobOrder, JobPage, Oversight, QueueLookup, QueueStats, StoreError};
 
 #[async_trait]
 impl QueueLookup for RedisStore {
@@ -32,5 +32,9 @@ impl Oversight for RedisStore {
 
     async fn resume_queue(&self, queue: &QueueName) -> Result<bool, StoreError> {
         pausing::resume(&self.shared, queue).await
+    }
+
+    async fn instances(&self) -> Result<Vec<Instance>, StoreError> {
+        instances::instances(&self.shared, &self.identity).await
     }
 }

@@ -10,8 +10,8 @@ use super::from_go::go_message;
 use super::layout::{START_SECONDS, key, task};
 use super::*;
 use crate::job::{JobId, State};
-use crate::store::Submitted;
 use crate::store::contract::{failure, job, leased, state_of, submitted};
+use crate::store::{Instance, InstanceKind, Submitted};
 
 /// The score of a server that does not die during a test, in seconds.
 const NEVER: &str = "99999999999";
@@ -56,6 +56,33 @@ impl InRedis {
     async fn exists(&self, key: &str) -> bool {
         self.server.run::<i64>(&["EXISTS", key]).await == 1
     }
+}
+
+#[tokio::test]
+async fn instances_are_those_that_share_a_queue() {
+    let redis = in_redis().await;
+    let there = open(&redis.server, redis.time).await;
+    submitted(&there).await;
+    leased(&there).await;
+    there.upkeep().await.unwrap();
+    redis.go_server("default").await;
+    let own = redis.store.instances().await.unwrap();
+    let seen = |instances: &[Instance]| {
+        let mut seen: Vec<_> = instances.iter().map(|one| (one.is_this, one.kind == InstanceKind::Asynq)).collect();
+        seen.sort_unstable();
+        seen
+    };
+    assert_eq!(seen(&own), [(false, false), (false, true), (true, false)]);
+    let other = own.iter().find(|one| !one.is_this && one.kind == InstanceKind::Proxq).unwrap();
+    assert_eq!((other.running, other.begins_jobs, &other.queues[..]), (1, true, &["default".to_owned()][..]));
+    assert_eq!(other.name, format!("host:{}", std::process::id()));
+    assert_ne!(other.id, own[0].id);
+    let go = own.iter().find(|one| one.kind == InstanceKind::Asynq).unwrap();
+    assert_eq!((go.name.as_str(), go.concurrency), ("go:7", 10));
+
+    redis.go_server("theirs").await;
+    there.close().await;
+    assert_eq!(seen(&redis.store.instances().await.unwrap()), [(true, false)], "one ended, one works on other queues");
 }
 
 /// A job of ours that failed.
