@@ -43,7 +43,9 @@ pub use self::blob::{BlobStore, BlobStream, BlobWriter};
 pub use self::error::{Cause, StoreError};
 pub use self::keeping::{Deployment, StoreControl, UPKEEP_EVERY, Upkept};
 pub use self::limiting::{HeldBack, Leased, LimitedQueues};
-pub use self::overseeing::{Instance, InstanceKind, JobOrder, JobPage, Oversight, QueueLookup, QueueStats};
+pub use self::overseeing::{
+    Instance, InstanceKind, JobOrder, JobPage, Oversight, QueueLookup, QueueStats, SubmittedRequest,
+};
 pub(crate) use self::pauses::StorePauses;
 #[cfg(test)]
 pub(crate) use self::record::{Facts, Record};

@@ -267,6 +267,8 @@ impl Intake {
             retention: self.config.task_retention,
             body_sha256: None, // until it has come
             bounds: controls.bounds,
+            resubmit_of: None,
+            secret_names: Vec::new(), // the store knows them
         }
     }
 }

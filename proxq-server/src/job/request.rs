@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, HeaderName, Method, Uri};
 use proxq_protocol::JobId;
 
 use super::{Delivery, TimeBounds};
@@ -90,6 +90,11 @@ pub struct JobRequest {
     pub body_sha256: Option<[u8; 32]>,
     /// How much time it has.
     pub bounds: TimeBounds,
+    /// The job whose request it repeats, if an operator submitted that again.
+    pub resubmit_of: Option<JobId>,
+    /// The names of its secret headers, which a store keeps apart and forgets when the job ends. A store fills this in; it is empty
+    /// for jobs that an earlier version submitted.
+    pub secret_names: Vec<HeaderName>,
 }
 
 #[cfg(test)]
@@ -117,6 +122,8 @@ impl JobRequest {
             retention: Duration::from_hours(1),
             body_sha256: None,
             bounds: TimeBounds::NONE,
+            resubmit_of: None,
+            secret_names: Vec::new(),
         }
     }
 }

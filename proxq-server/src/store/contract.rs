@@ -14,6 +14,7 @@ mod priority;
 mod queues;
 mod racing;
 mod reading;
+mod resubmitting;
 mod settling;
 mod submitting;
 mod time;
@@ -35,7 +36,7 @@ use crate::job::{
 
 pub(super) use self::{
     blobs::*, bounds::*, calling::*, claiming::*, leasing::*, limiting::*, listing::*, ordering::*, overseeing::*,
-    priority::*, queues::*, racing::*, reading::*, settling::*, submitting::*, time::*, waiting::*,
+    priority::*, queues::*, racing::*, reading::*, resubmitting::*, settling::*, submitting::*, time::*, waiting::*,
 };
 
 /// A store under test, and its world.
@@ -237,6 +238,10 @@ macro_rules! keeps_the_contract {
             a_pause_outlives_a_restart
             resuming_a_queue_wakes_its_workers
             an_instance_tells_of_itself
+            // resubmitting
+            what_was_submitted_can_be_read_as_a_whole
+            the_names_of_forgotten_secrets_are_kept
+            a_blob_that_was_submitted_is_named
             // blobs
             a_blob_comes_back_as_it_was_written
             an_empty_blob_is_a_blob
@@ -315,6 +320,8 @@ pub(super) fn request(id: JobId) -> JobRequest {
         retention: RETENTION,
         body_sha256: None,
         bounds: TimeBounds::NONE,
+        resubmit_of: None,
+        secret_names: Vec::new(),
     }
 }
 

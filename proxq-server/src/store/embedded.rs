@@ -14,6 +14,7 @@ mod reserve;
 mod schema;
 mod step;
 mod steps;
+mod submitted;
 mod tally;
 #[cfg(test)]
 mod tests;

@@ -23,7 +23,8 @@ use self::jobs::Jobs;
 use super::{
     BlobStore, BlobStream, BlobWriter, Content, Deployment, HeldBack, Instance, JobAccess, JobLookup, JobOrder,
     JobPage, JobWatch, Lease, Leased, LeasedJob, LeftBy, LimitedQueues, NewJob, Oversight, QueueLookup, QueueStats,
-    Requeued, StoreControl, StoreError, StoreSettings, Submissions, Submitted, Turn, Turns, Upkept, WorkQueues,
+    Requeued, StoreControl, StoreError, StoreSettings, Submissions, Submitted, SubmittedRequest, Turn, Turns, Upkept,
+    WorkQueues,
 };
 use crate::clock::Clock;
 use crate::job::{BlobRef, CredentialHash, Job, JobId, QueueName, State, Verdict};
@@ -227,6 +228,10 @@ impl Oversight for MemoryStore {
 
     async fn instances(&self) -> Result<Vec<Instance>, StoreError> {
         self.step(|jobs| vec![jobs.instance()]).await
+    }
+
+    async fn submitted(&self, id: JobId) -> Result<Option<SubmittedRequest>, StoreError> {
+        self.step(|jobs| jobs.submitted(id)).await
     }
 }
 

@@ -4,10 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::HeaderName;
 
 use super::{JobLookup, StoreError};
 use crate::clock::Timestamp;
-use crate::job::{Job, QueueName, State};
+use crate::job::{Body, Job, JobId, JobRequest, QueueName, State};
 
 /// Looks up queues.
 #[async_trait]
@@ -41,6 +42,9 @@ pub trait Oversight: JobLookup + QueueLookup {
 
     /// Has jobs of the queue begin again, and wakes its workers. Gives whether it was paused before.
     async fn resume_queue(&self, queue: &QueueName) -> Result<bool, StoreError>;
+
+    /// What was submitted as this job, to be submitted again as a new one. A blob belongs to its job: a new job needs a copy.
+    async fn submitted(&self, id: JobId) -> Result<Option<SubmittedRequest>, StoreError>;
 
     /// This instance, and the others that work on its queues.
     async fn instances(&self) -> Result<Vec<Instance>, StoreError>;
@@ -90,6 +94,23 @@ impl QueueStats {
 
     pub(crate) fn set(&mut self, state: State, count: u64) {
         self.counts[state as usize] = count;
+    }
+}
+
+/// What was submitted as a job. Not to be shown: it has secrets.
+#[derive(Clone, Debug)]
+pub struct SubmittedRequest {
+    /// Its head, with those of its secret headers that are still there.
+    pub request: JobRequest,
+    /// Its body.
+    pub body: Body,
+}
+
+impl SubmittedRequest {
+    /// The names of secret headers that it had, and that were forgotten when the job ended.
+    pub fn forgotten(&self) -> impl Iterator<Item = &HeaderName> {
+        let JobRequest { secret_names, headers, added_headers, .. } = &self.request;
+        secret_names.iter().filter(|name| !headers.contains_key(*name) && !added_headers.contains_key(*name))
     }
 }
 

@@ -46,6 +46,7 @@ mod upkeep;
 mod values;
 mod wait;
 mod waiting_workers;
+mod whole_request;
 
 use std::fmt;
 use std::io;

@@ -211,7 +211,7 @@ impl<B: Backend> Bustle<'_, B> {
         let priority = Self::any(&mut self.dice, &Priority::ALL).unwrap();
         let start_within = (self.dice.throw(4) == 0).then_some(SECOND * 30);
         let bounds = TimeBounds { start_within, deadline: None };
-        let request = JobRequest { credential, priority, bounds, ..request(JobId::new()) };
+        let request = JobRequest { priority, credential, bounds, ..request(JobId::new()) };
         self.jobs.push(request.id);
         let delay = (self.dice.throw(3) == 0).then_some(SECOND * 3);
         let job = NewJob { queue: self.any_queue(), request, delay, ..job() };

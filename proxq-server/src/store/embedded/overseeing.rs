@@ -6,9 +6,12 @@ use async_trait::async_trait;
 
 use super::listing::{self, Asked};
 use super::steps::{PauseQueue, ResumeQueue};
+use super::submitted::submitted;
 use super::{EmbeddedStore, reader};
-use crate::job::{QueueName, State};
-use crate::store::{Instance, InstanceKind, JobOrder, JobPage, Oversight, QueueLookup, QueueStats, StoreError};
+use crate::job::{JobId, QueueName, State};
+use crate::store::{
+    Instance, InstanceKind, JobOrder, JobPage, Oversight, QueueLookup, QueueStats, StoreError, SubmittedRequest,
+};
 
 #[async_trait]
 impl QueueLookup for EmbeddedStore {
@@ -63,5 +66,13 @@ impl Oversight for EmbeddedStore {
             running: self.shared.tally.active(),
             begins_jobs: !self.draining.load(Ordering::Acquire),
         }])
+    }
+
+    async fn submitted(&self, id: JobId) -> Result<Option<SubmittedRequest>, StoreError> {
+        let submitted = self.readers.read_one(move |connection| submitted(connection, id)).await?;
+        Ok(submitted.map(|SubmittedRequest { request, body }| SubmittedRequest {
+            request: self.shared.time.request_shown(request),
+            body,
+        }))
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
 }
 
 /// What a failed read of one job means: a damaged page of the database is damage to the job whose data it holds.
-fn of_job(id: JobId) -> impl Fn(rusqlite::Error) -> ReadError {
+pub(super) fn of_job(id: JobId) -> impl Fn(rusqlite::Error) -> ReadError {
     move |error| match error {
         error if is_damage(&error) => StoreError::CorruptJob { id, what: "a database page" }.into(),
         error => error.into(),

@@ -94,11 +94,15 @@ impl Vault {
 /// The record in a row; empty, which is no record, if the row is gone or holds none.
 pub(super) fn read(connection: &Connection, slot: i64) -> rusqlite::Result<Vec<u8>> {
     let mut select = connection.prepare_cached("SELECT bytes FROM vault WHERE slot = ?1")?;
-    let mut bytes: Vec<u8> = select.query_row((slot,), |row| row.get(0)).optional()?.unwrap_or_default();
+    Ok(record_in(select.query_row((slot,), |row| row.get(0)).optional()?.unwrap_or_default()))
+}
+
+/// The record in the bytes of a row.
+pub(super) fn record_in(mut bytes: Vec<u8>) -> Vec<u8> {
     let Some(length) = bytes.first_chunk().map(|length| u32::from_le_bytes(*length) as usize) else {
-        return Ok(Vec::new());
+        return Vec::new();
     };
     bytes.drain(..LENGTH_BYTES);
     bytes.truncate(length);
-    Ok(bytes)
+    bytes
 }

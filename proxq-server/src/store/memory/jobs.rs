@@ -16,7 +16,7 @@ use crate::store::record::Secrets;
 use crate::store::signals::{Effect, Signals};
 use crate::store::{
     BATCH_LIMIT, Content, Instance, InstanceKind, JobOrder, JobPage, LEASE_TERM, Lease, LeasedJob, LeftBy, NewJob,
-    QueueStats, RECLAIM_GRACE, Requeued, StoreError, StoreSettings, Submitted, Turn, Upkept,
+    QueueStats, RECLAIM_GRACE, Requeued, StoreError, StoreSettings, Submitted, SubmittedRequest, Turn, Upkept,
 };
 
 /// Everything that the store keeps, and those who wait for it.
@@ -257,6 +257,11 @@ impl Jobs {
             running: self.entries.values().filter(|entry| entry.state == State::Active).count(),
             begins_jobs: !self.draining,
         }
+    }
+
+    pub(super) fn submitted(&self, id: JobId) -> Option<SubmittedRequest> {
+        let entry = self.entries.get(&id)?;
+        Some(SubmittedRequest { request: entry.whole_request(), body: entry.body.clone() })
     }
 
     pub(super) fn resume(&mut self, id: JobId) -> Option<Turn> {

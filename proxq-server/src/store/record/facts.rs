@@ -100,6 +100,11 @@ pub(crate) struct FactsFields {
     start_within_ms: Option<u64>,
     #[prost(uint64, optional, tag = "29")]
     deadline_ms: Option<u64>,
+    #[prost(bytes = "bytes", optional, tag = "30")]
+    resubmit_of: Option<Bytes>,
+    /// Of headers that the record does not have.
+    #[prost(string, repeated, tag = "31")]
+    secret_names: Vec<String>,
     // Reserved: 20 order key, 22 callback, 23 parent, 24 scheme, 25 trace context, 26 encryption.
 }
 
@@ -133,6 +138,8 @@ impl Record for Facts {
             body_sha256: request.body_sha256.map(|digest| Bytes::copy_from_slice(&digest)),
             start_within_ms: request.bounds.start_within.map(whole_millis),
             deadline_ms: request.bounds.deadline.map(whole_millis),
+            resubmit_of: request.resubmit_of.map(|id| Bytes::copy_from_slice(id.as_bytes())),
+            secret_names: request.secret_names.iter().map(ToString::to_string).collect(),
         }
     }
 
@@ -141,7 +148,7 @@ impl Record for Facts {
             return None;
         }
         let request = JobRequest {
-            id: JobId::from_bytes(fields.id.as_ref().try_into().ok()?).ok()?,
+            id: job_id(&fields.id)?,
             upstream: fields.upstream,
             method: Method::from_bytes(fields.method.as_bytes()).ok()?,
             path: fields.path,
@@ -164,9 +171,18 @@ impl Record for Facts {
                 start_within: fields.start_within_ms.map(Duration::from_millis),
                 deadline: fields.deadline_ms.map(Duration::from_millis),
             },
+            resubmit_of: match fields.resubmit_of {
+                None => None,
+                Some(id) => Some(job_id(&id)?),
+            },
+            secret_names: fields.secret_names.iter().map(|name| name.parse()).collect::<Result<_, _>>().ok()?,
         };
         Some(Self { request, body: fields.body? })
     }
+}
+
+fn job_id(bytes: &[u8]) -> Option<JobId> {
+    JobId::from_bytes(bytes.try_into().ok()?).ok()
 }
 
 /// A span in whole milliseconds, rounded up.

@@ -15,18 +15,20 @@ pub(crate) struct Secrets {
 }
 
 impl Secrets {
-    /// Takes what is secret out of a request; `None` if nothing is.
+    /// Takes what is secret out of a request, and leaves the names; `None` if nothing is.
     pub(crate) fn take(request: &mut JobRequest, names: &SecretHeaders) -> Option<Self> {
         let secrets = Self {
             headers: names.split_off(&mut request.headers),
             added_headers: names.split_off(&mut request.added_headers),
         };
+        request.secret_names = secrets.names();
         (secrets != Self::default()).then_some(secrets)
     }
 
     /// Which headers are secret.
     pub(crate) fn names(&self) -> Vec<HeaderName> {
-        self.headers.keys().chain(self.added_headers.keys()).cloned().collect()
+        let only_added = self.added_headers.keys().filter(|name| !self.headers.contains_key(*name));
+        self.headers.keys().chain(only_added).cloned().collect()
     }
 
     /// Puts the secrets back into the request that they were taken from.

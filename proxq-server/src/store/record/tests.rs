@@ -67,6 +67,7 @@ prop_compose! {
         client: IpAddr,
         body_sha256: Option<[u8; 32]>,
         bounds: (Option<u64>, Option<u64>),
+        is_resubmitted: bool,
     ) -> JobRequest {
         let [upstream, path, request_id, _] = texts.try_into().unwrap();
         JobRequest {
@@ -93,6 +94,8 @@ prop_compose! {
                 start_within: bounds.0.map(Duration::from_millis),
                 deadline: bounds.1.map(Duration::from_millis),
             },
+            resubmit_of: is_resubmitted.then(JobId::new),
+            secret_names: Vec::new(),
         }
     }
 }
@@ -158,6 +161,8 @@ proptest! {
         prop_assert!(!public.headers.contains_key("authorization"));
         prop_assert_eq!(secrets.is_some(), request.headers.contains_key("authorization")
             || request.added_headers.contains_key("authorization"));
+        let names = public.secret_names.clone();
+        prop_assert_eq!(names.iter().any(|name| name == "authorization"), secrets.is_some());
         let facts = Facts::new(public, &body).encode(id);
 
         let mut read = Facts::decode(id, facts.into()).unwrap();
@@ -173,9 +178,10 @@ proptest! {
         }
         let without_headers = |request: &JobRequest| {
             let (headers, added_headers) = (HeaderMap::new(), HeaderMap::new());
-            written(&JobRequest { headers, added_headers, ..request.clone() })
+            written(&JobRequest { headers, added_headers, secret_names: Vec::new(), ..request.clone() })
         };
         prop_assert_eq!(without_headers(&read.request), without_headers(&request));
+        prop_assert_eq!(&read.request.secret_names, &names);
         prop_assert_eq!(read.body.body(beside(&body).to_vec()), Some(body));
     }
 
@@ -309,11 +315,16 @@ fn the_bytes_of_version_1_stay_as_they_are() {
     request.headers.append("authorization", HeaderValue::from_static("Bearer secret"));
     let secrets = Secrets::take(&mut request, &SecretHeaders::default()).unwrap();
     assert_eq!(hex(secrets.encode(id)), "010a1e0a0d617574686f72697a6174696f6e120d426561726572207365637265741fabf743");
+    let with_names = "010a10550e8400e29b41d4a7164466554400001a042f6170692204504f53542a0c2f6170692f7265706f7274733221687474703a2f2f6170693a333030302f7265706f7274733f796561723d323032363a200a0c636f6e74656e742d7479706512106170706c69636174696f6e2f6a736f6e4a0708021543bfa6a35080d0eab6b73358b0ea0168017a2007070707070707070707070707070707070707070707070707070707070707078a0104c0000201920109612d72657175657374980180dddb01fa010d617574686f72697a6174696f6e0d29f6c3";
+    assert_eq!(hex(Facts::new(request.clone(), &Body::Inline("{}".into())).encode(id)), with_names);
+    request.secret_names.clear(); // as they were written before there were names
     let facts = Facts::new(request, &Body::Inline("{}".into()));
     assert_eq!(
         hex(facts.encode(id)),
         "010a10550e8400e29b41d4a7164466554400001a042f6170692204504f53542a0c2f6170692f7265706f7274733221687474703a2f2f6170693a333030302f7265706f7274733f796561723d323032363a200a0c636f6e74656e742d7479706512106170706c69636174696f6e2f6a736f6e4a0708021543bfa6a35080d0eab6b73358b0ea0168017a2007070707070707070707070707070707070707070707070707070707070707078a0104c0000201920109612d72657175657374980180dddb01c6014817"
     );
+    let read = Facts::decode(id, facts.encode(id).into()).unwrap().request;
+    assert!(read.resubmit_of.is_none() && read.secret_names.is_empty());
     let head = ResponseHead { status: StatusCode::OK, reason: None, headers: HeaderMap::new() };
     let response = StoredResponse { head, body: Body::Inline("ok".into()) };
     assert_eq!(hex(Head::of(&response).encode(id)), "0108c8011a0708021547dddc79bf2d4405");

@@ -79,6 +79,8 @@ fn read(message: &TaskMessage, now: Timestamp, shared: &Shared) -> Option<(JobRe
         retention: Duration::from_secs(u64::try_from(message.retention).unwrap_or_default()),
         body_sha256: None,
         bounds: TimeBounds::NONE,
+        resubmit_of: None,
+        secret_names: Vec::new(),
         method,
         target,
         headers,

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::envelope::{REQUEST, body_in};
-use super::foreign::{self, Unusable};
+use super::foreign::Unusable;
 use super::leases::{Held, charged};
 use super::message::StoredTask;
 use super::overdue;
@@ -13,10 +12,10 @@ use super::queues::Queue;
 use super::scripts::{AdmittedBy, Archive, By, HandedOutJob, LeaseJobs, LeaseName, LeaseWithin, Renew};
 use super::settle;
 use super::shared::Shared;
+use super::whole_request::{NotUsable, WholeRequest, whole_request};
 use crate::failure::chain;
 use crate::job::{JobId, Outcome, Progress, Reach, Verdict};
 use crate::pacing::Terms;
-use crate::store::record::{Record, Secrets};
 use crate::store::{BATCH_LIMIT, Lease, LeasedJob, StoreError};
 
 /// Orders up to `max` jobs of a queue. A caller that goes away while it waits loses none: they are given back.
@@ -113,15 +112,6 @@ async fn hand_out(handed_out: &mut HandedOut, queue: &Queue, job: HandedOutJob) 
     }
 }
 
-/// Why a job that was handed out cannot be worked on.
-#[derive(Debug, thiserror::Error)]
-enum NotUsable {
-    #[error(transparent)]
-    Foreign(#[from] Unusable),
-    #[error(transparent)]
-    Damaged(#[from] StoreError),
-}
-
 fn usable(shared: &Shared, queue: &Queue, job: &HandedOutJob) -> Result<LeasedJob, NotUsable> {
     let HandedOutJob { lease: LeaseName { id, token }, fields, message, secrets, left } = job;
     let not_a_request = || Unusable::NoRequest { id: id.clone() };
@@ -129,27 +119,8 @@ fn usable(shared: &Shared, queue: &Queue, job: &HandedOutJob) -> Result<LeasedJo
     let Ok(job_id) = id.parse::<JobId>() else {
         return Err(Unusable::NoHandler { kind: message.known.kind }.into());
     };
-    let (request, body, secret_names, upstream) = if let Some(facts) = fields.facts(job_id)? {
-        let mut request = facts.request;
-        let secrets = secrets.clone().map(|secrets| Secrets::decode(job_id, secrets)).transpose()?.unwrap_or_default();
-        let secret_names = secrets.names();
-        secrets.put_back(&mut request);
-        let corrupt = || StoreError::CorruptJob { id: job_id, what: "body" };
-        let beside = if facts.body.blob().is_some() {
-            Vec::new()
-        } else if message.known.kind == REQUEST {
-            body_in(&message.known.payload).ok_or_else(corrupt)?
-        } else {
-            message.known.payload.to_vec()
-        };
-        let upstream = Some(request.upstream.clone());
-        (request, facts.body.body(beside).ok_or_else(corrupt)?, secret_names, upstream)
-    } else {
-        let (request, body) = foreign::request(&message.known, shared.clock.wall(), shared)?;
-        let mut secret_names = shared.settings.get().secret_headers.names().to_vec();
-        secret_names.retain(|name| request.headers.contains_key(name));
-        (request, body, secret_names, None)
-    };
+    let WholeRequest { request, body, secrets, upstream } =
+        whole_request(shared, job_id, fields.facts(job_id)?, &message.known, secrets.clone())?;
     let token = token.parse().map_err(|_| not_a_request())?;
     let progress = Progress { retried: charged(fields.progress.retried, &message.known), ..fields.progress.clone() };
     let revoked = CancellationToken::new();
@@ -159,7 +130,7 @@ fn usable(shared: &Shared, queue: &Queue, job: &HandedOutJob) -> Result<LeasedJo
         message,
         retried: progress.retried,
         upstream,
-        secrets: secret_names,
+        secrets,
         retention: request.retention,
         since: shared.clock.wall(),
         timeout: request.timeout,

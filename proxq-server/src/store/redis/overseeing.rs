@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::{RedisStore, instances, listing, pausing, read};
-use crate::job::{QueueName, State};
-use crate::store::{Instance, JobOrder, JobPage, Oversight, QueueLookup, QueueStats, StoreError};
+use super::{RedisStore, instances, listing, pausing, read, whole_request};
+use crate::job::{JobId, QueueName, State};
+use crate::store::{Instance, JobOrder, JobPage, Oversight, QueueLookup, QueueStats, StoreError, SubmittedRequest};
 
 #[async_trait]
 impl QueueLookup for RedisStore {
@@ -36,5 +36,9 @@ impl Oversight for RedisStore {
 
     async fn instances(&self) -> Result<Vec<Instance>, StoreError> {
         instances::instances(&self.shared, &self.identity).await
+    }
+
+    async fn submitted(&self, id: JobId) -> Result<Option<SubmittedRequest>, StoreError> {
+        whole_request::submitted(&self.shared, id).await
     }
 }

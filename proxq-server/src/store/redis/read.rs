@@ -54,7 +54,8 @@ pub(super) async fn job_of(
                         // asynq does not say when a task was made. It was before anything happened to it.
                         let happened = [progress.started_at, progress.ended_at].into_iter().flatten().min();
                         request.created_at = happened.unwrap_or(request.created_at);
-                        shared.settings.get().secret_headers.split_off(&mut request.headers);
+                        let secrets = shared.settings.get().secret_headers.split_off(&mut request.headers);
+                        request.secret_names = secrets.keys().cloned().collect();
                         request
                     }
                     Err(Unusable::NoHandler { .. }) => return Ok(None),

@@ -1,15 +1,15 @@
 //! No query that is asked often reads more than it gives.
 
-use super::super::{listing, reader, steps, tally};
+use super::super::{listing, reader, steps, submitted, tally};
 use super::*;
 use crate::job::State;
 use crate::store::JobOrder;
-use crate::store::contract::submitted;
+use crate::store::contract;
 
 #[tokio::test]
 async fn every_query_has_its_index() {
     let embedded = embedded().await;
-    submitted(&embedded.store).await;
+    contract::submitted(&embedded.store).await;
     let mut queries = vec![
         (steps::OLDEST_PENDING.to_owned(), "pending"),
         (steps::OLDEST_WAITING.to_owned(), "waiting"),
@@ -29,6 +29,7 @@ async fn every_query_has_its_index() {
         (steps::OVERDUE.to_owned(), "ending"),
         (reader::JOB.to_owned(), "sqlite_autoindex_jobs_1"),
         (reader::OLDEST.to_owned(), "pending"),
+        (submitted::SUBMITTED.to_owned(), "sqlite_autoindex_jobs_1"),
         (reader::CONTENT.to_owned(), "sqlite_autoindex_jobs_1"),
     ];
     queries.extend(
