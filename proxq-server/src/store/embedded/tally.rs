@@ -65,8 +65,8 @@ impl Tally {
 
     /// How many jobs of a queue wait in the middle of a transaction.
     pub(super) fn waiting(&self, queue: &str, moves: &Moves) -> i64 {
-        let moved = moves.0.iter().filter(|(moved, _)| moved.name == queue).map(|(_, counts)| *counts);
-        let all = std::iter::once(self.counts(queue)).chain(moved);
+        let of_transaction = moves.0.iter().filter(|(changed, _)| changed.name == queue).map(|(_, counts)| *counts);
+        let all = std::iter::once(self.counts(queue)).chain(of_transaction);
         all.flat_map(|counts| [State::Pending, State::Scheduled, State::Retry].map(|state| counts[state as usize]))
             .sum()
     }
@@ -115,10 +115,10 @@ impl Moves {
     }
 }
 
-/// One for each index, whose condition it repeats word for word.
+/// One for each index, whose condition it repeats word for word. A number that is known is not read from the rows.
 pub(super) const COUNTS: [&str; 4] = [
-    "SELECT queue, state, count(*) FROM jobs WHERE state = 0 GROUP BY queue",
+    "SELECT queue, 0, count(*) FROM jobs WHERE state = 0 GROUP BY queue",
     "SELECT queue, state, count(*) FROM jobs WHERE state IN (1, 3) GROUP BY queue, state",
-    "SELECT queue, state, count(*) FROM jobs WHERE state = 2 GROUP BY queue",
+    "SELECT queue, 2, count(*) FROM jobs WHERE state = 2 GROUP BY queue",
     "SELECT queue, state, count(*) FROM jobs WHERE state IN (4, 5) GROUP BY queue, state",
 ];

@@ -90,7 +90,43 @@ async fn a_page_reads_no_bodies() {
     }
 }
 
+#[tokio::test]
+async fn a_page_costs_no_more_where_there_are_many_jobs() {
+    const MANY: usize = 20_000;
+    let redis = in_redis().await;
+    let fill = "for i = 1, ARGV[1] do \
+         local id = string.format('%08x-0000-4000-8000-000000000000', i) \
+         redis.call('HSET', KEYS[1] .. 't:' .. id, 'pending_since', string.format('17672256%05d000000', i)) \
+         redis.call('LPUSH', KEYS[1] .. 'pending', id) \
+         redis.call('ZADD', KEYS[1] .. 'completed', 1767225600 + i, id) end";
+    let () = redis.server.run(&["EVAL", fill, "1", &key(""), &MANY.to_string()]).await;
+    for (state, order) in
+        [State::Pending, State::Completed].into_iter().flat_map(|state| JobOrder::ALL.map(|order| (state, order)))
+    {
+        let mut cursor = None;
+        for place in ["at first", "in the middle", "at last"] {
+            let calls_before = redis.calls().await;
+            redis.store.list(&queue(), state, order, cursor, 10).await.unwrap();
+            let calls = redis.calls().await - calls_before;
+            assert!(calls < 150, "{state:?}, {order:?}, {place}: {calls} calls");
+            let to_the_next_place = if place == "at last" { 0 } else { MANY / 2 / 100 - 1 };
+            for _ in 0..to_the_next_place {
+                let page = redis.store.list(&queue(), state, order, cursor, 100).await.unwrap();
+                cursor = Some(page.next.expect("this is not the last page"));
+            }
+        }
+    }
+}
+
 impl InRedis {
+    /// How many commands Redis has run, by itself or in scripts.
+    async fn calls(&self) -> u64 {
+        let stats: String = self.server.run(&["INFO", "commandstats"]).await;
+        let calls =
+            stats.lines().filter_map(|line| line.split_once(":calls=")?.1.split(',').next()?.parse::<u64>().ok());
+        calls.sum()
+    }
+
     /// How many bytes Redis has sent to its clients.
     async fn bytes_sent(&self) -> u64 {
         let stats: String = self.server.run(&["INFO", "stats"]).await;
