@@ -8,6 +8,7 @@ mod claims;
 mod entry;
 mod jobs;
 mod limits;
+mod overseeing;
 mod tests;
 mod turns;
 
