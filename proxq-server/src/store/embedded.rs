@@ -6,6 +6,7 @@
 mod blobs;
 mod folder;
 mod listing;
+mod moves;
 mod outbox;
 mod overseeing;
 mod paces;

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::Shared;
-use super::tally::Moves;
+use super::moves::Moves;
 use super::time::Moment;
 use super::vault::Vault;
 use crate::clock::Timestamp;

@@ -2,18 +2,15 @@
 //! transaction that is committed, for a database counts its rows by reading them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use rusqlite::Connection;
 
+use super::moves::{Counts, Moves};
 use super::steps::state;
 use crate::job::State;
 use crate::lock::lock;
 use crate::store::QueueStats;
-use crate::store::signals::QueueSignal;
-
-/// How many jobs are in each state, by the state's place in [`State::ALL`].
-type Counts = [i64; State::ALL.len()];
 
 /// The counts as the last transaction left them.
 #[derive(Debug, Default)]
@@ -65,19 +62,18 @@ impl Tally {
 
     /// How many jobs of a queue wait in the middle of a transaction.
     pub(super) fn waiting(&self, queue: &str, moves: &Moves) -> i64 {
-        let of_transaction = moves.0.iter().filter(|(changed, _)| changed.name == queue).map(|(_, counts)| *counts);
-        let all = std::iter::once(self.counts(queue)).chain(of_transaction);
-        all.flat_map(|counts| [State::Pending, State::Scheduled, State::Retry].map(|state| counts[state as usize]))
-            .sum()
+        let (counts, changes) = (self.counts(queue), moves.of(queue));
+        let waiting = [State::Pending, State::Scheduled, State::Retry];
+        waiting.into_iter().map(|state| counts[state as usize] + changes[state as usize]).sum()
     }
 
     /// The transaction was committed.
     pub(super) fn commit(&self, moves: &mut Moves) {
-        if moves.0.is_empty() {
+        if moves.is_empty() {
             return;
         }
         let mut queues = lock(&self.0);
-        for (queue, moved) in moves.0.drain(..) {
+        for (queue, moved) in moves.take() {
             if !queues.contains_key(&queue.name) {
                 queues.insert(queue.name.clone(), Counts::default());
             }
@@ -86,32 +82,6 @@ impl Tally {
                 *count += moved;
             }
         }
-    }
-}
-
-/// By how much a transaction changes the counts, by queue.
-#[derive(Debug, Default)]
-pub(super) struct Moves(Vec<(Arc<QueueSignal>, Counts)>);
-
-impl Moves {
-    /// A job goes from one state to another. `None` is none that this program knows, or no job.
-    pub(super) fn note(&mut self, queue: &Arc<QueueSignal>, from: Option<State>, to: Option<State>) {
-        let known = self.0.iter().position(|(moved, _)| Arc::ptr_eq(moved, queue));
-        let at = known.unwrap_or_else(|| {
-            self.0.push((Arc::clone(queue), Counts::default()));
-            self.0.len() - 1
-        });
-        let counts = &mut self.0[at].1;
-        for (state, by) in [(from, -1), (to, 1)] {
-            if let Some(state) = state {
-                counts[state as usize] += by;
-            }
-        }
-    }
-
-    /// The transaction was rolled back.
-    pub(super) fn roll_back(&mut self) {
-        self.0.clear();
     }
 }
 
