@@ -75,6 +75,22 @@ pub enum Waiting {
     Other,
 }
 
+impl fmt::Display for Waiting {
+    /// Writes the same text as in JSON.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Delayed => "delayed",
+            Self::Limit => "limit",
+            Self::Rate => "rate",
+            Self::Breaker => "breaker",
+            Self::Paused => "paused",
+            Self::Backoff => "backoff",
+            Self::Parked => "parked",
+            Self::Other => "other",
+        })
+    }
+}
+
 /// The body of the `202` that answers a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -221,6 +237,20 @@ pub enum ErrorCode {
     StillRunning,
     /// The response is a redirect that a follower would not follow as the upstream means it.
     RedirectNotFollowable,
+    /// The admin listener wants a token, or another one.
+    Unauthorized,
+    /// The admin listener does not take requests for this host, or orders that another page may have sent.
+    Forbidden,
+    /// The body of an order to the admin listener is not valid.
+    BadBody,
+    /// The job has not ended, so that it cannot be submitted again.
+    NotEnded,
+    /// The job's secret headers are gone, so that it cannot be submitted again.
+    SecretsGone,
+    /// Another bulk action runs.
+    BulkRunning,
+    /// The admin listener keeps as many pages up to date as it may.
+    Busy,
 }
 
 /// The body of an error that proxq itself makes (RFC 9457 problem details).

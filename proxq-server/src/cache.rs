@@ -31,7 +31,7 @@ use crate::clock::Clock;
 use crate::config::{CacheConfig, CacheMode, KeyExclusions};
 use crate::failure::chain;
 use crate::job::{Body, JobRequest, ResponseHead, StoredResponse};
-use crate::metrics::{Counter, Metrics};
+use crate::metrics::{IntCounter, Metrics};
 use crate::multipart::digest;
 use crate::store::{BlobStore, SharedValues, StoreError};
 
@@ -186,7 +186,7 @@ impl ResponseCache {
             }
             Ok(None) => false,
             Err(error) => {
-                self.failed("keep a response", &self.metrics.cache_failures.keep, &error);
+                self.failed("keep a response", &self.metrics.cache.failures.keep, &error);
                 false
             }
         }
@@ -207,7 +207,7 @@ impl ResponseCache {
                 let read = tokio::time::timeout(FIND_LIMIT, shared.get(key)).await;
                 let read = read.map_or(Err(CacheError::Slow(FIND_LIMIT)), |read| read.map_err(CacheError::from));
                 read.unwrap_or_else(|error| {
-                    self.failed("look for a response", &self.metrics.cache_failures.find, &error);
+                    self.failed("look for a response", &self.metrics.cache.failures.find, &error);
                     None
                 })
             }
@@ -229,7 +229,7 @@ impl ResponseCache {
                 None
             }
             Err(Unreadable::Damaged) => {
-                self.failed("read a response", &self.metrics.cache_failures.read, &CacheError::Damaged);
+                self.failed("read a response", &self.metrics.cache.failures.read, &CacheError::Damaged);
                 None
             }
         }
@@ -275,9 +275,9 @@ impl ResponseCache {
         Ok(Some(record))
     }
 
-    fn failed(&self, step: &'static str, counter: &Counter, error: &(dyn StdError + 'static)) {
-        counter.count();
-        let failures = self.metrics.cache_failures.total();
+    fn failed(&self, step: &'static str, counter: &IntCounter, error: &(dyn StdError + 'static)) {
+        counter.inc();
+        let failures = self.metrics.cache.failures.total();
         tracing::warn!(step, error = chain(error), failures, "the response cache failed; its job goes on without it");
     }
 }

@@ -13,7 +13,7 @@ use clap_complete::Shell;
 
 pub use configuration::{read_config, read_config_to_ask, read_config_to_check};
 
-use crate::config::{AnswerMode, UpstreamUrl, listen_address, shown_url};
+use crate::config::{AdminConfig, AnswerMode, UpstreamUrl, listen_address, shown_url};
 
 /// Turns any HTTP request into a durable job: it is accepted at once, forwarded when its upstream can take it, and its
 /// exact response is fetched later.
@@ -103,6 +103,11 @@ pub struct Options {
     /// Address to listen at, instead of the file's listenAddress; :8080 is all interfaces.
     #[arg(long, value_name = "ADDR", global = true, value_parser = listen_address::parse)]
     pub listen: Option<String>,
+
+    /// Listen for operators, too: at this address, instead of the file's admin.listenAddress [default: 127.0.0.1:9090].
+    #[arg(long, value_name = "ADDR", global = true, num_args = 0..=1, require_equals = true,
+          default_missing_value = AdminConfig::ADDRESS, value_parser = listen_address::parse)]
+    pub admin: Option<String>,
 
     /// How log lines are written.
     #[arg(long, value_name = "FORMAT", global = true, default_value = "text")]

@@ -2,6 +2,7 @@
 //! checked again. Which key of a file says
 //! what is declared in `config/keys.rs`.
 
+mod admin;
 mod advice;
 mod cache;
 mod changes;
@@ -30,11 +31,13 @@ mod yaml_value;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::admin::AdminConfig;
 pub(crate) use self::advice::warnings;
 pub use self::cache::{CacheConfig, CacheMode, HeaderPattern, KeyExclusions};
 pub(crate) use self::changes::{Changes, FixedSetting, changes};
 pub use self::error::{ConfigErrors, Mistake};
 pub use self::example::example;
+pub(crate) use self::keys::admin::NEEDS_TOKEN;
 pub use self::load::Loaded;
 pub(crate) use self::load::load;
 pub use self::path_filter::{FilterMode, PathFilter};
@@ -104,6 +107,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// Limits on client connections.
     pub limits: Limits,
+    /// The listener for operators, if there is one.
+    pub admin: Option<AdminConfig>,
     /// Where requests go.
     pub upstreams: Vec<Upstream>,
 }
@@ -139,9 +144,15 @@ impl Config {
             secret_headers: SecretHeaders::default(),
             cache: CacheConfig::default(),
             limits: Limits::default(),
+            admin: None,
             upstreams: Vec::new(),
         }
     }
+}
+
+/// A configuration as YAML that means the same, with every default, and secrets masked.
+pub(crate) fn effective(config: &Config) -> String {
+    effective::write(config)
 }
 
 impl Config {

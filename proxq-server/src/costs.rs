@@ -24,6 +24,7 @@ use crate::idempotency::claim;
 use crate::intake::Intake;
 use crate::job::{Body, CredentialHash, JobId, JobRequest, ResponseHead, StoredResponse, Verdict};
 use crate::jobs_api::JobsApi;
+use crate::metrics::Metrics;
 use crate::store::memory::MemoryStore;
 use crate::store::{Facts, JobStore, Record, StoreSettings, WorkQueues};
 use crate::tasks::Tasks;
@@ -67,10 +68,11 @@ impl Bench {
         let deployment = Arc::new(KnownDeployment::unknown());
         runtime.block_on(deployment.ask(&*store)).unwrap();
         let (draining, tasks) = (CancellationToken::new(), Tasks::default());
-        let waiters = Arc::new(JobWaiters::new(Arc::clone(&store) as _, draining.clone()));
+        let waiters =
+            Arc::new(JobWaiters::new(Arc::clone(&store) as _, Metrics::default().wait_subscribers, draining.clone()));
         let turns = TurnKeeper::new(Arc::clone(&store) as _, tasks.clone(), draining.clone());
         let forwarder = Forwarder::new(&config.upstreams).unwrap();
-        let gates = Arc::new(Gates::new(&config, Arc::clone(&store) as _, clock, tasks.clone()));
+        let gates = Arc::new(Gates::new(&config, Arc::clone(&store) as _, clock, tasks.clone(), Arc::default()));
         let direct =
             Direct::new(forwarder, Arc::clone(&gates), tasks, CancellationToken::new(), Duration::from_secs(1));
         let jobs_api = JobsApi::new(

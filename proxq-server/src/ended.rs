@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::round::{Round, Rounds, Seen};
 use crate::job::{Job, JobId};
+use crate::metrics::IntGauge;
 use crate::store::{JobLookup, StoreError};
 
 /// All who wait for the end of a job.
@@ -22,12 +23,14 @@ pub(crate) struct JobWaiters {
     rounds: Arc<Rounds>,
     draining: CancellationToken,
     store: Arc<dyn JobLookup>,
+    /// How many wait.
+    waiting: IntGauge,
 }
 
 impl JobWaiters {
     /// All waits end when the server is `draining`.
-    pub(crate) fn new(store: Arc<dyn JobLookup>, draining: CancellationToken) -> Self {
-        Self { rounds: Arc::default(), draining, store }
+    pub(crate) fn new(store: Arc<dyn JobLookup>, waiting: IntGauge, draining: CancellationToken) -> Self {
+        Self { rounds: Arc::default(), draining, store, waiting }
     }
 
     /// Gives the job once it has ended. When `wait` is over or the server begins to drain, gives it as it stands. `None`
@@ -55,6 +58,7 @@ impl JobWaiters {
         wait: Duration,
     ) -> Result<Option<Arc<Job>>, Arc<StoreError>> {
         let deadline = Instant::now() + wait;
+        let _waiting = Waiting::begin(&self.waiting);
         let id = watched.id;
         let mut seen = watched.into_seen();
         loop {
@@ -87,6 +91,22 @@ impl JobWaiters {
         }
         let change = self.store.watch(id).await?;
         Ok(self.rounds.begin(id, change))
+    }
+}
+
+/// Counts one who waits, until it is dropped.
+struct Waiting<'a>(&'a IntGauge);
+
+impl<'a> Waiting<'a> {
+    fn begin(gauge: &'a IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

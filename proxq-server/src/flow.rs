@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::{Config, FlowControl};
 use crate::job::{Job, QueueName, State};
 use crate::lock::lock;
+use crate::metrics::{Metrics, SHARED, UpstreamMetrics};
 use crate::slots::Slots;
 use crate::store::{HeldBack, LimitedQueues};
 use crate::tasks::Tasks;
@@ -58,16 +59,23 @@ struct Shared {
     clock: Clock,
     /// What is told to the store after an attempt.
     tasks: Tasks,
+    metrics: Arc<Metrics>,
 }
 
 impl Gates {
     /// The gates of a configuration.
-    pub(crate) fn new(config: &Config, store: Arc<dyn LimitedQueues>, clock: Clock, tasks: Tasks) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        store: Arc<dyn LimitedQueues>,
+        clock: Clock,
+        tasks: Tasks,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let gates = Self {
             home: config.queue.clone(),
             home_slots: Slots::new(config.concurrency),
             known: Mutex::default(),
-            shared: Arc::new(Shared { store, clock, tasks }),
+            shared: Arc::new(Shared { store, clock, tasks, metrics }),
         };
         gates.reconfigure(config);
         gates
@@ -75,29 +83,38 @@ impl Gates {
 
     /// Goes by another configuration. A gate whose queue is still that of an upstream keeps what it knows.
     pub(crate) fn reconfigure(&self, config: &Config) {
+        self.shared.metrics.know_upstreams(config.upstreams.iter().map(|upstream| upstream.prefix.as_str()));
         self.home_slots.set_limit(config.concurrency);
         let mut known = lock(&self.known);
         known.by_prefix.clear();
         let mut without = known.by_queue.clone();
         for upstream in config.upstreams.iter().filter(|upstream| upstream.flow.is_some()) {
             let queue = config.queue_of(upstream);
+            let metrics = self.metrics_of(upstream.prefix.as_str());
             let gate = match without.remove(&queue) {
                 Some(gate) => {
-                    gate.reconfigure(&upstream.flow, config.concurrency);
+                    gate.reconfigure(&upstream.flow, config.concurrency, metrics);
                     gate
                 }
-                None => self.add(&mut known, queue, &upstream.flow, config.concurrency),
+                None => self.add(&mut known, queue, &upstream.flow, config.concurrency, metrics),
             };
             known.by_prefix.insert(upstream.prefix.as_str().to_owned(), gate);
         }
         // Their jobs are worked on until there are none, without limits.
         for gate in without.into_values() {
-            gate.reconfigure(&FlowControl::default(), config.concurrency);
+            gate.reconfigure(&FlowControl::default(), config.concurrency, self.metrics_of(SHARED));
         }
     }
 
-    fn add(&self, known: &mut Known, queue: QueueName, flow: &FlowControl, concurrency: usize) -> Arc<Gate> {
-        let gate = Arc::new(Gate::new(queue.clone(), flow, concurrency, Arc::clone(&self.shared)));
+    fn add(
+        &self,
+        known: &mut Known,
+        queue: QueueName,
+        flow: &FlowControl,
+        concurrency: usize,
+        metrics: Arc<UpstreamMetrics>,
+    ) -> Arc<Gate> {
+        let gate = Arc::new(Gate::new(queue.clone(), flow, (concurrency, metrics), Arc::clone(&self.shared)));
         known.by_queue.insert(queue, Arc::clone(&gate));
         gate
     }
@@ -106,8 +123,13 @@ impl Gates {
     pub(crate) fn add_leftover(&self, queue: QueueName, concurrency: usize) {
         let mut known = lock(&self.known);
         if !known.by_queue.contains_key(&queue) {
-            self.add(&mut known, queue, &FlowControl::default(), concurrency);
+            self.add(&mut known, queue, &FlowControl::default(), concurrency, self.metrics_of(SHARED));
         }
+    }
+
+    /// What is counted for the upstream with this prefix.
+    pub(crate) fn metrics_of(&self, prefix: &str) -> Arc<UpstreamMetrics> {
+        self.shared.metrics.upstream(prefix)
     }
 
     /// The gate of the upstream with this prefix, if it has flow control.

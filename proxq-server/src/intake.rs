@@ -22,10 +22,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use self::answer::Asked;
+pub(crate) use self::body::ReceivedBody;
 use self::body::{Peeked, ReceiveError, peek_at_body};
 use self::control::Controls;
-use self::plan::{Plan, QueuePlan, Sender, record_bypass};
-use self::submitter::{HeldClient, IdOrigin, NewSubmission, SubmitError, SubmittedJob, Submitter};
+use self::plan::{Plan, QueuePlan, Sender};
+use self::submitter::{HeldClient, SubmitError, SubmittedJob};
+pub(crate) use self::submitter::{IdOrigin, NewSubmission, Submitter};
 use crate::admit::Bypass;
 use crate::arrival::Arrival;
 use crate::clock::Clock;
@@ -121,7 +123,7 @@ impl Intake {
             Err(error) => return Queued::Answered(not_received(error)),
         };
         if check.goes_direct(wanted) {
-            record_bypass(Bypass::Streaming);
+            self.record_bypass(Bypass::Streaming, &request.upstream);
             let request = direct_parts.into_direct_request(request);
             return Queued::Answered(self.pass_through(request, Some(begun.into_stream()), body).await);
         }

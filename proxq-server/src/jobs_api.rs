@@ -57,11 +57,16 @@ impl JobsApi {
         let call = JobsCall::read(&head, &self.config.jobs_path);
         let method = head.method.clone();
         drop(head); // not needed while a client waits
+        let is_probe = call.as_ref().is_ok_and(|call| call.resource.is_probe());
         let answer = match call {
             Ok(call) => self.answer(call, &method).await,
             Err(problem) => Err(problem),
         };
-        answer.unwrap_or_else(Problem::into_response)
+        let mut answer = answer.unwrap_or_else(Problem::into_response);
+        if is_probe {
+            answer.extensions_mut().insert(reply::IsProbe);
+        }
+        answer
     }
 
     async fn answer(&self, call: JobsCall, method: &Method) -> Result<Response<Body>, Problem> {

@@ -25,6 +25,7 @@
 //! # }
 //! ```
 
+mod admin;
 mod admit;
 mod arrival;
 mod cache;
@@ -81,9 +82,9 @@ mod upload;
 mod worker;
 
 pub use config::{
-    AnswerMode, CacheConfig, CacheMode, ClientIdentity, ClientMode, Config, DirectMode, FilterMode, FlowControl,
-    HeaderPattern, HostHeader, JoinRetries, KeyExclusions, Limits, OnAbandon, Password, PathFilter, PatternError,
-    Patterns, Prefix, RedisAddress, RedisConfig, RedisTls, Routing, Secret, SecretHeaders, StoreConfig,
+    AdminConfig, AnswerMode, CacheConfig, CacheMode, ClientIdentity, ClientMode, Config, DirectMode, FilterMode,
+    FlowControl, HeaderPattern, HostHeader, JoinRetries, KeyExclusions, Limits, OnAbandon, Password, PathFilter,
+    PatternError, Patterns, Prefix, RedisAddress, RedisConfig, RedisTls, Routing, Secret, SecretHeaders, StoreConfig,
     StreamDetection, SyncMode, TlsVerification, Upstream, UpstreamTls, UpstreamUrl,
 };
 pub use forward::TlsFileError;

@@ -30,7 +30,7 @@ use self::crowd::Crowd;
 use crate::arrival::Arrival;
 use crate::config::{Config, Limits};
 use crate::current::Current;
-use crate::metrics::Metrics;
+use crate::metrics::ListenerMetrics;
 use crate::process::file_limit;
 use crate::reply::body::Body;
 use crate::shortage::Shortage;
@@ -40,6 +40,9 @@ use crate::upload::DiscardBounds;
 
 /// The pause after a failed `accept`: it fails for want of descriptors or memory, which connections that end give back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The most connections of operators at once: browsers, scrapers and scripts.
+const OPERATORS_MAX: usize = 256;
 
 /// Answers the requests that a listener reads.
 pub(crate) trait Handler: fmt::Debug + Send + Sync {
@@ -66,6 +69,12 @@ pub(crate) struct ListenSettings {
 }
 
 impl ListenSettings {
+    /// Those of the listener for operators, who are few.
+    pub(crate) fn for_operators(config: &Config) -> Self {
+        let limits = Limits { max_connections: OPERATORS_MAX, ..config.limits };
+        Self { limits, discard: DiscardBounds::of(config) }
+    }
+
     pub(crate) fn of(config: &Config) -> Self {
         let limits = Limits { max_connections: connections_for(config), ..config.limits };
         Self { limits, discard: DiscardBounds::of(config) }
@@ -80,6 +89,7 @@ pub(crate) struct Surface {
     places: Slots,
     /// All connections: an idle one makes room for another.
     crowd: Arc<Crowd>,
+    metrics: ListenerMetrics,
     /// The tasks that handle the requests of HTTP/2 connections, and those that read uploads which were answered.
     requests: Tasks,
     /// Cancelled when no new connections are accepted, and open ones end with their present request.
@@ -96,14 +106,14 @@ pub(crate) struct BrokenOff;
 impl Surface {
     pub(crate) fn new(
         served: Served,
-        metrics: Arc<Metrics>,
+        metrics: ListenerMetrics,
         requests: Tasks,
         draining: CancellationToken,
         cut: CancellationToken,
     ) -> Self {
         let places = Slots::new(served.settings.limits.max_connections);
-        let crowd = Arc::new(Crowd::new(metrics));
-        Self { served: Current::new(served), places, crowd, requests, draining, cut }
+        let crowd = Arc::new(Crowd::new(metrics.displaced.clone()));
+        Self { served: Current::new(served), places, crowd, metrics, requests, draining, cut }
     }
 
     /// Serves this to the requests that begin from now on, and allows as many connections as it says.

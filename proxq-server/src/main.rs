@@ -139,6 +139,9 @@ async fn run(loaded: Loaded, configs: impl Stream<Item = Config>) -> Result<(), 
     let mut requests = StopRequests::new();
     let server = Server::bind(loaded.config).await?;
     tracing::info!(address = %server.local_addr()?, "listening");
+    if let Some(address) = server.admin_addr()? {
+        tracing::info!(%address, dashboard = %format_args!("http://{address}/"), "listening for operators");
+    }
     let stop = CancellationToken::new();
     let asked_twice = async {
         requests.next().await;

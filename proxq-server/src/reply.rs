@@ -118,9 +118,36 @@ pub(crate) fn cancelled() -> Response<Body> {
     own(StatusCode::OK, "application/json", json_bytes(&Cancelled {}))
 }
 
+/// Marks the answer to somebody who asks again and again: it is a line of the log for those alone who want all of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IsProbe;
+
 /// The answer to a probe: `{"status":"…"}`.
 pub(crate) fn healthy(status: &str) -> Response<Body> {
     own(StatusCode::OK, "application/json", json_bytes(&json!({ "status": status })))
+}
+
+/// An answer to an operator, as JSON.
+pub(crate) fn json(status: StatusCode, value: &impl serde::Serialize) -> Response<Body> {
+    own(status, "application/json", json_bytes(value))
+}
+
+/// A page for an operator.
+pub(crate) fn html(status: StatusCode, page: String) -> Response<Body> {
+    own(status, "text/html; charset=utf-8", page.into_bytes())
+}
+
+/// A text for an operator, of this type.
+pub(crate) fn text(content_type: &'static str, text: String) -> Response<Body> {
+    own(StatusCode::OK, content_type, text.into_bytes())
+}
+
+/// A file of the dashboard. Its address changes with its content.
+pub(crate) fn asset(content_type: &'static str, content: &'static str) -> Response<Body> {
+    let mut response = own(StatusCode::OK, content_type, content.as_bytes().to_vec());
+    let cached = HeaderValue::from_static("public, max-age=31536000, immutable");
+    response.headers_mut().insert(header::CACHE_CONTROL, cached);
+    response
 }
 
 /// A response of proxq's own, with its source stamp.

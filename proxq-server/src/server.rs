@@ -1,16 +1,19 @@
 //! A server: wires the stages. With `server/live.rs`, the only file that knows all of them.
 
 mod live;
+mod operators;
 mod stages;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::{Stream, stream};
 use tokio::net::TcpListener;
 
 use self::live::{Live, Services};
+use self::operators::{AdminListener, Operators};
 use crate::cache::ResponseCache;
 use crate::clock::Clock;
 use crate::config::{self, Config, StoreConfig, SyncMode};
@@ -20,7 +23,7 @@ use crate::failure::chain;
 use crate::flow::{Gates, hold_places};
 use crate::forward::{Forwarder, TlsFileError};
 use crate::listen::Surface;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, StoreMetrics};
 use crate::shutdown::Phases;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
 pub use crate::store::embedded::{OpenError as EmbeddedOpenError, verify as verify_embedded_store};
@@ -40,6 +43,8 @@ pub struct Server {
     clock: Clock,
     forwarder: Forwarder,
     cores: Cores,
+    admin: Option<AdminListener>,
+    metrics: Arc<Metrics>,
 }
 
 /// Why a server does not start.
@@ -51,6 +56,14 @@ pub enum StartError {
     Listen {
         /// As configured.
         address: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The file of the token for operators cannot be read.
+    #[error("read the token for operators from {}", file.display())]
+    AdminToken {
+        /// As configured.
+        file: PathBuf,
         /// What the operating system said.
         source: io::Error,
     },
@@ -92,8 +105,13 @@ impl Server {
         let forwarder = Forwarder::new(&config.upstreams)?;
         let clock = Clock::new();
         let cores = Cores::start().map_err(StartError::Threads)?;
-        let store = open_store(&config, clock).await?;
-        Ok(Self { listener, config: Arc::new(config), store, clock, forwarder, cores })
+        let admin = match &config.admin {
+            Some(admin) => Some(AdminListener::bind(admin).await?),
+            None => None,
+        };
+        let metrics = Arc::<Metrics>::default();
+        let store = open_store(&config, clock, metrics.store.clone()).await?;
+        Ok(Self { listener, config: Arc::new(config), store, clock, forwarder, cores, admin, metrics })
     }
 
     /// Where it listens; the port is the real one where port 0 was asked for.
@@ -102,6 +120,14 @@ impl Server {
     /// Where the operating system does not tell.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// Where operators are listened to, if they are.
+    ///
+    /// # Errors
+    /// Where the operating system does not tell.
+    pub fn admin_addr(&self) -> io::Result<Option<SocketAddr>> {
+        operators::address(self.admin.as_ref()).transpose()
     }
 
     /// Serves until `stop` ends, then drains (`shutdownTimeout` at most, and a few seconds to settle what is aborted).
@@ -124,7 +150,7 @@ impl Server {
         stop: impl Future<Output = ()>,
         configs: impl Stream<Item = Config>,
     ) -> Result<(), StartError> {
-        let Self { listener, config, store, clock, forwarder, cores } = self;
+        let Self { listener, config, store, clock, forwarder, cores, admin, metrics } = self;
         let phases = Phases::on(&cores);
         let _stopped_when_dropped = phases.stop_when_dropped();
         let deployment = Arc::new(KnownDeployment::unknown());
@@ -137,20 +163,29 @@ impl Server {
             }
             Err(error) => return Err(error.into()),
         }
-        let metrics = Arc::<Metrics>::default();
         let cache = ResponseCache::open(&config.cache, store.shared_values(), clock, Arc::clone(&metrics));
         let context = Arc::new(AttemptContext { config, forwarder, cache, former: Vec::new() });
         let tasks = phases.attempts.clone();
-        let gates = Arc::new(Gates::new(&context.config, Arc::clone(&store) as _, clock, phases.connections.clone()));
+        let gates = Arc::new(Gates::new(
+            &context.config,
+            Arc::clone(&store) as _,
+            clock,
+            phases.connections.clone(),
+            Arc::clone(&metrics),
+        ));
         phases.upkeep.spawn(hold_places(Arc::clone(&gates), phases.stop.finished.clone()));
         let (passed, signals) = (Arc::clone(&gates), phases.stop.clone());
         let worker = Worker::new(Arc::clone(&context), Arc::clone(&store) as _, clock, passed, tasks, signals);
         let worker = Arc::new(worker);
         Arc::clone(&worker).start(&phases.upkeep);
-        phases.upkeep.spawn(upkeep::run(Arc::clone(&store) as _, phases.stop.finished.clone()));
+        phases.upkeep.spawn(upkeep::run(Arc::clone(&store) as _, Arc::clone(&metrics), phases.stop.finished.clone()));
         let services = Services {
             store: Arc::clone(&store),
-            waiters: Arc::new(JobWaiters::new(Arc::clone(&store) as _, phases.stop.draining.clone())),
+            waiters: Arc::new(JobWaiters::new(
+                Arc::clone(&store) as _,
+                metrics.wait_subscribers.clone(),
+                phases.stop.draining.clone(),
+            )),
             gates,
             clock,
             metrics: Arc::clone(&metrics),
@@ -159,11 +194,18 @@ impl Server {
             draining: phases.stop.draining.clone(),
             cut: phases.cut.clone(),
         };
+        let operators = admin.map(|admin| Operators::start(admin, &services, &context.config, &phases));
         let served = services.served(&context);
         let draining = phases.stop.draining.clone();
-        let surface = Arc::new(Surface::new(served, metrics, phases.connections.clone(), draining, phases.cut.clone()));
+        let surface = Arc::new(Surface::new(
+            served,
+            metrics.clients.clone(),
+            phases.connections.clone(),
+            draining,
+            phases.cut.clone(),
+        ));
         phases.connections.spawn(Arc::clone(&surface).serve(listener, phases.connections.clone()));
-        let mut live = Live { services, context, worker, surface };
+        let mut live = Live { services, context, worker, surface, operators };
         tokio::select! {
             () = stop => {}
             () = live.follow(configs) => {}
@@ -185,7 +227,7 @@ async fn listen(address: &str) -> Result<TcpListener, StartError> {
     bound.map_err(|source| StartError::Listen { address: address.to_owned(), source })
 }
 
-async fn open_store(config: &Config, clock: Clock) -> Result<Arc<dyn JobStore>, StartError> {
+async fn open_store(config: &Config, clock: Clock, metrics: StoreMetrics) -> Result<Arc<dyn JobStore>, StartError> {
     match &config.store {
         StoreConfig::Embedded { data_dir, sync } => {
             if *sync == SyncMode::OperatingSystem {
@@ -197,6 +239,7 @@ async fn open_store(config: &Config, clock: Clock) -> Result<Arc<dyn JobStore>, 
                 sync: *sync,
                 settings: config.into(),
                 instance: instance_name(),
+                metrics,
             };
             let opened = tasks::blocking(move || EmbeddedStore::open(options, clock)).await;
             Ok(Arc::new(opened.expect("opening a store does not panic")?))
@@ -208,6 +251,7 @@ async fn open_store(config: &Config, clock: Clock) -> Result<Arc<dyn JobStore>, 
                 queue: config.queue.clone(),
                 settings: config.into(),
                 instance: instance_name(),
+                metrics,
             };
             Ok(Arc::new(RedisStore::open(options, clock)?))
         }

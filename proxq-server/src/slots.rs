@@ -50,6 +50,11 @@ impl Slots {
         self.count.borrow().free()
     }
 
+    /// How many are taken at this moment.
+    pub(crate) fn count_taken(&self) -> usize {
+        self.count.borrow().taken
+    }
+
     /// Waits until a slot is free and reserves all that are, but no more than `max`.
     pub(crate) async fn reserve(&self, max: usize) -> Reserved {
         loop {

@@ -6,10 +6,11 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::chain;
+use crate::metrics::Metrics;
 use crate::store::{StoreControl, UPKEEP_EVERY};
 
 /// Runs until the `finished` signal, which comes after the last attempt.
-pub(crate) async fn run(store: Arc<dyn StoreControl>, finished: CancellationToken) {
+pub(crate) async fn run(store: Arc<dyn StoreControl>, metrics: Arc<Metrics>, finished: CancellationToken) {
     let mut ticks = tokio::time::interval(UPKEEP_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -18,10 +19,13 @@ pub(crate) async fn run(store: Arc<dyn StoreControl>, finished: CancellationToke
             () = finished.cancelled() => return,
         }
         match store.upkeep().await {
-            Ok(done) if done.reclaimed > 0 => {
-                tracing::warn!(jobs = done.reclaimed, "took over jobs whose workers were lost");
+            Ok(done) => {
+                metrics.jobs_recovered.inc_by(done.reclaimed as u64);
+                metrics.jobs_overdue.inc_by(done.overdue as u64);
+                if done.reclaimed > 0 {
+                    tracing::warn!(jobs = done.reclaimed, "took over jobs whose workers were lost");
+                }
             }
-            Ok(_) => {}
             Err(error) => tracing::warn!(error = chain(&error), "upkeep of the store"),
         }
     }

@@ -9,6 +9,7 @@ mod dispatch;
 mod heartbeat;
 mod judging;
 mod lane;
+mod measuring;
 mod response_blob;
 mod running;
 mod settle;
@@ -135,7 +136,7 @@ impl Worker {
 
     /// Makes one attempt at a job and settles it. What `admission` has taken is free again afterwards.
     async fn work(self: Arc<Self>, lane: Arc<Lane>, job: LeasedJob, admission: Admission) {
-        let LeasedJob { lease, request, body, progress, left, revoked } = job;
+        let LeasedJob { lease, request, body, progress, left, waited, revoked } = job;
         let (began, context) = (Instant::now(), self.context.get());
         let _running = self.running.enter(lease, &revoked);
         let (mut pass, slot) = match admission {
@@ -148,6 +149,9 @@ impl Worker {
                 }
             },
         };
+        if let Some(waited) = waited {
+            self.gates.metrics_of(&request.upstream).time_in_queue.observe(waited.as_secs_f64());
+        }
         let (number, deadline) = (progress.attempts, left.map(|left| began + left));
         let attempt = Attempt { context: &context, queue: &lane.queue, request: &request, number, deadline };
         let span = context::span(&request, attempt.number);
@@ -162,7 +166,9 @@ impl Worker {
         };
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let Attempted { end, blob, told } = attempted;
+        let reach = end.reach();
         let verdict = self.judge(end, told, &request, &progress, left, pass.as_mut()).await;
+        self.measure(&request, &verdict, reach, told, began.elapsed());
         log_verdict(&verdict, &request, attempt.number, began);
         let is_kept = matches!(verdict, Verdict::Complete(_));
         let stored = self.settle(&lease, verdict, &revoked).await;

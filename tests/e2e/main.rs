@@ -1,6 +1,8 @@
 //! End-to-end tests of what proxq promises: the real server, a scripted upstream, plain HTTP. A file a promise.
 
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod bypass;

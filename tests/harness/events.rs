@@ -27,6 +27,16 @@ impl Events {
         Self { wire, buffer: String::new() }
     }
 
+    /// Asks for the events at this target.
+    pub async fn at(client: &Client, target: &str) -> Self {
+        let mut wire = client.wire().await;
+        wire.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+        let head = wire.head().await;
+        assert_eq!(head.word(1), "200", "{}", head.line());
+        assert_eq!(head.value("content-type").as_deref(), Some("text/event-stream"));
+        Self { wire, buffer: String::new() }
+    }
+
     /// The next event or comment, without its empty line; `None` at the end of the stream.
     pub async fn next(&mut self) -> Option<String> {
         loop {

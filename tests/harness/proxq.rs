@@ -118,6 +118,14 @@ impl Proxq {
         self.expected_errors.push(text.to_owned());
     }
 
+    /// A client of its listener for operators, at the address of its last start.
+    pub async fn operators(&self) -> Client {
+        let record =
+            self.log().record("operators are listened to", |record| record.message() == "listening for operators");
+        let address = record.await.field("address").expect("it says where");
+        Client::at(address.parse().expect("it is an address"))
+    }
+
     fn process(&self) -> &Process {
         self.process.as_ref().expect("the server runs")
     }

@@ -29,19 +29,39 @@ pub const OWN_HEADERS: [&str; 21] = [
     header::SOURCE,
 ];
 
+/// What the listener for operators says to browsers besides. Lower case.
+pub const OPERATOR_HEADERS: [&str; 6] = [
+    "content-security-policy",
+    "cross-origin-resource-policy",
+    "referrer-policy",
+    "www-authenticate",
+    "x-content-type-options",
+    "x-frame-options",
+];
+
 /// Checks a reply if proxq made it; others pass.
 pub(crate) fn check_own(reply: &Reply, method: &str) {
     let Some(source) = reply.header(header::SOURCE) else { return };
     assert_eq!(source, header::SOURCE_VALUE, "the only value of {}", header::SOURCE);
+    let is_for_operators = reply.head.has("content-security-policy");
     for (name, value) in reply.head.fields() {
         let name = name.to_ascii_lowercase();
         // An nginx in between names itself on everything.
         let of_nginx = name == "server" && value.starts_with(b"nginx");
-        assert!(of_nginx || OWN_HEADERS.contains(&name.as_str()), "{name} is not for proxq's own replies: {reply}");
+        let for_operators = is_for_operators && OPERATOR_HEADERS.contains(&name.as_str());
+        let is_known = of_nginx || for_operators || OWN_HEADERS.contains(&name.as_str());
+        assert!(is_known, "{name} is not for proxq's own replies: {reply}");
     }
-    assert_eq!(reply.header("cache-control").as_deref(), Some("no-store"), "nobody may cache: {reply}");
+    let is_file = is_for_operators && reply.header("cache-control").is_some_and(|value| value.ends_with("immutable"));
+    if !is_file {
+        assert_eq!(reply.header("cache-control").as_deref(), Some("no-store"), "nobody may cache: {reply}");
+    }
     assert!(reply.header(header::REQUEST_ID).is_some_and(|id| !id.is_empty()), "no request id: {reply}");
     assert!(reply.head.has("date"), "an origin server with a clock dates its replies: {reply}");
+    let is_page = is_for_operators && reply.header("content-type").is_some_and(|value| value.starts_with("text/html"));
+    if is_page {
+        return; // says what is wrong to people
+    }
     assert_eq!(reply.head.has(header::SHOULD_RETRY), reply.status >= 400, "X-Should-Retry belongs to errors: {reply}");
     if reply.status < 400 {
         return;

@@ -16,6 +16,7 @@ const ROOMS: [&[&str]; 3] = [
     &["costs", "program", "reload", "telemetry", "healthcheck", "cli", "server", "shutdown"],
     // the stages, in the order in which data meets them, and the parts that several stages share
     &[
+        "admin",
         "listen",
         "intake",
         "jobs_api",

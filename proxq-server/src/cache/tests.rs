@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use super::*;
 use crate::clock::{ChosenTime, Clock, Timestamp};
 use crate::config::{Config, SyncMode, UpstreamUrl};
+use crate::metrics::StoreMetrics;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
 
 /// Shared values that fail or stall on demand.
@@ -59,6 +60,7 @@ fn response(body: &'static [u8]) -> (StoredResponse, tempfile::TempDir, Embedded
         sync: SyncMode::OperatingSystem,
         settings: (&Config::for_upstream(UpstreamUrl::new("http://upstream").unwrap())).into(),
         instance: "one".to_owned(),
+        metrics: StoreMetrics::default(),
     };
     let store = EmbeddedStore::open(options, Clock::new()).unwrap();
     (StoredResponse { head, body: Body::Inline(body.into()) }, folder, store)
@@ -108,7 +110,7 @@ async fn a_place_that_fails_or_hangs_costs_a_bounded_time_and_is_counted() {
         let Found::Miss(miss) = find(&cache).await else { panic!("there is nothing to be found") };
         cache.keep(miss, &response, &KeyExclusions::default(), &store).await;
         assert!(began.elapsed() <= FIND_LIMIT + KEEP_LIMIT);
-        assert_eq!(cache.metrics.cache_failures.total(), 2);
+        assert_eq!(cache.metrics.cache.failures.total(), 2);
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Options;
 use super::environment_file::EnvironmentFile;
-use crate::config::{self, ConfigErrors, Loaded, StoreConfig, UpstreamUrl, listen_address};
+use crate::config::{self, ConfigErrors, Loaded, NEEDS_TOKEN, StoreConfig, UpstreamUrl, listen_address};
 
 /// Names where to listen if neither `--listen` nor the file does. A container sets it, where loopback reaches nobody.
 const DEFAULT_LISTEN: &str = "PROXQ_DEFAULT_LISTEN";
@@ -96,6 +96,13 @@ fn read_config_in(
     } else if let Some(address) = surroundings.variable(DEFAULT_LISTEN).filter(|_| !loaded.says_address) {
         loaded.config.listen_address = listen_address::parse(&address)
             .map_err(|problem| ConfigErrors::single(DEFAULT_LISTEN, format!("{address:?} {problem}")))?;
+    }
+    if let Some(address) = &options.admin {
+        let admin = loaded.config.admin.get_or_insert_default();
+        admin.listen_address.clone_from(address);
+        if admin.stands_open() {
+            return Err(ConfigErrors::single("--admin", format!("{address:?} {NEEDS_TOKEN}")));
+        }
     }
     if let Some(dir) = &options.data_dir {
         match &mut loaded.config.store {

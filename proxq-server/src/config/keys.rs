@@ -1,5 +1,5 @@
-//! The keys of the configuration, each declared once: in [`globals`], [`store`], [`redis`], [`tls`], [`upstreams`]
-//! and [`flow`].
+//! The keys of the configuration, each declared once: in [`globals`], [`store`], [`redis`], [`tls`], [`admin`],
+//! [`upstreams`] and [`flow`].
 //!
 //! A declaration says what a key is called, what it is for, what may be written and which field it fills. It is run with
 //! one of two implementations of [`Keys`]: [`Section`] reads the file into the fields, and [`super::listing`] lists the
@@ -9,9 +9,11 @@
 //! To add a key: give its field and default to [`super::Config`] or a part of it, declare the key here, write its row in
 //! `docs/configuration.md`, and run `make schema`.
 
+pub(crate) mod admin;
 mod flow;
 pub(super) mod globals;
 mod redis;
+mod secret;
 mod store;
 mod tls;
 pub(super) mod upstreams;

@@ -1,7 +1,7 @@
 //! The address of a Redis server, and the login and TLS files for it.
 
-use std::fmt;
 use std::path::PathBuf;
+use std::{fmt, fs, io};
 
 use super::ClientIdentity;
 
@@ -20,15 +20,26 @@ pub struct RedisConfig {
     pub tls: RedisTls,
 }
 
-/// The password of a user of Redis.
+/// A password or a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Password {
-    /// None: Redis asks for none.
+    /// None: nobody is asked for one.
     None,
     /// Written in the configuration.
     Given(Secret),
     /// The content of this file, without white space at its end.
     File(PathBuf),
+}
+
+impl Password {
+    /// The secret itself; empty where there is none. Reads the file, if it is in one.
+    pub(crate) fn reveal(&self) -> io::Result<String> {
+        match self {
+            Self::None => Ok(String::new()),
+            Self::Given(secret) => Ok(secret.reveal().to_owned()),
+            Self::File(file) => Ok(String::from_utf8_lossy(&fs::read(file)?).trim_end().to_owned()),
+        }
+    }
 }
 
 /// The address of a Redis server.

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::*;
 use crate::job::{JobRequest, Progress, State};
+use crate::metrics::Metrics;
 use crate::store::JobWatch;
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -34,7 +35,7 @@ impl OneJob {
             looks: AtomicUsize::new(0),
             may_end: Semaphore::new(may_end),
         });
-        (Arc::clone(&store), JobWaiters::new(store, CancellationToken::new()))
+        (Arc::clone(&store), JobWaiters::new(store, Metrics::default().wait_subscribers, CancellationToken::new()))
     }
 
     fn becomes(&self, state: Result<State, StoreError>) {

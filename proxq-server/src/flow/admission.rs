@@ -9,6 +9,7 @@ use super::gate::Gate;
 use super::pass::Pass;
 use crate::failure::chain;
 use crate::job::CredentialHash;
+use crate::metrics::Held;
 use crate::pacing::{Breaker, Era, Hold};
 use crate::slots::Slot;
 
@@ -33,6 +34,9 @@ impl Gate {
     pub(crate) async fn admit(self: &Arc<Self>, credential: CredentialHash) -> Result<Pass, Refused> {
         let slot = if self.counts_direct() {
             let slot = self.slots.try_take().await;
+            if slot.is_none() {
+                self.count_held(Held::Limit);
+            }
             Some(slot.ok_or(Refused { retry_after: PLACE_RETRY_AFTER, by: Hold::Limit })?)
         } else {
             None
@@ -59,6 +63,7 @@ impl Gate {
             Ok(()) => Ok(pass),
             Err(by) => {
                 pass.has_no_place();
+                self.count_held(by.into());
                 let until = by.until().map(|until| until.since(self.now()));
                 Err(Refused { retry_after: until.unwrap_or(PLACE_RETRY_AFTER), by })
             }

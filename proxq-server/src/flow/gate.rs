@@ -19,6 +19,7 @@ use crate::current::Current;
 use crate::failure::chain;
 use crate::job::{CredentialHash, QueueName};
 use crate::lock::lock;
+use crate::metrics::{Held, UpstreamMetrics};
 use crate::pacing::{
     Adaptive, Allowed, Breaker, Era, Hold, PARK_JITTER_MAX, PARK_JITTER_PARTS, QueueLimits, Rate, Terms, Turns, advice,
 };
@@ -50,6 +51,7 @@ struct Settings {
     concurrency: usize,
     /// Whether this instance makes attempts at jobs; otherwise it only accepts them.
     works: bool,
+    metrics: Arc<UpstreamMetrics>,
 }
 
 /// What a gate knows.
@@ -84,20 +86,26 @@ impl Grant {
 const FRONT_MAX: usize = 10;
 
 impl Settings {
-    fn new(flow: &FlowControl, concurrency: usize) -> Self {
+    fn new(flow: &FlowControl, concurrency: usize, metrics: Arc<UpstreamMetrics>) -> Self {
         let highest = flow.adaptive.and_then(|range| range.max);
         let own = flow.concurrency.or(highest).map(|limit| limit.get() as usize);
         Self {
             flow: flow.clone(),
             concurrency: own.unwrap_or(if concurrency == 0 { FRONT_MAX } else { concurrency }),
             works: concurrency > 0,
+            metrics,
         }
     }
 }
 
 impl Gate {
-    pub(super) fn new(queue: QueueName, flow: &FlowControl, concurrency: usize, shared: Arc<Shared>) -> Self {
-        let settings = Settings::new(flow, concurrency);
+    pub(super) fn new(
+        queue: QueueName,
+        flow: &FlowControl,
+        (concurrency, metrics): (usize, Arc<UpstreamMetrics>),
+        shared: Arc<Shared>,
+    ) -> Self {
+        let settings = Settings::new(flow, concurrency, metrics);
         let state = GateState {
             breaker: flow.circuit_breaker.map(Breaker::new),
             adaptive: flow.adaptive.map(|range| Adaptive::new(range, settings.concurrency)),
@@ -122,8 +130,8 @@ impl Gate {
     }
 
     /// Goes by other settings, and keeps what it knows.
-    pub(super) fn reconfigure(&self, flow: &FlowControl, concurrency: usize) {
-        let settings = Settings::new(flow, concurrency);
+    pub(super) fn reconfigure(&self, flow: &FlowControl, concurrency: usize, metrics: Arc<UpstreamMetrics>) {
+        let settings = Settings::new(flow, concurrency, metrics);
         let mut state = self.lock();
         state.breaker = match (state.breaker.take(), flow.circuit_breaker) {
             (Some(mut breaker), Some(policy)) => {
@@ -235,6 +243,14 @@ impl Gate {
     /// Notes what holds the whole queue back.
     pub(crate) fn note_held(&self, held: Option<Hold>) {
         self.lock().held = held;
+        if let Some(held) = held {
+            self.count_held(held.into());
+        }
+    }
+
+    /// Counts something that does not go on at once.
+    pub(crate) fn count_held(&self, why: Held) {
+        self.settings.get().metrics.held(why);
     }
 
     /// Notes that so many attempts begin of those that were granted. Gives what marks them.
@@ -302,6 +318,24 @@ impl Gate {
         let runs = state.running.get(&credential).copied().unwrap_or_default();
         let own = settings.flow.per_credential.concurrency.is_some_and(|limit| runs >= limit.get());
         (own || self.slots.count_free() == 0).then_some(Waiting::Limit)
+    }
+
+    /// What holds the whole queue back, as far as this instance knows.
+    pub(crate) fn held_whole(&self) -> Option<Waiting> {
+        let (state, now) = (self.lock(), self.now());
+        if state.breaker.as_ref().is_some_and(Breaker::is_open) {
+            return Some(Waiting::Breaker);
+        }
+        match state.held? {
+            Hold::Rate(until) => (until > now).then_some(Waiting::Rate),
+            Hold::Parked(until) => (until > now).then_some(Waiting::Parked),
+            Hold::Limit => Some(Waiting::Limit),
+        }
+    }
+
+    /// Whether the upstream counts as down; `None` without a circuit breaker.
+    pub(crate) fn is_down(&self) -> Option<bool> {
+        self.lock().breaker.as_ref().map(Breaker::is_open)
     }
 
     /// About how long it takes until so many jobs have ended; `None` where nothing is known of that.

@@ -13,7 +13,7 @@ use super::body_memory::{MEMORY, Submitting};
 use super::spool::Spool;
 use crate::admit::peek::{BodyPeek, Wanted};
 use crate::config::Config;
-use crate::job::Body;
+use crate::job::{BlobRef, Body};
 use crate::multipart::{BodyDigest, digest};
 use crate::store::{BlobWriter, JobStore, StoreError};
 use crate::upload::Upload;
@@ -46,6 +46,11 @@ impl ReceivedBody {
             (Body::Inline(bytes), _) => digest(headers, bytes),
             (Body::Blob(_), digest) => digest.expect("it was wanted when the body was received"),
         }
+    }
+
+    /// A body that was copied into a blob.
+    pub(crate) fn in_blob(blob: BlobRef, writer: Box<dyn BlobWriter>) -> Self {
+        Self { body: Body::Blob(blob), blob: Some(writer), digest: None, memory: None }
     }
 
     /// What is to be held until the body is submitted, so that no more bodies are in memory than may be.

@@ -128,7 +128,7 @@ impl Intake {
         let (admission, body_peek) = self.admit_or_peek(head, length, mode, upstream);
         match admission {
             Admission::Direct(bypass) => {
-                record_bypass(bypass);
+                self.record_bypass(bypass, upstream.prefix.as_str());
                 if upstream.direct_mode == DirectMode::Redirect && may_redirect(bypass, head, mode, upstream) {
                     return Ok(Plan::Redirect(target));
                 }
@@ -273,9 +273,12 @@ impl Intake {
     }
 }
 
-/// Tells the log why a request does not queue.
-pub(super) fn record_bypass(bypass: Bypass) {
-    tracing::Span::current().record("bypass", bypass.as_str());
+impl Intake {
+    /// Tells the log why a request does not queue, and counts it.
+    pub(super) fn record_bypass(&self, bypass: Bypass, upstream: &str) {
+        tracing::Span::current().record("bypass", bypass.as_str());
+        self.direct.gates().metrics_of(upstream).bypassed(bypass.as_str());
+    }
 }
 
 #[cfg(test)]

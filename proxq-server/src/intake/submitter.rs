@@ -24,6 +24,7 @@ use crate::failure::chain;
 use crate::flow::Gates;
 use crate::idempotency::claim;
 use crate::job::{CredentialHash, JobId, JobRequest};
+use crate::metrics::Held;
 use crate::multipart::BodyDigest;
 use crate::redirects::{KnownRedirects, id_behind};
 use crate::store::{JobStore, NewJob, StoreError, Submitted, Turn};
@@ -181,7 +182,7 @@ impl Submitter {
         let call = held.as_ref().map(|held| self.call(&request, &body, claimant, held));
         let (body, blob, body_sha256) = body.into_parts();
         let request = JobRequest { body_sha256, ..request };
-        let gate = self.gates.of(&request.upstream);
+        let (gate, metrics) = (self.gates.of(&request.upstream), self.gates.metrics_of(&request.upstream));
         let queue = gate.as_ref().map_or_else(|| self.config.queue.clone(), |gate| gate.queue().clone());
         let max_queued = gate.as_ref().and_then(|gate| gate.max_queued());
         let job = NewJob { queue, request, body, delay, claim, max_queued, call };
@@ -215,13 +216,20 @@ impl Submitter {
         let is_own = |first| first == id && matches!(id_origin, IdOrigin::Server);
         let first_turn = held.map(|_| Turn::first(id));
         match submitted {
-            Submitted::New => made(id, MadeBy::ThisOne, first_turn),
+            Submitted::New => {
+                metrics.submitted.inc();
+                if delay.is_some() {
+                    metrics.held(Held::Delayed);
+                }
+                made(id, MadeBy::ThisOne, first_turn)
+            }
             Submitted::Existing(first) | Submitted::Replayed(first) if is_own(first) => {
                 made(id, MadeBy::ThisOne, first_turn)
             }
             Submitted::Existing(first) => made(first, MadeBy::ThisOne, None),
             Submitted::Replayed(first) => made(first, MadeBy::SameKey, None),
             Submitted::Joined(turn) => {
+                metrics.joined.inc();
                 tracing::info!("joined the job of an earlier try");
                 made(turn.id, MadeBy::EarlierTry, Some(turn))
             }

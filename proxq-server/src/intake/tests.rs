@@ -16,6 +16,8 @@ use crate::config::{SyncMode, UpstreamUrl};
 use crate::flow::Gates;
 use crate::forward::Forwarder;
 use crate::job::{Body, JobId, Outcome, Reach, Verdict};
+use crate::metrics::Metrics;
+use crate::metrics::StoreMetrics;
 use crate::store::StoreSettings;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
 use crate::tasks::Tasks;
@@ -40,14 +42,19 @@ impl Bench {
             sync: SyncMode::OperatingSystem,
             settings: StoreSettings::from(&config),
             instance: "one".to_owned(),
+            metrics: StoreMetrics::default(),
         };
         let clock = Clock::new();
         let store: Arc<dyn JobStore> = Arc::new(EmbeddedStore::open(options, clock).unwrap());
         let deployment = Arc::new(KnownDeployment::unknown());
         deployment.ask(&*store).await.unwrap();
-        let waiters = Arc::new(JobWaiters::new(Arc::clone(&store) as _, CancellationToken::new()));
+        let waiters = Arc::new(JobWaiters::new(
+            Arc::clone(&store) as _,
+            Metrics::default().wait_subscribers,
+            CancellationToken::new(),
+        ));
         let forwarder = Forwarder::new(&config.upstreams).unwrap();
-        let gates = Arc::new(Gates::new(&config, Arc::clone(&store) as _, clock, Tasks::default()));
+        let gates = Arc::new(Gates::new(&config, Arc::clone(&store) as _, clock, Tasks::default(), Arc::default()));
         let direct = Direct::new(
             forwarder,
             Arc::clone(&gates),

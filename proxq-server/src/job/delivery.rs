@@ -84,6 +84,17 @@ pub enum AttemptEnd {
     NotBegun,
 }
 
+impl AttemptEnd {
+    /// How far the attempt got; `None` for one that was not made.
+    pub(crate) fn reach(&self) -> Option<Reach> {
+        match self {
+            Self::Responded(_) | Self::Unacceptable { .. } => Some(Reach::Responded),
+            Self::Broke { reach, .. } | Self::Aborted { reach } => Some(*reach),
+            Self::NotPossible { .. } | Self::NotBegun => None,
+        }
+    }
+}
+
 /// How long a job rests after an attempt that was not possible: a store or a process needs some time to recover.
 const NOT_POSSIBLE_PAUSE: Duration = Duration::from_secs(5);
 

@@ -53,6 +53,18 @@ pub(crate) enum Resource {
     Retry(Result<JobId, Problem>),
 }
 
+impl Resource {
+    /// Whether it is asked for again and again, by programs that watch over the server.
+    pub(crate) fn is_probe(&self) -> bool {
+        match self {
+            Self::Health | Self::Readiness => true,
+            Self::Job(_) | Self::Content(_) | Self::Hop(..) | Self::Monitor(_) | Self::Events(_) | Self::Retry(_) => {
+                false
+            }
+        }
+    }
+}
+
 impl JobsCall {
     /// Reads a request whose path lies at or below `jobs_path`.
     pub(crate) fn read(head: &Parts, jobs_path: &Prefix) -> Result<Self, Problem> {

@@ -44,7 +44,8 @@ pub(super) async fn run(surface: Arc<Surface>, stream: TcpStream, peer: SocketAd
     let limits = surface.served.get().settings.limits;
     let watchdog = Watchdog::new(limits.header_read_timeout, limits.idle_timeout);
     let _member = surface.crowd.enter(&watchdog);
-    let socket = Watched::new(stream, peer, watchdog.clone(), place, limits.idle_timeout);
+    let metrics = surface.metrics.clone();
+    let socket = Watched::new(stream, peer, (watchdog.clone(), place, metrics), limits.idle_timeout);
     let mut socket = Sniffed::new(socket);
     let Some(protocol) = detect(&surface, &mut socket, &watchdog, peer).await else { return };
     let service = service_fn(|request: Request<Incoming>| {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::watchdog::Watchdog;
 use crate::lock::lock;
-use crate::metrics::Metrics;
+use crate::metrics::IntCounter;
 use crate::seldom::Seldom;
 
 /// How long a connection is idle at least before it gives way: a client that has just connected sends its request at once.
@@ -20,13 +20,13 @@ const IDLE_MIN: Duration = Duration::from_millis(250);
 const BATCH: usize = 256;
 
 /// The client connections of a server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Crowd {
     members: Mutex<Members>,
     became_idle: Arc<Notify>,
     left: Notify,
     warning: Seldom,
-    metrics: Arc<Metrics>,
+    displaced: IntCounter,
 }
 
 #[derive(Debug, Default)]
@@ -40,8 +40,14 @@ struct Members {
 
 impl Crowd {
     /// Counts the connections that give way.
-    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, ..Self::default() }
+    pub(super) fn new(displaced: IntCounter) -> Self {
+        Self {
+            members: Mutex::default(),
+            became_idle: Arc::default(),
+            left: Notify::new(),
+            warning: Seldom::default(),
+            displaced,
+        }
     }
 
     /// Counts a connection among those that may give way until the guard is dropped.
@@ -65,7 +71,7 @@ impl Crowd {
                     // A connection that becomes idle meanwhile has its turn later.
                     tokio::time::sleep_until(since + IDLE_MIN).await;
                     if watchdog.give_way(since) {
-                        self.metrics.connections_displaced.count();
+                        self.displaced.inc();
                         if self.warning.is_due() {
                             tracing::warn!("all client connections are taken: idle ones are closed for new ones");
                         }
@@ -118,6 +124,7 @@ impl Drop for Member {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Metrics;
 
     const LIMIT: Duration = Duration::from_mins(1);
 
@@ -140,7 +147,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_longest_idle_connection_gives_way() {
-        let crowd = Arc::<Crowd>::default();
+        let crowd = Arc::new(Crowd::new(Metrics::default().clients.displaced));
         let mut connections = VecDeque::new();
         for _ in 0..BATCH * 3 {
             connections.push_back(enter(&crowd));
@@ -158,7 +165,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_is_in_use_gives_way_once_it_is_idle() {
-        let crowd = Arc::<Crowd>::default();
+        let crowd = Arc::new(Crowd::new(Metrics::default().clients.displaced));
         let (sending, uploading, answering) = (enter(&crowd), enter(&crowd), enter(&crowd));
         let (request, body) = (answering.0.busy(), uploading.0.open_body());
         sending.0.sent::<()>(&std::task::Poll::Pending);
@@ -176,12 +183,12 @@ mod tests {
         assert_eq!(after, second + IDLE_MIN);
         assert_eq!(gives_way(&crowd, sending).await, Duration::ZERO);
         assert!(gives_way(&crowd, uploading).await < IDLE_MIN);
-        assert_eq!(crowd.metrics.connections_displaced.get(), 3);
+        assert_eq!(crowd.displaced.get(), 3);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_has_left_is_not_asked_to_give_way() {
-        let crowd = Arc::<Crowd>::default();
+        let crowd = Arc::new(Crowd::new(Metrics::default().clients.displaced));
         let (first, second, third) = (enter(&crowd), enter(&crowd), enter(&crowd));
         tokio::time::advance(IDLE_MIN).await;
         assert_eq!(gives_way(&crowd, first).await, Duration::ZERO);
@@ -191,7 +198,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_fresh_connection_has_a_moment_to_send_its_request() {
-        let crowd = Arc::<Crowd>::default();
+        let crowd = Arc::new(Crowd::new(Metrics::default().clients.displaced));
         let fresh = enter(&crowd);
         assert_eq!(gives_way(&crowd, fresh).await, IDLE_MIN);
         let second = Duration::from_secs(1);

@@ -82,7 +82,12 @@ impl Surface {
                 response.extensions_mut().get_or_insert(NO_REASON); // the library would make one up
             }
         }
-        tracing::info!(status = response.status().as_u16(), elapsed_ms, "request answered");
+        self.metrics.answered(response.status());
+        let status = response.status().as_u16();
+        match response.extensions().get::<reply::IsProbe>() {
+            Some(reply::IsProbe) => tracing::debug!(status, elapsed_ms, "request answered"),
+            None => tracing::info!(status, elapsed_ms, "request answered"),
+        }
         Ok(response)
     }
 }

@@ -5,6 +5,7 @@ use tokio::net::TcpStream;
 
 use super::*;
 use crate::config::UpstreamUrl;
+use crate::metrics::Metrics;
 use crate::reply::body;
 
 /// Answers with the request's path, or not at all.
@@ -28,7 +29,7 @@ async fn answer(path: &str) -> String {
     let config = Config::for_upstream(UpstreamUrl::new("http://upstream").unwrap());
     let served = Served { settings: ListenSettings::of(&config), handler: Box::new(Echo) };
     let (tasks, stop) = (Tasks::default(), CancellationToken::new());
-    let surface = Arc::new(Surface::new(served, Arc::default(), tasks.clone(), stop.clone(), stop.clone()));
+    let surface = Arc::new(Surface::new(served, Metrics::default().clients, tasks.clone(), stop.clone(), stop.clone()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     tasks.spawn(surface.serve(listener, tasks.clone()));

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::watchdog::Watchdog;
+use crate::metrics::ListenerMetrics;
 use crate::slots::Slot;
 
 /// How long a connection is quiet before the operating system asks whether the other end is still there, and how long
@@ -23,6 +24,7 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 pub(super) struct Watched {
     stream: TcpStream,
     watchdog: Watchdog,
+    metrics: ListenerMetrics,
     _place: Slot,
 }
 
@@ -32,14 +34,21 @@ impl Watched {
     pub(super) fn new(
         stream: TcpStream,
         peer: SocketAddr,
-        watchdog: Watchdog,
-        place: Slot,
+        (watchdog, place, metrics): (Watchdog, Slot, ListenerMetrics),
         silence_limit: Duration,
     ) -> Self {
         if let Err(error) = prepare(&stream, silence_limit) {
             tracing::debug!(%error, %peer, "set options of a client's socket");
         }
-        Self { stream, watchdog, _place: place }
+        metrics.connections.inc();
+        Self { stream, watchdog, metrics, _place: place }
+    }
+
+    fn note_sent(&self, polled: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = polled {
+            self.metrics.sent.inc_by(*bytes as u64);
+        }
+        self.watchdog.sent(polled);
     }
 
     /// The socket itself.
@@ -66,6 +75,7 @@ fn prepare(stream: &TcpStream, silence_limit: Duration) -> io::Result<()> {
 /// An answer that broke off must not look complete, not even to a client of HTTP/1.0.
 impl Drop for Watched {
     fn drop(&mut self) {
+        self.metrics.connections.dec();
         if self.watchdog.answer_broke()
             && let Err(error) = self.stream.set_zero_linger()
         {
@@ -78,7 +88,9 @@ impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before {
+        let came = buf.filled().len() - before;
+        if came > 0 {
+            self.metrics.received.inc_by(came as u64);
             self.watchdog.bytes_came();
         }
         polled
@@ -88,7 +100,7 @@ impl AsyncRead for Watched {
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.watchdog.sent(&polled);
+        self.note_sent(&polled);
         polled
     }
 
@@ -98,7 +110,7 @@ impl AsyncWrite for Watched {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.watchdog.sent(&polled);
+        self.note_sent(&polled);
         polled
     }
 

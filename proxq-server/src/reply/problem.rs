@@ -1,5 +1,7 @@
 //! The errors that proxq itself answers with (RFC 9457): the status code of each, and what clients are told.
 
+mod operators;
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -394,6 +396,11 @@ impl Problem {
         }
         let should_retry = if self.should_retry { "true" } else { "false" };
         headers.insert(proxq::SHOULD_RETRY, HeaderValue::from_static(should_retry));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"proxq admin\""));
+            let basic = HeaderValue::from_static("Basic realm=\"proxq admin\", charset=\"UTF-8\"");
+            headers.append(header::WWW_AUTHENTICATE, basic);
+        }
         if let Some(methods) = self.allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(methods));
         }

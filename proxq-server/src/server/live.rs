@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 
+use super::operators::Operators;
 use super::stages::Stages;
 use crate::cache::ResponseCache;
 use crate::clock::Clock;
@@ -74,6 +75,7 @@ pub(super) struct Live {
     pub(super) context: Arc<AttemptContext>,
     pub(super) worker: Arc<Worker>,
     pub(super) surface: Arc<Surface>,
+    pub(super) operators: Option<Operators>,
 }
 
 impl Live {
@@ -146,6 +148,9 @@ impl Live {
         self.services.gates.reconfigure(&self.context.config);
         self.worker.replace(Arc::clone(&self.context));
         self.surface.replace(self.services.served(&self.context));
+        if let Some(operators) = &self.operators {
+            operators.replace(&self.services, &self.context.config);
+        }
     }
 }
 

@@ -56,6 +56,7 @@ use crate::config::SyncMode;
 use crate::current::Current;
 use crate::job::{BlobRef, CredentialHash, Job, JobId, QueueName, Verdict};
 use crate::lock::lock;
+use crate::metrics::StoreMetrics;
 use crate::pacing::{Hold, Terms};
 
 /// How an embedded store is opened.
@@ -69,6 +70,7 @@ pub struct EmbeddedOptions {
     pub settings: StoreSettings,
     /// Names this process in the history of the jobs that it works on.
     pub instance: String,
+    pub(crate) metrics: StoreMetrics,
 }
 
 /// Why an embedded store could not be opened.
@@ -162,6 +164,7 @@ struct Shared {
     paces: Paces,
     tally: Tally,
     health: Health,
+    metrics: StoreMetrics,
     /// Leases that never reached their worker.
     given_back: Mutex<Vec<Lease>>,
 }
@@ -174,7 +177,7 @@ impl EmbeddedStore {
     /// # Errors
     /// Where the folder cannot be used, or what is in it.
     pub fn open(options: EmbeddedOptions, clock: Clock) -> Result<Self, OpenError> {
-        let EmbeddedOptions { data_dir, sync, settings, instance } = options;
+        let EmbeddedOptions { data_dir, sync, settings, instance, metrics } = options;
         let folder = Folder::hold(&data_dir)?;
         let database = folder.database();
         let fails = |source| schema::open_error(&database, source);
@@ -195,12 +198,13 @@ impl EmbeddedStore {
             paces: Paces::default(),
             tally: Tally::count(&connection).map_err(fails)?,
             health: Health::default(),
+            metrics: metrics.clone(),
             given_back: Mutex::default(),
         });
         let copying = schema::open_copier(&database, index, sync).map_err(fails)?;
         let writer = Writer::start(connection, copying, folder, Arc::clone(&shared))
             .map_err(|source| OpenError::Recover { path: database.clone(), source })?;
-        let readers = Readers::new(database, index);
+        let readers = Readers::new(database, index, metrics);
         Ok(Self {
             shared,
             deployment,

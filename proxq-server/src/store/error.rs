@@ -63,6 +63,14 @@ pub enum StoreError {
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 impl StoreError {
+    /// Whether the store failed or was away, rather than refused.
+    pub(crate) fn is_failure(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } | Self::Full { .. } | Self::CorruptJob { .. } | Self::CorruptBlob { .. } => true,
+            Self::Closed | Self::LeaseLost { .. } | Self::NewerRecord { .. } => false,
+        }
+    }
+
     /// A failed file operation: full, or unavailable.
     pub(crate) fn from_io(error: io::Error) -> Self {
         let full = matches!(

@@ -84,6 +84,7 @@ use crate::current::Current;
 use crate::failure::chain;
 use crate::job::{BlobRef, CredentialHash, Job, JobId, QueueName, Verdict};
 use crate::lock::lock;
+use crate::metrics::StoreMetrics;
 use crate::pacing::{Hold, Terms};
 use crate::tasks::Tasks;
 
@@ -98,6 +99,7 @@ pub struct RedisOptions {
     pub settings: StoreSettings,
     /// Names this process in the history of the jobs that it works on.
     pub instance: String,
+    pub(crate) metrics: StoreMetrics,
 }
 
 /// Why a store in Redis could not be opened. A Redis that does not answer is no reason: proxq tries until it does.
@@ -172,7 +174,14 @@ impl RedisStore {
         let identity = Identity::new(&options.instance, &instance, clock.wall());
         let scripts = Scripts::new(script_clock);
         let shared = Arc::new(Shared {
-            commands: Commands::keep_connected(client.clone(), scripts, tasks.clone(), closing.clone(), clock),
+            commands: Commands::keep_connected(
+                client.clone(),
+                scripts,
+                tasks.clone(),
+                closing.clone(),
+                clock,
+                options.metrics,
+            ),
             room: Room::new(),
             queues: Queues::new(options.queue.as_str(), &options.settings.own_queues),
             leases: Leases::default(),

@@ -80,6 +80,8 @@ pub struct LeasedJob {
     pub progress: Progress,
     /// What was left of its deadline when it was handed out; `None` where it has none.
     pub left: Option<Duration>,
+    /// For how long it had been able to begin when it was handed out; `None` where the store does not know.
+    pub waited: Option<Duration>,
     /// Cancelled when this process learns that the lease is gone: the job was cancelled or handed on.
     pub revoked: CancellationToken,
 }

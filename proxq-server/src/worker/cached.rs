@@ -44,6 +44,7 @@ impl Worker {
         let looked = self.look_up(cache, request, &body, exclusions, &mut limit).await;
         let (mut attempted, cache_result, status) = match looked {
             Ok((Found::Hit(response), waited)) => {
+                self.gates.metrics_of(&request.upstream).cache_hits.inc();
                 let (age, status) = (response.age.as_secs(), hit_status(&response, waited));
                 let mut attempted = self.replay(attempt, response).await;
                 attempted.told = Told::Nothing;
@@ -53,6 +54,7 @@ impl Worker {
                 (attempted, "HIT", status)
             }
             Ok((Found::Miss(miss), _)) => {
+                self.gates.metrics_of(&request.upstream).cache_misses.inc();
                 let passes_by = matches!(miss, Miss::PassesBy);
                 let attempted = self.call(attempt, body, &mut limit).await;
                 // Without a response the miss is dropped here, and those who wait for it go on.

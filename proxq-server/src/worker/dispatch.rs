@@ -9,6 +9,7 @@ use super::{Admission, Worker};
 use crate::clock::Timestamp;
 use crate::failure::chain;
 use crate::flow::{Gate, Grant};
+use crate::metrics::Held;
 use crate::pacing::{Allowed, CONNECT_EVERY, Hold};
 use crate::slots::Reserved;
 use crate::store::{BATCH_LIMIT, LeasedJob, StoreError, StorePauses};
@@ -52,6 +53,9 @@ impl Worker {
             let may_begin = lane.gate.as_ref().zip(grant).map_or(usize::MAX, |(gate, grant)| gate.most(grant));
             if let (Some(gate), 0) = (&lane.gate, may_begin) {
                 drop(reserved);
+                if gate.works() {
+                    gate.count_held(Held::Breaker);
+                }
                 tokio::select! {
                     () = self.until_allowed(&lane, gate), if gate.works() => {}
                     () = gate.reconfigured() => {}
@@ -65,6 +69,9 @@ impl Worker {
                     pauses = StorePauses::new();
                     // Of an upstream with flow control, jobs are meant to wait.
                     let all_busy = jobs.len() == max && lane.slots.count_free() == 0;
+                    if all_busy {
+                        lane.count_full(&self.gates);
+                    }
                     if all_busy && lane.gate.is_none() {
                         backlog.all_busy();
                     } else if jobs.len() < max {

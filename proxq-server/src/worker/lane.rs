@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::flow::{Gate, Gates};
 use crate::job::QueueName;
+use crate::metrics::{Held, SHARED};
 use crate::slots::Slots;
 
 /// A queue that workers work on.
@@ -20,6 +21,14 @@ impl Lane {
     /// The lane of all upstreams without flow control.
     pub(super) fn home(gates: &Gates) -> Self {
         Self { queue: gates.home().clone(), slots: gates.home_slots().clone(), gate: None }
+    }
+
+    /// Counts that all slots are taken, and jobs may wait for one.
+    pub(super) fn count_full(&self, gates: &Gates) {
+        match &self.gate {
+            Some(gate) => gate.count_held(Held::Limit),
+            None => gates.metrics_of(SHARED).held(Held::Limit),
+        }
     }
 
     /// The lane of an upstream with flow control.

@@ -4,7 +4,7 @@ use proxq_protocol::GoDuration;
 
 use super::store::{self, StoreKeys};
 use super::upstreams::{self, ReadUpstream};
-use super::{Keys, as_written, choice_of, key, queue_name, word_of};
+use super::{Keys, admin, as_written, choice_of, key, queue_name, word_of};
 use crate::config::form::Form;
 use crate::config::section::{Section, Written, shown};
 use crate::config::yaml_value::YamlValue;
@@ -30,8 +30,7 @@ impl Globals {
 }
 
 /// Keys of the whole file whose features come later, and what to do without them.
-const LATER: [(&str, &str); 7] = [
-    ("admin", "remove it: there is no admin listener"),
+const LATER: [(&str, &str); 6] = [
     ("auth", "remove it, and let a reverse proxy ask for credentials"),
     ("tls", "remove it, and let a reverse proxy speak TLS"),
     ("callbacks", "remove it"),
@@ -67,6 +66,9 @@ pub(in crate::config) fn declare(keys: &mut impl Keys, globals: &mut Globals) {
     let about = "A response can be kept and given to later requests that are equal to its own request.";
     keys.section(key("cache", about), |keys| declare_cache(keys, &mut globals.config.cache, has_redis));
     keys.section(key("limits", ""), |keys| declare_limits(keys, &mut globals.config.limits));
+    let about =
+        "A second listener, for operators: dashboard, metrics and an API. Off without this section; {} turns it on.";
+    keys.optional_section(key("admin", about).fixed(), &mut globals.config.admin, admin::declare);
     keys.sections(
         key("upstreams", ""),
         "at least one upstream is required, with a prefix and a url",

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Keys, as_written, key, tls};
+use super::{Keys, as_written, key, secret, tls};
 use crate::config::form::Form;
 use crate::config::redis::{REDIS_PORT, RedisUrl};
 use crate::config::section::Section;
@@ -31,19 +31,8 @@ pub(super) fn declare(keys: &mut impl Keys, redis: &mut RedisConfig) {
         let url = key("url", "In place of addr and db: redis://, rediss:// (TLS) or unix://.").example("\"\"");
         keys.key(url, Form::Text, redis, read_url, show_url);
     });
-    keys.only_if(matches!(redis.password, Password::Given(_)), |keys| {
-        keys.key(key("password", ""), Form::Text, &mut redis.password, read_password, |password| match password {
-            Password::Given(secret) => YamlValue::masked(secret),
-            Password::None | Password::File(_) => YamlValue::quoted(""),
-        });
-    });
-    keys.only_if(matches!(redis.password, Password::File(_)), |keys| {
-        let file = key("passwordFile", "Read the password from a file instead.");
-        keys.read_already(file, Form::Text, &mut redis.password, |password| match password {
-            Password::File(file) => YamlValue::path(Some(file)),
-            Password::None | Password::Given(_) => YamlValue::quoted(""),
-        });
-    });
+    let file = "Read the password from a file instead.";
+    secret::declare(keys, [key("password", ""), key("passwordFile", file)], &mut redis.password, |_| Ok(()));
     let durability = key("durability", "What must be sure before a job is accepted: `store`, that Redis has it.");
     keys.text(durability, &mut (), durability_of_redis, |()| YamlValue::plain("store"));
     keys.section(key("tls", "With rediss://, from PEM files."), |keys| {
@@ -70,16 +59,6 @@ fn read_url(section: &mut Section<'_>, name: &'static str, redis: &mut RedisConf
 fn show_url(redis: &RedisConfig) -> YamlValue {
     let user = if redis.username.is_empty() { String::new() } else { format!("{}@", redis.username) };
     YamlValue::quoted(&redis.to_string().replacen("://", &format!("://{user}"), 1))
-}
-
-/// Reads `password` and `passwordFile`.
-fn read_password(section: &mut Section<'_>, name: &'static str, password: &mut Password) {
-    match (section.text(name), section.parsed("passwordFile", tls::readable_file)) {
-        (Some(_), Some(file)) => section.note(&file.at, "stands beside password; keep one of them"),
-        (Some(text), None) => *password = Password::Given(Secret::new(text.value)),
-        (None, Some(file)) => *password = Password::File(file.value),
-        (None, None) => {}
-    }
 }
 
 /// Only what Redis itself promises, for now.

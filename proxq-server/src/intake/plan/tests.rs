@@ -14,6 +14,7 @@ use crate::direct::Direct;
 use crate::ended::JobWaiters;
 use crate::flow::Gates;
 use crate::forward::Forwarder;
+use crate::metrics::Metrics;
 use crate::store::memory::MemoryStore;
 use crate::store::{JobStore, StoreSettings};
 use crate::tasks::Tasks;
@@ -34,9 +35,13 @@ fn intake_without_secrets(change: impl FnOnce(&mut Config)) -> Intake {
     change(&mut config);
     let clock = Clock::new();
     let store: Arc<dyn JobStore> = Arc::new(MemoryStore::new(StoreSettings::from(&config), clock));
-    let waiters = Arc::new(JobWaiters::new(Arc::clone(&store) as _, CancellationToken::new()));
+    let waiters = Arc::new(JobWaiters::new(
+        Arc::clone(&store) as _,
+        Metrics::default().wait_subscribers,
+        CancellationToken::new(),
+    ));
     let forwarder = Forwarder::new(&config.upstreams).unwrap();
-    let gates = Arc::new(Gates::new(&config, Arc::clone(&store) as _, clock, Tasks::default()));
+    let gates = Arc::new(Gates::new(&config, Arc::clone(&store) as _, clock, Tasks::default(), Arc::default()));
     let direct = Direct::new(forwarder, gates, Tasks::default(), CancellationToken::new(), Duration::from_secs(1));
     let turns = TurnKeeper::new(Arc::clone(&store) as _, Tasks::default(), CancellationToken::new());
     Intake::new(Arc::new(config), store, waiters, direct, clock, Arc::new(KnownDeployment::unknown()), turns)

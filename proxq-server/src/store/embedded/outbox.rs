@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::schema::lacks_room;
 use super::step::{Step, StepError, Tx};
+use crate::metrics::StoreMetrics;
 use crate::store::StoreError;
 
 /// Steps that may wait for the thread; who comes later waits to be let in.
@@ -15,7 +16,10 @@ const QUEUE_STEPS: usize = 1_024;
 
 /// The way to the thread.
 #[derive(Clone, Debug)]
-pub(super) struct Outbox(mpsc::Sender<Message>);
+pub(super) struct Outbox {
+    inbox: mpsc::Sender<Message>,
+    metrics: StoreMetrics,
+}
 
 #[derive(Debug)]
 pub(super) enum Message {
@@ -26,34 +30,43 @@ pub(super) enum Message {
 
 impl Outbox {
     /// The way, and where it ends.
-    pub(super) fn new() -> (Self, mpsc::Receiver<Message>) {
+    pub(super) fn new(metrics: StoreMetrics) -> (Self, mpsc::Receiver<Message>) {
         let (sender, inbox) = mpsc::channel(QUEUE_STEPS);
-        (Self(sender), inbox)
+        (Self { inbox: sender, metrics }, inbox)
     }
 
     /// Has a step done. Given up while it waits, it may be done all the same.
     pub(super) async fn run<S: Step>(&self, step: S) -> Result<S::Output, StoreError> {
-        let (envelope, answer) = Envelope::new(step);
-        self.0.send(Message::Step(envelope)).await.map_err(|_| StoreError::Closed)?;
-        answer.await.unwrap_or(Err(StoreError::Closed))
+        let answer = async {
+            let (envelope, answer) = Envelope::new(step);
+            self.inbox.send(Message::Step(envelope)).await.map_err(|_| StoreError::Closed)?;
+            answer.await.unwrap_or(Err(StoreError::Closed))
+        };
+        self.metrics.measure(name::<S>(), answer, StoreError::is_failure).await
     }
 
     /// Has a step done, from a thread that may block.
     pub(super) fn run_blocking<S: Step>(&self, step: S) -> Result<S::Output, StoreError> {
         let (envelope, answer) = Envelope::new(step);
-        self.0.blocking_send(Message::Step(envelope)).map_err(|_| StoreError::Closed)?;
+        self.inbox.blocking_send(Message::Step(envelope)).map_err(|_| StoreError::Closed)?;
         answer.blocking_recv().unwrap_or(Err(StoreError::Closed))
     }
 
     /// Whether the thread takes steps.
     pub(super) fn is_open(&self) -> Result<(), StoreError> {
-        if self.0.is_closed() { Err(StoreError::Closed) } else { Ok(()) }
+        if self.inbox.is_closed() { Err(StoreError::Closed) } else { Ok(()) }
     }
 
     /// Has the thread look at what is shared with it. Where there is no room to say so, it is awake anyway.
     pub(super) fn look_around(&self) {
-        let _awake = self.0.try_send(Message::LookAround);
+        let _awake = self.inbox.try_send(Message::LookAround);
     }
+}
+
+/// What metrics call a step: the name of its type, without where it is.
+fn name<S: Step>() -> &'static str {
+    let whole = std::any::type_name::<S>();
+    whole.rsplit_once("::").map_or(whole, |(_, name)| name)
 }
 
 /// A step and whoever waits for it.

@@ -22,6 +22,7 @@ use super::step::{Step, StepError, Tx};
 use super::{EmbeddedOptions, EmbeddedStore, Finding, OpenError};
 use crate::clock::{ChosenTime, Timestamp};
 use crate::config::SyncMode;
+use crate::metrics::StoreMetrics;
 use crate::store::contract::{Backend, START, keeps_the_contract, queue, settings};
 use crate::store::{
     BlobStore, JobAccess, JobLookup, JobStore, Oversight, QueueLookup, StoreControl, Submissions, WorkQueues,
@@ -40,6 +41,7 @@ fn options(folder: &Path) -> EmbeddedOptions {
         sync: SyncMode::Durable,
         settings: settings(),
         instance: "one".to_owned(),
+        metrics: StoreMetrics::default(),
     }
 }
 

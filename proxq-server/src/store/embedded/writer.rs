@@ -57,7 +57,7 @@ impl Writer {
         folder: Folder,
         shared: Arc<Shared>,
     ) -> Result<Self, StoreError> {
-        let (outbox, inbox) = Outbox::new();
+        let (outbox, inbox) = Outbox::new(shared.metrics.clone());
         let closing = Arc::new(AtomicBool::new(false));
         let mut work = WriterThread::new(connection, LogCopier::start(copying), folder, shared, Arc::clone(&closing))
             .map_err(|error| StoreError::Unavailable { may_be_done: false, source: Box::new(error) })?;

@@ -158,13 +158,14 @@ impl Jobs {
     pub(super) fn hand_out(&mut self, id: JobId, now: Timestamp) -> LeasedJob {
         let token = self.next_number();
         let entry = self.entries.get_mut(&id).expect("it was just found");
+        let waited = Some(now.since(entry.due));
         entry.begin(token, now);
         let (request, body, progress) = (entry.whole_request(), entry.body.clone(), entry.progress.clone());
         let left = entry.end_by.map(|by| by.since(now));
         let revoked = CancellationToken::new();
         self.signals.apply(Effect::Leased(id, revoked.clone()));
         self.tell(id);
-        LeasedJob { lease: Lease { id, token }, request, body, progress, left, revoked }
+        LeasedJob { lease: Lease { id, token }, request, body, progress, left, waited, revoked }
     }
 
     pub(super) fn renew(&mut self, leases: &[Lease]) -> Vec<Lease> {

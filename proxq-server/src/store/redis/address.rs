@@ -43,9 +43,8 @@ fn choose_cryptography() {
 
 fn password(password: &Password) -> Result<String, OpenError> {
     match password {
-        Password::None => Ok(String::new()),
-        Password::Given(secret) => Ok(secret.reveal().to_owned()),
-        Password::File(file) => Ok(String::from_utf8_lossy(&read(file)?).trim_end().to_owned()),
+        Password::None | Password::Given(_) => Ok(password.reveal().unwrap_or_default()),
+        Password::File(file) => password.reveal().map_err(|source| OpenError::File { file: file.clone(), source }),
     }
 }
 

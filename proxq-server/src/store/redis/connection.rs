@@ -24,6 +24,7 @@ use super::error::{
 use super::keys::Keys;
 use super::scripts::{Call, Scripts};
 use crate::clock::Clock;
+use crate::metrics::StoreMetrics;
 use crate::store::StoreError;
 use crate::tasks::{PerCore, Tasks};
 
@@ -52,6 +53,7 @@ pub(super) struct Commands {
     closing: CancellationToken,
     clock: Clock,
     answering_since: AtomicI64,
+    metrics: StoreMetrics,
 }
 
 impl fmt::Debug for Commands {
@@ -72,6 +74,7 @@ impl Commands {
         tasks: Tasks,
         closing: CancellationToken,
         clock: Clock,
+        metrics: StoreMetrics,
     ) -> Self {
         let commands = Self {
             client,
@@ -83,6 +86,7 @@ impl Commands {
             tasks,
             closing,
             clock,
+            metrics,
             answering_since: AtomicI64::new(SILENT),
         };
         commands.line();
@@ -159,6 +163,16 @@ impl Commands {
     /// Sends commands, and sends them again on the next connection if theirs breaks. All tries together take no longer than one
     /// answer may.
     async fn send(&self, name: &'static str, commands: Packed<'_>, repeatable: bool) -> Result<Vec<Answer>, Failed> {
+        let failed = |failed: &Failed| !matches!(failed, Failed::Answered(error) if is_unknown_script(error));
+        self.metrics.measure(name, self.send_until_answered(name, commands, repeatable), failed).await
+    }
+
+    async fn send_until_answered(
+        &self,
+        name: &'static str,
+        commands: Packed<'_>,
+        repeatable: bool,
+    ) -> Result<Vec<Answer>, Failed> {
         let _turn = self.turns.acquire().await.map_err(|_closed| Failed::NotSent(StoreError::Closed))?;
         let deadline = Instant::now() + RESPONSE_TIMEOUT;
         let mut sent = self.send_once(commands).await;

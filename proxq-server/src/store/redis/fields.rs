@@ -33,7 +33,7 @@ pub(super) const JOB_FIELDS: [&str; 15] = [
 ];
 
 /// What a worker needs besides.
-pub(super) const LEASE_FIELDS: [&str; 3] = ["msg", "x_secrets", "x_bounds"];
+pub(super) const LEASE_FIELDS: [&str; 4] = ["msg", "x_secrets", "x_bounds", "x_since"];
 
 /// The fields of a job.
 #[derive(Debug)]

@@ -113,7 +113,7 @@ async fn hand_out(handed_out: &mut HandedOut, queue: &Queue, job: HandedOutJob) 
 }
 
 fn usable(shared: &Shared, queue: &Queue, job: &HandedOutJob) -> Result<LeasedJob, NotUsable> {
-    let HandedOutJob { lease: LeaseName { id, token }, fields, message, secrets, left } = job;
+    let HandedOutJob { lease: LeaseName { id, token }, fields, message, secrets, left, waited } = job;
     let not_a_request = || Unusable::NoRequest { id: id.clone() };
     let message = StoredTask::decode(message.clone()).map_err(|_| not_a_request())?;
     let Ok(job_id) = id.parse::<JobId>() else {
@@ -138,7 +138,7 @@ fn usable(shared: &Shared, queue: &Queue, job: &HandedOutJob) -> Result<LeasedJo
     };
     shared.leases.hold(job_id, held);
     shared.changed(job_id);
-    Ok(LeasedJob { lease: Lease { id: job_id, token }, request, body, progress, left: *left, revoked })
+    Ok(LeasedJob { lease: Lease { id: job_id, token }, request, body, progress, left: *left, waited: *waited, revoked })
 }
 
 /// Archives a job that nobody can work on, so that it does not hold up others. Its damaged parts stay as they are.

@@ -23,6 +23,7 @@ use super::scripts::ScriptClock;
 use super::{RedisOptions, RedisStore};
 use crate::clock::{ChosenTime, Timestamp};
 use crate::config::RedisConfig;
+use crate::metrics::StoreMetrics;
 use crate::store::contract::{Backend, RETENTION, START, keeps_the_contract, queue, settings};
 use crate::store::{JobAccess, JobLookup, JobStore, Oversight, QueueLookup, StoreControl, Submissions, WorkQueues};
 
@@ -34,7 +35,13 @@ struct InRedis {
 }
 
 fn options(server: RedisConfig) -> RedisOptions {
-    RedisOptions { server, queue: queue(), settings: settings(), instance: "host:1".to_owned() }
+    RedisOptions {
+        server,
+        queue: queue(),
+        settings: settings(),
+        instance: "host:1".to_owned(),
+        metrics: StoreMetrics::default(),
+    }
 }
 
 /// Opens a store, and waits until Redis has answered it.

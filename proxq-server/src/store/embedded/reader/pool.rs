@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, oneshot};
 use super::super::schema::{self, LogIndex};
 use super::{ReadError, unavailable};
 use crate::lock::lock;
+use crate::metrics::StoreMetrics;
 use crate::store::StoreError;
 use crate::tasks::Tasks;
 
@@ -38,6 +39,7 @@ struct Shared {
     /// For reads that may take long.
     permits: Arc<Semaphore>,
     threads: Tasks,
+    metrics: StoreMetrics,
 }
 
 /// The reads that wait for a thread.
@@ -95,7 +97,7 @@ impl fmt::Debug for Gathered {
 }
 
 impl Readers {
-    pub(in super::super) fn new(database: PathBuf, index: LogIndex) -> Self {
+    pub(in super::super) fn new(database: PathBuf, index: LogIndex, metrics: StoreMetrics) -> Self {
         Self(Arc::new(Shared {
             database,
             index,
@@ -103,6 +105,7 @@ impl Readers {
             gathered: Mutex::default(),
             permits: Arc::new(Semaphore::new(THREADS_MAX)),
             threads: Tasks::default(),
+            metrics,
         }))
     }
 
@@ -111,12 +114,15 @@ impl Readers {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (answer, answered) = oneshot::channel();
-        if let Some(thread) = Shared::gather(&self.0, Box::new(Waiting { read, answer }))? {
-            let _not_waited_for = self.0.threads.blocking(move || thread.read_all());
-        }
-        // None is sent where the read panicked.
-        answered.await.unwrap_or_else(|lost| Err(unavailable(lost)))
+        let answer = async {
+            let (answer, answered) = oneshot::channel();
+            if let Some(thread) = Shared::gather(&self.0, Box::new(Waiting { read, answer }))? {
+                let _not_waited_for = self.0.threads.blocking(move || thread.read_all());
+            }
+            // None is sent where the read panicked.
+            answered.await.unwrap_or_else(|lost| Err(unavailable(lost)))
+        };
+        self.0.metrics.measure("Read", answer, StoreError::is_failure).await
     }
 
     /// Reads what may take long.
@@ -246,7 +252,7 @@ mod tests {
         writer
             .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (n INTEGER); INSERT INTO t VALUES (0)")
             .unwrap();
-        (folder, writer, Readers::new(database, LogIndex::File))
+        (folder, writer, Readers::new(database, LogIndex::File, StoreMetrics::default()))
     }
 
     fn number(connection: &Connection) -> Result<i64, ReadError> {

@@ -133,7 +133,8 @@ pub(super) fn hand_out(tx: &mut Tx<'_>, row: &JobRow) -> Result<Option<LeasedJob
     tx.tell(Effect::Leased(row.id, revoked.clone()));
     tx.tell(Effect::Changed(row.id));
     let (request, progress) = (tx.shared.time.request_shown(facts.request), tx.shared.time.progress_shown(progress));
-    Ok(Some(LeasedJob { lease: Lease { id: row.id, token }, request, body, progress, left, revoked }))
+    let waited = Some(tx.now.since(row.due));
+    Ok(Some(LeasedJob { lease: Lease { id: row.id, token }, request, body, progress, left, waited, revoked }))
 }
 
 /// Takes a job that cannot be read out of the way of the others.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::super::step::{StepError, Tx};
 use super::super::vault;
 use super::bounds;
+use crate::clock::Timestamp;
 use crate::job::{Body, JobId, Priority, Progress, State};
 use crate::store::StoreError;
 use crate::store::record::{Facts, Record, Secrets};
@@ -55,12 +56,14 @@ pub(super) struct JobRow {
     pub(super) state: Option<State>,
     pub(super) token: i64,
     pub(super) retention_ms: i64,
+    /// Since when, or from when on, it may begin.
+    pub(super) due: Timestamp,
     secrets: Option<i64>,
     progress: Bytes,
 }
 
-const BY_ID: &str = "SELECT seq, id, queue, state, token, retention, secrets, progress FROM jobs WHERE id = ?1";
-const BY_SEQ: &str = "SELECT seq, id, queue, state, token, retention, secrets, progress FROM jobs WHERE seq = ?1";
+const BY_ID: &str = "SELECT seq, id, queue, state, token, retention, secrets, progress, due FROM jobs WHERE id = ?1";
+const BY_SEQ: &str = "SELECT seq, id, queue, state, token, retention, secrets, progress, due FROM jobs WHERE seq = ?1";
 
 const REMOVE: [&str; 6] = [
     "DELETE FROM jobs WHERE seq = ?1",
@@ -94,6 +97,7 @@ impl JobRow {
             retention_ms: row.get(5)?,
             secrets: row.get(6)?,
             progress: row.get::<_, Vec<u8>>(7)?.into(),
+            due: Timestamp::from_millis(row.get(8)?),
         })
     }
 

@@ -48,6 +48,8 @@ pub(crate) struct HandedOutJob {
     pub(crate) secrets: Option<Bytes>,
     /// What is left of its deadline, if it has one.
     pub(crate) left: Option<Duration>,
+    /// For how long it was pending; asynq does not always know.
+    pub(crate) waited: Option<Duration>,
 }
 
 impl HandedOutJob {
@@ -55,10 +57,11 @@ impl HandedOutJob {
         let [id, token, values] = answer.array()?;
         let mut values = values.fields()?.into_iter();
         let fields = JobFields::read(&mut values);
-        let [message, secrets, bounds] = LEASE_FIELDS.map(|_name| values.next().flatten());
+        let [message, secrets, bounds, since] = LEASE_FIELDS.map(|_name| values.next().flatten());
         let lease = LeaseName { id: id.text()?, token: token.text()? };
         let left = bounds.and_then(|bounds| left_of_deadline(&bounds, now_ms));
-        Ok(Self { lease, fields, message: message.unwrap_or_default(), secrets, left })
+        let waited = since.and_then(|since| waited_since(&since, now_ms));
+        Ok(Self { lease, fields, message: message.unwrap_or_default(), secrets, left, waited })
     }
 }
 
@@ -66,6 +69,12 @@ impl HandedOutJob {
 fn left_of_deadline(bounds: &[u8], now_ms: i64) -> Option<Duration> {
     let end_by = std::str::from_utf8(bounds).ok()?.split(' ').nth(1)?.parse().ok()?;
     Some(Timestamp::from_millis(end_by).since(Timestamp::from_millis(now_ms)))
+}
+
+/// The span since an instant in nanoseconds.
+fn waited_since(since: &[u8], now_ms: i64) -> Option<Duration> {
+    let nanos: i64 = std::str::from_utf8(since).ok()?.parse().ok()?;
+    Some(Timestamp::from_millis(now_ms).since(Timestamp::from_millis(nanos / 1_000_000)))
 }
 
 impl Call for LeaseJobs<'_> {

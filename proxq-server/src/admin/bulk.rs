@@ -1,0 +1,291 @@
+//! Orders for many jobs. Each runs in the background, a few jobs at a time, so that it holds nobody up; one at a time at an
+//! instance.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use tokio_util::sync::CancellationToken;
+
+use super::desk::Desk;
+use super::model::{Bulk, BulkAction, BulkCount, BulkOrder, JobFilter};
+use super::search::{Filter, Found, PAGE_MAX, search, state_of};
+use crate::clock::Timestamp;
+use crate::failure::chain;
+use crate::job::{JobId, State};
+use crate::lock::lock;
+use crate::reply::Problem;
+use crate::store::{JobAccess, JobOrder, Requeued, StoreError, StorePauses};
+use crate::tasks::Tasks;
+
+/// How many jobs an order works on at once: enough to share the commits of the store, too few to fill its queue.
+const AT_ONCE: usize = 8;
+/// How long an order rests after each page for each span that the page took: others have the store for half of the time.
+const REST_PARTS: u32 = 1;
+/// How many orders are remembered.
+const REMEMBERED: usize = 20;
+/// How many jobs are looked at to count those of an order.
+const COUNTED_MAX: usize = 100_000;
+/// How long the count may take.
+const COUNTS_FOR: Duration = Duration::from_secs(2);
+/// How often an order asks a store again that does not answer, before it gives up.
+const TRIES: u32 = 10;
+
+/// The orders of this instance.
+#[derive(Debug, Default)]
+pub(crate) struct Orders(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    last: u64,
+    orders: VecDeque<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    bulk: Bulk,
+    stop: CancellationToken,
+}
+
+const RUNNING: &str = "running";
+
+impl Orders {
+    /// All that are remembered, the latest first.
+    pub(crate) fn all(&self) -> Vec<Bulk> {
+        lock(&self.0).orders.iter().rev().map(|running| running.bulk.clone()).collect()
+    }
+
+    /// The one with this number.
+    pub(crate) fn get(&self, number: u64) -> Option<Bulk> {
+        lock(&self.0).orders.iter().find(|running| running.bulk.number == number).map(|running| running.bulk.clone())
+    }
+
+    /// Has an order end after the jobs that it is at.
+    pub(crate) fn stop(&self, number: u64) -> Option<Bulk> {
+        let known = lock(&self.0);
+        let running = known.orders.iter().find(|running| running.bulk.number == number)?;
+        running.stop.cancel();
+        Some(running.bulk.clone())
+    }
+
+    /// Notes an order as running, unless one runs: then that one, and whether it is the same.
+    fn begin(&self, order: BulkOrder, now: Timestamp) -> Result<(Bulk, CancellationToken), (Bulk, bool)> {
+        let mut known = lock(&self.0);
+        if let Some(other) = known.orders.iter().find(|running| running.bulk.status == RUNNING) {
+            let is_same = other.bulk.order == order;
+            return Err((other.bulk.clone(), is_same));
+        }
+        known.last += 1;
+        let bulk = Bulk {
+            number: known.last,
+            order,
+            status: RUNNING.to_owned(),
+            started_at: now.to_string(),
+            ended_at: None,
+            looked_at: 0,
+            done: 0,
+            skipped: 0,
+            error: None,
+        };
+        let stop = CancellationToken::new();
+        if known.orders.len() == REMEMBERED {
+            known.orders.pop_front();
+        }
+        known.orders.push_back(Running { bulk: bulk.clone(), stop: stop.clone() });
+        Ok((bulk, stop))
+    }
+
+    fn note(&self, number: u64, change: impl FnOnce(&mut Bulk)) {
+        if let Some(running) = lock(&self.0).orders.iter_mut().find(|running| running.bulk.number == number) {
+            change(&mut running.bulk);
+        }
+    }
+}
+
+/// The states that an order is for.
+fn states_of(order: &BulkOrder) -> Result<Vec<State>, Problem> {
+    let wanted = order.filter.state.as_deref().and_then(state_of);
+    let allowed = match order.action {
+        BulkAction::Retry | BulkAction::Delete => &[State::Archived][..],
+        BulkAction::Cancel => &[State::Pending, State::Scheduled, State::Active, State::Retry][..],
+    };
+    match wanted {
+        None => Ok(allowed.to_vec()),
+        Some(state) if allowed.contains(&state) => Ok(vec![state]),
+        Some(_) => Err(Problem::bad_body(match order.action {
+            BulkAction::Retry | BulkAction::Delete => {
+                "filter.state: only failed jobs can be retried or deleted; write failed"
+            }
+            BulkAction::Cancel => {
+                "filter.state: jobs that have ended cannot be cancelled; write pending, scheduled, active or retry"
+            }
+        })),
+    }
+}
+
+impl Desk {
+    /// The filter of an order, and its states. Jobs that end after `now` are left out, so that none is retried twice.
+    fn filters_of(&self, order: &BulkOrder, now: Timestamp) -> Result<Vec<Filter>, Problem> {
+        let states = states_of(order)?;
+        let filter = Filter::read(&JobFilter { state: None, ..order.filter.clone() }, &self.queue_names())?;
+        let ended_before = matches!(order.action, BulkAction::Retry | BulkAction::Delete).then_some(now);
+        Ok(states.into_iter().map(|state| filter.narrowed(state, ended_before)).collect())
+    }
+
+    /// How many jobs an order is for, as far as can be said at once.
+    pub(crate) async fn count(&self, order: &BulkOrder) -> Result<BulkCount, Problem> {
+        let now = self.clock.wall();
+        let began = tokio::time::Instant::now();
+        let (mut jobs, mut looked_at) = (0, 0);
+        for filter in self.filters_of(order, now)? {
+            if filter.is_open() {
+                jobs += self.counted(&filter).await?;
+                continue;
+            }
+            let mut place = None;
+            loop {
+                let found = self.page(&filter, place, now).await.map_err(|error| Problem::store(&error))?;
+                jobs += found.jobs.len() as u64;
+                looked_at += found.looked_at;
+                match found.next {
+                    None => break,
+                    Some(_) if looked_at >= COUNTED_MAX || began.elapsed() > COUNTS_FOR => {
+                        return Ok(BulkCount { jobs, complete: false });
+                    }
+                    next => place = next,
+                }
+            }
+        }
+        Ok(BulkCount { jobs, complete: true })
+    }
+
+    /// What the counters of the store say of a filter that has only a state and a queue.
+    async fn counted(&self, filter: &Filter) -> Result<u64, Problem> {
+        let queues = self.queue_names();
+        let queues = queues.iter().filter(|queue| filter.queue.as_ref().is_none_or(|wanted| wanted == *queue));
+        let mut jobs = 0;
+        for queue in queues {
+            let stats = self.store.stats(queue).await.map_err(|error| Problem::store(&error))?;
+            jobs += filter.state.map_or(0, |state| stats.count(state));
+        }
+        Ok(jobs)
+    }
+
+    async fn page(
+        &self,
+        filter: &Filter,
+        place: Option<super::search::Place>,
+        now: Timestamp,
+    ) -> Result<Found, StoreError> {
+        search(&*self.store as _, filter, &self.queue_names(), JobOrder::OldestFirst, place, (PAGE_MAX, now)).await
+    }
+
+    /// Begins an order, unless another one runs. An equal one that runs is that order.
+    pub(crate) fn begin_bulk(self: &Arc<Self>, order: BulkOrder, tasks: &Tasks) -> Result<Bulk, Problem> {
+        let now = self.clock.wall();
+        let filters = self.filters_of(&order, now)?;
+        let (bulk, stop) = match self.orders.begin(order, now) {
+            Ok(begun) => begun,
+            Err((same, true)) => return Ok(same),
+            Err((other, false)) => return Err(Problem::bulk_running(other.number)),
+        };
+        let (desk, number) = (Arc::clone(self), bulk.number);
+        tracing::info!(bulk = number, order = ?bulk.order, "bulk action begins");
+        tasks.spawn(async move {
+            let ended = desk.run_bulk(number, filters, now, &stop).await;
+            let (status, error) = match ended {
+                Ok(()) if stop.is_cancelled() => ("stopped", None),
+                Ok(()) => ("done", None),
+                Err(error) => ("failed", Some(chain(&error))),
+            };
+            let ended_at = Some(desk.clock.wall().to_string());
+            desk.orders.note(number, |bulk| {
+                (bulk.status, bulk.error, bulk.ended_at) = (status.to_owned(), error, ended_at);
+            });
+            if let Some(Bulk { done, skipped, error, .. }) = desk.orders.get(number) {
+                tracing::info!(bulk = number, status, done, skipped, error, "bulk action ended");
+            }
+        });
+        Ok(bulk)
+    }
+
+    async fn run_bulk(
+        &self,
+        number: u64,
+        filters: Vec<Filter>,
+        now: Timestamp,
+        stop: &CancellationToken,
+    ) -> Result<(), StoreError> {
+        let Some(Bulk { order, .. }) = self.orders.get(number) else { return Ok(()) };
+        for filter in filters {
+            let mut place = None;
+            loop {
+                if stop.is_cancelled() || self.draining.is_cancelled() {
+                    stop.cancel();
+                    return Ok(());
+                }
+                let began = tokio::time::Instant::now();
+                let found = asked_again(|| self.page(&filter, place.clone(), now)).await?;
+                let looked_at = found.looked_at as u64;
+                let ids: Vec<_> = found.jobs.iter().map(|(_, job)| job.request.id).collect();
+                let apply_to = |id| apply(&*self.store as _, order.action, order.may_duplicate, id);
+                let mut answers =
+                    stream::iter(ids).map(|id| asked_again(move || apply_to(id))).buffer_unordered(AT_ONCE);
+                let (mut done, mut skipped) = (0, 0);
+                let mut failed = None;
+                while let Some(answer) = answers.next().await {
+                    match answer {
+                        Ok(true) => done += 1,
+                        Ok(false) => skipped += 1,
+                        Err(error @ (StoreError::CorruptJob { .. } | StoreError::NewerRecord { .. })) => {
+                            tracing::warn!(bulk = number, error = chain(&error), "job left out of a bulk action");
+                            skipped += 1;
+                        }
+                        Err(error) => failed = Some(error),
+                    }
+                }
+                self.orders.note(number, |bulk| {
+                    bulk.looked_at += looked_at;
+                    bulk.done += done;
+                    bulk.skipped += skipped;
+                });
+                if let Some(error) = failed {
+                    return Err(error);
+                }
+                place = found.next;
+                if place.is_none() {
+                    break;
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(began.elapsed() * REST_PARTS) => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Does with one job what is ordered. Gives whether it was possible.
+async fn apply(store: &dyn JobAccess, action: BulkAction, may_duplicate: bool, id: JobId) -> Result<bool, StoreError> {
+    match action {
+        BulkAction::Retry => Ok(store.retry_failed(id, may_duplicate).await? == Requeued::Queued),
+        BulkAction::Cancel | BulkAction::Delete => store.cancel(id).await,
+    }
+}
+
+/// Asks a store that does not answer again, for a while. What an order does with a job can be done twice.
+async fn asked_again<T, F: Future<Output = Result<T, StoreError>>>(ask: impl Fn() -> F) -> Result<T, StoreError> {
+    let mut pauses = StorePauses::new();
+    let mut tries = 0;
+    loop {
+        match ask().await {
+            Err(StoreError::Unavailable { .. }) if tries < TRIES => {
+                tries += 1;
+                tokio::time::sleep(pauses.next()).await;
+            }
+            other => return other,
+        }
+    }
+}

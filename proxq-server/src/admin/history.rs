@@ -1,0 +1,136 @@
+//! The last hour of this instance: a sample every 10 seconds, in memory.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::desk::Desk;
+use super::model::{History, HistorySample, Rates};
+use crate::current::Current;
+use crate::lock::lock;
+use crate::metrics::Totals;
+
+/// The span between two samples.
+const EVERY: Duration = Duration::from_secs(10);
+/// As many as an hour has: 25 KiB.
+const SAMPLES: usize = 360;
+/// How many samples the rates are over.
+const RATE_SAMPLES: usize = 6;
+
+/// What is remembered.
+#[derive(Debug, Default)]
+pub(crate) struct Memory(Mutex<Remembered>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    samples: VecDeque<HistorySample>,
+    /// What had been counted at the last sample.
+    counted: Totals,
+}
+
+impl Memory {
+    /// Takes a sample.
+    fn take(&self, at: i64, counted: Totals, waiting: Option<u64>, oldest_age_seconds: Option<f64>) {
+        let mut remembered = lock(&self.0);
+        let before = std::mem::replace(&mut remembered.counted, counted);
+        if remembered.samples.len() == SAMPLES {
+            remembered.samples.pop_front();
+        }
+        remembered.samples.push_back(HistorySample {
+            at,
+            submitted: counted.submitted - before.submitted,
+            completed: counted.completed - before.completed,
+            failed: counted.failed - before.failed,
+            retried: counted.retried - before.retried,
+            waiting,
+            oldest_age_seconds,
+        });
+    }
+
+    /// All samples.
+    pub(crate) fn history(&self) -> History {
+        let samples = lock(&self.0).samples.iter().copied().collect();
+        History { every_seconds: EVERY.as_secs(), samples }
+    }
+
+    /// What was counted from some samples ago until now.
+    pub(crate) fn rates(&self, now: i64, counted: Totals) -> Rates {
+        let remembered = lock(&self.0);
+        let newest: Vec<_> = remembered.samples.iter().rev().take(RATE_SAMPLES).collect();
+        let Some(first) = newest.last() else { return Rates::default() };
+        let every = i64::try_from(EVERY.as_secs()).unwrap_or_default();
+        let over = u32::try_from((now - first.at + every).max(1)).unwrap_or(u32::MAX);
+        let over_seconds = f64::from(over);
+        let per_second = |of: fn(&HistorySample) -> u64, counted: u64, before: u64| {
+            let sum = newest.iter().map(|sample| of(sample)).sum::<u64>() + (counted - before);
+            f64::from(u32::try_from(sum).unwrap_or(u32::MAX)) / over_seconds
+        };
+        let before = remembered.counted;
+        Rates {
+            over_seconds,
+            submitted_per_second: per_second(|sample| sample.submitted, counted.submitted, before.submitted),
+            completed_per_second: per_second(|sample| sample.completed, counted.completed, before.completed),
+            failed_per_second: per_second(|sample| sample.failed, counted.failed, before.failed),
+            retried_per_second: per_second(|sample| sample.retried, counted.retried, before.retried),
+        }
+    }
+}
+
+/// Takes samples until the server stops.
+pub(crate) async fn remember(desk: Arc<Current<Desk>>, finished: CancellationToken) {
+    let mut ticks = tokio::time::interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = finished.cancelled() => return,
+        }
+        let desk = desk.get();
+        let standing = desk.standing().await;
+        let said = standing.problem.is_none();
+        let at = i64::try_from(desk.clock.wall().since_epoch().as_secs()).unwrap_or(i64::MAX);
+        desk.memory.take(
+            at,
+            desk.metrics.totals(),
+            said.then(|| standing.jobs().waiting()),
+            said.then(|| standing.oldest_age_seconds()),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(submitted: u64) -> Totals {
+        Totals { submitted, completed: submitted / 2, ..Totals::default() }
+    }
+
+    #[test]
+    fn an_hour_is_remembered_and_no_more() {
+        let memory = Memory::default();
+        for number in 0..1000_u32 {
+            memory.take(i64::from(number) * 10, counted(u64::from(number) * 3), Some(1), None);
+        }
+        let History { every_seconds, samples } = memory.history();
+        assert_eq!((every_seconds, samples.len()), (10, SAMPLES));
+        assert_eq!((samples[0].at, samples[0].submitted), (6400, 3));
+    }
+
+    #[test]
+    fn rates_are_those_of_the_last_minute() {
+        let memory = Memory::default();
+        assert_eq!(memory.rates(0, counted(0)), Rates::default());
+        for number in 0..100_i64 {
+            let jobs = if number < 90 { 0 } else { (number - 89) * 20 };
+            memory.take(number * 10, counted(jobs.unsigned_abs()), None, None);
+        }
+        let rates = memory.rates(990, counted(200));
+        assert_eq!((rates.over_seconds, rates.submitted_per_second, rates.completed_per_second), (60.0, 2.0, 1.0));
+        let later = memory.rates(995, counted(210));
+        assert!((later.submitted_per_second - 2.0).abs() < 0.01, "{later:?}");
+    }
+}
