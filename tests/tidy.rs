@@ -31,7 +31,9 @@ const OF_UPSTREAM: &str = "upstreams[].";
 
 /// The path of every key that has a value, and the value.
 fn keys(value: &Value, path: &str, found: &mut Vec<(String, Value)>) {
-    let Some(section) = value.as_object() else { return found.push((path.to_owned(), value.clone())) };
+    let Some(section) = value.as_object().filter(|section| !section.is_empty()) else {
+        return found.push((path.to_owned(), value.clone()));
+    };
     for (key, value) in section {
         let path =
             if path.is_empty() || path == OF_UPSTREAM { format!("{path}{key}") } else { format!("{path}.{key}") };

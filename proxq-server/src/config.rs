@@ -25,6 +25,7 @@ mod section;
 mod size;
 mod substitute;
 mod suggest;
+mod telemetry;
 mod upstream;
 mod yaml_value;
 
@@ -47,6 +48,7 @@ pub use self::report::{differences_report, report};
 pub use self::schema::schema;
 pub use self::secret_headers::SecretHeaders;
 pub(crate) use self::section::shown_url;
+pub use self::telemetry::{CollectorHeader, JobTrace, OtlpConfig};
 use self::upstream::queue_of_prefix;
 pub use self::upstream::{
     AnswerMode, ClientIdentity, ClientMode, DirectMode, FlowControl, HostHeader, JoinRetries, OnAbandon, Prefix,
@@ -109,6 +111,8 @@ pub struct Config {
     pub limits: Limits,
     /// The listener for operators, if there is one.
     pub admin: Option<AdminConfig>,
+    /// Where traces are sent.
+    pub otlp: OtlpConfig,
     /// Where requests go.
     pub upstreams: Vec<Upstream>,
 }
@@ -145,6 +149,7 @@ impl Config {
             cache: CacheConfig::default(),
             limits: Limits::default(),
             admin: None,
+            otlp: OtlpConfig::default(),
             upstreams: Vec::new(),
         }
     }

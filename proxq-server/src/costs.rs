@@ -74,7 +74,7 @@ impl Bench {
         let forwarder = Forwarder::new(&config.upstreams).unwrap();
         let gates = Arc::new(Gates::new(&config, Arc::clone(&store) as _, clock, tasks.clone(), Arc::default()));
         let direct =
-            Direct::new(forwarder, Arc::clone(&gates), tasks, CancellationToken::new(), Duration::from_secs(1));
+            Direct::new(forwarder, Arc::clone(&gates), None, tasks, CancellationToken::new(), Duration::from_secs(1));
         let jobs_api = JobsApi::new(
             Arc::clone(&config),
             Arc::clone(&store) as _,

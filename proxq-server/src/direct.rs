@@ -22,6 +22,7 @@ use crate::flow::Gates;
 use crate::forward::Forwarder;
 use crate::job::CredentialHash;
 use crate::tasks::Tasks;
+use crate::traces::Traces;
 
 /// A request as it goes to its upstream, its body aside.
 #[derive(Debug)]
@@ -56,6 +57,7 @@ pub(crate) struct DirectClient {
 pub(crate) struct Direct {
     forwarder: Forwarder,
     gates: Arc<Gates>,
+    traces: Option<Arc<Traces>>,
     /// What goes on after the answer: tunnels.
     tasks: Tasks,
     /// Tunnels are cut.
@@ -68,15 +70,21 @@ impl Direct {
     pub(crate) fn new(
         forwarder: Forwarder,
         gates: Arc<Gates>,
+        traces: Option<Arc<Traces>>,
         tasks: Tasks,
         cut: CancellationToken,
         stall_limit: Duration,
     ) -> Self {
-        Self { forwarder, gates, tasks, cut, stall_limit }
+        Self { forwarder, gates, traces, tasks, cut, stall_limit }
     }
 
     /// What requests to upstreams with flow control pass.
     pub(crate) fn gates(&self) -> &Arc<Gates> {
         &self.gates
+    }
+
+    /// What begins spans; `None` where nobody collects them.
+    pub(crate) fn traces(&self) -> Option<&Arc<Traces>> {
+        self.traces.as_ref()
     }
 }

@@ -71,6 +71,7 @@ impl Intake {
             Arc::clone(&store),
             Arc::clone(direct.gates()),
             Arc::clone(&deployment),
+            direct.traces().cloned(),
         );
         let submitter = Arc::new(submitter);
         let warned_of_untrusted_peer = AtomicBool::new(false);

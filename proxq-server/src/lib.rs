@@ -75,6 +75,7 @@ mod stop_signals;
 mod store;
 mod tasks;
 mod telemetry;
+mod traces;
 mod trust;
 mod turns;
 mod upkeep;
@@ -82,10 +83,10 @@ mod upload;
 mod worker;
 
 pub use config::{
-    AdminConfig, AnswerMode, CacheConfig, CacheMode, ClientIdentity, ClientMode, Config, DirectMode, FilterMode,
-    FlowControl, HeaderPattern, HostHeader, JoinRetries, KeyExclusions, Limits, OnAbandon, Password, PathFilter,
-    PatternError, Patterns, Prefix, RedisAddress, RedisConfig, RedisTls, Routing, Secret, SecretHeaders, StoreConfig,
-    StreamDetection, SyncMode, TlsVerification, Upstream, UpstreamTls, UpstreamUrl,
+    AdminConfig, AnswerMode, CacheConfig, CacheMode, ClientIdentity, ClientMode, CollectorHeader, Config, DirectMode,
+    FilterMode, FlowControl, HeaderPattern, HostHeader, JobTrace, JoinRetries, KeyExclusions, Limits, OnAbandon,
+    OtlpConfig, Password, PathFilter, PatternError, Patterns, Prefix, RedisAddress, RedisConfig, RedisTls, Routing,
+    Secret, SecretHeaders, StoreConfig, StreamDetection, SyncMode, TlsVerification, Upstream, UpstreamTls, UpstreamUrl,
 };
 pub use forward::TlsFileError;
 pub use job::{Backoff, Delivery, QueueName, RetryPolicy};

@@ -9,6 +9,7 @@ mod listener;
 mod process;
 mod queue;
 mod register;
+mod spans;
 mod store;
 mod upstream;
 
@@ -22,6 +23,7 @@ pub(crate) use self::listener::ListenerMetrics;
 use self::process::ProcessMetrics;
 pub(crate) use self::queue::QueueMetrics;
 use self::register::Register;
+use self::spans::SpansDropped;
 pub(crate) use self::store::StoreMetrics;
 use self::upstream::UpstreamFamilies;
 pub(crate) use self::upstream::{Held, SHARED, Totals, UpstreamMetrics};
@@ -39,6 +41,7 @@ pub(crate) struct Metrics {
     pub(crate) operators: ListenerMetrics,
     pub(crate) queues: QueueMetrics,
     pub(crate) store: StoreMetrics,
+    pub(crate) spans_dropped: SpansDropped,
     /// Jobs that are pending again because their lease was lost.
     pub(crate) jobs_recovered: IntCounter,
     /// Jobs that ended because their time was over while they waited.
@@ -62,6 +65,7 @@ impl Default for Metrics {
             operators: listeners.of("operators"),
             queues: QueueMetrics::new(register),
             store: StoreMetrics::new(register),
+            spans_dropped: SpansDropped::new(register),
             jobs_recovered: register.counter(
                 "proxq_jobs_recovered_total",
                 "Jobs that were taken back from workers that had gone; each is sent again or ends, as its delivery says.",

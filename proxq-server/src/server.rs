@@ -31,6 +31,7 @@ pub use crate::store::redis::OpenError as RedisOpenError;
 use crate::store::redis::{RedisOptions, RedisStore};
 use crate::store::{JobStore, StoreError};
 use crate::tasks::{self, Cores};
+use crate::traces::Traces;
 use crate::upkeep;
 use crate::worker::{AttemptContext, Worker};
 
@@ -164,7 +165,15 @@ impl Server {
             Err(error) => return Err(error.into()),
         }
         let cache = ResponseCache::open(&config.cache, store.shared_values(), clock, Arc::clone(&metrics));
-        let context = Arc::new(AttemptContext { config, forwarder, cache, former: Vec::new() });
+        let traces = Traces::start(
+            &config.otlp,
+            instance_name(),
+            forwarder.clone(),
+            Arc::clone(&metrics),
+            &phases.upkeep,
+            phases.stop.finished.clone(),
+        );
+        let context = Arc::new(AttemptContext { config, forwarder, cache, traces, former: Vec::new() });
         let tasks = phases.attempts.clone();
         let gates = Arc::new(Gates::new(
             &context.config,
@@ -194,7 +203,7 @@ impl Server {
             draining: phases.stop.draining.clone(),
             cut: phases.cut.clone(),
         };
-        let operators = admin.map(|admin| Operators::start(admin, &services, &context.config, &phases));
+        let operators = admin.map(|admin| Operators::start(admin, &services, &context, &phases));
         let served = services.served(&context);
         let draining = phases.stop.draining.clone();
         let surface = Arc::new(Surface::new(

@@ -16,6 +16,7 @@ mod settle;
 #[cfg(test)]
 mod tests;
 mod time_limit;
+mod traced;
 
 use std::sync::{Arc, Mutex};
 
@@ -165,11 +166,17 @@ impl Worker {
             return self.log_lost(&lease).await;
         };
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let Attempted { end, blob, told } = attempted;
+        let Attempted { end, blob, told, mut span } = attempted;
+        if let Some(span) = &mut span {
+            traced::ended(span, &end, told);
+        }
         let reach = end.reach();
         let verdict = self.judge(end, told, &request, &progress, left, pass.as_mut()).await;
         self.measure(&request, &verdict, reach, told, began.elapsed());
         log_verdict(&verdict, &request, attempt.number, began);
+        if let Some(span) = span {
+            traced::judged(span, &verdict);
+        }
         let is_kept = matches!(verdict, Verdict::Complete(_));
         let stored = self.settle(&lease, verdict, &revoked).await;
         if let (true, Stored::Yes | Stored::Unknown, Some(blob)) = (is_kept, stored, blob) {

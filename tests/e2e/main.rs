@@ -123,6 +123,8 @@ mod submit;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
+mod traces;
+#[cfg(test)]
 mod wait;
 #[cfg(test)]
 mod waiters;

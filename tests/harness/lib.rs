@@ -7,6 +7,7 @@
 //! - [`Wire`] writes and reads bytes on one connection, where the bytes themselves are the matter.
 //! - [`Curl`] is the client that everybody has, [`Nginx`] a real proxy or web server beside it.
 //! - [`websocket`] is a client and a server of a library of its own.
+//! - [`Collector`] takes spans of traces, and keeps them.
 //! - [`Redis`] is a server of a test's own: on a socket, on TCP, behind TLS.
 //! - [`SetClock`] is a wall clock that can be set.
 //! - [`SmallDisk`] is a file system that can be filled.
@@ -38,6 +39,7 @@ mod authority;
 mod body;
 mod cable;
 mod client;
+mod collector;
 mod config;
 mod connections;
 mod curl;
@@ -70,6 +72,7 @@ pub use authority::Validity;
 pub use body::{Digest, Pattern};
 pub use cable::Cable;
 pub use client::Client;
+pub use collector::{CollectedSpan, Collector};
 pub use config::{Config, Route};
 pub use curl::{Curl, curl, curl_reading};
 pub use docs::{Block, Document, checkout};

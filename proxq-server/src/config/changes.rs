@@ -193,6 +193,9 @@ mod tests {
         let [key, old, new] = &fixed("redis: {password: one}", "redis: {password: two}")[0];
         assert_eq!([key.as_str(), old, new], ["redis.password", "\"***\"", "\"***\""]);
         assert_eq!(fixed("redis: {}", "redis: {password: two}"), [["redis.password", "none", "\"***\""]]);
+        let headers = |secret: &str| format!("telemetry: {{otlp: {{headers: {{X-Team: {secret}}}}}}}");
+        let shown = "{x-team: \"***\"}";
+        assert_eq!(fixed(&headers("one"), &headers("two")), [["telemetry.otlp.headers", shown, shown]]);
     }
 
     trait Keys {

@@ -49,6 +49,9 @@ impl ConfigErrors {
         for place in found.iter().filter(|mistake| is_url_key(&mistake.path)).filter_map(|mistake| mistake.place) {
             hide_url_at(place, &mut lines);
         }
+        for place in found.iter().filter(|mistake| is_of_headers(&mistake.path)).filter_map(|mistake| mistake.place) {
+            hide_behind(place, &mut lines);
+        }
         let mistakes = found.into_iter().map(|mistake| mistake.located(source_name, &lines)).collect();
         Self { mistakes }
     }
@@ -143,9 +146,13 @@ fn hide_secrets(line: &str) -> String {
     let line = hide_in_urls(line);
     let is_secret = |key: &str| {
         let key = key.trim_end().trim_end_matches(['"', '\'']).to_lowercase();
-        ["password", "secret", "token", "tokens", "key"].iter().any(|word| key.ends_with(word))
+        ["password", "secret", "token", "tokens", "key", "authorization"].iter().any(|word| key.ends_with(word))
     };
-    let Some((colon, _)) = line.match_indices(':').find(|(colon, _)| is_secret(&line[..*colon])) else { return line };
+    // A mapping of headers has their values, a list of headers only names.
+    let has_values =
+        |colon: usize| line[..colon].trim_end().ends_with("headers") && line[colon + 1..].trim_start().starts_with('{');
+    let mut colons = line.match_indices(':').map(|(colon, _)| colon);
+    let Some(colon) = colons.find(|colon| is_secret(&line[..*colon]) || has_values(*colon)) else { return line };
     let hidden = line[colon + 1..].chars().map(|c| if c.is_whitespace() { c } else { '*' });
     line[..=colon].chars().chain(hidden).collect()
 }
@@ -153,6 +160,19 @@ fn hide_secrets(line: &str) -> String {
 /// Whether the value of this key is a URL, also where it lacks what would show that.
 pub(super) fn is_url_key(path: &str) -> bool {
     ["url", "addr"].contains(&path.rsplit('.').next().unwrap_or_default())
+}
+
+/// Whether this is the key of a header, whose value is secret.
+fn is_of_headers(path: &str) -> bool {
+    path.contains(".headers.")
+}
+
+/// Hides what is behind the key at this place.
+fn hide_behind(place: Place, lines: &mut [String]) {
+    let Some(line) = place.line.checked_sub(1).and_then(|index| lines.get_mut(index)) else { return };
+    let end = place.column.saturating_sub(1).saturating_add(place.width);
+    let hide = |(at, c): (usize, char)| if at < end || c.is_whitespace() || c == ':' { c } else { '*' };
+    *line = line.chars().enumerate().map(hide).collect();
 }
 
 /// Hides what may be secret in the URL at this place.
@@ -281,6 +301,8 @@ mod tests {
         );
         assert_eq!(hide_secrets("  \"apiKey\" : x # y"), "  \"apiKey\" : * * *");
         assert_eq!(hide_secrets("passwordFile: /run/x"), "passwordFile: /run/x");
+        assert_eq!(hide_secrets("otlp: {headers: {X-Team: a}, x: y}"), "otlp: {headers: ******** *** ** **");
+        assert_eq!(hide_secrets("{headers: [X-Team], x: y}"), "{headers: [X-Team], x: y}");
     }
 
     proptest! {
@@ -290,6 +312,7 @@ mod tests {
             let place = Place { line, column, width };
             let _ = snippet(&lines, place);
             hide_url_at(place, &mut lines);
+            hide_behind(place, &mut lines);
         }
     }
 }

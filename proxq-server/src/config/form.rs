@@ -23,6 +23,8 @@ pub(super) enum Form {
     SignedSize,
     /// A list of texts.
     Texts,
+    /// Texts, each under a name that may be any.
+    TextMap,
     /// A list of whole numbers from the first to the last of these.
     Numbers([u16; 2]),
 }

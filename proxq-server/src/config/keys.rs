@@ -1,4 +1,4 @@
-//! The keys of the configuration, each declared once: in [`globals`], [`store`], [`redis`], [`tls`], [`admin`],
+//! The keys of the configuration, each declared once: in [`globals`], [`store`], [`redis`], [`tls`], [`telemetry`],
 //! [`upstreams`] and [`flow`].
 //!
 //! A declaration says what a key is called, what it is for, what may be written and which field it fills. It is run with
@@ -15,6 +15,7 @@ pub(super) mod globals;
 mod redis;
 mod secret;
 mod store;
+mod telemetry;
 mod tls;
 pub(super) mod upstreams;
 

@@ -51,6 +51,7 @@ trustedProxies: [192.0.2.7, private]
 secretHeaders: [X-Session]
 inlineBodyLimit: 1000
 concurrency: 0
+telemetry: {otlp: {endpoint: "https://collector/base", jobTrace: parent, serviceName: "a\"b", sampleRatio: 0.5}}
 cache: {mode: memory, ttl: 90s, maxEntries: 7, maxBytes: 1MiB, redisKeyPrefix: "a\"b:"}
 upstreams:
   - prefix: /a

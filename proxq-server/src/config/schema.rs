@@ -113,6 +113,9 @@ fn value_of(form: &Form) -> Value {
         Form::Size => json!({ "$ref": "#/$defs/size" }),
         Form::SignedSize => json!({ "$ref": "#/$defs/signedSize" }),
         Form::Texts => json!({ "type": ["array", "null"], "items": { "type": ["string", "number", "boolean"] } }),
+        Form::TextMap => {
+            json!({ "type": ["object", "null"], "additionalProperties": { "type": ["string", "number", "boolean"] } })
+        }
         Form::Numbers([least, most]) => {
             let number = json!({ "type": "integer", "minimum": least, "maximum": most });
             json!({ "type": ["array", "null"], "items": { "anyOf": [number, { "$ref": "#/$defs/variable" }] } })

@@ -24,6 +24,7 @@ use crate::forward::{HandedOver, Reuse, target};
 use crate::job::Reach;
 use crate::reply::Problem;
 use crate::reply::body::{Body as ReplyBody, relayed};
+use crate::traces::ActiveSpan;
 
 impl Direct {
     /// Gives the upstream's response as soon as its head is there, its body still to come; or proxq's own where there is
@@ -53,6 +54,10 @@ impl Direct {
         if client.upgrade.is_some() {
             tunnel::ask(outgoing.headers_mut());
         }
+        let mut span = self.traces.as_ref().map(|traces| {
+            let method = outgoing.method().clone();
+            traces.direct(&upstream, &method, &target, outgoing.headers_mut())
+        });
         // Only over TLS may it be a connection that others share.
         let shared = outgoing.uri().scheme() == Some(&Scheme::HTTPS);
         let handed_over = HandedOver::default();
@@ -69,13 +74,16 @@ impl Direct {
             progress.answered();
         }
         let problem = match sent {
-            Some(Ok(response)) => match self.passed_on(response, client.takes_trailers, client.upgrade, pass) {
-                Ok(response) => return Some(response),
-                Err(error) => {
-                    let error = format!("{} {error}", origin());
-                    refused(&upstream, &error, |error| Problem::upstream_unreachable(error, is_idempotent))
+            Some(Ok(response)) => {
+                match self.passed_on(response, client.takes_trailers, client.upgrade, pass, &mut span) {
+                    Ok(response) => return Some(response),
+                    Err(error) => {
+                        failed(span, "broken");
+                        let error = format!("{} {error}", origin());
+                        refused(&upstream, &error, |error| Problem::upstream_unreachable(error, is_idempotent))
+                    }
                 }
-            },
+            }
             Some(Err(_)) | None if progress.is_malformed() => {
                 tracing::info!(peer = %client.peer, "the chunks of a client's body are malformed");
                 Problem::malformed_chunks()
@@ -85,6 +93,7 @@ impl Direct {
                 return None;
             }
             Some(Err(error)) => {
+                failed(span, Trouble::of(&error).map_or("not_possible", Trouble::word));
                 if let Some(pass) = &mut pass {
                     pass.ended(Signs::of_error(&error));
                 }
@@ -92,6 +101,7 @@ impl Direct {
                 refused(&upstream, &chain(&error), |error| Problem::upstream_unreachable(error, repeatable))
             }
             None => {
+                failed(span, Trouble::Timeout.word());
                 if let Some(pass) = &mut pass {
                     pass.ended(Trouble::Timeout.into());
                 }
@@ -112,6 +122,7 @@ impl Direct {
         takes_trailers: bool,
         upgrade: Option<OnUpgrade>,
         mut pass: Option<Pass>,
+        span: &mut Option<ActiveSpan>,
     ) -> Result<Response<ReplyBody>, &'static str> {
         if let Some(pass) = &mut pass {
             pass.heed_aside(response.status(), response.headers());
@@ -132,6 +143,9 @@ impl Direct {
             }
             (false, _) => {}
         }
+        if let Some(span) = span {
+            span.responded(response.status());
+        }
         for names in announced.into_iter().filter(|_| takes_trailers) {
             response.headers_mut().append(header::TRAILER, names);
         }
@@ -141,7 +155,8 @@ impl Direct {
             response.extensions_mut().insert(reason);
         }
         let version = response.version();
-        Ok(response.map(|body| relayed(UpstreamBody::new(body, version, pass))))
+        let span = span.take();
+        Ok(response.map(|body| relayed(UpstreamBody::new(body, version, pass, span))))
     }
 }
 
@@ -153,6 +168,13 @@ fn without_the_rest(problem: Problem, is_complete: bool) -> Response<ReplyBody> 
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     answer
+}
+
+/// Ends the span of a request that got no response.
+fn failed(span: Option<ActiveSpan>, error: &'static str) {
+    if let Some(mut span) = span {
+        span.failed(error);
+    }
 }
 
 fn refused(upstream: &str, error: &str, problem: impl FnOnce(&str) -> Problem) -> Problem {

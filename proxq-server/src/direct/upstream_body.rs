@@ -12,6 +12,7 @@ use crate::failure::chain;
 use crate::flow::Pass;
 use crate::forward::headers::strip_response;
 use crate::forward::{BodyError, body_end};
+use crate::traces::ActiveSpan;
 
 /// The body of an upstream's response. Where it breaks off, so does the client's connection.
 #[derive(Debug)]
@@ -22,11 +23,13 @@ pub(super) struct UpstreamBody {
     ended: bool,
     /// The attempt lasts as long as its response.
     _pass: Option<Pass>,
+    /// So does its span, unless the connection is switched.
+    span: Option<ActiveSpan>,
 }
 
 impl UpstreamBody {
-    pub(super) fn new(body: Incoming, version: Version, pass: Option<Pass>) -> Self {
-        Self { body, version, ended: false, _pass: pass }
+    pub(super) fn new(body: Incoming, version: Version, pass: Option<Pass>, span: Option<ActiveSpan>) -> Self {
+        Self { body, version, ended: false, _pass: pass, span }
     }
 }
 
@@ -34,6 +37,9 @@ impl UpstreamBody {
     fn broke(&mut self, error: impl std::error::Error + Send + Sync + 'static) -> BodyError {
         tracing::warn!(error = chain(&error), "the upstream broke its response off");
         self.ended = true;
+        if let Some(span) = &mut self.span {
+            span.failed("broken");
+        }
         error.into()
     }
 }

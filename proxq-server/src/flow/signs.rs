@@ -18,6 +18,15 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
+    /// Its word in traces.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Broken => "broken",
+        }
+    }
+
     /// Why an exchange failed; `None` where this process is short of something.
     pub(crate) fn of(error: &ForwardError) -> Option<Self> {
         Some(match error {

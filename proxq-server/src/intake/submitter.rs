@@ -6,6 +6,7 @@ mod joining;
 mod proposed;
 #[cfg(test)]
 mod tests;
+mod traced;
 mod until_known;
 
 use std::num::NonZeroU32;
@@ -21,13 +22,14 @@ use super::spool::Spool;
 use crate::config::{CacheMode, Config};
 use crate::deployment::KnownDeployment;
 use crate::failure::chain;
-use crate::flow::Gates;
+use crate::flow::{Gate, Gates};
 use crate::idempotency::claim;
-use crate::job::{CredentialHash, JobId, JobRequest};
+use crate::job::{CredentialHash, JobId, JobRequest, QueueName};
 use crate::metrics::Held;
 use crate::multipart::BodyDigest;
 use crate::redirects::{KnownRedirects, id_behind};
 use crate::store::{JobStore, NewJob, StoreError, Submitted, Turn};
+use crate::traces::Traces;
 use crate::upload::Upload;
 
 /// Which part of a full queue ends until those who were refused come again: one place would be gone before the second of them.
@@ -44,6 +46,7 @@ pub(crate) struct Submitter {
     store: Arc<dyn JobStore>,
     gates: Arc<Gates>,
     deployment: Arc<KnownDeployment>,
+    traces: Option<Arc<Traces>>,
 }
 
 /// What is to become a job.
@@ -149,8 +152,9 @@ impl Submitter {
         store: Arc<dyn JobStore>,
         gates: Arc<Gates>,
         deployment: Arc<KnownDeployment>,
+        traces: Option<Arc<Traces>>,
     ) -> Self {
-        Self { config, store, gates, deployment }
+        Self { config, store, gates, deployment, traces }
     }
 
     /// Receives the body of a request, which has this length and has `begun` to come. A large one is digested meanwhile,
@@ -171,7 +175,16 @@ impl Submitter {
 
     /// Stores the job. Where it is unknown whether that was done, asks again under the same id. Tells the log, and the span
     /// of whoever submits, which job it is.
-    pub(crate) async fn submit(&self, submission: NewSubmission) -> Result<SubmittedJob, SubmitError> {
+    pub(crate) async fn submit(&self, mut submission: NewSubmission) -> Result<SubmittedJob, SubmitError> {
+        let Some(traces) = &self.traces else { return self.make_job(submission).await };
+        let queue = self.queue_of(self.gates.of(&submission.request.upstream).as_deref());
+        let span = traces.submission(&mut submission.request, &queue, submission.delay.is_some());
+        let result = self.make_job(submission).await;
+        traced::ended(span, &result);
+        result
+    }
+
+    async fn make_job(&self, submission: NewSubmission) -> Result<SubmittedJob, SubmitError> {
         let NewSubmission { request, mut body, delay, id_origin, claimant, held } = submission;
         let mut memory = body.take_memory(); // held to the end
         let claimed = claimant.filter(|_| request.idempotency_key.is_some());
@@ -183,7 +196,7 @@ impl Submitter {
         let (body, blob, body_sha256) = body.into_parts();
         let request = JobRequest { body_sha256, ..request };
         let (gate, metrics) = (self.gates.of(&request.upstream), self.gates.metrics_of(&request.upstream));
-        let queue = gate.as_ref().map_or_else(|| self.config.queue.clone(), |gate| gate.queue().clone());
+        let queue = self.queue_of(gate.as_deref());
         let max_queued = gate.as_ref().and_then(|gate| gate.max_queued());
         let job = NewJob { queue, request, body, delay, claim, max_queued, call };
         let (id, outcome) = match &id_origin {
@@ -244,6 +257,11 @@ impl Submitter {
             Submitted::Taken => Err(SubmitError::IdTaken(id)),
             Submitted::Mismatch => Err(SubmitError::IdempotencyMismatch),
         }
+    }
+
+    /// The queue behind a gate, or the one of all upstreams without flow control.
+    fn queue_of(&self, gate: Option<&Gate>) -> QueueName {
+        gate.map_or_else(|| self.config.queue.clone(), |gate| gate.queue().clone())
     }
 
     /// The id of the job behind a redirect of the job `id`.

@@ -58,6 +58,7 @@ impl Bench {
         let direct = Direct::new(
             forwarder,
             Arc::clone(&gates),
+            None,
             Tasks::default(),
             CancellationToken::new(),
             Duration::from_secs(1),

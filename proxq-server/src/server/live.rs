@@ -50,7 +50,8 @@ impl Services {
         let config = &context.config;
         let stall_limit = config.limits.idle_timeout;
         let turns = TurnKeeper::new(Arc::clone(&store) as _, connections.clone(), draining.clone());
-        let direct = Direct::new(context.forwarder.clone(), Arc::clone(&gates), connections, cut, stall_limit);
+        let (forwarder, traces) = (context.forwarder.clone(), context.traces.clone());
+        let direct = Direct::new(forwarder, Arc::clone(&gates), traces, connections, cut, stall_limit);
         let stages = Stages {
             jobs_api: JobsApi::new(
                 Arc::clone(config),
@@ -133,10 +134,11 @@ impl Live {
             let Services { store, clock, metrics, .. } = &self.services;
             ResponseCache::open(&config.cache, store.shared_values(), *clock, Arc::clone(metrics))
         };
+        let traces = self.context.traces.clone();
         // Reads files.
         let renewed = tasks::blocking(move || {
             let forwarder = forwarder.renewed(&config.upstreams, &former)?;
-            Ok(AttemptContext { config: Arc::new(config), forwarder, cache, former })
+            Ok(AttemptContext { config: Arc::new(config), forwarder, cache, traces, former })
         });
         renewed.await.expect("reading certificates does not panic")
     }
@@ -149,7 +151,7 @@ impl Live {
         self.worker.replace(Arc::clone(&self.context));
         self.surface.replace(self.services.served(&self.context));
         if let Some(operators) = &self.operators {
-            operators.replace(&self.services, &self.context.config);
+            operators.replace(&self.services, &self.context);
         }
     }
 }

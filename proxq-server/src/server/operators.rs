@@ -9,11 +9,12 @@ use tokio::net::TcpListener;
 use super::live::Services;
 use super::{StartError, instance_name, listen};
 use crate::admin::{Admin, Desk, Guard, Memory, Orders, remember};
-use crate::config::{AdminConfig, Config, Password};
+use crate::config::{AdminConfig, Password};
 use crate::current::Current;
 use crate::intake::Submitter;
 use crate::listen::{ListenSettings, Served, Surface};
 use crate::shutdown::Phases;
+use crate::worker::AttemptContext;
 
 /// A listener for operators that has its address, and nobody to answer yet.
 #[derive(Debug)]
@@ -46,14 +47,15 @@ pub(super) struct Operators {
 
 impl Operators {
     /// Answers operators until everything else has stopped.
-    pub(super) fn start(admin: AdminListener, services: &Services, config: &Arc<Config>, phases: &Phases) -> Self {
+    pub(super) fn start(admin: AdminListener, services: &Services, context: &AttemptContext, phases: &Phases) -> Self {
+        let config = &context.config;
         let AdminListener { listener, guard } = admin;
         let desk = Desk {
             config: Arc::clone(config),
             store: Arc::clone(&services.store),
             gates: Arc::clone(&services.gates),
             metrics: Arc::clone(&services.metrics),
-            submitter: submitter(services, config),
+            submitter: submitter(services, context),
             clock: services.clock,
             memory: Arc::<Memory>::default(),
             orders: Arc::<Orders>::default(),
@@ -73,15 +75,16 @@ impl Operators {
     }
 
     /// Answers by another configuration from now on.
-    pub(super) fn replace(&self, services: &Services, config: &Arc<Config>) {
+    pub(super) fn replace(&self, services: &Services, context: &AttemptContext) {
         let desk = Desk::clone(&self.desks.get());
-        self.desks.replace(Desk { config: Arc::clone(config), submitter: submitter(services, config), ..desk });
+        let (config, submitter) = (Arc::clone(&context.config), submitter(services, context));
+        self.desks.replace(Desk { config, submitter, ..desk });
     }
 }
 
-fn submitter(services: &Services, config: &Arc<Config>) -> Arc<Submitter> {
-    let (store, gates) = (Arc::clone(&services.store), Arc::clone(&services.gates));
-    Arc::new(Submitter::new(Arc::clone(config), store, gates, Arc::clone(&services.deployment)))
+fn submitter(services: &Services, context: &AttemptContext) -> Arc<Submitter> {
+    let Services { store, gates, deployment, .. } = services.clone();
+    Arc::new(Submitter::new(Arc::clone(&context.config), store, gates, deployment, context.traces.clone()))
 }
 
 /// Where the listener for operators listens, if there is one.

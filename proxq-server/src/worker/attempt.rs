@@ -21,6 +21,7 @@ use crate::forward::headers::strip_response;
 use crate::forward::{BodyError, ForwardError, HandedOver, RequestBody, Reuse, target};
 use crate::job::{AttemptEnd, Body, JobRequest, Reach, ResponseHead, StoredResponse, ends_with_head, may_send_again};
 use crate::store::{BlobWriter, StoreError};
+use crate::traces::ActiveSpan;
 
 /// An ended attempt, and the blob of its response, which is removed on drop unless it is kept.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(super) struct Attempted {
     pub(super) blob: Option<Box<dyn BlobWriter>>,
     /// What the attempt tells of the upstream.
     pub(super) told: Told,
+    /// Its span in a trace, which ends when it is judged.
+    pub(super) span: Option<ActiveSpan>,
 }
 
 /// What an attempt tells of its upstream.
@@ -45,13 +48,13 @@ pub(super) enum Told {
 impl Attempted {
     /// With a response.
     pub(super) fn responded(response: StoredResponse, blob: Option<Box<dyn BlobWriter>>) -> Self {
-        Self { end: AttemptEnd::Responded(response), blob, told: Told::Response }
+        Self { end: AttemptEnd::Responded(response), blob, told: Told::Response, span: None }
     }
 }
 
 impl From<AttemptEnd> for Attempted {
     fn from(end: AttemptEnd) -> Self {
-        Self { end, blob: None, told: Told::Response }
+        Self { end, blob: None, told: Told::Response, span: None }
     }
 }
 
@@ -69,12 +72,18 @@ impl Worker {
                 return unreadable(&error).into();
             }
         };
-        let head = assemble(request, body.length(), attempt.number);
-        tokio::select! {
+        let mut head = assemble(request, body.length(), attempt.number);
+        let traces = attempt.context.traces.as_ref();
+        let span = traces.map(|traces| traces.attempt(request, attempt.queue, attempt.number));
+        if let Some(span) = &span {
+            span.send_on(head.headers_mut());
+        }
+        let attempted = tokio::select! {
             biased;
             attempted = self.exchange(attempt, head, (opened, body), limit) => attempted,
             () = self.stop.abort.cancelled() => AttemptEnd::Aborted { reach: Reach::Unknown }.into(),
-        }
+        };
+        Attempted { span, ..attempted }
     }
 
     async fn open(&self, body: Body) -> Result<RequestBody, StoreError> {
@@ -183,7 +192,8 @@ fn broke(error: &ForwardError) -> Attempted {
     let Some(trouble) = Trouble::of(error) else {
         return AttemptEnd::NotPossible { error: described }.into();
     };
-    Attempted { end: AttemptEnd::Broke { reach, error: described }, blob: None, told: Told::Trouble(trouble) }
+    let end = AttemptEnd::Broke { reach, error: described };
+    Attempted { end, blob: None, told: Told::Trouble(trouble), span: None }
 }
 
 /// A damaged body stays damaged; a store that does not answer may answer later.

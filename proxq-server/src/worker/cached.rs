@@ -46,8 +46,10 @@ impl Worker {
             Ok((Found::Hit(response), waited)) => {
                 self.gates.metrics_of(&request.upstream).cache_hits.inc();
                 let (age, status) = (response.age.as_secs(), hit_status(&response, waited));
+                let span = context.traces.as_ref();
+                let span = span.map(|traces| traces.cache_hit(request, attempt.queue, attempt.number));
                 let mut attempted = self.replay(attempt, response).await;
-                attempted.told = Told::Nothing;
+                (attempted.told, attempted.span) = (Told::Nothing, span);
                 if let AttemptEnd::Responded(response) = &mut attempted.end {
                     response.head.headers.insert(AGE, HeaderValue::from(age));
                 }

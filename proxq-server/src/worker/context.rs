@@ -9,6 +9,7 @@ use crate::cache::ResponseCache;
 use crate::config::{Config, Upstream};
 use crate::forward::Forwarder;
 use crate::job::{JobRequest, QueueName, RetryPolicy};
+use crate::traces::Traces;
 
 /// What attempts are made with. A running attempt keeps what it began with when a reload replaces it.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct AttemptContext {
     pub(crate) config: Arc<Config>,
     pub(crate) forwarder: Forwarder,
     pub(crate) cache: Option<Arc<ResponseCache>>,
+    /// The same in all configurations.
+    pub(crate) traces: Option<Arc<Traces>>,
     /// Upstreams that reloads have removed, latest first: their jobs go on as if they were there.
     pub(crate) former: Vec<Upstream>,
 }

@@ -56,7 +56,8 @@ impl Bench {
         let cache = ResponseCache::open(&config.cache, None, time.clock(), Arc::default());
         let gates =
             Arc::new(Gates::new(&config, Arc::clone(&store) as _, time.clock(), Tasks::default(), Arc::default()));
-        let context = Arc::new(AttemptContext { config: Arc::new(config), forwarder, cache, former: Vec::new() });
+        let context =
+            Arc::new(AttemptContext { config: Arc::new(config), forwarder, cache, traces: None, former: Vec::new() });
         let (tasks, stop) = (Tasks::default(), StopSignals::default());
         let mut worker = Worker::new(context, Arc::clone(&store) as _, time.clock(), gates, tasks, stop);
         prepare(&mut worker);

@@ -3,6 +3,7 @@
 use proxq_protocol::GoDuration;
 
 use super::store::{self, StoreKeys};
+use super::telemetry;
 use super::upstreams::{self, ReadUpstream};
 use super::{Keys, admin, as_written, choice_of, key, queue_name, word_of};
 use crate::config::form::Form;
@@ -30,12 +31,11 @@ impl Globals {
 }
 
 /// Keys of the whole file whose features come later, and what to do without them.
-const LATER: [(&str, &str); 6] = [
+const LATER: [(&str, &str); 5] = [
     ("auth", "remove it, and let a reverse proxy ask for credentials"),
     ("tls", "remove it, and let a reverse proxy speak TLS"),
     ("callbacks", "remove it"),
     ("encryption", "remove it"),
-    ("telemetry", "remove it"),
     ("schedules", "remove it"),
 ];
 
@@ -69,6 +69,8 @@ pub(in crate::config) fn declare(keys: &mut impl Keys, globals: &mut Globals) {
     let about =
         "A second listener, for operators: dashboard, metrics and an API. Off without this section; {} turns it on.";
     keys.optional_section(key("admin", about).fixed(), &mut globals.config.admin, admin::declare);
+    let about = "What others can see of this server.";
+    keys.section(key("telemetry", about), |keys| telemetry::declare(keys, &mut globals.config.otlp));
     keys.sections(
         key("upstreams", ""),
         "at least one upstream is required, with a prefix and a url",

@@ -7,7 +7,7 @@ use http::HeaderName;
 use proxq_protocol::GoDuration;
 
 use super::{At, Section, Written, shown, shown_at};
-use crate::config::raw::{Kind, Node, Scalar};
+use crate::config::raw::{Entry, Kind, Node, Scalar};
 use crate::config::{HeaderPattern, size, suggest};
 
 impl Section<'_> {
@@ -44,6 +44,17 @@ impl Section<'_> {
             Some(Written { value: scalar.text, at })
         };
         Some(items.into_iter().filter_map(text).collect())
+    }
+
+    /// The texts of a mapping whose keys may be any, each with its key and the place of the key; none where there is no mapping.
+    pub(in crate::config) fn text_map(&mut self, key: &'static str) -> Vec<(String, Written<String>)> {
+        let section = self.section_under(key);
+        let text = |entry: &Entry| {
+            let at = section.at_key(entry);
+            let scalar = section.scalar_of(&entry.value, &at, "a text")?;
+            Some((entry.key.clone(), Written { value: scalar.text, at }))
+        };
+        section.entries.iter().filter_map(text).collect()
     }
 
     /// The names in a list of headers; none where there is no list.

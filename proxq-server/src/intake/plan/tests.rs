@@ -42,7 +42,8 @@ fn intake_without_secrets(change: impl FnOnce(&mut Config)) -> Intake {
     ));
     let forwarder = Forwarder::new(&config.upstreams).unwrap();
     let gates = Arc::new(Gates::new(&config, Arc::clone(&store) as _, clock, Tasks::default(), Arc::default()));
-    let direct = Direct::new(forwarder, gates, Tasks::default(), CancellationToken::new(), Duration::from_secs(1));
+    let direct =
+        Direct::new(forwarder, gates, None, Tasks::default(), CancellationToken::new(), Duration::from_secs(1));
     let turns = TurnKeeper::new(Arc::clone(&store) as _, Tasks::default(), CancellationToken::new());
     Intake::new(Arc::new(config), store, waiters, direct, clock, Arc::new(KnownDeployment::unknown()), turns)
 }

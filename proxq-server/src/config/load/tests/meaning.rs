@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{
-    AnswerMode, CacheConfig, CacheMode, ClientMode, DirectMode, FilterMode, HostHeader, JoinRetries, OnAbandon,
-    Password, Prefix, RedisAddress, RedisConfig, Routing, Secret, StoreConfig, StreamDetection, SyncMode,
-    TlsVerification,
+    AnswerMode, CacheConfig, CacheMode, ClientMode, CollectorHeader, DirectMode, FilterMode, HostHeader, JobTrace,
+    JoinRetries, OnAbandon, OtlpConfig, Password, Prefix, RedisAddress, RedisConfig, Routing, Secret, StoreConfig,
+    StreamDetection, SyncMode, TlsVerification,
 };
 use crate::job::{Backoff, Delivery, RetryPolicy};
 use crate::trust::TrustedProxies;
@@ -177,8 +177,28 @@ fn an_idempotency_key_lives_as_long_as_its_job_unless_it_is_said_otherwise() {
 }
 
 #[test]
-fn keys_of_later_steps_are_taken_where_they_ask_for_nothing() {
+fn traces_are_sent_where_their_section_says() {
+    let read = config(&top(
+        "telemetry: {otlp: {endpoint: 'https://host:4318/base/', headers: {X-Team: '${HOST}', Authorization: Bearer a}, \
+         jobTrace: link, serviceName: edge, sampleRatio: 0.25}}",
+    ));
+    let header = |name, value| CollectorHeader::new(name, value).unwrap();
+    let expected = OtlpConfig {
+        endpoint: Some(url("https://host:4318/base")),
+        headers: vec![header("x-team", "api"), header("authorization", "Bearer a")],
+        job_trace: JobTrace::Link,
+        service_name: "edge".to_owned(),
+        sample_ratio: 0.25,
+    };
+    assert_eq!(read.otlp, expected);
+    assert!(!format!("{:?}", read.otlp).contains("Bearer"), "{:?}", read.otlp);
+    same(&top("telemetry: {otlp: {endpoint: '', headers: ~, jobTrace: '', sampleRatio: 1}}"), &config(UPSTREAM));
     same(&top("telemetry:"), &config(UPSTREAM));
+}
+
+#[test]
+fn keys_of_later_steps_are_taken_where_they_ask_for_nothing() {
+    same(&top("schedules:"), &config(UPSTREAM));
     same(&upstream("clientMode: true\nstream:"), &config(UPSTREAM));
 }
 

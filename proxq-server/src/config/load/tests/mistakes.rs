@@ -241,7 +241,7 @@ fn an_idempotency_key_does_not_outlive_its_job() {
 
 #[test]
 fn keys_of_later_steps_are_refused_by_name() {
-    for key in ["auth", "tls", "callbacks", "encryption", "telemetry", "schedules"] {
+    for key in ["auth", "tls", "callbacks", "encryption", "schedules"] {
         let found = mistakes(&top(&format!("{key}: {{}}")));
         assert!(found.len() == 1 && found[0].starts_with(&format!("{key}: is not supported yet; ")), "{found:?}");
     }
@@ -268,6 +268,31 @@ fn what_is_wrong_about_redis_is_said_without_its_password() {
     let bad = load("x", &top("redis: {url: 'http://me:hush@x'}"), &env).unwrap_err().to_string();
     assert!(bad.contains("redis.url: ") && bad.contains("write one like redis://") && !bad.contains("hush"), "{bad}");
     refused(&top("redis: {tls: {certFile: /x}}"), "redis.tls.certFile: needs keyFile beside it");
+}
+
+#[test]
+fn what_is_wrong_about_traces_is_said_without_the_secrets_of_headers() {
+    let otlp = |keys: &str| top(&format!("telemetry:\n  otlp:\n    {keys}"));
+    for (keys, expected) in [
+        ("endpoint: host:4318", "endpoint: \"host:4318\" has no scheme; write http://… or https://…"),
+        ("endpoint: 'grpc://host'", "endpoint: \"grpc://host\" has a scheme that is neither http nor https"),
+        ("jobTrace: child", "jobTrace: \"child\" is none of auto, link, parent"),
+        ("sampleRatio: 2", "sampleRatio: 2 must be above 0 and at most 1"),
+        ("headers: []", "headers: expected a mapping (key: value), found a list"),
+        ("headers: {a: {}}", "headers.a: expected a text, found a mapping"),
+    ] {
+        refused(&otlp(keys), &format!("telemetry.otlp.{expected}"));
+    }
+    for headers in [
+        "headers:\n      'X Team': hush",
+        "headers:\n      X-Team: \"hu\\nsh\"",
+        "headers: {X-Team: \"hu\\nsh\"}",
+        "headers: {X-Team: hush, 'not a name': hush}",
+        "{jobTrace: child, headers: {X-Team: hush}}",
+    ] {
+        let said = load("x", &otlp(headers), &env).unwrap_err().to_string();
+        assert!(said.contains("telemetry.otlp.") && !said.contains("hush") && !said.contains("sh\""), "{said}");
+    }
 }
 
 #[test]
