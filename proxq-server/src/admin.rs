@@ -7,6 +7,7 @@ mod assets;
 mod bulk;
 mod call;
 mod desk;
+mod filter;
 mod guard;
 mod history;
 mod jobs;

@@ -9,9 +9,11 @@
 //! | metrics | `metrics.rs` |
 //! | the description of the API | `openapi.rs` |
 //! | pages that stay up to date | `live.rs` |
+//! | the dashboard in a browser | `browser.rs` |
 //! | a store that is away | `away.rs` |
 
 mod away;
+mod browser;
 mod bulk;
 mod guard;
 mod live;

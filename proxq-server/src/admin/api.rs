@@ -7,12 +7,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::desk::Desk;
+use super::filter::Filter;
+use super::jobs::GROUPED_MAX;
 use super::model::{
     Bulk, BulkCount, BulkOrder, Bulks, Done, Failure, Failures, History, JobDetail, JobPage, Overview, Paused, Queue,
     Queues, RetryOrder, Settings, Upstreams,
 };
 use super::query::JobsQuery;
-use super::search::{Filter, search};
+use super::search::search;
 use crate::failure::chain;
 use crate::job::{JobId, QueueName};
 use crate::reply::body::Body;
@@ -195,7 +197,7 @@ fn no_job(id: JobId) -> Problem {
 
 #[utoipa::path(get, path = "/api/v1/failures", tag = "jobs", responses((status = 200, description = "The latest failed jobs by their errors", body = Failures)))]
 pub(super) async fn failures(desk: &Desk) -> Answer {
-    json(&desk.failures().await.map_err(|error| store_problem(&error))?)
+    json(&desk.failures(GROUPED_MAX).await.map_err(|error| store_problem(&error))?)
 }
 
 #[utoipa::path(get, path = "/api/v1/bulk", tag = "orders", responses((status = 200, description = "The orders that this instance remembers", body = Bulks)))]

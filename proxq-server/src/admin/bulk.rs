@@ -9,8 +9,9 @@ use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
 use super::desk::Desk;
+use super::filter::{Filter, state_of};
 use super::model::{Bulk, BulkAction, BulkCount, BulkOrder, JobFilter};
-use super::search::{Filter, Found, PAGE_MAX, search, state_of};
+use super::search::{Found, PAGE_MAX, search};
 use crate::clock::Timestamp;
 use crate::failure::chain;
 use crate::job::{JobId, State};

@@ -1,6 +1,6 @@
 //! The last hour of this instance: a sample every 10 seconds, in memory.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ struct Remembered {
     samples: VecDeque<HistorySample>,
     /// What had been counted at the last sample.
     counted: Totals,
+    /// What had been counted for each upstream at the last samples of a minute, oldest first.
+    upstreams: HashMap<String, VecDeque<Totals>>,
 }
 
 impl Memory {
@@ -36,18 +38,40 @@ impl Memory {
     fn take(&self, at: i64, counted: Totals, waiting: Option<u64>, oldest_age_seconds: Option<f64>) {
         let mut remembered = lock(&self.0);
         let before = std::mem::replace(&mut remembered.counted, counted);
+        let more = counted.since(before);
         if remembered.samples.len() == SAMPLES {
             remembered.samples.pop_front();
         }
         remembered.samples.push_back(HistorySample {
             at,
-            submitted: counted.submitted - before.submitted,
-            completed: counted.completed - before.completed,
-            failed: counted.failed - before.failed,
-            retried: counted.retried - before.retried,
+            submitted: more.submitted,
+            completed: more.completed,
+            failed: more.failed,
+            retried: more.retried,
             waiting,
             oldest_age_seconds,
         });
+    }
+
+    /// Notes what was counted for each upstream that there is; others are forgotten.
+    fn take_upstreams(&self, counted: impl Iterator<Item = (String, Totals)>) {
+        let mut remembered = lock(&self.0);
+        let mut before = std::mem::take(&mut remembered.upstreams);
+        for (prefix, totals) in counted {
+            let mut last = before.remove(&prefix).unwrap_or_default();
+            if last.len() == RATE_SAMPLES {
+                last.pop_front();
+            }
+            last.push_back(totals);
+            remembered.upstreams.insert(prefix, last);
+        }
+    }
+
+    /// What was counted for an upstream in the last minute.
+    pub(crate) fn last_minute(&self, prefix: &str, counted: Totals) -> Totals {
+        let remembered = lock(&self.0);
+        let before = remembered.upstreams.get(prefix).and_then(VecDeque::front).copied().unwrap_or_default();
+        counted.since(before)
     }
 
     /// All samples.
@@ -92,6 +116,8 @@ pub(crate) async fn remember(desk: Arc<Current<Desk>>, finished: CancellationTok
         let standing = desk.standing().await;
         let said = standing.problem.is_none();
         let at = i64::try_from(desk.clock.wall().since_epoch().as_secs()).unwrap_or(i64::MAX);
+        let prefixes = desk.config.upstreams.iter().map(|upstream| upstream.prefix.as_str());
+        desk.memory.take_upstreams(prefixes.map(|prefix| (prefix.to_owned(), desk.gates.metrics_of(prefix).totals())));
         desk.memory.take(
             at,
             desk.metrics.totals(),
@@ -118,6 +144,18 @@ mod tests {
         let History { every_seconds, samples } = memory.history();
         assert_eq!((every_seconds, samples.len()), (10, SAMPLES));
         assert_eq!((samples[0].at, samples[0].submitted), (6400, 3));
+    }
+
+    #[test]
+    fn an_upstream_is_remembered_for_a_minute_while_it_is_configured() {
+        let memory = Memory::default();
+        assert_eq!(memory.last_minute("/api", counted(7)).submitted, 7, "all of it is new");
+        for jobs in 0..20 {
+            memory.take_upstreams([("/api".to_owned(), counted(jobs))].into_iter());
+        }
+        assert_eq!(memory.last_minute("/api", counted(20)).submitted, 6);
+        memory.take_upstreams(std::iter::empty());
+        assert_eq!(memory.last_minute("/api", counted(20)).submitted, 20);
     }
 
     #[test]

@@ -6,15 +6,16 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use http::{HeaderName, Uri};
 
 use super::desk::Desk;
+use super::filter::{Filter, state_word, without_numbers};
 use super::model::{Attempt, FailureGroup, Failures, JobDetail, JobSummary, Message};
-use super::search::{Filter, Found, PAGE_MAX, search, state_word, without_numbers};
+use super::search::{Found, PAGE_MAX, search};
 use crate::job::{Body, Delivery, Job, JobId, QueueName, Reach, State};
 use crate::store::{Content, JobOrder, StoreError};
 
 /// How much of a body is shown.
 const PREVIEW_BYTES: usize = 16 * 1024;
 /// How many failed jobs are looked at to group them: the latest.
-const GROUPED_MAX: usize = 1000;
+pub(crate) const GROUPED_MAX: usize = 1000;
 /// How many groups there are at most; the rest are the rarest.
 const GROUPS_MAX: usize = 50;
 /// What stands in the place of what is secret.
@@ -128,8 +129,8 @@ impl Desk {
         }
     }
 
-    /// The latest failed jobs by their errors.
-    pub(crate) async fn failures(&self) -> Result<Failures, StoreError> {
+    /// The latest failed jobs by their errors; looks at so many at most.
+    pub(crate) async fn failures(&self, most: usize) -> Result<Failures, StoreError> {
         let filter = Filter::of_state(State::Archived);
         let (queues, now) = (self.queue_names(), self.clock.wall());
         let mut failures = Failures::default();
@@ -144,7 +145,7 @@ impl Desk {
             for (_, job) in &jobs {
                 group(&mut failures.groups, job);
             }
-            place = next.filter(|_| failures.looked_at < GROUPED_MAX as u64);
+            place = next.filter(|_| failures.looked_at < most as u64);
             if place.is_none() {
                 break;
             }

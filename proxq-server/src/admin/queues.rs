@@ -9,6 +9,7 @@ use super::model::{Counts, Queue, Totals, Upstream};
 use crate::config::{self, UpstreamUrl};
 use crate::failure::chain;
 use crate::job::{QueueName, State};
+use crate::metrics;
 use crate::store::{QueueStats, StoreError};
 
 /// How long a page waits for the store at most: its reader rather learns that the store is slow.
@@ -60,6 +61,13 @@ impl Counts {
     /// Jobs that have not begun, or rest between attempts.
     pub(crate) fn waiting(&self) -> u64 {
         self.pending + self.scheduled + self.retry
+    }
+}
+
+impl From<metrics::Totals> for Totals {
+    fn from(counted: metrics::Totals) -> Self {
+        let metrics::Totals { submitted, completed, failed, retried } = counted;
+        Self { submitted, completed, failed, retried }
     }
 }
 
@@ -119,8 +127,7 @@ impl Desk {
             let queue_name = self.config.queue_of(upstream);
             let queue = standing.queues.iter().find(|queue| queue.name == queue_name.as_str())?;
             let flow = &upstream.flow;
-            let metrics = self.gates.metrics_of(upstream.prefix.as_str());
-            let totals = metrics.totals();
+            let totals = self.gates.metrics_of(upstream.prefix.as_str()).totals();
             Some(Upstream {
                 prefix: upstream.prefix.to_string(),
                 url: shown(&upstream.url),
@@ -129,12 +136,8 @@ impl Desk {
                 rate_limit: flow.rate_limit.map(|rate| rate.to_string()),
                 max_queued: flow.max_queued.map(Into::into),
                 down: self.gates.of(upstream.prefix.as_str()).and_then(|gate| gate.is_down()),
-                since_start: Totals {
-                    submitted: totals.submitted,
-                    completed: totals.completed,
-                    failed: totals.failed,
-                    retried: totals.retried,
-                },
+                since_start: totals.into(),
+                last_minute: self.memory.last_minute(upstream.prefix.as_str(), totals).into(),
             })
         };
         self.config.upstreams.iter().filter_map(upstream).collect()

@@ -118,6 +118,18 @@ pub(crate) struct Totals {
     pub(crate) retried: u64,
 }
 
+impl Totals {
+    /// What was counted since there were so many.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            submitted: self.submitted - before.submitted,
+            completed: self.completed - before.completed,
+            failed: self.failed - before.failed,
+            retried: self.retried - before.retried,
+        }
+    }
+}
+
 impl UpstreamFamilies {
     pub(super) fn new(register: Register<'_>) -> Self {
         let by_upstream = &["upstream"];

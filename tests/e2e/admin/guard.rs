@@ -90,7 +90,7 @@ async fn an_address_that_others_reach_needs_a_token_that_is_long_enough() {
         ),
         (open.clone().set("admin.token", "short"), "admin.token: has 5 characters, too few: a token has at least 16"),
         (open.clone().set("admin.token", "sixteen characters"), "admin.token: has a character that cannot be sent"),
-        (open.clone().set("admin.tokenFile", "/nowhere/token"), "admin.tokenFile: cannot be read"),
+        (open.clone().set("admin.tokenFile", "/nowhere/token"), "admin.tokenFile: \"/nowhere/token\" cannot be read"),
         (
             open.clone().set("admin.token", TOKEN).set("admin.hosts", json!(["a:80"])),
             "admin.hosts[0]: \"a:80\" is not the name",

@@ -56,7 +56,8 @@ on_every_store! {
         let (proxq, operators) = start(store, &upstream).await;
         let large = Pattern::new(7, 600 * 1024);
         for request in [post("/a?q=1").header("X-Note", "n").body("small"), post("/b").pattern(large)] {
-            let job = proxq.submit(request.header("Idempotency-Key", "once")).await;
+            let key = format!("once {}", upstream.received().len());
+            let job = proxq.submit(request.header("Idempotency-Key", key)).await;
             proxq.settled(&job).await;
             let sent = upstream.received().len();
             let done = act(&operators, &format!("/api/v1/jobs/{}/resubmit", job.id), json!({})).await;

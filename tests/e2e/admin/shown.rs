@@ -33,7 +33,7 @@ on_every_store! {
             ("?upstream=/other", vec![]),
             ("?olderThan=1h", vec![]),
             ("?newerThan=1h&state=&queue=default", vec![&failed, &done]),
-            ("?error=response", vec![&failed]),
+            ("?error=forward", vec![&failed]),
         ] {
             let page = read(&operators, &format!("/api/v1/jobs{query}")).await;
             let found: Vec<String> = found.into_iter().cloned().collect();

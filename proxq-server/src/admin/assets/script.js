@@ -101,6 +101,9 @@ function number(count) {
   return String(count).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 }
 
+// One at a time. Its button stays as it is, so that the focus comes back to it.
+let isOrdering = false;
+
 async function carryOut(button) {
   const { url, title, text, check, member } = button.dataset;
   const body = JSON.parse(button.dataset.body);
@@ -133,9 +136,9 @@ async function carryOut(button) {
 
 document.addEventListener("click", (event) => {
   const order = event.target.closest("button.order");
-  if (order) {
-    order.disabled = true;
-    carryOut(order).catch((error) => toast(error.message, true)).finally(() => { order.disabled = false; });
+  if (order && !isOrdering) {
+    isOrdering = true;
+    carryOut(order).catch((error) => toast(error.message, true)).finally(() => { isOrdering = false; });
   }
   const copy = event.target.closest("button.copy");
   if (copy) {

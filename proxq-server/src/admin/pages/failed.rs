@@ -8,11 +8,12 @@ use super::format::{ago, count};
 use super::layout::Order;
 use crate::admin::api::store_problem;
 use crate::admin::desk::Desk;
+use crate::admin::jobs::GROUPED_MAX;
 use crate::admin::model::{FailureGroup, Failures};
 use crate::admin::query::encode;
 
 pub(super) async fn content(desk: &Desk) -> Content {
-    let failures = match desk.failures().await {
+    let failures = match desk.failures(GROUPED_MAX).await {
         Ok(failures) => failures,
         Err(error) => return super::refused("Failed jobs", &store_problem(&error)),
     };

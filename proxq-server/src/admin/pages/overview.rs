@@ -12,13 +12,15 @@ use crate::admin::query::encode;
 
 /// The samples of an hour.
 const SLOTS: usize = 360;
+/// How many failed jobs are looked at here, each time that the page is made: a page of the list.
+const LOOKED_AT: usize = 100;
 /// How many groups of failures stand here; all are on their own page.
 const GROUPS: usize = 5;
 
 pub(super) async fn content(desk: &Desk) -> Content {
     let overview = desk.overview().await;
     let failures = match overview.store.problem {
-        None => desk.failures().await.unwrap_or_default(),
+        None => desk.failures(LOOKED_AT).await.unwrap_or_default(),
         Some(_) => Failures::default(),
     };
     let history = desk.memory.history();

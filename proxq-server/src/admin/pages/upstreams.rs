@@ -32,7 +32,7 @@ fn card(upstream: &Upstream) -> Markup {
                     h2 { a href=(of_prefix) { (upstream.prefix) } }
                     p.detail { (upstream.url) }
                 }
-                @if upstream.down == Some(true) { span.mark.is-failed { "down" } } @else { (queue_state(queue)) }
+                (state(upstream))
             }
             div.use {
                 div.use-line { span { "In flight" } strong { (count(queue.running)) " / " (count(queue.limit)) } }
@@ -51,6 +51,17 @@ fn card(upstream: &Upstream) -> Markup {
                 (pause_button(upstream))
             }
         }
+    }
+}
+
+/// What an upstream is doing, in a word. One at which most fails needs to be looked at, though it works.
+fn state(upstream: &Upstream) -> Markup {
+    let last = upstream.last_minute;
+    let fails = last.failed + last.retried;
+    match upstream.down {
+        Some(true) => html! { span.mark.is-failed { "down" } },
+        _ if !upstream.queue.paused && fails > last.completed => html! { span.mark.is-failed { "failing" } },
+        _ => queue_state(&upstream.queue),
     }
 }
 
