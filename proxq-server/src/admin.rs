@@ -14,10 +14,13 @@ mod jobs;
 mod live;
 pub(crate) mod model;
 mod openapi;
+mod orders;
+mod overview;
 mod pages;
 mod query;
 mod queues;
 mod resubmit;
+mod sampling;
 mod scrape;
 mod search;
 
@@ -31,12 +34,13 @@ use http_body_util::{BodyExt, Limited};
 use tokio_util::sync::CancellationToken;
 
 use self::api::Answer;
-pub(crate) use self::bulk::Orders;
 use self::call::Call;
 pub(crate) use self::desk::Desk;
 pub(crate) use self::guard::Guard;
-pub(crate) use self::history::{Memory, remember};
+pub(crate) use self::history::Memory;
 use self::live::STREAMS_MAX;
+pub(crate) use self::orders::Orders;
+pub(crate) use self::sampling::remember;
 use crate::arrival::Arrival;
 use crate::current::Current;
 use crate::listen::Handler;
@@ -110,12 +114,12 @@ impl Admin {
             Call::Upstreams => api::upstreams(&desk).await,
             Call::Jobs => api::jobs(&desk, query).await,
             Call::Job(id) => api::job(&desk, id).await,
-            Call::Retry(id) => api::retry(&desk, id, api::order(order)?).await,
+            Call::Retry(id) => api::retry(&desk, id, api::retry_order(order)?).await,
             Call::Cancel(id) => api::cancel(&desk, id).await,
             Call::Resubmit(id) => api::resubmit(&desk, id).await,
             Call::Failures => api::failures(&desk).await,
             Call::Bulks => api::bulks(&desk),
-            Call::BeginBulk => api::begin_bulk(&desk, api::required_order(order)?, &self.tasks).await,
+            Call::BeginBulk => api::begin_bulk(&desk, api::bulk_order(order)?, &self.tasks).await,
             Call::Bulk(number) => api::bulk(&desk, number),
             Call::StopBulk(number) => api::stop_bulk(&desk, number),
             Call::Settings => api::settings(&desk),

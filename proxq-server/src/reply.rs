@@ -8,6 +8,7 @@ use http::header::{self, HeaderName};
 use http::{HeaderValue, Response, StatusCode, Uri};
 use proxq_protocol::header as proxq;
 use proxq_protocol::{Accepted, Cancelled, JobId, JobInfo};
+pub(crate) use serde::Serialize as Json; // what can be answered as JSON
 use serde_json::json;
 
 use self::body::Body;
@@ -128,7 +129,7 @@ pub(crate) fn healthy(status: &str) -> Response<Body> {
 }
 
 /// An answer to an operator, as JSON.
-pub(crate) fn json(status: StatusCode, value: &impl serde::Serialize) -> Response<Body> {
+pub(crate) fn json(status: StatusCode, value: &impl Json) -> Response<Body> {
     own(status, "application/json", json_bytes(value))
 }
 

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use http::{Response, StatusCode};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::desk::Desk;
 use super::filter::Filter;
 use super::jobs::GROUPED_MAX;
 use super::model::{
     Bulk, BulkCount, BulkOrder, Bulks, Done, Failure, Failures, History, JobDetail, JobPage, Overview, Paused, Queue,
-    Queues, RetryOrder, Settings, Upstreams,
+    Queues, RetryOrder, Settings, Upstreams, read_json,
 };
 use super::query::JobsQuery;
 use super::search::search;
@@ -25,22 +23,22 @@ use crate::tasks::Tasks;
 /// An answer, or why there is none.
 pub(super) type Answer = Result<Response<Body>, Problem>;
 
-fn json(value: &impl Serialize) -> Answer {
+fn json(value: &impl reply::Json) -> Answer {
     Ok(reply::json(StatusCode::OK, value))
 }
 
-/// Reads the JSON of an order.
-pub(super) fn order<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, Problem> {
-    if body.trim_ascii().is_empty() {
-        return Ok(T::default());
-    }
-    required_order(body)
+/// Reads what an order says, which may be nothing.
+pub(super) fn retry_order(body: &[u8]) -> Result<RetryOrder, Problem> {
+    if body.trim_ascii().is_empty() { Ok(RetryOrder::default()) } else { read(read_json(body)) }
 }
 
-/// The same where something must be said.
-pub(super) fn required_order<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body)
-        .map_err(|error| Problem::bad_body(format!("the body is not what is expected: {error}")))
+/// Reads what an order for many jobs says.
+pub(super) fn bulk_order(body: &[u8]) -> Result<BulkOrder, Problem> {
+    read(read_json(body))
+}
+
+fn read<T>(read: Result<T, String>) -> Result<T, Problem> {
+    read.map_err(|problem| Problem::bad_body(format!("the body is not what is expected: {problem}")))
 }
 
 /// What an operator is told of a store that does not answer.

@@ -1,8 +1,6 @@
-//! Orders for many jobs. Each runs in the background, a few jobs at a time, so that it holds nobody up; one at a time at an
-//! instance.
+//! Carries out orders for many jobs. Each runs in the background, a few jobs at a time, so that it holds nobody up.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -15,7 +13,6 @@ use super::search::{Found, PAGE_MAX, search};
 use crate::clock::Timestamp;
 use crate::failure::chain;
 use crate::job::{JobId, State};
-use crate::lock::lock;
 use crate::reply::Problem;
 use crate::store::{JobAccess, JobOrder, Requeued, StoreError, StorePauses};
 use crate::tasks::Tasks;
@@ -24,85 +21,12 @@ use crate::tasks::Tasks;
 const AT_ONCE: usize = 8;
 /// How long an order rests after each page for each span that the page took: others have the store for half of the time.
 const REST_PARTS: u32 = 1;
-/// How many orders are remembered.
-const REMEMBERED: usize = 20;
 /// How many jobs are looked at to count those of an order.
 const COUNTED_MAX: usize = 100_000;
 /// How long the count may take.
 const COUNTS_FOR: Duration = Duration::from_secs(2);
 /// How often an order asks a store again that does not answer, before it gives up.
 const TRIES: u32 = 10;
-
-/// The orders of this instance.
-#[derive(Debug, Default)]
-pub(crate) struct Orders(Mutex<Known>);
-
-#[derive(Debug, Default)]
-struct Known {
-    last: u64,
-    orders: VecDeque<Running>,
-}
-
-#[derive(Debug)]
-struct Running {
-    bulk: Bulk,
-    stop: CancellationToken,
-}
-
-const RUNNING: &str = "running";
-
-impl Orders {
-    /// All that are remembered, the latest first.
-    pub(crate) fn all(&self) -> Vec<Bulk> {
-        lock(&self.0).orders.iter().rev().map(|running| running.bulk.clone()).collect()
-    }
-
-    /// The one with this number.
-    pub(crate) fn get(&self, number: u64) -> Option<Bulk> {
-        lock(&self.0).orders.iter().find(|running| running.bulk.number == number).map(|running| running.bulk.clone())
-    }
-
-    /// Has an order end after the jobs that it is at.
-    pub(crate) fn stop(&self, number: u64) -> Option<Bulk> {
-        let known = lock(&self.0);
-        let running = known.orders.iter().find(|running| running.bulk.number == number)?;
-        running.stop.cancel();
-        Some(running.bulk.clone())
-    }
-
-    /// Notes an order as running, unless one runs: then that one, and whether it is the same.
-    fn begin(&self, order: BulkOrder, now: Timestamp) -> Result<(Bulk, CancellationToken), (Bulk, bool)> {
-        let mut known = lock(&self.0);
-        if let Some(other) = known.orders.iter().find(|running| running.bulk.status == RUNNING) {
-            let is_same = other.bulk.order == order;
-            return Err((other.bulk.clone(), is_same));
-        }
-        known.last += 1;
-        let bulk = Bulk {
-            number: known.last,
-            order,
-            status: RUNNING.to_owned(),
-            started_at: now.to_string(),
-            ended_at: None,
-            looked_at: 0,
-            done: 0,
-            skipped: 0,
-            error: None,
-        };
-        let stop = CancellationToken::new();
-        if known.orders.len() == REMEMBERED {
-            known.orders.pop_front();
-        }
-        known.orders.push_back(Running { bulk: bulk.clone(), stop: stop.clone() });
-        Ok((bulk, stop))
-    }
-
-    fn note(&self, number: u64, change: impl FnOnce(&mut Bulk)) {
-        if let Some(running) = lock(&self.0).orders.iter_mut().find(|running| running.bulk.number == number) {
-            change(&mut running.bulk);
-        }
-    }
-}
 
 /// The states that an order is for.
 fn states_of(order: &BulkOrder) -> Result<Vec<State>, Problem> {

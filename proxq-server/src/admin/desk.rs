@@ -4,17 +4,15 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::bulk::Orders;
 use super::history::Memory;
-use super::model::{Instance, Overview, Store};
-use super::queues::{Standing, said_of};
+use super::orders::Orders;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::flow::Gates;
 use crate::intake::Submitter;
 use crate::job::{Job, QueueName};
 use crate::metrics::Metrics;
-use crate::store::{self, InstanceKind, JobStore, StoreError};
+use crate::store::JobStore;
 
 /// What the answers are made from. A reload makes another one with the same memory.
 #[derive(Clone, Debug)]
@@ -34,32 +32,13 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    /// How the server is doing.
-    pub(crate) async fn overview(&self) -> Overview {
-        let (standing, instances) = tokio::join!(self.standing(), self.instances());
-        self.overview_of(&standing, instances)
-    }
-
-    fn overview_of(&self, standing: &Standing, instances: Result<Vec<Instance>, StoreError>) -> Overview {
-        let now = i64::try_from(self.clock.wall().since_epoch().as_secs()).unwrap_or(i64::MAX);
-        let problem = standing.problem.clone().or_else(|| instances.as_ref().err().map(said_of));
-        Overview {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            instance: self.instance.clone(),
-            started_at: self.started_at.to_string(),
-            ready: problem.is_none() && !self.draining.is_cancelled(),
-            store: Store { kind: self.config.store.name().to_owned(), problem },
-            jobs: standing.jobs(),
-            oldest_age_seconds: standing.oldest_age_seconds(),
-            rates: self.memory.rates(now, self.metrics.totals()),
-            queues: standing.queues.clone(),
-            instances: instances.unwrap_or_default(),
-        }
-    }
-
-    /// All instances that share the store.
-    async fn instances(&self) -> Result<Vec<Instance>, StoreError> {
-        Ok(self.store.instances().await?.into_iter().map(Instance::from).collect())
+    /// The queues that this instance works on, or feeds.
+    pub(crate) fn queue_names(&self) -> Vec<QueueName> {
+        let mut names = vec![self.gates.home().clone()];
+        let mut others: Vec<_> = self.gates.all().iter().map(|gate| gate.queue().clone()).collect();
+        others.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+        names.extend(others.into_iter().filter(|name| *name != names[0]).collect::<Vec<_>>());
+        names
     }
 
     /// The queue of a job's upstream.
@@ -67,24 +46,6 @@ impl Desk {
         match self.config.upstream(&job.request.upstream) {
             Some(upstream) => self.config.queue_of(upstream),
             None => self.config.queue.clone(),
-        }
-    }
-}
-
-impl From<store::Instance> for Instance {
-    fn from(instance: store::Instance) -> Self {
-        Self {
-            name: instance.name,
-            this: instance.is_this,
-            kind: match instance.kind {
-                InstanceKind::Proxq => "proxq",
-                InstanceKind::Asynq => "asynq",
-            }
-            .to_owned(),
-            started_at: instance.started_at.to_string(),
-            concurrency: instance.concurrency as u64,
-            running: instance.running as u64,
-            draining: !instance.begins_jobs,
         }
     }
 }

@@ -1,20 +1,15 @@
 //! The last hour of this instance: a sample every 10 seconds, in memory.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
-
-use super::desk::Desk;
 use super::model::{History, HistorySample, Rates};
-use crate::current::Current;
 use crate::lock::lock;
 use crate::metrics::Totals;
 
 /// The span between two samples.
-const EVERY: Duration = Duration::from_secs(10);
+pub(super) const EVERY: Duration = Duration::from_secs(10);
 /// As many as an hour has: 25 KiB.
 const SAMPLES: usize = 360;
 /// How many samples the rates are over.
@@ -35,7 +30,7 @@ struct Remembered {
 
 impl Memory {
     /// Takes a sample.
-    fn take(&self, at: i64, counted: Totals, waiting: Option<u64>, oldest_age_seconds: Option<f64>) {
+    pub(super) fn take(&self, at: i64, counted: Totals, waiting: Option<u64>, oldest_age_seconds: Option<f64>) {
         let mut remembered = lock(&self.0);
         let before = std::mem::replace(&mut remembered.counted, counted);
         let more = counted.since(before);
@@ -54,7 +49,7 @@ impl Memory {
     }
 
     /// Notes what was counted for each upstream that there is; others are forgotten.
-    fn take_upstreams(&self, counted: impl Iterator<Item = (String, Totals)>) {
+    pub(super) fn take_upstreams(&self, counted: impl Iterator<Item = (String, Totals)>) {
         let mut remembered = lock(&self.0);
         let mut before = std::mem::take(&mut remembered.upstreams);
         for (prefix, totals) in counted {
@@ -100,30 +95,6 @@ impl Memory {
             failed_per_second: per_second(|sample| sample.failed, counted.failed, before.failed),
             retried_per_second: per_second(|sample| sample.retried, counted.retried, before.retried),
         }
-    }
-}
-
-/// Takes samples until the server stops.
-pub(crate) async fn remember(desk: Arc<Current<Desk>>, finished: CancellationToken) {
-    let mut ticks = tokio::time::interval(EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = finished.cancelled() => return,
-        }
-        let desk = desk.get();
-        let standing = desk.standing().await;
-        let said = standing.problem.is_none();
-        let at = i64::try_from(desk.clock.wall().since_epoch().as_secs()).unwrap_or(i64::MAX);
-        let prefixes = desk.config.upstreams.iter().map(|upstream| upstream.prefix.as_str());
-        desk.memory.take_upstreams(prefixes.map(|prefix| (prefix.to_owned(), desk.gates.metrics_of(prefix).totals())));
-        desk.memory.take(
-            at,
-            desk.metrics.totals(),
-            said.then(|| standing.jobs().waiting()),
-            said.then(|| standing.oldest_age_seconds()),
-        );
     }
 }
 

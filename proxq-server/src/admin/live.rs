@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::call::{Call, Page};
 use super::desk::Desk;
+use super::model::json_text;
 use super::pages;
 use super::query::parameters;
 use crate::current::Current;
@@ -96,7 +97,7 @@ impl Viewer {
 
 /// An event whose data is the HTML as a JSON string, which has no line breaks.
 fn event(html: &str) -> Bytes {
-    let data = serde_json::to_string(html).expect("a text is always JSON");
+    let data = json_text(html);
     format!("event: page\ndata: {data}\n\n").into()
 }
 

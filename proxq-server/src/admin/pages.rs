@@ -5,6 +5,7 @@ mod format;
 mod job;
 mod jobs;
 mod layout;
+mod orders;
 mod overview;
 mod plot;
 mod settings;

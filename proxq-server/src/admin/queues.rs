@@ -72,15 +72,6 @@ impl From<metrics::Totals> for Totals {
 }
 
 impl Desk {
-    /// The queues that this instance works on, or feeds.
-    pub(crate) fn queue_names(&self) -> Vec<QueueName> {
-        let mut names = vec![self.gates.home().clone()];
-        let mut others: Vec<_> = self.gates.all().iter().map(|gate| gate.queue().clone()).collect();
-        others.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
-        names.extend(others.into_iter().filter(|name| *name != names[0]).collect::<Vec<_>>());
-        names
-    }
-
     /// How all queues stand. Where the store does not say in time, that is part of the answer.
     pub(crate) async fn standing(&self) -> Standing {
         let names = self.queue_names();

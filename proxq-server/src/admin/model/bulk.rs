@@ -79,3 +79,14 @@ pub(crate) struct Bulks {
     /// The orders, the latest first.
     pub bulks: Vec<Bulk>,
 }
+
+impl BulkAction {
+    /// Its word in JSON.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Cancel => "cancel",
+            Self::Delete => "delete",
+        }
+    }
+}

@@ -1,15 +1,14 @@
 //! Failed jobs by their errors.
 
 use maud::{Markup, html};
-use serde_json::json;
 
 use super::Content;
-use super::format::{ago, count};
-use super::layout::Order;
+use super::format::{ago, count, error_line};
+use super::orders::{delete_all, retry_all};
 use crate::admin::api::store_problem;
 use crate::admin::desk::Desk;
 use crate::admin::jobs::GROUPED_MAX;
-use crate::admin::model::{FailureGroup, Failures};
+use crate::admin::model::{FailureGroup, Failures, JobFilter};
 use crate::admin::query::encode;
 
 pub(super) async fn content(desk: &Desk) -> Content {
@@ -38,11 +37,12 @@ pub(super) async fn content(desk: &Desk) -> Content {
 }
 
 fn card(group: &FailureGroup, now: crate::clock::Timestamp) -> Markup {
-    let filter = json!({ "state": "failed", "upstream": group.upstream, "error": group.error });
+    let filter =
+        JobFilter { upstream: Some(group.upstream.clone()), error: Some(group.error.clone()), ..failed_jobs() };
     html! {
         section.card.failure {
             div {
-                h2 { a href=(link(group)) { (shown(&group.error)) } }
+                h2 { a href=(link(group)) { (error_line(&group.error)) } }
                 p.detail {
                     strong { (count(group.jobs)) @if group.jobs == 1 { " job" } @else { " jobs" } }
                     " · " code { (group.upstream) }
@@ -51,54 +51,27 @@ fn card(group: &FailureGroup, now: crate::clock::Timestamp) -> Markup {
                     " · " a href=(format!("/jobs/{}", group.example)) { "latest job" }
                 }
             }
-            div.actions { (super::jobs::retry_all(&filter, "Retry these")) (super::jobs::delete_all(&filter, "Delete these")) }
+            div.actions { (retry_all(&filter, "Retry these")) (delete_all(&filter, "Delete these")) }
         }
     }
 }
 
 fn all_actions(failures: &Failures) -> Markup {
-    let filter = json!({ "state": "failed" });
+    let filter = failed_jobs();
     html! {
         div.actions {
             a.button href="/jobs?state=failed" { "Show " (count(failures.failed)) }
-            (super::jobs::retry_all(&filter, "Retry all"))
-            (super::jobs::delete_all(&filter, "Delete all"))
+            (retry_all(&filter, "Retry all"))
+            (delete_all(&filter, "Delete all"))
         }
     }
+}
+
+fn failed_jobs() -> JobFilter {
+    JobFilter { state: Some("failed".to_owned()), ..JobFilter::default() }
 }
 
 /// The list of a group's jobs.
 pub(super) fn link(group: &FailureGroup) -> String {
     format!("/jobs?state=failed&upstream={}&error={}", encode(&group.upstream), encode(&group.error))
-}
-
-/// An error in one line.
-pub(super) fn shown(error: &str) -> String {
-    const SHOWN: usize = 160;
-    match error.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &error[..end]),
-        None if error.is_empty() => "no error is known".to_owned(),
-        None => error.to_owned(),
-    }
-}
-
-/// A bulk action's button.
-pub(super) fn bulk_order<'a>(
-    label: &'a str,
-    class: &'a str,
-    body: &serde_json::Value,
-    (title, text): (&'a str, &str),
-    check: Option<(&'a str, &'a str)>,
-) -> Markup {
-    Order {
-        label,
-        class,
-        url: "/api/v1/bulk".to_owned(),
-        body: body.to_string(),
-        title,
-        text: text.to_owned(),
-        check,
-        counts: true,
-    }
-    .button()
 }

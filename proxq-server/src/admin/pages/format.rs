@@ -79,6 +79,16 @@ pub(super) fn short_id(id: &impl ToString) -> String {
     id.to_string().chars().take(8).collect()
 }
 
+/// An error in one line.
+pub(super) fn error_line(error: &str) -> String {
+    const SHOWN: usize = 160;
+    match error.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &error[..end]),
+        None if error.is_empty() => "no error is known".to_owned(),
+        None => error.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,8 @@ use maud::{Markup, html};
 
 use super::Content;
 use super::format::{ago, bytes, parse, span};
-use super::layout::{Order, state_mark};
+use super::layout::state_mark;
+use super::orders::Order;
 use crate::admin::api::store_problem;
 use crate::admin::desk::Desk;
 use crate::admin::model::{Attempt, JobDetail, Message};

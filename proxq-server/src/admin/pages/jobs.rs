@@ -1,21 +1,17 @@
 //! The list of jobs, with its filter.
 
 use maud::{Markup, html};
-use serde_json::{Value, json};
 
 use super::Content;
-use super::failed::{bulk_order, shown};
-use super::format::{ago, count, short_id};
+use super::format::{ago, count, error_line, short_id};
 use super::layout::{problem, state_mark, store_problem};
+use super::orders::{cancel_all, delete_all, retry_all};
 use crate::admin::desk::Desk;
 use crate::admin::model::{Bulk, Counts, JobFilter, JobPage, JobSummary};
 use crate::admin::query::JobsQuery;
 use crate::clock::Timestamp;
 use crate::store::JobOrder;
 
-/// The box of those who know what they do.
-const MAY_DUPLICATE: (&str, &str) =
-    ("mayDuplicate", "Also those that may have reached their upstream: it may see them twice");
 /// How many orders are shown.
 const BULKS_SHOWN: usize = 3;
 
@@ -130,38 +126,14 @@ fn tabs(asked: &JobsQuery, counts: Counts) -> Markup {
 
 /// What can be done with all jobs that pass the filter.
 fn actions(asked: &JobsQuery) -> Markup {
-    let filter = serde_json::to_value(&asked.filter).unwrap_or_default();
+    let filter = &asked.filter;
     html! {
         @match asked.filter.state.as_deref() {
-            Some("failed") => div.actions { (retry_all(&filter, "Retry all of these")) (delete_all(&filter, "Delete all of these")) },
+            Some("failed") => div.actions { (retry_all(filter, "Retry all of these")) (delete_all(filter, "Delete all of these")) },
             Some("completed") | None => {},
-            Some(_) => div.actions { (cancel_all(&filter)) },
+            Some(_) => div.actions { (cancel_all(filter, "Cancel all of these")) },
         }
     }
-}
-
-/// A button that retries the failed jobs of a filter.
-pub(super) fn retry_all(filter: &Value, label: &str) -> Markup {
-    let text = "They are sent to their upstream again.";
-    let body = json!({ "action": "retry", "filter": filter });
-    bulk_order(label, "", &body, ("Retry failed jobs?", text), Some(MAY_DUPLICATE))
-}
-
-/// A button that removes the failed jobs of a filter.
-pub(super) fn delete_all(filter: &Value, label: &str) -> Markup {
-    let text = "They and all that is stored of them is removed. This cannot be undone.";
-    bulk_order(label, "danger", &json!({ "action": "delete", "filter": filter }), ("Delete failed jobs?", text), None)
-}
-
-fn cancel_all(filter: &Value) -> Markup {
-    let text = "They are removed, whether they run or wait; their clients get no response. This cannot be undone.";
-    bulk_order(
-        "Cancel all of these",
-        "danger",
-        &json!({ "action": "cancel", "filter": filter }),
-        ("Cancel jobs?", text),
-        None,
-    )
 }
 
 fn table(page: &JobPage, asked: &JobsQuery, now: Timestamp) -> Markup {
@@ -205,7 +177,7 @@ fn result(job: &JobSummary, now: Timestamp) -> Markup {
         @if let Some(status) = job.status { span.status.(format!("s{}", status / 100)) { (status) } " " }
         @match (&job.error, &job.due_at) {
             (_, Some(due)) => span.detail { "due " (ago(due, now)) },
-            (Some(error), None) => span.detail title=(error) { (shown(error)) },
+            (Some(error), None) => span.detail title=(error) { (error_line(error)) },
             (None, None) => {},
         }
     }
@@ -237,10 +209,9 @@ pub(super) fn bulks(desk: &Desk, now: Timestamp) -> Markup {
 }
 
 fn bulk_line(bulk: &Bulk, now: Timestamp) -> Markup {
-    let action = serde_json::to_value(bulk.order.action).unwrap_or_default();
     html! {
         li {
-            strong { (action.as_str().unwrap_or_default()) } " " (state_mark(&bulk.status)) " "
+            strong { (bulk.order.action.word()) } " " (state_mark(&bulk.status)) " "
             span.detail {
                 (count(bulk.done)) " done" @if bulk.skipped > 0 { ", " (count(bulk.skipped)) " skipped" } ", began " (ago(&bulk.started_at, now))
                 @if let Some(error) = &bulk.error { " · " (error) }

@@ -116,32 +116,3 @@ pub(super) fn store_problem(problem: &str) -> Markup {
 pub(super) fn state_mark(state: &str) -> Markup {
     html! { span.mark.(format!("is-{state}")) { (state) } }
 }
-
-/// A button that asks first, then sends an order.
-pub(super) struct Order<'a> {
-    pub(super) label: &'a str,
-    pub(super) class: &'a str,
-    pub(super) url: String,
-    pub(super) body: String,
-    pub(super) title: &'a str,
-    pub(super) text: String,
-    /// A box to tick, with the member of the body that it sets.
-    pub(super) check: Option<(&'a str, &'a str)>,
-    /// Whether to ask for the number of jobs first, by a dry run.
-    pub(super) counts: bool,
-}
-
-impl Order<'_> {
-    /// An order without more than a question.
-    pub(super) fn plain<'a>(label: &'a str, url: String, title: &'a str, text: String) -> Order<'a> {
-        Order { label, class: "", url, body: "{}".to_owned(), title, text, check: None, counts: false }
-    }
-
-    pub(super) fn button(&self) -> Markup {
-        html! {
-            button.order.(self.class) type="button" data-url=(self.url) data-body=(self.body) data-title=(self.title) data-text=(self.text)
-                data-check=[self.check.map(|(_, text)| text)] data-member=[self.check.map(|(member, _)| member)]
-                data-counts=[self.counts.then_some("")] { (self.label) }
-        }
-    }
-}

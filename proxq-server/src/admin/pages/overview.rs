@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::Content;
-use super::format::{ago, count, lasting, rate, span};
+use super::format::{ago, count, error_line, lasting, rate, span};
 use super::layout::{state_mark, store_problem};
 use super::plot::{Line, hour, spark};
 use crate::admin::desk::Desk;
@@ -172,7 +172,7 @@ fn errors(failures: &Failures, now: crate::clock::Timestamp) -> Markup {
         ul.errors {
             @for group in failures.groups.iter().take(GROUPS) {
                 li {
-                    a href=(super::failed::link(group)) { (super::failed::shown(&group.error)) }
+                    a href=(super::failed::link(group)) { (error_line(&group.error)) }
                     span.detail {
                         (count(group.jobs)) @if group.jobs == 1 { " job" } @else { " jobs" } " · " (group.upstream)
                         @if let Some(latest) = &group.latest { " · " (ago(latest, now)) }

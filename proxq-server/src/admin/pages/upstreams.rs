@@ -4,7 +4,8 @@ use maud::{Markup, html};
 
 use super::Content;
 use super::format::{count, span};
-use super::layout::{Order, store_problem};
+use super::layout::store_problem;
+use super::orders::Order;
 use super::overview::queue_state;
 use super::plot::bar;
 use crate::admin::desk::Desk;
