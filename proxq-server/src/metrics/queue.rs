@@ -17,7 +17,7 @@ pub(crate) struct QueueMetrics {
     pub(crate) running: IntGaugeVec,
     /// Of this instance, by queue.
     pub(crate) limit: IntGaugeVec,
-    /// By queue.
+    /// Of this instance, by upstream.
     pub(crate) breaker_open: IntGaugeVec,
     /// Whether the values above are measured now.
     pub(crate) readable: IntGauge,
@@ -43,7 +43,7 @@ impl QueueMetrics {
             breaker_open: register.gauges(
                 "proxq_circuit_breaker_open",
                 "1 while the upstream counts as down and its jobs wait.",
-                by_queue,
+                &["upstream"],
             ),
             readable: register.gauge(
                 "proxq_store_readable",
