@@ -147,6 +147,7 @@ mod tests {
             "proxq_jobs_submitted_total{upstream=\"(other)\"} 1000",
             "proxq_cache_failures_total{step=\"keep\"} 1",
             "proxq_cache_failures_total{step=\"find\"} 0",
+            "proxq_bypassed_total{reason=\"large_body\",upstream=\"/slow\"} 0",
         ] {
             assert!(lines.contains(line), "{line} is not in:\n{text}");
         }

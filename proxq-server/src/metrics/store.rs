@@ -43,8 +43,10 @@ impl StoreMetrics {
         let began = Instant::now();
         let answer = answer.await;
         self.durations.with_label_values(&[operation]).observe(began.elapsed().as_secs_f64());
+        // There from the first answer on: what is absent cannot be told from what never failed.
+        let errors = self.errors.with_label_values(&[operation]);
         if answer.as_ref().is_err_and(failed) {
-            self.errors.with_label_values(&[operation]).inc();
+            errors.inc();
         }
         answer
     }

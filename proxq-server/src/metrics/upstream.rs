@@ -23,6 +23,10 @@ const QUEUE_SECONDS: [f64; 19] = [
     43200.0, 86400.0,
 ];
 
+/// Why requests bypass the queue, in the words of admission. Their counts are there from the start.
+const BYPASSES: [&str; 7] =
+    ["websocket", "path_filter", "unknown_length", "large_body", "cors_preflight", "streaming", "mode"];
+
 /// Why jobs or requests do not go on at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Held {
@@ -218,6 +222,9 @@ impl UpstreamFamilies {
         let ended =
             |state: &str, outcome: Outcome| self.ended.with_label_values(&[prefix, state, &outcome.to_string()]);
         let with = |family: &IntCounterVec, value: &str| family.with_label_values(&[prefix, value]);
+        for reason in BYPASSES {
+            with(&self.bypassed, reason);
+        }
         UpstreamMetrics {
             submitted: self.submitted.with_label_values(&[prefix]),
             joined: self.joined.with_label_values(&[prefix]),
