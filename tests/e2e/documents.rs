@@ -31,6 +31,8 @@ use tokio::task::spawn_blocking;
 const KINDS: [&str; 9] = ["yaml", "console", "sh", "json", "rust", "python", "js", "redis", "text"];
 /// Where the pages have proxq.
 const SHOWN_PROXQ: &str = "127.0.0.1:8080";
+/// Where they have its listener for operators.
+const SHOWN_OPERATORS: &str = "127.0.0.1:9090";
 
 /// The pages whose blocks are tried.
 fn pages() -> Vec<Document> {

@@ -58,9 +58,15 @@ impl Proxq {
 
     /// Starts a server by flags alone, with everything forwarded to this URL.
     pub async fn without_file(url: &str) -> Self {
+        Self::by_flags(url, &[]).await
+    }
+
+    /// The same, with these flags as well.
+    pub async fn by_flags(url: &str, more: &[&str]) -> Self {
         let builder = Self::builder(Config::new());
-        let args = ["--upstream", url, "--listen", "127.0.0.1:0", "--data-dir", "data"].map(str::to_owned);
-        Builder { args: Some(args.to_vec()), ..builder }.start().await
+        let usual = ["--upstream", url, "--listen", "127.0.0.1:0", "--data-dir", "data"];
+        let args = usual.iter().chain(more).map(|&arg| arg.to_owned()).collect();
+        Builder { args: Some(args), ..builder }.start().await
     }
 
     /// The folder with the configuration, the data and whatever the test puts there.

@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 use std::fs;
 
-use harness::{Answer, Block, Proxq, Upstream};
+use harness::{Answer, Block, Client, Proxq, Upstream};
 use regex::Regex;
 use tempfile::TempDir;
 
-use super::{SHOWN_PROXQ, pages, shell};
+use super::{SHOWN_OPERATORS, SHOWN_PROXQ, pages, shell};
 
 /// Where the pages have its upstream.
 const SHOWN_UPSTREAM: &str = "127.0.0.1:3000";
@@ -55,6 +55,7 @@ fn steps(block: &Block) -> Vec<Step> {
 struct Session {
     folder: TempDir,
     proxq: Proxq,
+    operators: Client,
     upstream: Upstream,
     /// Real ids by those of the page.
     ids: HashMap<String, String>,
@@ -79,16 +80,18 @@ async fn upstream() -> Upstream {
 impl Session {
     async fn start() -> Self {
         let upstream = upstream().await;
-        let proxq = Proxq::without_file(&upstream.url()).await;
+        let proxq = Proxq::by_flags(&upstream.url(), &["--admin=127.0.0.1:0"]).await;
+        let operators = proxq.operators().await;
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(".curlrc"), CURLRC).unwrap();
-        Self { folder, proxq, upstream, ids: HashMap::new(), code: 0 }
+        Self { folder, proxq, operators, upstream, ids: HashMap::new(), code: 0 }
     }
 
     /// Types a command of the page; gives its output as the page would show it, ids and times aside.
     async fn output(&mut self, command: &str) -> String {
         let (proxq, upstream) = (self.proxq.address().to_string(), self.upstream.address().to_string());
-        let mut real = command.replace(SHOWN_PROXQ, &proxq);
+        let operators = self.operators.address().to_string();
+        let mut real = command.replace(SHOWN_PROXQ, &proxq).replace(SHOWN_OPERATORS, &operators);
         for (shown, id) in &self.ids {
             real = real.replace(shown, id);
         }

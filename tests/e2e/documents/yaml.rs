@@ -18,6 +18,7 @@ fn every_configuration_is_valid() {
             let text = if whole { block.text.clone() } else { format!("{}{REST}", block.text) };
             fs::write(folder.path().join("config.yaml"), text).unwrap();
             let launch = Launch::new(folder.path()).env("REDIS_PASSWORD", "secret");
+            let launch = launch.env("PROXQ_ADMIN_TOKEN", "0123456789abcdef");
             let checked = launch.args(["check"]).to_exit().await;
             assert_eq!(checked.code, Some(0), "{}:\n{}", block.place(), checked.log);
         }
