@@ -16,7 +16,7 @@ PUBLISHED := proxq-protocol proxq-client proxq-openai proxq-server
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
-dep: ## install what the tests need beside Rust (curl, nginx, redis-server, Node.js, Python, httpbin, SDKs)
+dep: ## install what the tests need beside Rust (curl, nginx, redis-server, Node.js, Python, httpbin, SDKs, promtool, Chromium)
 	tests/dep.sh
 
 lint: ## format, clippy and rustdoc, warnings denied; licences, bans and sources of all dependencies

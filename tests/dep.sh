@@ -1,16 +1,20 @@
 #!/bin/sh
-# Installs what the tests need beside Rust: curl, nginx, redis-server, Node.js, Python 3 with venv (all by apt where they
-# are missing); in tests/.venv httpbin, gunicorn and Python's HTTP clients and SDKs from PyPI; in tests/clients/node the
-# SDKs for Node.js from npm. Does nothing where everything is there.
+# Installs what the tests need beside Rust: curl, nginx, redis-server, Node.js, Python 3 with venv, Chromium, promtool from
+# the package prometheus (all by apt where they are missing); in tests/.venv httpbin, gunicorn and Python's HTTP clients and
+# SDKs from PyPI; in tests/clients/node the SDKs for Node.js from npm. Does nothing where everything is there.
 set -eu
 cd "$(dirname "$0")"
 # Where Debian has nginx, and users who are not root do not look.
 PATH="$PATH:/usr/sbin:/sbin"
 
 missing=""
+# Only recommended by what needs them.
+[ -e /etc/ssl/certs/ca-certificates.crt ] || missing="$missing ca-certificates"
+command -v chromium >/dev/null || missing="$missing chromium"
 command -v curl >/dev/null || missing="$missing curl"
 command -v nginx >/dev/null || missing="$missing nginx-light"
 command -v node >/dev/null || missing="$missing nodejs"
+command -v promtool >/dev/null || missing="$missing prometheus"
 command -v redis-server >/dev/null || missing="$missing redis-server"
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3 python3-venv"
 if [ -n "$missing" ]; then
@@ -19,9 +23,9 @@ if [ -n "$missing" ]; then
 	[ "$(id -u)" -eq 0 ] || as_root="sudo"
 	$as_root apt-get update -qq
 	# shellcheck disable=SC2086 # one word a package
-	$as_root apt-get install -y -qq $missing
+	$as_root apt-get install -y -qq --no-install-recommends $missing
 	# Packages of servers start them, now and whenever the machine does. The tests start their own.
-	for server in nginx redis-server; do
+	for server in nginx prometheus redis-server; do
 		case "$missing" in
 		*"$server"*)
 			$as_root service "$server" stop || true # it may never have begun: its port is taken, or a policy forbids it

@@ -1,5 +1,9 @@
-//! What proxq is handed out with: the compose file, the systemd unit and the workflows say what their readers understand.
-//! The image itself takes long to build and is tried by `make image-test`.
+//! What proxq is handed out with: the compose file, the systemd unit and the workflows say what their readers understand, and
+//! so do the files for Prometheus and Grafana (`packaging/monitoring.rs`). The image itself takes long to build and is tried by
+//! `make image-test`.
+
+#[path = "packaging/monitoring.rs"]
+mod monitoring;
 
 use std::fs;
 use std::process::Command;
@@ -24,10 +28,14 @@ fn the_compose_files_configuration_is_one() {
         assert_eq!(proxq["configs"][0]["target"], proxq["environment"]["PROXQ_CONFIG"]);
         let content = compose["configs"][source]["content"].as_str().expect("the config is written down in place");
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        // Compose makes the token in a volume.
+        fs::write(folder.path().join("token"), "0123456789abcdef\n").expect("the folder is ours");
+        let token = folder.path().join("token").display().to_string();
+        let content = content.replace("/run/proxq-admin/token", &token);
         fs::write(folder.path().join("config.yaml"), content).expect("the folder is ours");
         let exit = Launch::new(folder.path()).args(["check"]).to_exit().await;
         assert_eq!(exit.code, Some(0), "{}", exit.log);
-        for part in ["0.0.0.0:8080", "redis:6379", "http://host.docker.internal:3000"] {
+        for part in ["0.0.0.0:8080", "0.0.0.0:9090", "redis:6379", "http://host.docker.internal:3000"] {
             assert!(exit.output.contains(part), "{part}: {}", exit.output);
         }
     });
