@@ -1,7 +1,9 @@
 //! What proxq is handed out with: the compose file, the systemd unit and the workflows say what their readers understand, and
-//! so do the files for Prometheus and Grafana (`packaging/monitoring.rs`). The image itself takes long to build and is tried by
-//! `make image-test`.
+//! so do the files for Prometheus and Grafana (`packaging/monitoring.rs`) and for Kubernetes (`packaging/kubernetes.rs`). The
+//! image itself takes long to build and is tried by `make image-test`.
 
+#[path = "packaging/kubernetes.rs"]
+mod kubernetes;
 #[path = "packaging/monitoring.rs"]
 mod monitoring;
 
