@@ -2,6 +2,7 @@
 
 mod live;
 mod operators;
+mod services;
 mod stages;
 
 use std::io;
@@ -12,8 +13,9 @@ use std::sync::Arc;
 use futures_util::{Stream, stream};
 use tokio::net::TcpListener;
 
-use self::live::{Live, Services};
+use self::live::Live;
 use self::operators::{AdminListener, Operators};
+use self::services::Services;
 use crate::cache::ResponseCache;
 use crate::clock::Clock;
 use crate::config::{self, Config, StoreConfig, SyncMode};

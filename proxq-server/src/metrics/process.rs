@@ -4,10 +4,10 @@
 use std::fs;
 
 use prometheus::{Counter, Gauge, IntGauge};
+use rustix::process::{Resource, getrlimit};
 
 use super::register::Register;
 use crate::lock::lock;
-use crate::process::file_limit;
 
 /// What the operating system knows of this process. Where `/proc` is not there, what it would tell stays 0.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) struct ProcessMetrics {
 impl ProcessMetrics {
     pub(super) fn new(register: Register<'_>) -> Self {
         let max_files = register.gauge("process_max_fds", "Maximum number of open file descriptors.");
-        max_files.set(file_limit().map_or(i64::MAX, whole));
+        max_files.set(getrlimit(Resource::Nofile).current.map_or(i64::MAX, whole));
         let metrics = Self {
             cpu: register
                 .seconds_counter("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.")

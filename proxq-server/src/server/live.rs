@@ -4,70 +4,19 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt};
-use tokio_util::sync::CancellationToken;
 
 use super::operators::Operators;
-use super::stages::Stages;
+use super::services::Services;
 use crate::cache::ResponseCache;
-use crate::clock::Clock;
 use crate::config::{self, Changes, Config, Upstream};
-use crate::deployment::KnownDeployment;
-use crate::direct::Direct;
-use crate::ended::JobWaiters;
 use crate::failure::chain;
-use crate::flow::Gates;
 use crate::forward::TlsFileError;
-use crate::intake::Intake;
-use crate::jobs_api::JobsApi;
-use crate::listen::{ListenSettings, Served, Surface};
-use crate::metrics::Metrics;
-use crate::store::JobStore;
-use crate::tasks::{self, Tasks};
-use crate::turns::TurnKeeper;
+use crate::listen::Surface;
+use crate::tasks;
 use crate::worker::{AttemptContext, Worker};
 
 /// How many upstreams are remembered that reloads have removed: more than anyone removes while their jobs last.
 const FORMER_MAX: usize = 100;
-
-/// What stays the same in every configuration.
-#[derive(Clone, Debug)]
-pub(super) struct Services {
-    pub(super) store: Arc<dyn JobStore>,
-    pub(super) waiters: Arc<JobWaiters>,
-    pub(super) gates: Arc<Gates>,
-    pub(super) clock: Clock,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) deployment: Arc<KnownDeployment>,
-    pub(super) connections: Tasks,
-    pub(super) draining: CancellationToken,
-    pub(super) cut: CancellationToken,
-}
-
-impl Services {
-    /// What clients are served in this context.
-    pub(super) fn served(&self, context: &AttemptContext) -> Served {
-        let Self { store, waiters, gates, clock, deployment, connections, draining, cut, .. } = self.clone();
-        let config = &context.config;
-        let stall_limit = config.limits.idle_timeout;
-        let turns = TurnKeeper::new(Arc::clone(&store) as _, connections.clone(), draining.clone());
-        let (forwarder, traces) = (context.forwarder.clone(), context.traces.clone());
-        let direct = Direct::new(forwarder, Arc::clone(&gates), traces, connections, cut, stall_limit);
-        let stages = Stages {
-            jobs_api: JobsApi::new(
-                Arc::clone(config),
-                Arc::clone(&store) as _,
-                Arc::clone(&waiters),
-                Arc::clone(&deployment),
-                turns.clone(),
-                Arc::clone(&gates),
-                draining,
-            ),
-            intake: Intake::new(Arc::clone(config), store, waiters, direct, clock, deployment, turns),
-            config: Arc::clone(config),
-        };
-        Served { settings: ListenSettings::of(config), handler: Box::new(stages) }
-    }
-}
 
 /// A server at work.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
-use super::live::Services;
+use super::services::Services;
 use super::{StartError, instance_name, listen};
 use crate::admin::{Admin, Desk, Guard, Memory, Orders, remember};
 use crate::config::{AdminConfig, Password};
