@@ -105,8 +105,8 @@ impl Admin {
             Call::Live => live::live(Arc::clone(&self.desks), &self.streams, self.finished.clone(), query).await,
             Call::Metrics => Ok(reply::text(TEXT_FORMAT, desk.scrape().await)),
             Call::OpenApi => Ok(reply::text("application/json", openapi::document().to_owned())),
-            Call::Overview => api::overview(&desk).await,
-            Call::History => api::history(&desk),
+            Call::Overview => Ok(api::overview(&desk).await),
+            Call::History => Ok(api::history(&desk)),
             Call::Queues => api::queues(&desk).await,
             Call::Queue(name) => api::queue(&desk, &name).await,
             Call::Pause(name) => api::pause(&desk, &name).await,
@@ -118,11 +118,11 @@ impl Admin {
             Call::Cancel(id) => api::cancel(&desk, id).await,
             Call::Resubmit(id) => api::resubmit(&desk, id).await,
             Call::Failures => api::failures(&desk).await,
-            Call::Bulks => api::bulks(&desk),
+            Call::Bulks => Ok(api::bulks(&desk)),
             Call::BeginBulk => api::begin_bulk(&desk, api::bulk_order(order)?, &self.tasks).await,
             Call::Bulk(number) => api::bulk(&desk, number),
             Call::StopBulk(number) => api::stop_bulk(&desk, number),
-            Call::Settings => api::settings(&desk),
+            Call::Settings => Ok(api::settings(&desk)),
         }
     }
 }

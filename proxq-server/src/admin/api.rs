@@ -23,8 +23,8 @@ use crate::tasks::Tasks;
 /// An answer, or why there is none.
 pub(super) type Answer = Result<Response<Body>, Problem>;
 
-fn json(value: &impl reply::Json) -> Answer {
-    Ok(reply::json(StatusCode::OK, value))
+fn json(value: &impl reply::Json) -> Response<Body> {
+    reply::json(StatusCode::OK, value)
 }
 
 /// Reads what an order says, which may be nothing.
@@ -48,12 +48,12 @@ pub(super) fn store_problem(error: &StoreError) -> Problem {
 }
 
 #[utoipa::path(get, path = "/api/v1/overview", tag = "state", responses((status = 200, description = "How the server is doing", body = Overview)))]
-pub(super) async fn overview(desk: &Desk) -> Answer {
+pub(super) async fn overview(desk: &Desk) -> Response<Body> {
     json(&desk.overview().await)
 }
 
 #[utoipa::path(get, path = "/api/v1/history", tag = "state", responses((status = 200, description = "The last hour of this instance", body = History)))]
-pub(super) fn history(desk: &Desk) -> Answer {
+pub(super) fn history(desk: &Desk) -> Response<Body> {
     json(&desk.memory.history())
 }
 
@@ -63,7 +63,7 @@ pub(super) fn history(desk: &Desk) -> Answer {
 pub(super) async fn queues(desk: &Desk) -> Answer {
     let standing = desk.standing().await;
     match standing.problem {
-        None => json(&Queues { queues: standing.queues }),
+        None => Ok(json(&Queues { queues: standing.queues })),
         Some(problem) => Err(Problem::store_away(&problem)),
     }
 }
@@ -74,7 +74,7 @@ pub(super) async fn queues(desk: &Desk) -> Answer {
     (status = 404, description = "There is no such queue", body = Failure, content_type = "application/problem+json")))]
 pub(super) async fn queue(desk: &Desk, name: &QueueName) -> Answer {
     let queue = desk.one_queue(name).await.map_err(|error| store_problem(&error))?;
-    json(&queue.ok_or_else(|| no_queue(name))?)
+    Ok(json(&queue.ok_or_else(|| no_queue(name))?))
 }
 
 #[utoipa::path(post, path = "/api/v1/queues/{name}/pause", tag = "orders",
@@ -85,7 +85,7 @@ pub(super) async fn pause(desk: &Desk, name: &QueueName) -> Answer {
     known(desk, name)?;
     let changed = desk.store.pause_queue(name).await.map_err(|error| store_problem(&error))?;
     tracing::info!(queue = %name, changed, "queue paused by an operator");
-    json(&Paused { paused: true, changed })
+    Ok(json(&Paused { paused: true, changed }))
 }
 
 #[utoipa::path(post, path = "/api/v1/queues/{name}/resume", tag = "orders",
@@ -96,7 +96,7 @@ pub(super) async fn resume(desk: &Desk, name: &QueueName) -> Answer {
     known(desk, name)?;
     let changed = desk.store.resume_queue(name).await.map_err(|error| store_problem(&error))?;
     tracing::info!(queue = %name, changed, "queue resumed by an operator");
-    json(&Paused { paused: false, changed })
+    Ok(json(&Paused { paused: false, changed }))
 }
 
 fn known(desk: &Desk, name: &QueueName) -> Result<(), Problem> {
@@ -111,7 +111,7 @@ fn no_queue(name: &QueueName) -> Problem {
 pub(super) async fn upstreams(desk: &Desk) -> Answer {
     let standing = desk.standing().await;
     match standing.problem.clone() {
-        None => json(&Upstreams { upstreams: desk.upstreams(&standing) }),
+        None => Ok(json(&Upstreams { upstreams: desk.upstreams(&standing) })),
         Some(problem) => Err(Problem::store_away(&problem)),
     }
 }
@@ -134,7 +134,7 @@ pub(super) async fn upstreams(desk: &Desk) -> Answer {
     responses((status = 200, description = "A page of jobs, by their states", body = JobPage),
     (status = 400, description = "A parameter is not valid", body = Failure, content_type = "application/problem+json")))]
 pub(super) async fn jobs(desk: &Desk, query: &str) -> Answer {
-    json(&desk.job_page(&JobsQuery::read(query)?).await?)
+    Ok(json(&desk.job_page(&JobsQuery::read(query)?).await?))
 }
 
 #[utoipa::path(get, path = "/api/v1/jobs/{id}", tag = "jobs",
@@ -143,7 +143,7 @@ pub(super) async fn jobs(desk: &Desk, query: &str) -> Answer {
     (status = 404, description = "There is no such job", body = Failure, content_type = "application/problem+json")))]
 pub(super) async fn job(desk: &Desk, id: JobId) -> Answer {
     let detail = desk.detail(id).await.map_err(|error| store_problem(&error))?;
-    json(&detail.ok_or_else(|| no_job(id))?)
+    Ok(json(&detail.ok_or_else(|| no_job(id))?))
 }
 
 #[utoipa::path(post, path = "/api/v1/jobs/{id}/retry", tag = "orders",
@@ -156,7 +156,7 @@ pub(super) async fn retry(desk: &Desk, id: JobId, order: RetryOrder) -> Answer {
     match desk.store.retry_failed(id, order.may_duplicate).await.map_err(|error| store_problem(&error))? {
         Requeued::Queued => {
             tracing::info!(job.id = %id, "job retried by an operator");
-            json(&Done { id, status: "queued".to_owned() })
+            Ok(json(&Done { id, status: "queued".to_owned() }))
         }
         Requeued::NotFailed => Err(Problem::not_failed()),
         Requeued::MayDuplicate => Err(Problem::may_duplicate_for_operators()),
@@ -174,7 +174,7 @@ pub(super) async fn cancel(desk: &Desk, id: JobId) -> Answer {
         return Err(no_job(id));
     }
     tracing::info!(job.id = %id, "job cancelled by an operator");
-    json(&Done { id, status: "cancelled".to_owned() })
+    Ok(json(&Done { id, status: "cancelled".to_owned() }))
 }
 
 #[utoipa::path(post, path = "/api/v1/jobs/{id}/resubmit", tag = "orders",
@@ -186,7 +186,7 @@ pub(super) async fn cancel(desk: &Desk, id: JobId) -> Answer {
 pub(super) async fn resubmit(desk: &Desk, id: JobId) -> Answer {
     let new = desk.resubmit(id).await?;
     tracing::info!(job.id = %id, resubmitted.id = %new, "job resubmitted by an operator");
-    json(&Done { id: new, status: "queued".to_owned() })
+    Ok(json(&Done { id: new, status: "queued".to_owned() }))
 }
 
 fn no_job(id: JobId) -> Problem {
@@ -195,11 +195,11 @@ fn no_job(id: JobId) -> Problem {
 
 #[utoipa::path(get, path = "/api/v1/failures", tag = "jobs", responses((status = 200, description = "The latest failed jobs by their errors", body = Failures)))]
 pub(super) async fn failures(desk: &Desk) -> Answer {
-    json(&desk.failures(GROUPED_MAX).await.map_err(|error| store_problem(&error))?)
+    Ok(json(&desk.failures(GROUPED_MAX).await.map_err(|error| store_problem(&error))?))
 }
 
 #[utoipa::path(get, path = "/api/v1/bulk", tag = "orders", responses((status = 200, description = "The orders that this instance remembers", body = Bulks)))]
-pub(super) fn bulks(desk: &Desk) -> Answer {
+pub(super) fn bulks(desk: &Desk) -> Response<Body> {
     json(&Bulks { bulks: desk.orders.all() })
 }
 
@@ -211,7 +211,7 @@ pub(super) fn bulks(desk: &Desk) -> Answer {
     (status = 409, description = "Another order runs", body = Failure, content_type = "application/problem+json")))]
 pub(super) async fn begin_bulk(desk: &Arc<Desk>, order: BulkOrder, tasks: &Tasks) -> Answer {
     if order.dry_run {
-        return json(&desk.count(&order).await?);
+        return Ok(json(&desk.count(&order).await?));
     }
     Ok(reply::json(StatusCode::ACCEPTED, &desk.begin_bulk(order, tasks)?))
 }
@@ -221,7 +221,7 @@ pub(super) async fn begin_bulk(desk: &Arc<Desk>, order: BulkOrder, tasks: &Tasks
     responses((status = 200, description = "An order and how far it is", body = Bulk),
     (status = 404, description = "There is no such order", body = Failure, content_type = "application/problem+json")))]
 pub(super) fn bulk(desk: &Desk, number: u64) -> Answer {
-    json(&desk.orders.get(number).ok_or_else(|| no_bulk(number))?)
+    Ok(json(&desk.orders.get(number).ok_or_else(|| no_bulk(number))?))
 }
 
 #[utoipa::path(delete, path = "/api/v1/bulk/{number}", tag = "orders",
@@ -229,7 +229,7 @@ pub(super) fn bulk(desk: &Desk, number: u64) -> Answer {
     responses((status = 200, description = "The order ends after the jobs that it is at", body = Bulk),
     (status = 404, description = "There is no such order", body = Failure, content_type = "application/problem+json")))]
 pub(super) fn stop_bulk(desk: &Desk, number: u64) -> Answer {
-    json(&desk.orders.stop(number).ok_or_else(|| no_bulk(number))?)
+    Ok(json(&desk.orders.stop(number).ok_or_else(|| no_bulk(number))?))
 }
 
 fn no_bulk(number: u64) -> Problem {
@@ -237,7 +237,7 @@ fn no_bulk(number: u64) -> Problem {
 }
 
 #[utoipa::path(get, path = "/api/v1/settings", tag = "state", responses((status = 200, description = "The effective configuration", body = Settings)))]
-pub(super) fn settings(desk: &Desk) -> Answer {
+pub(super) fn settings(desk: &Desk) -> Response<Body> {
     json(&Settings { yaml: desk.settings() })
 }
 

@@ -112,8 +112,10 @@ impl Desk {
         let filters = self.filters_of(&order, now)?;
         let (bulk, stop) = match self.orders.begin(order, now) {
             Ok(begun) => begun,
-            Err((same, true)) => return Ok(same),
-            Err((other, false)) => return Err(Problem::bulk_running(other.number)),
+            Err(running) => {
+                let (other, is_same) = *running;
+                return if is_same { Ok(other) } else { Err(Problem::bulk_running(other.number)) };
+            }
         };
         let (desk, number) = (Arc::clone(self), bulk.number);
         tracing::info!(bulk = number, order = ?bulk.order, "bulk action begins");

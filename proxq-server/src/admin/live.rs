@@ -64,10 +64,8 @@ fn page_of(query: &str) -> Result<(Page, String), Problem> {
     let target = parameters(query)?.into_iter().find(|(name, _)| name == "page").ok_or_else(no_page)?.1;
     let request = Request::builder().uri(target).body(()).map_err(|_| no_page())?;
     let head = request.into_parts().0;
-    match Call::read(&head)? {
-        Call::Page(page) => Ok((page, head.uri.query().unwrap_or_default().to_owned())),
-        _ => Err(no_page()),
-    }
+    let Call::Page(page) = Call::read(&head)? else { return Err(no_page()) };
+    Ok((page, head.uri.query().unwrap_or_default().to_owned()))
 }
 
 impl Viewer {

@@ -50,11 +50,15 @@ impl Orders {
     }
 
     /// Notes an order as running, unless one runs: then that one, and whether it is the same.
-    pub(super) fn begin(&self, order: BulkOrder, now: Timestamp) -> Result<(Bulk, CancellationToken), (Bulk, bool)> {
+    pub(super) fn begin(
+        &self,
+        order: BulkOrder,
+        now: Timestamp,
+    ) -> Result<(Bulk, CancellationToken), Box<(Bulk, bool)>> {
         let mut known = lock(&self.0);
         if let Some(other) = known.orders.iter().find(|running| running.bulk.status == RUNNING) {
             let is_same = other.bulk.order == order;
-            return Err((other.bulk.clone(), is_same));
+            return Err(Box::new((other.bulk.clone(), is_same)));
         }
         known.last += 1;
         let bulk = Bulk {

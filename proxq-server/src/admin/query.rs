@@ -1,6 +1,7 @@
 //! The parameters of a request for jobs.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use super::model::JobFilter;
 use super::search::{PAGE_MAX, PAGE_USUAL, Place};
@@ -111,7 +112,7 @@ pub(crate) fn encode(value: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~/:".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            write!(encoded, "%{byte:02X}").expect("a String takes everything");
         }
     }
     encoded

@@ -84,9 +84,10 @@ impl Surface {
         }
         self.metrics.answered(response.status());
         let status = response.status().as_u16();
-        match response.extensions().get::<reply::IsProbe>() {
-            Some(reply::IsProbe) => tracing::debug!(status, elapsed_ms, "request answered"),
-            None => tracing::info!(status, elapsed_ms, "request answered"),
+        if response.extensions().get::<reply::IsProbe>().is_some() {
+            tracing::debug!(status, elapsed_ms, "request answered");
+        } else {
+            tracing::info!(status, elapsed_ms, "request answered");
         }
         Ok(response)
     }

@@ -33,22 +33,29 @@ impl StoreMetrics {
         }
     }
 
-    /// Measures an answer. `failed` tells a failure of the store from its refusals.
-    pub(crate) async fn measure<T, E>(
-        &self,
-        operation: &'static str,
-        answer: impl Future<Output = Result<T, E>>,
-        failed: impl FnOnce(&E) -> bool,
-    ) -> Result<T, E> {
-        let began = Instant::now();
-        let answer = answer.await;
-        self.durations.with_label_values(&[operation]).observe(began.elapsed().as_secs_f64());
+    /// Begins to measure an answer.
+    pub(crate) fn begin(&self, operation: &'static str) -> Measuring<'_> {
+        Measuring { metrics: self, operation, began: Instant::now() }
+    }
+}
+
+/// An answer that is waited for. Dropped before its end, it is not counted: nobody waits for it any more.
+pub(crate) struct Measuring<'a> {
+    metrics: &'a StoreMetrics,
+    operation: &'static str,
+    began: Instant,
+}
+
+impl Measuring<'_> {
+    /// Notes the answer. `failed` tells a failure of the store from its refusals.
+    pub(crate) fn end(self, failed: bool) {
+        let StoreMetrics { durations, errors } = self.metrics;
+        durations.with_label_values(&[self.operation]).observe(self.began.elapsed().as_secs_f64());
         // There from the first answer on: what is absent cannot be told from what never failed.
-        let errors = self.errors.with_label_values(&[operation]);
-        if answer.as_ref().is_err_and(failed) {
+        let errors = errors.with_label_values(&[self.operation]);
+        if failed {
             errors.inc();
         }
-        answer
     }
 }
 

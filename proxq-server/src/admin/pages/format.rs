@@ -9,7 +9,7 @@ pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             grouped.push('\u{202f}');
         }
         grouped.push(digit);
@@ -20,7 +20,7 @@ pub(super) fn count(number: u64) -> String {
 /// A rate a second.
 pub(super) fn rate(per_second: f64) -> String {
     match per_second {
-        rate if rate == 0.0 => "0".to_owned(),
+        0.0 => "0".to_owned(),
         rate if rate < 0.1 => format!("{rate:.3}"),
         rate if rate < 10.0 => format!("{rate:.1}"),
         rate => format!("{rate:.0}"),

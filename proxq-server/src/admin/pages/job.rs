@@ -66,13 +66,13 @@ fn actions(detail: &JobDetail) -> Markup {
 
 fn timeline(detail: &JobDetail, now: Timestamp) -> Markup {
     let job = &detail.summary;
-    let mut before = parse(&job.created_at);
+    let ends = detail.history.iter().map(|attempt| attempt.ended_at.as_str());
+    let before = std::iter::once(job.created_at.as_str()).chain(ends).map(parse);
     html! {
         ol.timeline {
             li.event { span.dot.is-ok {} div { strong { "Taken in" } " " span.detail { (ago(&job.created_at, now)) } } }
-            @for attempt in &detail.history {
+            @for (attempt, before) in detail.history.iter().zip(before) {
                 @let waited = parse(&attempt.started_at).zip(before).map(|(began, before)| began.since(before).as_secs_f64());
-                @let _ended = { before = parse(&attempt.ended_at); };
                 @if let Some(waited) = waited.filter(|waited| *waited >= 0.001) { li.pause { span.dot {} div.detail { "waited " (span(waited)) } } }
                 (attempt_line(attempt))
             }
@@ -171,19 +171,15 @@ fn copy(of: &str, label: &str) -> Markup {
 
 /// The request as a command for a shell.
 fn curl(detail: &JobDetail) -> Markup {
-    let mut command = format!("curl -X {}", quoted(&detail.summary.method));
-    for (name, value) in &detail.request.headers {
-        let is_of_proxq = ["via", "x-forwarded-", "forwarded", "x-request-id"].iter().any(|own| name.starts_with(own));
-        if !is_of_proxq {
-            command.push_str(&format!(" \\\n  -H {}", quoted(&format!("{name}: {value}"))));
-        }
-    }
-    if let Some(preview) = detail.request.preview.as_ref().filter(|_| !detail.request.preview_is_cut) {
-        command.push_str(&format!(" \\\n  --data-raw {}", quoted(preview)));
-    }
-    if let Some(url) = &detail.request.url {
-        command.push_str(&format!(" \\\n  {}", quoted(url)));
-    }
+    let is_of_proxq =
+        |name: &str| ["via", "x-forwarded-", "forwarded", "x-request-id"].iter().any(|own| name.starts_with(own));
+    let fields = detail.request.headers.iter().filter(|(name, _)| !is_of_proxq(name));
+    let body = detail.request.preview.as_ref().filter(|_| !detail.request.preview_is_cut);
+    let mut words = vec![format!("curl -X {}", quoted(&detail.summary.method))];
+    words.extend(fields.map(|(name, value)| format!("-H {}", quoted(&format!("{name}: {value}")))));
+    words.extend(body.map(|body| format!("--data-raw {}", quoted(body))));
+    words.extend(detail.request.url.as_deref().map(quoted));
+    let command = words.join(" \\\n  ");
     html! {
         pre id="curl" hidden { (command) }
         (copy("curl", "Copy as curl"))

@@ -16,13 +16,7 @@ pub(crate) const NEEDS_TOKEN: &str =
 
 pub(super) fn declare(keys: &mut impl Keys, admin: &mut AdminConfig) {
     let address = key("listenAddress", "Where operators connect. An address that other machines reach needs a token.");
-    keys.key(
-        address,
-        Form::Text,
-        admin,
-        |section, name, admin| read_address(section, name, admin),
-        |admin| YamlValue::quoted(&admin.listen_address),
-    );
+    keys.key(address, Form::Text, admin, read_address, |admin| YamlValue::quoted(&admin.listen_address));
     let token =
         key("token", "What operators have to show: as a bearer token, or as the password of a browser's login.");
     let file = key("tokenFile", "Read the token from a file instead.");

@@ -37,12 +37,12 @@ impl Outbox {
 
     /// Has a step done. Given up while it waits, it may be done all the same.
     pub(super) async fn run<S: Step>(&self, step: S) -> Result<S::Output, StoreError> {
-        let answer = async {
-            let (envelope, answer) = Envelope::new(step);
-            self.inbox.send(Message::Step(envelope)).await.map_err(|_| StoreError::Closed)?;
-            answer.await.unwrap_or(Err(StoreError::Closed))
-        };
-        self.metrics.measure(name::<S>(), answer, StoreError::is_failure).await
+        let measuring = self.metrics.begin(name::<S>());
+        let (envelope, answer) = Envelope::new(step);
+        self.inbox.send(Message::Step(envelope)).await.map_err(|_| StoreError::Closed)?;
+        let answer = answer.await.unwrap_or(Err(StoreError::Closed));
+        measuring.end(answer.as_ref().is_err_and(StoreError::is_failure));
+        answer
     }
 
     /// Has a step done, from a thread that may block.

@@ -163,8 +163,11 @@ impl Commands {
     /// Sends commands, and sends them again on the next connection if theirs breaks. All tries together take no longer than one
     /// answer may.
     async fn send(&self, name: &'static str, commands: Packed<'_>, repeatable: bool) -> Result<Vec<Answer>, Failed> {
+        let measuring = self.metrics.begin(name);
+        let sent = self.send_until_answered(name, commands, repeatable).await;
         let failed = |failed: &Failed| !matches!(failed, Failed::Answered(error) if is_unknown_script(error));
-        self.metrics.measure(name, self.send_until_answered(name, commands, repeatable), failed).await
+        measuring.end(sent.as_ref().is_err_and(failed));
+        sent
     }
 
     async fn send_until_answered(

@@ -114,15 +114,15 @@ impl Readers {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let answer = async {
-            let (answer, answered) = oneshot::channel();
-            if let Some(thread) = Shared::gather(&self.0, Box::new(Waiting { read, answer }))? {
-                let _not_waited_for = self.0.threads.blocking(move || thread.read_all());
-            }
-            // None is sent where the read panicked.
-            answered.await.unwrap_or_else(|lost| Err(unavailable(lost)))
-        };
-        self.0.metrics.measure("Read", answer, StoreError::is_failure).await
+        let measuring = self.0.metrics.begin("Read");
+        let (answer, answered) = oneshot::channel();
+        if let Some(thread) = Shared::gather(&self.0, Box::new(Waiting { read, answer }))? {
+            let _not_waited_for = self.0.threads.blocking(move || thread.read_all());
+        }
+        // None is sent where the read panicked.
+        let answer = answered.await.unwrap_or_else(|lost| Err(unavailable(lost)));
+        measuring.end(answer.as_ref().is_err_and(StoreError::is_failure));
+        answer
     }
 
     /// Reads what may take long.
