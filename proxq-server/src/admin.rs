@@ -17,7 +17,7 @@ mod openapi;
 mod orders;
 mod overview;
 mod pages;
-mod query;
+pub(crate) mod query;
 mod queues;
 mod resubmit;
 mod sampling;

@@ -2,9 +2,16 @@
 
 mod configuration;
 mod environment_file;
+mod jobs;
+mod place;
+mod span;
+mod submit;
+mod top;
 
 use std::ffi::OsStr;
+use std::mem;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
@@ -12,13 +19,17 @@ use clap::{Arg, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub use configuration::{read_config, read_config_to_ask, read_config_to_check};
+pub(crate) use jobs::{Cancel, Chosen, JobsCommand, List, Order, Ordered, Retry, Show, Wait};
+pub(crate) use place::{AtClients, AtOperators};
+pub(crate) use submit::{Data, Submit};
+pub(crate) use top::Top;
 
 use crate::config::{AdminConfig, AnswerMode, UpstreamUrl, listen_address, shown_url};
 
 /// Turns any HTTP request into a durable job: it is accepted at once, forwarded when its upstream can take it, and its
 /// exact response is fetched later.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "proxq", version, after_help = EXAMPLES)]
+#[command(name = "proxq", version = version(), after_help = EXAMPLES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -41,17 +52,37 @@ Examples:
   proxq check --from-go config.yaml        the same, and where it means something else to the Go proxq
   proxq check --store config.yaml          the same, and verify every stored job
   proxq healthcheck                        ask the running server whether it takes work
+  proxq submit /reports -d @report.json    submit a request to the running server, wait, print the response
+  proxq jobs list --state failed           list the jobs of the running server; its flag --admin allows that
+  proxq top                                watch the running server
   proxq schema                             print the JSON Schema of configuration files, for editors
   proxq completions bash                   print a script for bash, zsh, fish, elvish or PowerShell
 
-Exit codes: 0 after a clean shutdown, 1 for a failure at run time, 2 for a mistake in flags or configuration.";
+Exit codes: 0 after a clean shutdown, 1 for a failure at run time, 2 for a mistake in flags or configuration. Those of
+submit and jobs are in their own help.";
+
+/// The version of the package, and the commit where the build says it: in the environment variable `PROXQ_COMMIT`, since
+/// sources that are handed out are no repository.
+fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let version = env!("CARGO_PKG_VERSION");
+        match option_env!("PROXQ_COMMIT").filter(|commit| !commit.is_empty()) {
+            Some(commit) => format!("{version} ({commit})"),
+            None => version.to_owned(),
+        }
+    });
+    &VERSION
+}
 
 /// What to do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Serve (the default).
-    #[default]
-    Serve,
+    Serve {
+        /// What is served without a configuration file.
+        #[command(flatten)]
+        served: Served,
+    },
     /// Check the configuration: print what it means, and warnings.
     ///
     /// Variables that are not set are taken from the file `environment` beside the configuration, which the systemd unit
@@ -66,11 +97,25 @@ pub enum Command {
         /// Check the job store, too: its structure and every checksum. The store must not be in use.
         #[arg(long)]
         store: bool,
+        /// What is served without a configuration file.
+        #[command(flatten)]
+        served: Served,
     },
     /// Ask the server that runs on this configuration whether it takes work: exit code 0 if it does, else 1.
     ///
     /// Variables are those of `check`.
-    Healthcheck,
+    Healthcheck {
+        /// What is served without a configuration file.
+        #[command(flatten)]
+        served: Served,
+    },
+    /// Submit a request to the running server, wait for its job, and print the upstream's response.
+    Submit(Submit),
+    /// Look at jobs of the running server, retry and cancel them, wait for them.
+    #[command(subcommand)]
+    Jobs(JobsCommand),
+    /// Watch the running server: its queues, its rates, its instances.
+    Top(Top),
     /// Print the JSON Schema of configuration files, for editors.
     Schema,
     /// Print a script that completes proxq's flags and commands in a shell.
@@ -80,6 +125,34 @@ pub enum Command {
     },
 }
 
+impl Default for Command {
+    fn default() -> Self {
+        Self::Serve { served: Served::default() }
+    }
+}
+
+impl Command {
+    /// What it says of an upstream, if it can say that.
+    fn served(&mut self) -> Option<&mut Served> {
+        match self {
+            Self::Serve { served } | Self::Check { served, .. } | Self::Healthcheck { served } => Some(served),
+            Self::Submit(_) | Self::Jobs(_) | Self::Top(_) | Self::Schema | Self::Completions { .. } => None,
+        }
+    }
+}
+
+/// One upstream in place of a configuration file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct Served {
+    /// Serve this upstream under /, without a configuration file.
+    #[arg(long, value_name = "URL", conflicts_with = "config", value_parser = UrlFlag)]
+    pub upstream: Option<UpstreamUrl>,
+
+    /// How queued requests to --upstream are answered [default: queue].
+    #[arg(long, value_name = "MODE", conflicts_with = "config", requires = "upstream", value_parser = answer_mode())]
+    pub mode: Option<AnswerMode>,
+}
+
 /// What every command takes.
 #[derive(Clone, Debug, Args)]
 pub struct Options {
@@ -87,14 +160,9 @@ pub struct Options {
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
 
-    /// Serve this upstream under /, without a configuration file.
-    #[arg(long, value_name = "URL", global = true, conflicts_with = "config", value_parser = UrlFlag)]
-    pub upstream: Option<UpstreamUrl>,
-
-    /// How queued requests to --upstream are answered [default: queue].
-    #[arg(long, value_name = "MODE", global = true, conflicts_with = "config", requires = "upstream",
-          value_parser = answer_mode())]
-    pub mode: Option<AnswerMode>,
+    /// What is served without a configuration file.
+    #[command(flatten)]
+    pub served: Served,
 
     /// Folder of the embedded store, instead of the file's dataDir.
     #[arg(long, value_name = "DIR", global = true)]
@@ -185,14 +253,18 @@ pub fn completions(shell: Shell) -> Vec<u8> {
 }
 
 impl Cli {
-    /// Refuses a file to check beside `--config` or `--upstream`. clap itself does not see a flag before the command.
-    fn with_one_source(self) -> Result<Self, clap::Error> {
-        let others = self.options.config.is_some() || self.options.upstream.is_some();
+    /// Refuses more than one of a file to check, `--config` and `--upstream`. clap itself does not see a flag before the command.
+    fn with_one_source(mut self) -> Result<Self, clap::Error> {
+        let of_command =
+            self.command.as_mut().and_then(Command::served).is_some_and(|served| served.upstream.is_some());
+        let by_flag = of_command || self.options.served.upstream.is_some();
+        let conflict = |message: String| Err(Self::command().error(ErrorKind::ArgumentConflict, message));
         match &self.command {
-            Some(Command::Check { file: Some(file), .. }) if others => {
-                let message =
-                    format!("{} is to be checked, so neither --config nor --upstream can be used", file.display());
-                Err(Self::command().error(ErrorKind::ArgumentConflict, message))
+            Some(Command::Check { file: Some(file), .. }) if by_flag || self.options.config.is_some() => {
+                conflict(format!("{} is to be checked, so neither --config nor --upstream can be used", file.display()))
+            }
+            _ if by_flag && self.options.config.is_some() => {
+                conflict("--upstream takes the place of a configuration, so --config cannot be used".to_owned())
             }
             _ => Ok(self),
         }
@@ -201,8 +273,12 @@ impl Cli {
     /// What to do, and with what.
     #[must_use]
     pub fn into_parts(self) -> (Command, Options) {
-        let command = self.command.unwrap_or_default();
+        let mut command = self.command.unwrap_or_default();
         let mut options = self.options;
+        if let Some(served) = command.served().map(mem::take) {
+            options.served.upstream = served.upstream.or(options.served.upstream);
+            options.served.mode = served.mode.or(options.served.mode);
+        }
         if let Command::Check { file: Some(file), .. } = &command {
             options.config = Some(file.clone());
         }
@@ -240,7 +316,7 @@ mod tests {
     #[test]
     fn serving_is_the_default_command() {
         for arguments in [&[][..], &["--config", "x"], &["serve", "--config", "x"], &["--config", "x", "serve"]] {
-            assert_eq!(cli(arguments).unwrap().into_parts().0, Command::Serve);
+            assert_eq!(cli(arguments).unwrap().into_parts().0, Command::default());
         }
     }
 
@@ -248,7 +324,7 @@ mod tests {
     fn a_mode_is_one_of_three_words_for_an_upstream_of_a_flag() {
         for (word, mode) in AnswerMode::WORDS {
             let options = cli(&["--upstream", "http://a", "--mode", word]).unwrap().into_parts().1;
-            assert_eq!(options.mode, Some(mode));
+            assert_eq!(options.served.mode, Some(mode));
         }
         for refused in [
             &["--mode", "follow"][..],
@@ -281,7 +357,16 @@ mod tests {
     fn every_shell_has_its_completions() {
         for shell in Shell::value_variants() {
             let script = String::from_utf8(completions(*shell)).unwrap();
-            for word in ["proxq", "healthcheck", "upstream", "log-format"] {
+            for word in [
+                "proxq",
+                "healthcheck",
+                "upstream",
+                "log-format",
+                "submit",
+                "cancel-on-interrupt",
+                "may-duplicate",
+                "interval",
+            ] {
                 assert!(script.contains(word), "{shell}: {word}");
             }
         }
@@ -293,6 +378,9 @@ mod tests {
             &["--upstream", "api:3000"][..],
             &["--listen", "8080"],
             &["--upstream", "http://a", "--config", "x"],
+            &["--config", "x", "serve", "--upstream", "http://a"],
+            &["serve", "--upstream", "http://a", "--config", "x"],
+            &["serve", "--mode", "wait"],
             &["--log-format", "xml"],
             &["--log-level", "loud"],
             &["--confg", "x"],

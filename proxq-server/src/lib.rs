@@ -31,6 +31,7 @@ mod arrival;
 mod cache;
 mod cli;
 mod clock;
+mod commands;
 mod config;
 #[cfg(test)]
 mod costs;

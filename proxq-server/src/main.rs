@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use futures_util::Stream;
-use proxq_server::program::{self, Command, Loaded, Options, ReloadRequests};
+use proxq_server::program::{self, Command, CommandError, End, Loaded, Options, ReloadRequests};
 use proxq_server::{Config, Server, StopRequests, StoreConfig};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,16 @@ const FREE_MEMORY_TERM_MS: isize = 1000;
 const EXIT_CONFIG: u8 = 2;
 /// A failure at run time.
 const EXIT_FAILURE: u8 = 1;
+/// A job ended without a response.
+const EXIT_JOB_FAILED: u8 = 3;
+/// There is no such job.
+const EXIT_NO_SUCH_JOB: u8 = 4;
+/// The upstream's response is an error; the code of `curl --fail`.
+const EXIT_ERROR_STATUS: u8 = 22;
+/// The time that the user gives is over; the code of `curl --max-time`.
+const EXIT_TIME_OVER: u8 = 28;
+/// The user ended the command; the code of shells for SIGINT.
+const EXIT_INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     #[cfg(all(feature = "jemalloc", target_os = "linux", target_env = "gnu"))]
@@ -32,7 +42,10 @@ fn main() -> ExitCode {
     let (command, options) = program::parse().into_parts();
     let ended = match command {
         Command::Check { from_go, store, .. } => check(&options, from_go, store),
-        Command::Healthcheck => is_healthy(&options),
+        Command::Healthcheck { .. } => is_healthy(&options),
+        Command::Submit(flags) => Ok(remote(program::submit(&flags, &options))),
+        Command::Jobs(command) => Ok(remote(program::jobs(&command, &options))),
+        Command::Top(flags) => Ok(remote(program::top(&flags, &options))),
         Command::Schema => {
             print(&program::schema());
             Ok(ExitCode::SUCCESS)
@@ -41,7 +54,7 @@ fn main() -> ExitCode {
             print(&String::from_utf8_lossy(&program::completions(shell)));
             Ok(ExitCode::SUCCESS)
         }
-        Command::Serve => match program::runtime() {
+        Command::Serve { .. } => match program::runtime() {
             Ok(runtime) => serve(runtime, options),
             Err(error) => {
                 complain(&format_args!("start threads: {error}"));
@@ -109,6 +122,23 @@ fn check_store(loaded: &Loaded) -> ExitCode {
             ExitCode::from(EXIT_FAILURE)
         }
     }
+}
+
+/// The exit code of a command that asks a running server.
+fn remote(ended: Result<End, CommandError>) -> ExitCode {
+    ExitCode::from(match ended {
+        Ok(End::Done) => 0,
+        Ok(End::Refused) => EXIT_FAILURE,
+        Ok(End::JobFailed) => EXIT_JOB_FAILED,
+        Ok(End::NoSuchJob) => EXIT_NO_SUCH_JOB,
+        Ok(End::ErrorStatus) => EXIT_ERROR_STATUS,
+        Ok(End::TimeOver) => EXIT_TIME_OVER,
+        Ok(End::Interrupted) => EXIT_INTERRUPTED,
+        Err(error) => {
+            complain(&format_args!("proxq: {}", program::chain(&error)));
+            if error.is_usage() { EXIT_CONFIG } else { EXIT_FAILURE }
+        }
+    })
 }
 
 /// Fails with mistakes in flags or configuration; all else goes to the log.

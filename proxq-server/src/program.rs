@@ -2,6 +2,7 @@
 //! release.
 
 pub use crate::cli::{Command, Options, completions, parse, read_config, read_config_to_ask, read_config_to_check};
+pub use crate::commands::{CommandError, End, jobs, submit, top};
 pub use crate::config::{ConfigErrors, Loaded, Mistake, differences_report, example, report, schema};
 pub use crate::failure::chain;
 pub use crate::healthcheck::healthcheck;

@@ -39,7 +39,7 @@ impl ReloadRequests {
 
 /// The present configuration; `None` if there is none, or it is invalid.
 async fn read(options: Options) -> Option<Config> {
-    if options.upstream.is_some() {
+    if options.served.upstream.is_some() {
         tracing::warn!("configuration not reloaded: there is no file to read, proxq was started with --upstream");
         return None;
     }

@@ -19,6 +19,8 @@ mod client;
 #[cfg(test)]
 mod clock;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod content;
 #[cfg(test)]
 mod curl;

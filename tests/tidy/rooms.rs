@@ -13,7 +13,7 @@ use harness::checkout;
 /// each other.
 const ROOMS: [&[&str]; 3] = [
     // what the program is made of, and what joins the stages
-    &["costs", "program", "reload", "telemetry", "healthcheck", "cli", "server", "shutdown"],
+    &["costs", "program", "reload", "telemetry", "healthcheck", "commands", "cli", "server", "shutdown"],
     // the stages, in the order in which data meets them, and the parts that several stages share
     &[
         "admin",
@@ -250,6 +250,7 @@ fn encodings_stay_where_they_belong() {
     for Source { module, text } in sources("proxq-server") {
         let knows_serde = module.starts_with("config/raw")
             || module.starts_with("admin/model")
+            || module.starts_with("commands/") // a client of the APIs
             || ["config/schema", "reply", "store/redis/envelope"].contains(&module.as_str());
         assert!(knows_serde || !text.contains("serde"), "{module} knows how texts are encoded");
         let knows_jobs = module.starts_with("store/record") || module.starts_with("store/redis");

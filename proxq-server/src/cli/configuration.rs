@@ -81,11 +81,11 @@ fn read_config_in(
     surroundings: &Surroundings<'_>,
     otherwise: impl FnOnce() -> Result<Loaded, ConfigErrors>,
 ) -> Result<Loaded, ConfigErrors> {
-    let mut loaded = match &options.upstream {
+    let mut loaded = match &options.served.upstream {
         Some(url) => {
             let mut loaded = Loaded::for_upstream(url.clone());
             for upstream in &mut loaded.config.upstreams {
-                upstream.answer_mode = options.mode.unwrap_or(upstream.answer_mode);
+                upstream.answer_mode = options.served.mode.unwrap_or(upstream.answer_mode);
             }
             loaded
         }

@@ -1,0 +1,166 @@
+//! Where the running server is, and what it is to be shown: flags, then the environment, then the configuration.
+
+use std::{env, fs};
+
+use http::HeaderValue;
+
+use super::connection::{Connection, Origin};
+use super::error::CommandError;
+use crate::cli::{AtClients, AtOperators, Options, read_config_to_ask};
+use crate::config::{AdminConfig, Config, Password};
+
+const ADMIN_URL: &str = "PROXQ_ADMIN_URL";
+const ADMIN_TOKEN: &str = "PROXQ_ADMIN_TOKEN";
+const URL: &str = "PROXQ_URL";
+
+const NO_OPERATORS: &str =
+    "start the server with --admin, or say where it listens for operators: --admin-url or PROXQ_ADMIN_URL";
+const NO_CLIENTS: &str = "start proxq there, or say where it listens: --url or PROXQ_URL";
+
+/// What leads to the server beside the flags.
+struct Surroundings<'a> {
+    env: &'a dyn Fn(&str) -> Option<String>,
+    /// Read only where it matters: a configuration that cannot be read is no mistake where the flags say all.
+    config: &'a dyn Fn() -> Result<Config, CommandError>,
+}
+
+impl Surroundings<'_> {
+    /// An environment variable that says something.
+    fn variable(&self, name: &str) -> Option<String> {
+        (self.env)(name).filter(|value| !value.is_empty())
+    }
+}
+
+fn in_surroundings<T>(options: &Options, read: impl FnOnce(&Surroundings<'_>) -> T) -> T {
+    let config = || Ok(read_config_to_ask(options)?.config);
+    read(&Surroundings { env: &|name| env::var(name).ok(), config: &config })
+}
+
+/// Where operators are answered, and the value of `Authorization` for that.
+pub(super) fn of_operators(
+    at: &AtOperators,
+    options: &Options,
+) -> Result<(Connection, Option<HeaderValue>), CommandError> {
+    let (origin, authorization) = in_surroundings(options, |surroundings| operators(at, surroundings))?;
+    Ok((Connection::to(origin, NO_OPERATORS), authorization))
+}
+
+/// Where clients are answered.
+pub(super) fn of_clients(at: &AtClients, options: &Options) -> Result<Connection, CommandError> {
+    let origin = in_surroundings(options, |surroundings| clients(at, surroundings))?;
+    Ok(at_clients(origin))
+}
+
+/// The same, where a URL has said it.
+pub(super) fn at_clients(origin: Origin) -> Connection {
+    Connection::to(origin, NO_CLIENTS)
+}
+
+fn operators(at: &AtOperators, surroundings: &Surroundings<'_>) -> Result<(Origin, Option<HeaderValue>), CommandError> {
+    let said = said(at.admin_url.as_ref(), "--admin-url", ADMIN_URL, surroundings);
+    let (origin, admin) = if let Some((url, source)) = said {
+        // The configuration's token is for the configuration's server, and nobody else is shown it.
+        (Origin::read(&url, source)?, AdminConfig::default())
+    } else {
+        let admin = (surroundings.config)()?.admin.unwrap_or_default();
+        (Origin::listening_at(&admin.listen_address, "admin.listenAddress")?, admin)
+    };
+    let token = match (&at.admin_token_file, surroundings.variable(ADMIN_TOKEN)) {
+        (Some(file), _) => {
+            let token = fs::read_to_string(file);
+            token.map_err(|source| CommandError::Read { file: file.clone(), source })?.trim_end().to_owned()
+        }
+        (None, Some(token)) => token,
+        (None, None) => revealed(&admin.token)?,
+    };
+    if token.is_empty() {
+        return Ok((origin, None));
+    }
+    let mut authorization = HeaderValue::from_str(&format!("Bearer {token}"))
+        .map_err(|_| CommandError::Usage("the token for operators has control characters in it".to_owned()))?;
+    authorization.set_sensitive(true);
+    Ok((origin, Some(authorization)))
+}
+
+fn revealed(token: &Password) -> Result<String, CommandError> {
+    token.reveal().map_err(|source| match token {
+        Password::File(file) => CommandError::Read { file: file.clone(), source },
+        Password::None | Password::Given(_) => CommandError::Usage(format!("admin.token: {source}")),
+    })
+}
+
+fn clients(at: &AtClients, surroundings: &Surroundings<'_>) -> Result<Origin, CommandError> {
+    match said(at.url.as_ref(), "--url", URL, surroundings) {
+        Some((url, source)) => Origin::read(&url, source),
+        None => Origin::listening_at(&(surroundings.config)()?.listen_address, "listenAddress"),
+    }
+}
+
+/// A URL and what it was said by.
+fn said(
+    flag: Option<&String>,
+    flag_name: &'static str,
+    variable: &'static str,
+    surroundings: &Surroundings<'_>,
+) -> Option<(String, &'static str)> {
+    let by_flag = flag.map(|url| (url.clone(), flag_name));
+    by_flag.or_else(|| Some((surroundings.variable(variable)?, variable)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Secret, UpstreamUrl};
+
+    fn config() -> Config {
+        let mut config = Config::for_upstream(UpstreamUrl::new("http://a").unwrap());
+        config.listen_address = "[::]:1".to_owned();
+        config.admin = Some(AdminConfig {
+            listen_address: "127.0.0.1:2".to_owned(),
+            token: Password::Given(Secret::new("of the file".to_owned())),
+            ..AdminConfig::default()
+        });
+        config
+    }
+
+    fn find(at: &AtOperators, variables: &[(&str, &str)]) -> (String, Option<String>) {
+        let env = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        let surroundings = Surroundings { env: &env, config: &|| Ok(config()) };
+        let (origin, authorization) = operators(at, &surroundings).unwrap();
+        (origin.to_string(), authorization.map(|value| value.to_str().unwrap().to_owned()))
+    }
+
+    #[test]
+    fn the_flag_comes_before_the_environment_and_the_environment_before_the_configuration() {
+        let flag = AtOperators { admin_url: Some("http://flag".to_owned()), admin_token_file: None };
+        let variables = [(ADMIN_URL, "http://variable"), (ADMIN_TOKEN, "t")];
+        let token = Some("Bearer t".to_owned());
+        assert_eq!(find(&flag, &variables), ("http://flag".to_owned(), token.clone()));
+        assert_eq!(find(&AtOperators::default(), &variables), ("http://variable".to_owned(), token.clone()));
+        assert_eq!(find(&AtOperators::default(), &variables[1..]), ("http://127.0.0.1:2".to_owned(), token));
+        let of_file = Some("Bearer of the file".to_owned());
+        assert_eq!(find(&AtOperators::default(), &[(ADMIN_URL, "")]), ("http://127.0.0.1:2".to_owned(), of_file));
+        assert_eq!(find(&flag, &[]), ("http://flag".to_owned(), None), "the file's token is not for another server");
+    }
+
+    #[test]
+    fn clients_are_answered_where_the_configuration_says_unless_it_is_said_otherwise() {
+        let find = |url: Option<&str>, variable: Option<&'static str>| {
+            let env = move |name: &str| variable.filter(|_| name == URL).map(str::to_owned);
+            let surroundings = Surroundings { env: &env, config: &|| Ok(config()) };
+            clients(&AtClients { url: url.map(str::to_owned) }, &surroundings).unwrap().to_string()
+        };
+        assert_eq!(find(Some("http://flag"), Some("http://variable")), "http://flag");
+        assert_eq!(find(None, Some("http://variable")), "http://variable");
+        assert_eq!(find(None, None), "http://localhost:1");
+    }
+
+    #[test]
+    fn a_bad_configuration_does_not_matter_where_the_flags_say_all() {
+        let surroundings =
+            Surroundings { env: &|_| None, config: &|| Err(CommandError::Usage("it is broken".to_owned())) };
+        let at = AtOperators { admin_url: Some("http://a".to_owned()), admin_token_file: None };
+        operators(&at, &surroundings).unwrap();
+        assert!(operators(&AtOperators::default(), &surroundings).unwrap_err().is_usage());
+    }
+}
