@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what the tests need beside Rust: curl, nginx, redis-server, Node.js, Python 3 with venv, Chromium, promtool from
-# the package prometheus (all by apt where they are missing); in tests/.venv httpbin, gunicorn and Python's HTTP clients and
-# SDKs from PyPI; in tests/clients/node the SDKs for Node.js from npm. Does nothing where everything is there.
+# Installs what the tests need beside Rust: curl, nginx, redis-server, script, Node.js, Python 3 with venv, Chromium, promtool
+# from the package prometheus (all by apt where they are missing); in tests/.venv httpbin, gunicorn and Python's HTTP clients
+# and SDKs from PyPI; in tests/clients/node SDKs and a driver for browsers from npm. Does nothing where everything is there.
 set -eu
 cd "$(dirname "$0")"
 # Where Debian has nginx, and users who are not root do not look.
@@ -16,6 +16,7 @@ command -v nginx >/dev/null || missing="$missing nginx-light"
 command -v node >/dev/null || missing="$missing nodejs"
 command -v promtool >/dev/null || missing="$missing prometheus"
 command -v redis-server >/dev/null || missing="$missing redis-server"
+command -v script >/dev/null || missing="$missing bsdutils"
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3 python3-venv"
 if [ -n "$missing" ]; then
 	command -v apt-get >/dev/null || { echo "install these, then try again:$missing" >&2; exit 1; }

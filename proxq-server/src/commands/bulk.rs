@@ -51,12 +51,12 @@ pub(super) async fn bulk(
 async fn followed(operators: &Operators, mut bulk: Bulk) -> Result<End, CommandError> {
     let mut progress = Progress::new();
     while bulk.status == "running" {
-        progress.show(&format!("{} jobs done, {} skipped", bulk.done, bulk.skipped));
+        progress.show(&format!("{} done, {} skipped", bulk.done, bulk.skipped));
         tokio::time::sleep(LOOKS_EVERY).await;
         bulk = operators.get(&format!("bulk/{}", bulk.number)).await?;
     }
     progress.clear();
-    print(&format!("{}: {} jobs done, {} skipped\n", printable(&bulk.status), bulk.done, bulk.skipped))?;
+    print(&format!("{}: {} done, {} skipped\n", printable(&bulk.status), bulk.done, bulk.skipped))?;
     if let Some(error) = &bulk.error {
         complain(&printable(error));
     }

@@ -9,6 +9,7 @@ use http::Response;
 use http::response::Parts;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
 
 use super::connection::Connection;
 use super::error::{CommandError, End};
@@ -71,7 +72,11 @@ pub(super) async fn deliver(
 /// A head as HTTP/1.1 writes it.
 fn shown(head: &Parts) -> Bytes {
     let mut text = BytesMut::new();
-    text.put_slice(format!("HTTP/1.1 {}\r\n", head.status.to_string().trim_end()).as_bytes());
+    let usual = || head.status.canonical_reason().unwrap_or_default().as_bytes();
+    let reason = head.extensions.get::<ReasonPhrase>().map_or_else(usual, ReasonPhrase::as_bytes);
+    text.put_slice(format!("HTTP/1.1 {} ", head.status.as_u16()).as_bytes());
+    text.put_slice(reason);
+    text.put_slice(b"\r\n");
     for (name, value) in &head.headers {
         text.put_slice(canonical(name).as_bytes());
         text.put_slice(b": ");

@@ -108,7 +108,7 @@ pub enum CommandError {
         source: Box<Self>,
     },
     /// The server went away while its job was waited for.
-    #[error("job {id} goes on, but proxq does not answer any more")]
+    #[error("proxq has job {id}, but does not answer any more")]
     Lost {
         /// The job.
         id: JobId,

@@ -115,7 +115,8 @@ impl Submission<'_> {
         match self.ended(&job, &mut progress).await? {
             None => Ok(End::TimeOver),
             Some(info) if info.status == JobStatus::Completed => {
-                let response = self.ask(&job, Method::GET, "/content", HOLDS).await?;
+                let response = self.ask(&job, Method::GET, "/content", HOLDS).await;
+                let response = response.map_err(|error| CommandError::Lost { id: job.id, source: Box::new(error) })?;
                 progress.clear();
                 if is_own(&response) {
                     return Err(refused(&self.connection, response).await);

@@ -39,7 +39,7 @@ on_every_store! {
         assert!(unconfirmed.log.contains("this would retry 3 jobs; confirm it with --yes"), "{}", unconfirmed.log);
         assert_eq!(bench.proxq.status(&jobs[0]).await.attempts, Some(1), "nothing was done");
         let done = bench.run(&[retry, &["--yes", "--path", "/dead/1"]].concat(), 0).await;
-        assert_eq!(done.output, "done: 1 jobs done, 0 skipped");
+        assert_eq!(done.output, "done: 1 done, 0 skipped");
         assert_eq!(bench.proxq.settled(&jobs[1]).await.attempts, Some(2));
         let none = bench.run(&[retry, &["--path", "/nowhere"]].concat(), 0).await;
         assert_eq!(none.output, "0 jobs", "nothing to confirm");
@@ -58,7 +58,7 @@ on_every_store! {
         let again = bench.run(&["jobs", "cancel", &id], 4).await;
         assert!(again.log.contains("there is no job"), "{}", again.log);
         let all = bench.run(&["jobs", "cancel", "--all", "--state", "scheduled", "--yes"], 0).await;
-        assert_eq!(all.output, "done: 1 jobs done, 0 skipped");
+        assert_eq!(all.output, "done: 1 done, 0 skipped");
         bench.run(&["jobs", "show", &other.id.to_string()], 4).await;
         gate.open();
     }

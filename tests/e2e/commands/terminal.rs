@@ -22,12 +22,12 @@ impl Terminal {
         script.args(["--quiet", "--return", "--command", &line, "/dev/null"]).current_dir(bench.folder());
         script.env("PROXQ_ADMIN_URL", bench.operators.url()).env("PROXQ_URL", bench.proxq.url());
         let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script is installed");
-        let (seen, mut output) = (Arc::<Mutex<String>>::default(), script.stdout.take().unwrap());
-        let sees = Arc::clone(&seen);
+        let (seen, mut shown) = (Arc::<Mutex<String>>::default(), script.stdout.take().unwrap());
+        let keeps = Arc::clone(&seen);
         thread::spawn(move || {
             let mut piece = [0; 4096];
-            while let Ok(length @ 1..) = output.read(&mut piece) {
-                sees.lock().unwrap().push_str(&String::from_utf8_lossy(&piece[..length]));
+            while let Ok(length @ 1..) = shown.read(&mut piece) {
+                keeps.lock().unwrap().push_str(&String::from_utf8_lossy(&piece[..length]));
             }
         });
         Self { script, seen }
@@ -46,7 +46,7 @@ impl Terminal {
     }
 
     /// Waits for its end; gives the exit code and all that was shown.
-    async fn to_end(mut self) -> (Option<i32>, String) {
+    async fn ended(mut self) -> (Option<i32>, String) {
         let mut code = None;
         eventually("the command ends", async || {
             code = self.script.try_wait().unwrap();
@@ -79,7 +79,7 @@ on_the_store! {
         terminal.shows(": running, ").await;
         gate.open();
         terminal.shows("the response").await;
-        let (code, text) = terminal.to_end().await;
+        let (code, text) = terminal.ended().await;
         let last = text.rsplit('\r').find(|part| part.contains("the response")).unwrap_or_default();
         assert_eq!((code, last), (Some(0), "\u{1b}[Kthe response"), "{text}");
     }
@@ -91,7 +91,7 @@ on_the_store! {
         terminal.shows(": running, ").await;
         let job = bench.upstream.request().await.job_id().expect("it is a job");
         terminal.types(CTRL_C);
-        let (code, text) = terminal.to_end().await;
+        let (code, text) = terminal.ended().await;
         assert_eq!(code, Some(130), "{text}");
         assert!(text.contains(&format!("job {job} is cancelled")), "{text}");
         bench.run(&["jobs", "show", &job.to_string()], 4).await;
@@ -103,14 +103,14 @@ on_the_store! {
         let mut terminal = Terminal::start(&bench, "jobs retry --all");
         terminal.shows("This will retry 1 job. Go on? [y/N]").await;
         terminal.types("n\n");
-        let (code, text) = terminal.to_end().await;
+        let (code, text) = terminal.ended().await;
         assert!(code == Some(1) && text.contains("Nothing was done."), "{text}");
         assert_eq!(bench.proxq.status(&job).await.attempts, Some(1));
         let mut terminal = Terminal::start(&bench, "jobs retry --all");
         terminal.shows("Go on?").await;
         terminal.types("y\n");
-        let (code, text) = terminal.to_end().await;
-        assert!(code == Some(0) && text.contains("done: 1 jobs done, 0 skipped"), "{text}");
+        let (code, text) = terminal.ended().await;
+        assert!(code == Some(0) && text.contains("done: 1 done, 0 skipped"), "{text}");
     }
 
     async fn the_view_is_kept_up_to_date_and_the_screen_given_back(store: Store) {
@@ -123,7 +123,7 @@ on_the_store! {
         bench.proxq.stop().await;
         terminal.shows("NO ANSWER: connect to http://").await;
         terminal.types(CTRL_C);
-        let (code, text) = terminal.to_end().await;
+        let (code, text) = terminal.ended().await;
         assert_eq!(code, Some(0), "{text}");
         assert!(text.trim_end().ends_with("\u{1b}[?25h\u{1b}[?1049l"), "{text:?}");
     }
