@@ -3,28 +3,28 @@
 mod configuration;
 mod environment_file;
 mod jobs;
+mod options;
 mod place;
 mod span;
 mod submit;
 mod top;
 
-use std::ffi::OsStr;
 use std::mem;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
-use clap::{Arg, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use configuration::{read_config, read_config_to_ask, read_config_to_check};
 pub(crate) use jobs::{Cancel, Chosen, JobsCommand, List, Order, Ordered, Retry, Show, Wait};
+pub(crate) use options::LogFormat;
+pub use options::Options;
+use options::Served;
 pub(crate) use place::{AtClients, AtOperators};
 pub(crate) use submit::{Data, Submit};
 pub(crate) use top::Top;
-
-use crate::config::{AdminConfig, AnswerMode, UpstreamUrl, listen_address, shown_url};
 
 /// Turns any HTTP request into a durable job: it is accepted at once, forwarded when its upstream can take it, and its
 /// exact response is fetched later.
@@ -141,103 +141,6 @@ impl Command {
     }
 }
 
-/// One upstream in place of a configuration file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
-pub struct Served {
-    /// Serve this upstream under /, without a configuration file.
-    #[arg(long, value_name = "URL", conflicts_with = "config", value_parser = UrlFlag)]
-    pub upstream: Option<UpstreamUrl>,
-
-    /// How queued requests to --upstream are answered [default: queue].
-    #[arg(long, value_name = "MODE", conflicts_with = "config", requires = "upstream", value_parser = answer_mode())]
-    pub mode: Option<AnswerMode>,
-}
-
-/// What every command takes.
-#[derive(Clone, Debug, Args)]
-pub struct Options {
-    /// Configuration file.
-    #[arg(long, value_name = "FILE", global = true)]
-    pub config: Option<PathBuf>,
-
-    /// What is served without a configuration file.
-    #[command(flatten)]
-    pub served: Served,
-
-    /// Folder of the embedded store, instead of the file's dataDir.
-    #[arg(long, value_name = "DIR", global = true)]
-    pub data_dir: Option<PathBuf>,
-
-    /// Address to listen at, instead of the file's listenAddress; :8080 is all interfaces.
-    #[arg(long, value_name = "ADDR", global = true, value_parser = listen_address::parse)]
-    pub listen: Option<String>,
-
-    /// Listen for operators, too: at this address, instead of the file's admin.listenAddress [default: 127.0.0.1:9090].
-    #[arg(long, value_name = "ADDR", global = true, num_args = 0..=1, require_equals = true,
-          default_missing_value = AdminConfig::ADDRESS, value_parser = listen_address::parse)]
-    pub admin: Option<String>,
-
-    /// How log lines are written.
-    #[arg(long, value_name = "FORMAT", global = true, default_value = "text")]
-    pub log_format: LogFormat,
-
-    /// Least important lines to log [default: info].
-    #[arg(long, value_name = "LEVEL", global = true)]
-    pub log_level: Option<LogLevel>,
-}
-
-/// Reads the URL of a flag. The library would repeat a refused one as it is, with a password in it.
-#[derive(Clone)]
-struct UrlFlag;
-
-impl TypedValueParser for UrlFlag {
-    type Value = UpstreamUrl;
-
-    fn parse_ref(
-        &self,
-        command: &clap::Command,
-        flag: Option<&Arg>,
-        value: &OsStr,
-    ) -> Result<UpstreamUrl, clap::Error> {
-        let url = value.to_string_lossy();
-        UpstreamUrl::new(&url).map_err(|problem| {
-            let flag = flag.map(ToString::to_string).unwrap_or_default();
-            let message = format!("invalid value {} for '{flag}': it {problem}\n", shown_url(&url));
-            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
-        })
-    }
-}
-
-/// Reads one of the words for an [`AnswerMode`].
-fn answer_mode() -> impl TypedValueParser<Value = AnswerMode> {
-    let words = AnswerMode::WORDS.map(|(word, _)| word);
-    PossibleValuesParser::new(words).map(|word| AnswerMode::of_word(&word).expect("it is one of the possible values"))
-}
-
-/// How log lines are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For programs: a JSON object a line.
-    Json,
-}
-
-/// How important a log line is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogLevel {
-    /// An operator must act.
-    Error,
-    /// Something went wrong, and was dealt with.
-    Warn,
-    /// The life of the process; a line for each request and for each job's end.
-    Info,
-    /// Single connections and attempts.
-    Debug,
-    /// Everything.
-    Trace,
-}
-
 /// Reads the command line; on a mistake in it, or for `--help` and `--version`, prints and ends the process.
 #[must_use]
 pub fn parse() -> Cli {
@@ -286,23 +189,12 @@ impl Cli {
     }
 }
 
-impl Options {
-    /// What to log, in the notation of `RUST_LOG`.
-    #[must_use]
-    pub fn log_filter(&self) -> String {
-        self.log_filter_in(&|name| std::env::var(name).ok())
-    }
-
-    fn log_filter_in(&self, env: &dyn Fn(&str) -> Option<String>) -> String {
-        let flag = self.log_level.and_then(|level| Some(level.to_possible_value()?.get_name().to_owned()));
-        let variable = || env("RUST_LOG").filter(|directives| !directives.is_empty());
-        flag.or_else(variable).unwrap_or_else(|| "info".to_owned())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum;
+
     use super::*;
+    use crate::config::AnswerMode;
 
     fn cli(arguments: &[&str]) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(["proxq"].iter().chain(arguments))?.with_one_source()
@@ -409,16 +301,5 @@ mod tests {
             let message = cli(&["--upstream", url]).unwrap_err().to_string();
             assert!(message.contains(shown) && !message.contains("hush"), "{message}");
         }
-    }
-
-    #[test]
-    fn the_log_level_comes_from_the_flag_then_the_environment() {
-        let filter = |arguments: &[&str], variable: &'static str| {
-            let env = move |name: &str| (name == "RUST_LOG").then(|| variable.to_owned());
-            cli(arguments).unwrap().options.log_filter_in(&env)
-        };
-        assert_eq!(filter(&["--log-level", "debug"], "warn"), "debug");
-        assert_eq!(filter(&[], "warn,proxq_server::worker=trace"), "warn,proxq_server::worker=trace");
-        assert_eq!(filter(&[], ""), "info");
     }
 }
