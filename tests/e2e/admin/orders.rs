@@ -1,6 +1,6 @@
 //! What is ordered for one job, or for a queue.
 
-use harness::{Answer, Pattern, Store, Upstream, eventually, on_every_store, post};
+use harness::{Answer, Pattern, Received, Store, Upstream, eventually, on_every_store, post};
 use proxq_protocol::{JobStatus, Waiting};
 use serde_json::json;
 
@@ -64,7 +64,8 @@ on_every_store! {
             assert_eq!(done.status, 200, "{done}");
             let new = done.json()["id"].as_str().unwrap().to_owned();
             assert_ne!(new, job.id.to_string());
-            eventually("it was sent again", async || upstream.received().len() == sent + 1).await;
+            let again = |received: &[Received]| received.get(sent).is_some_and(|again| again.complete);
+            eventually("it was sent again", async || again(&upstream.received())).await;
             let received = upstream.received();
             let (first, again) = (&received[sent - 1], &received[sent]);
             assert_eq!((first.target(), &first.digest), (again.target(), &again.digest));
