@@ -111,6 +111,7 @@ impl Bench {
                 concurrency,
                 flow: &[],
                 log: None,
+                operators: None,
             };
             servers.push(self.server(launch).await?);
         }
@@ -121,8 +122,15 @@ impl Bench {
     pub(crate) async fn proxqs(&self, concurrency: u32) -> Result<Vec<Server>, Problem> {
         let mut servers = Vec::new();
         for (name, redis) in [("proxq, Redis", Some(Redis::start_tcp())), ("proxq, embedded", None)] {
-            let launch =
-                Launch { name: name.to_owned(), program: Program::Proxq, redis, concurrency, flow: &[], log: None };
+            let launch = Launch {
+                name: name.to_owned(),
+                program: Program::Proxq,
+                redis,
+                concurrency,
+                flow: &[],
+                log: None,
+                operators: None,
+            };
             servers.push(self.server(launch).await?);
         }
         Ok(servers)

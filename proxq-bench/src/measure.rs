@@ -9,6 +9,7 @@ mod jobs;
 mod large;
 mod limits;
 mod long_polls;
+mod operators;
 mod pick_up;
 mod read;
 mod sdk;
@@ -37,6 +38,7 @@ pub(crate) enum Measure {
     Idle,
     Limits,
     Backlog,
+    Operators,
 }
 
 /// What a table says about itself.
@@ -66,6 +68,7 @@ impl Measure {
             Self::LongPolls => long_polls::ABOUT,
             Self::Limits => limits::ABOUT,
             Self::Backlog => backlog::ABOUT,
+            Self::Operators => operators::ABOUT,
             Self::Idle => idle::ABOUT,
         }
     }
@@ -84,6 +87,7 @@ impl Measure {
             Self::LongPolls => long_polls::run(bench).await,
             Self::Limits => limits::run(bench).await,
             Self::Backlog => backlog::run(bench).await,
+            Self::Operators => operators::run(bench).await,
             Self::Idle => idle::run(bench).await,
         }
     }

@@ -1,6 +1,7 @@
 //! A server that is measured: proxq on one of its stores, or another server that takes proxq's configuration and requests.
 
 use std::fs::{self, File};
+use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -28,6 +29,8 @@ pub(crate) struct Launch {
     pub(crate) flow: &'static [&'static str],
     /// `RUST_LOG`; without it, a line for each request.
     pub(crate) log: Option<&'static str>,
+    /// Where operators are listened to, if they are.
+    pub(crate) operators: Option<SocketAddr>,
 }
 
 /// What is run.
@@ -52,7 +55,7 @@ impl Server {
     /// Starts a server, with a folder of its own in `parent`, and waits until it listens.
     pub(crate) async fn start(launch: Launch, parent: &Path, upstream: SocketAddr) -> Result<Self, Problem> {
         let folder = tempfile::tempdir_in(parent)?;
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let address = free_address()?;
         let config = folder.path().join("config.yaml");
         fs::write(&config, configuration(&launch, address, &folder.path().join(DATA), upstream))?;
         let log = folder.path().join("log");
@@ -88,6 +91,7 @@ impl Launch {
             Program::Proxq => {
                 let mut command = Command::new(beside_this_program("proxq")?);
                 command.arg("--config").arg(config);
+                command.args(self.operators.map(|address| format!("--admin={address}")));
                 command
             }
             Program::Peer(line) => {
@@ -110,6 +114,11 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// An address of this machine that nobody listens at.
+pub(crate) fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
 /// The path of a program of the workspace, built with the same profile as this one.

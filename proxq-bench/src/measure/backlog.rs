@@ -39,6 +39,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
         concurrency: CONCURRENCY,
         flow: &[],
         log: None,
+        operators: None,
     };
     let server = bench.server(launch).await?;
     for row in [SHORT, long.as_str()] {

@@ -27,8 +27,15 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
     let mut targets = vec![of_nginx];
     let mut servers = Vec::new();
     for (name, log) in [("proxq, default log", None), ("proxq, RUST_LOG=warn", Some("warn"))] {
-        let launch =
-            Launch { name: name.to_owned(), program: Program::Proxq, redis: None, concurrency: 10, flow: &[], log };
+        let launch = Launch {
+            name: name.to_owned(),
+            program: Program::Proxq,
+            redis: None,
+            concurrency: 10,
+            flow: &[],
+            log,
+            operators: None,
+        };
         let server = bench.server(launch).await?;
         targets.push(server.target.clone());
         servers.push(server);

@@ -22,7 +22,8 @@ pub(super) const ABOUT: About = About {
 pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
     let mut table = Table::new(ABOUT);
     let name = "through proxq".to_owned();
-    let launch = Launch { name, program: Program::Proxq, redis: None, concurrency: 10, flow: &[], log: None };
+    let launch =
+        Launch { name, program: Program::Proxq, redis: None, concurrency: 10, flow: &[], log: None, operators: None };
     let server = bench.server(launch).await?;
     let direct = "direct".to_owned();
     let direct = Target { name: direct, address: bench.upstream.address(), pid: None, redis_pid: None };

@@ -30,7 +30,8 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
     let mut table = Table::new(ABOUT);
     let (_nginx, of_nginx) = nginx(bench.upstream.address(), NGINX_BUFFERS);
     let name = "proxq".to_owned();
-    let launch = Launch { name, program: Program::Proxq, redis: None, concurrency: 10, flow: &[], log: None };
+    let launch =
+        Launch { name, program: Program::Proxq, redis: None, concurrency: 10, flow: &[], log: None, operators: None };
     let server = bench.server(launch).await?;
     let alone = "no proxy: the bench alone".to_owned();
     let alone = Target { name: alone, address: bench.upstream.address(), pid: None, redis_pid: None };

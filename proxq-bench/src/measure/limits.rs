@@ -28,7 +28,15 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
         let mut servers = Vec::new();
         for (name, flow) in [(without.clone(), &[][..]), (format!("{store}, rate limit"), LIMIT)] {
             let redis = (store == "Redis").then(Redis::start_tcp);
-            let launch = Launch { name, program: Program::Proxq, redis, concurrency: CONCURRENCY, flow, log: None };
+            let launch = Launch {
+                name,
+                program: Program::Proxq,
+                redis,
+                concurrency: CONCURRENCY,
+                flow,
+                log: None,
+                operators: None,
+            };
             servers.push(bench.server(launch).await?);
         }
         for round in bench.rounds() {
