@@ -7,8 +7,8 @@ use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
 use super::desk::Desk;
-use super::filter::{Filter, state_of};
-use super::model::{Bulk, BulkAction, BulkCount, BulkOrder, JobFilter};
+use super::filter::Filter;
+use super::model::{Bulk, BulkAction, BulkCount, BulkOrder};
 use super::search::{Found, PAGE_MAX, search};
 use crate::clock::Timestamp;
 use crate::failure::chain;
@@ -29,17 +29,16 @@ const COUNTS_FOR: Duration = Duration::from_secs(2);
 /// How often an order asks a store again that does not answer, before it gives up.
 const TRIES: u32 = 10;
 
-/// The states that an order is for.
-fn states_of(order: &BulkOrder) -> Result<Vec<State>, Problem> {
-    let wanted = order.filter.state.as_deref().and_then(state_of);
-    let allowed = match order.action {
+/// The states that an action is for, if jobs in the wanted one are.
+fn states_of(action: BulkAction, wanted: Option<State>) -> Result<Vec<State>, Problem> {
+    let allowed = match action {
         BulkAction::Retry | BulkAction::Delete => &[State::Archived][..],
         BulkAction::Cancel => &[State::Pending, State::Scheduled, State::Active, State::Retry][..],
     };
     match wanted {
         None => Ok(allowed.to_vec()),
         Some(state) if allowed.contains(&state) => Ok(vec![state]),
-        Some(_) => Err(Problem::bad_body(match order.action {
+        Some(_) => Err(Problem::bad_body(match action {
             BulkAction::Retry | BulkAction::Delete => {
                 "filter.state: only failed jobs can be retried or deleted; write failed"
             }
@@ -53,8 +52,8 @@ fn states_of(order: &BulkOrder) -> Result<Vec<State>, Problem> {
 impl Desk {
     /// The filter of an order, and its states. Jobs that end after `now` are left out, so that none is retried twice.
     fn filters_of(&self, order: &BulkOrder, now: Timestamp) -> Result<Vec<Filter>, Problem> {
-        let states = states_of(order)?;
-        let filter = Filter::read(&JobFilter { state: None, ..order.filter.clone() }, &self.queue_names())?;
+        let filter = Filter::read(&order.filter, &self.queue_names())?;
+        let states = states_of(order.action, filter.state)?;
         let ended_before = matches!(order.action, BulkAction::Retry | BulkAction::Delete).then_some(now);
         Ok(states.into_iter().map(|state| filter.narrowed(state, ended_before)).collect())
     }

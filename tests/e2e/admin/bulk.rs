@@ -63,6 +63,10 @@ on_every_store! {
         }
         act(&operators, "/api/v1/bulk", json!({"action": "cancel", "filter": {"state": "completed"}})).await.refused(400, "BAD_BODY");
         act(&operators, "/api/v1/bulk", json!({"action": "retry", "filter": {"state": "pending"}})).await.refused(400, "BAD_BODY");
+        for action in ["cancel", "delete", "retry"] {
+            let misspelt = json!({"action": action, "filter": {"state": "schedulde"}});
+            act(&operators, "/api/v1/bulk", misspelt).await.refused(400, "BAD_QUERY");
+        }
         let bulk = act(&operators, "/api/v1/bulk", json!({"action": "cancel", "filter": {}})).await;
         assert_eq!(ended(&operators, &bulk.json()).await["done"].as_u64(), Some(5));
         let queue = read(&operators, "/api/v1/queues/default").await;
