@@ -83,17 +83,17 @@ impl Memory {
         let every = i64::try_from(EVERY.as_secs()).unwrap_or_default();
         let over = u32::try_from((now - first.at + every).max(1)).unwrap_or(u32::MAX);
         let over_seconds = f64::from(over);
-        let per_second = |of: fn(&HistorySample) -> u64, counted: u64, before: u64| {
-            let sum = newest.iter().map(|sample| of(sample)).sum::<u64>() + (counted - before);
+        let more = counted.since(remembered.counted);
+        let per_second = |of: fn(&HistorySample) -> u64, more: u64| {
+            let sum = newest.iter().map(|sample| of(sample)).sum::<u64>() + more;
             f64::from(u32::try_from(sum).unwrap_or(u32::MAX)) / over_seconds
         };
-        let before = remembered.counted;
         Rates {
             over_seconds,
-            submitted_per_second: per_second(|sample| sample.submitted, counted.submitted, before.submitted),
-            completed_per_second: per_second(|sample| sample.completed, counted.completed, before.completed),
-            failed_per_second: per_second(|sample| sample.failed, counted.failed, before.failed),
-            retried_per_second: per_second(|sample| sample.retried, counted.retried, before.retried),
+            submitted_per_second: per_second(|sample| sample.submitted, more.submitted),
+            completed_per_second: per_second(|sample| sample.completed, more.completed),
+            failed_per_second: per_second(|sample| sample.failed, more.failed),
+            retried_per_second: per_second(|sample| sample.retried, more.retried),
         }
     }
 }
@@ -141,5 +141,7 @@ mod tests {
         assert_eq!((rates.over_seconds, rates.submitted_per_second, rates.completed_per_second), (60.0, 2.0, 1.0));
         let later = memory.rates(995, counted(210));
         assert!((later.submitted_per_second - 2.0).abs() < 0.01, "{later:?}");
+        let read_before_the_sample = memory.rates(990, counted(199));
+        assert_eq!(read_before_the_sample, rates);
     }
 }

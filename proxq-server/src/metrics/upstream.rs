@@ -123,13 +123,13 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    /// What was counted since there were so many.
+    /// What was counted since there were so many; nothing where `before` was read after this, by another task.
     pub(crate) fn since(self, before: Self) -> Self {
         Self {
-            submitted: self.submitted - before.submitted,
-            completed: self.completed - before.completed,
-            failed: self.failed - before.failed,
-            retried: self.retried - before.retried,
+            submitted: self.submitted.saturating_sub(before.submitted),
+            completed: self.completed.saturating_sub(before.completed),
+            failed: self.failed.saturating_sub(before.failed),
+            retried: self.retried.saturating_sub(before.retried),
         }
     }
 }
