@@ -33,6 +33,8 @@ pub const REDIRECTS_REPORT: &str = "report";
 pub const CALLBACK: &str = "x-proxq-callback";
 /// A proxq access token.
 pub const TOKEN: &str = "x-proxq-token";
+/// Has the value `1` on each order to the listener for operators: no form and no link of another page can send it.
+pub const ADMIN: &str = "x-proxq-admin";
 /// The beginning of all names above. proxq forwards no header with this prefix in either direction, except those above.
 pub const PREFIX: &str = "x-proxq-";
 /// A key for a request, so that sending it again makes no second job (draft-ietf-httpapi-idempotency-key-header).

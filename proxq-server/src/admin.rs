@@ -26,6 +26,7 @@ mod search;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
@@ -41,6 +42,7 @@ pub(crate) use self::history::Memory;
 use self::live::STREAMS_MAX;
 pub(crate) use self::orders::Orders;
 pub(crate) use self::sampling::remember;
+pub(crate) use self::search::PAGE_MAX;
 use crate::arrival::Arrival;
 use crate::current::Current;
 use crate::listen::Handler;
@@ -149,12 +151,12 @@ impl Handler for Admin {
 }
 
 /// The body of an order; empty where nothing is ordered.
-async fn read_order(head: &Parts, body: Upload) -> Result<Vec<u8>, Problem> {
+async fn read_order(head: &Parts, body: Upload) -> Result<Bytes, Problem> {
     if matches!(head.method, Method::GET | Method::HEAD) {
-        return Ok(Vec::new());
+        return Ok(Bytes::new());
     }
     let too_large =
         || Problem::bad_body(format!("the body has more than {ORDER_BYTES_MAX} bytes, more than any order needs"));
     let collected = Limited::new(body, ORDER_BYTES_MAX).collect().await.map_err(|_| too_large())?;
-    Ok(collected.to_bytes().to_vec())
+    Ok(collected.to_bytes())
 }

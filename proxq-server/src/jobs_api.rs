@@ -111,7 +111,7 @@ impl JobsApi {
             self.job_when_ended(id, wait).await?;
         }
         match self.store.response(id).await.map_err(|error| store_problem(id, &error))? {
-            Content::Unknown => Err(unknown_job(id)),
+            Content::Unknown => Err(Problem::no_job(id)),
             Content::NotReady => Err(Problem::not_ready()),
             Content::Failed { error } => {
                 let job = self.store.get(id).await.map_err(|error| store_problem(id, &error))?;
@@ -122,7 +122,7 @@ impl JobsApi {
                     return Err(report);
                 }
                 let replayed = replay_unless_removed(id, response, method, &*self.store).await;
-                replayed.map_err(|error| store_problem(id, &error))?.ok_or_else(|| unknown_job(id))
+                replayed.map_err(|error| store_problem(id, &error))?.ok_or_else(|| Problem::no_job(id))
             }
         }
     }
@@ -202,7 +202,7 @@ impl JobsApi {
 
     async fn cancel(&self, id: JobId) -> Result<Response<Body>, Problem> {
         let found = self.store.cancel(id).await.map_err(|error| store_problem(id, &error))?;
-        if found { Ok(reply::cancelled()) } else { Err(unknown_job(id)) }
+        if found { Ok(reply::cancelled()) } else { Err(Problem::no_job(id)) }
     }
 
     async fn retry(&self, id: JobId, confirmed: bool) -> Result<Response<Body>, Problem> {
@@ -210,14 +210,14 @@ impl JobsApi {
             Requeued::Queued => Ok(reply::accepted(self.config.jobs_path.as_str(), id)),
             Requeued::NotFailed => Err(Problem::not_failed()),
             Requeued::MayDuplicate => Err(Problem::may_duplicate()),
-            Requeued::Unknown => Err(unknown_job(id)),
+            Requeued::Unknown => Err(Problem::no_job(id)),
         }
     }
 
     async fn events(&self, id: JobId, method: &Method) -> Result<Response<Body>, Problem> {
         // Looked for first: a stream that has begun cannot be a 404.
         if self.is_gone(id).await? {
-            return Err(unknown_job(id));
+            return Err(Problem::no_job(id));
         }
         let body = if *method == Method::HEAD {
             reply::body::empty()
@@ -237,12 +237,8 @@ impl JobsApi {
     async fn job_when_ended(&self, id: JobId, wait: Duration) -> Result<Arc<Job>, Problem> {
         let wait = wait.min(self.config.max_wait);
         let job = self.waiters.job_when_ended(id, wait).await;
-        job.map_err(|error| store_problem(id, &error))?.ok_or_else(|| unknown_job(id))
+        job.map_err(|error| store_problem(id, &error))?.ok_or_else(|| Problem::no_job(id))
     }
-}
-
-fn unknown_job(id: JobId) -> Problem {
-    Problem::not_found(format!("there is no job {id}: it never was, was cancelled, or its retention is over"))
 }
 
 fn store_problem(id: JobId, error: &StoreError) -> Problem {

@@ -12,6 +12,7 @@ use super::model::{
     Queues, RetryOrder, Settings, Upstreams, read_json,
 };
 use super::query::JobsQuery;
+use super::queues::Standing;
 use super::search::search;
 use crate::failure::chain;
 use crate::job::{JobId, QueueName};
@@ -57,15 +58,21 @@ pub(super) fn history(desk: &Desk) -> Response<Body> {
     json(&desk.memory.history())
 }
 
+/// How the queues stand, if the store says so.
+async fn standing(desk: &Desk) -> Result<Standing, Problem> {
+    let standing = desk.standing().await;
+    match &standing.problem {
+        None => Ok(standing),
+        Some(problem) => Err(Problem::store_away(problem)),
+    }
+}
+
 #[utoipa::path(get, path = "/api/v1/queues", tag = "state", responses(
     (status = 200, description = "All queues", body = Queues),
     (status = 503, description = "The store does not answer", body = Failure, content_type = "application/problem+json")))]
 pub(super) async fn queues(desk: &Desk) -> Answer {
-    let standing = desk.standing().await;
-    match standing.problem {
-        None => Ok(json(&Queues { queues: standing.queues })),
-        Some(problem) => Err(Problem::store_away(&problem)),
-    }
+    let standing = standing(desk).await?;
+    Ok(json(&Queues { queues: standing.queues }))
 }
 
 #[utoipa::path(get, path = "/api/v1/queues/{name}", tag = "state",
@@ -109,11 +116,8 @@ fn no_queue(name: &QueueName) -> Problem {
 
 #[utoipa::path(get, path = "/api/v1/upstreams", tag = "state", responses((status = 200, description = "All upstreams", body = Upstreams)))]
 pub(super) async fn upstreams(desk: &Desk) -> Answer {
-    let standing = desk.standing().await;
-    match standing.problem.clone() {
-        None => Ok(json(&Upstreams { upstreams: desk.upstreams(&standing) })),
-        Some(problem) => Err(Problem::store_away(&problem)),
-    }
+    let standing = standing(desk).await?;
+    Ok(json(&Upstreams { upstreams: desk.upstreams(&standing) }))
 }
 
 #[utoipa::path(get, path = "/api/v1/jobs", tag = "jobs", params(
@@ -143,7 +147,7 @@ pub(super) async fn jobs(desk: &Desk, query: &str) -> Answer {
     (status = 404, description = "There is no such job", body = Failure, content_type = "application/problem+json")))]
 pub(super) async fn job(desk: &Desk, id: JobId) -> Answer {
     let detail = desk.detail(id).await.map_err(|error| store_problem(&error))?;
-    Ok(json(&detail.ok_or_else(|| no_job(id))?))
+    Ok(json(&detail.ok_or_else(|| Problem::no_job(id))?))
 }
 
 #[utoipa::path(post, path = "/api/v1/jobs/{id}/retry", tag = "orders",
@@ -160,7 +164,7 @@ pub(super) async fn retry(desk: &Desk, id: JobId, order: RetryOrder) -> Answer {
         }
         Requeued::NotFailed => Err(Problem::not_failed()),
         Requeued::MayDuplicate => Err(Problem::may_duplicate_for_operators()),
-        Requeued::Unknown => Err(no_job(id)),
+        Requeued::Unknown => Err(Problem::no_job(id)),
     }
 }
 
@@ -171,7 +175,7 @@ pub(super) async fn retry(desk: &Desk, id: JobId, order: RetryOrder) -> Answer {
     (status = 404, description = "There is no such job", body = Failure, content_type = "application/problem+json")))]
 pub(super) async fn cancel(desk: &Desk, id: JobId) -> Answer {
     if !desk.store.cancel(id).await.map_err(|error| store_problem(&error))? {
-        return Err(no_job(id));
+        return Err(Problem::no_job(id));
     }
     tracing::info!(job.id = %id, "job cancelled by an operator");
     Ok(json(&Done { id, status: "cancelled".to_owned() }))
@@ -187,10 +191,6 @@ pub(super) async fn resubmit(desk: &Desk, id: JobId) -> Answer {
     let new = desk.resubmit(id).await?;
     tracing::info!(job.id = %id, resubmitted.id = %new, "job resubmitted by an operator");
     Ok(json(&Done { id: new, status: "queued".to_owned() }))
-}
-
-fn no_job(id: JobId) -> Problem {
-    Problem::not_found(format!("there is no job {id}: it never was, was cancelled, or its retention is over"))
 }
 
 #[utoipa::path(get, path = "/api/v1/failures", tag = "jobs", responses((status = 200, description = "The latest failed jobs by their errors", body = Failures)))]

@@ -6,10 +6,11 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
+use super::api::store_problem;
 use super::desk::Desk;
 use super::filter::Filter;
 use super::model::{Bulk, BulkAction, BulkCount, BulkOrder};
-use super::search::{Found, PAGE_MAX, search};
+use super::search::{Found, PAGE_MAX, Place, search};
 use crate::clock::Timestamp;
 use crate::failure::chain;
 use crate::job::{JobId, State};
@@ -65,12 +66,12 @@ impl Desk {
         let (mut jobs, mut looked_at) = (0, 0);
         for filter in self.filters_of(order, now)? {
             if filter.is_open() {
-                jobs += self.counted(&filter).await?;
+                jobs += self.counted(&filter).await.map_err(|error| store_problem(&error))?;
                 continue;
             }
             let mut place = None;
             loop {
-                let found = self.page(&filter, place, now).await.map_err(|error| Problem::store(&error))?;
+                let found = self.page(&filter, place, now).await.map_err(|error| store_problem(&error))?;
                 jobs += found.jobs.len() as u64;
                 looked_at += found.looked_at;
                 match found.next {
@@ -85,24 +86,7 @@ impl Desk {
         Ok(BulkCount { jobs, complete: true })
     }
 
-    /// What the counters of the store say of a filter that has only a state and a queue.
-    async fn counted(&self, filter: &Filter) -> Result<u64, Problem> {
-        let queues = self.queue_names();
-        let queues = queues.iter().filter(|queue| filter.queue.as_ref().is_none_or(|wanted| wanted == *queue));
-        let mut jobs = 0;
-        for queue in queues {
-            let stats = self.store.stats(queue).await.map_err(|error| Problem::store(&error))?;
-            jobs += filter.state.map_or(0, |state| stats.count(state));
-        }
-        Ok(jobs)
-    }
-
-    async fn page(
-        &self,
-        filter: &Filter,
-        place: Option<super::search::Place>,
-        now: Timestamp,
-    ) -> Result<Found, StoreError> {
+    async fn page(&self, filter: &Filter, place: Option<Place>, now: Timestamp) -> Result<Found, StoreError> {
         search(&*self.store as _, filter, &self.queue_names(), JobOrder::OldestFirst, place, (PAGE_MAX, now)).await
     }
 
@@ -110,8 +94,9 @@ impl Desk {
     pub(crate) fn begin_bulk(self: &Arc<Self>, order: BulkOrder, tasks: &Tasks) -> Result<Bulk, Problem> {
         let now = self.clock.wall();
         let filters = self.filters_of(&order, now)?;
-        let (bulk, stop) = match self.orders.begin(order, now) {
-            Ok(begun) => begun,
+        let stop = self.draining.child_token();
+        let bulk = match self.orders.begin(order, now, stop.clone()) {
+            Ok(bulk) => bulk,
             Err(running) => {
                 let (other, is_same) = *running;
                 return if is_same { Ok(other) } else { Err(Problem::bulk_running(other.number)) };
@@ -148,17 +133,16 @@ impl Desk {
         for filter in filters {
             let mut place = None;
             loop {
-                if stop.is_cancelled() || self.draining.is_cancelled() {
-                    stop.cancel();
+                if stop.is_cancelled() {
                     return Ok(());
                 }
                 let began = tokio::time::Instant::now();
-                let found = asked_again(|| self.page(&filter, place.clone(), now)).await?;
+                let found = asked_again(stop, || self.page(&filter, place.clone(), now)).await?;
                 let looked_at = found.looked_at as u64;
                 let ids: Vec<_> = found.jobs.iter().map(|(_, job)| job.request.id).collect();
                 let apply_to = |id| apply(&*self.store as _, order.action, order.may_duplicate, id);
                 let mut answers =
-                    stream::iter(ids).map(|id| asked_again(move || apply_to(id))).buffer_unordered(AT_ONCE);
+                    stream::iter(ids).map(|id| asked_again(stop, move || apply_to(id))).buffer_unordered(AT_ONCE);
                 let (mut done, mut skipped) = (0, 0);
                 let mut failed = None;
                 while let Some(answer) = answers.next().await {
@@ -184,10 +168,7 @@ impl Desk {
                 if place.is_none() {
                     break;
                 }
-                tokio::select! {
-                    () = tokio::time::sleep(began.elapsed() * REST_PARTS) => {}
-                    () = stop.cancelled() => {}
-                }
+                let _is_stopped = stop.run_until_cancelled(tokio::time::sleep(began.elapsed() * REST_PARTS)).await;
             }
         }
         Ok(())
@@ -202,17 +183,44 @@ async fn apply(store: &dyn JobAccess, action: BulkAction, may_duplicate: bool, i
     }
 }
 
-/// Asks a store that does not answer again, for a while. What an order does with a job can be done twice.
-async fn asked_again<T, F: Future<Output = Result<T, StoreError>>>(ask: impl Fn() -> F) -> Result<T, StoreError> {
+/// Asks a store that does not answer again, for a while and until `stop`. What an order does with a job can be done twice.
+async fn asked_again<T, F: Future<Output = Result<T, StoreError>>>(
+    stop: &CancellationToken,
+    ask: impl Fn() -> F,
+) -> Result<T, StoreError> {
     let mut pauses = StorePauses::new();
     let mut tries = 0;
     loop {
         match ask().await {
-            Err(StoreError::Unavailable { .. }) if tries < TRIES => {
+            Err(error @ StoreError::Unavailable { .. }) if tries < TRIES => {
                 tries += 1;
-                tokio::time::sleep(pauses.next()).await;
+                if stop.run_until_cancelled(tokio::time::sleep(pauses.next())).await.is_none() {
+                    return Err(error);
+                }
             }
             other => return other,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_is_away_is_asked_again_until_the_order_is_stopped() {
+        let asked = AtomicU32::new(0);
+        let ask = || async {
+            asked.fetch_add(1, Ordering::Relaxed);
+            Err::<(), _>(StoreError::from_io(std::io::Error::other("away")))
+        };
+        let stop = CancellationToken::new();
+        assert!(asked_again(&stop, ask).await.is_err());
+        assert_eq!(asked.swap(0, Ordering::Relaxed), TRIES + 1);
+        stop.cancel();
+        assert!(asked_again(&stop, ask).await.is_err());
+        assert_eq!(asked.into_inner(), 1);
     }
 }

@@ -41,6 +41,11 @@ impl Desk {
         names
     }
 
+    /// The time of day, in seconds since 1970.
+    pub(super) fn unix_seconds(&self) -> i64 {
+        i64::try_from(self.clock.wall().since_epoch().as_secs()).unwrap_or(i64::MAX)
+    }
+
     /// The queue of a job's upstream.
     pub(super) fn queue_of(&self, job: &Job) -> QueueName {
         match self.config.upstream(&job.request.upstream) {

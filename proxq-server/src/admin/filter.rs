@@ -86,6 +86,11 @@ impl Filter {
         Self { state: Some(state), ..Self::default() }
     }
 
+    /// Those of all queues whose jobs can pass.
+    pub(crate) fn queues<'a>(&'a self, all: &'a [QueueName]) -> impl Iterator<Item = &'a QueueName> {
+        all.iter().filter(|queue| self.queue.as_ref().is_none_or(|wanted| wanted == *queue))
+    }
+
     /// The same filter for one state, of jobs that ended before an instant, if one is given.
     pub(crate) fn narrowed(&self, state: State, ended_before: Option<Timestamp>) -> Self {
         Self { state: Some(state), ended_before, ..self.clone() }
@@ -96,20 +101,20 @@ impl Filter {
         let (request, progress) = (&job.request, &job.progress);
         let status = progress.history.back().and_then(|attempt| attempt.status);
         let age = now.since(request.created_at);
-        is_none_or(self.upstream.as_ref(), |upstream| request.upstream == *upstream)
-            && is_none_or(self.method.as_ref(), |method| request.method.as_str().eq_ignore_ascii_case(method))
-            && is_none_or(self.path.as_ref(), |path| request.path.starts_with(path.as_str()))
-            && is_none_or(self.status, |filter| status.is_some_and(|status| filter.passes(status)))
-            && is_none_or(self.outcome, |outcome| progress.outcome == Some(outcome))
-            && is_none_or(self.error.as_ref(), |error| {
+        self.upstream.as_ref().is_none_or(|upstream| request.upstream == *upstream)
+            && self.method.as_ref().is_none_or(|method| request.method.as_str().eq_ignore_ascii_case(method))
+            && self.path.as_ref().is_none_or(|path| request.path.starts_with(path.as_str()))
+            && self.status.is_none_or(|filter| status.is_some_and(|status| filter.passes(status)))
+            && self.outcome.is_none_or(|outcome| progress.outcome == Some(outcome))
+            && self.error.as_ref().is_none_or(|error| {
                 progress
                     .last_error
                     .as_deref()
                     .is_some_and(|own| own.contains(error.as_str()) || without_numbers(own).contains(error.as_str()))
             })
-            && is_none_or(self.older_than, |span| age >= span)
-            && is_none_or(self.newer_than, |span| age <= span)
-            && is_none_or(self.ended_before, |instant| progress.ended_at.is_none_or(|ended| ended < instant))
+            && self.older_than.is_none_or(|span| age >= span)
+            && self.newer_than.is_none_or(|span| age <= span)
+            && self.ended_before.is_none_or(|instant| progress.ended_at.is_none_or(|ended| ended < instant))
     }
 
     /// Whether every job of its states and queues passes, if it ended in time.
@@ -138,10 +143,6 @@ impl Filter {
 
 const STATE_WORDS: &str = "write active, pending, retry, scheduled, failed or completed";
 const SPAN: &str = "write a duration such as 10m or 24h";
-
-fn is_none_or<T>(part: Option<T>, holds: impl FnOnce(T) -> bool) -> bool {
-    part.is_none_or(holds)
-}
 
 /// A part of a filter; an empty one says nothing.
 fn part<T>(

@@ -6,17 +6,15 @@ use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use http::Method;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap};
 use http::request::Parts;
-use http::{HeaderName, Method};
+use proxq_protocol::header;
 use sha2::{Digest, Sha256};
 
 use crate::config::AdminConfig;
 use crate::config::listen_address::is_loopback;
 use crate::reply::Problem;
-
-/// A header that no form and no link of another page can send.
-const ADMIN: HeaderName = HeaderName::from_static("x-proxq-admin");
 
 /// Decides who is let in.
 #[derive(Clone)]
@@ -80,7 +78,11 @@ fn check_intent(headers: &HeaderMap) -> Result<(), Problem> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     let is_json = media_type.eq_ignore_ascii_case("application/json");
-    if is_json && headers.get(ADMIN).is_some_and(|value| value == "1") { Ok(()) } else { Err(Problem::no_intent()) }
+    if is_json && headers.get(header::ADMIN).is_some_and(|value| value == "1") {
+        Ok(())
+    } else {
+        Err(Problem::no_intent())
+    }
 }
 
 /// The token in `Authorization`: a bearer token (RFC 6750 §2.1), or the password of Basic credentials (RFC 7617 §2).

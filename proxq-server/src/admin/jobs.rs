@@ -133,15 +133,12 @@ impl Desk {
     pub(crate) async fn failures(&self, most: usize) -> Result<Failures, StoreError> {
         let filter = Filter::of_state(State::Archived);
         let (queues, now) = (self.queue_names(), self.clock.wall());
-        let mut failures = Failures::default();
-        for queue in &queues {
-            failures.failed += self.store.stats(queue).await?.count(State::Archived);
-        }
+        let mut failures = Failures { failed: self.counted(&filter).await?, ..Failures::default() };
         let mut place = None;
         loop {
             let Found { jobs, next, looked_at } =
                 search(&*self.store as _, &filter, &queues, JobOrder::NewestFirst, place, (PAGE_MAX, now)).await?;
-            failures.looked_at += looked_at.min(jobs.len()) as u64;
+            failures.looked_at += looked_at as u64;
             for (_, job) in &jobs {
                 group(&mut failures.groups, job);
             }

@@ -71,13 +71,13 @@ fn page_of(query: &str) -> Result<(Page, String), Problem> {
 impl Viewer {
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            let desk = self.desks.get();
             if !std::mem::take(&mut self.is_first) {
                 tokio::select! {
                     () = tokio::time::sleep(EVERY) => {}
                     () = self.finished.cancelled() => return None,
                 }
             }
+            let desk = self.desks.get();
             let html = pages::content(&desk, self.page, &self.query).await.live.into_string();
             if self.shown.as_ref() != Some(&html) {
                 self.comment_at = Instant::now() + COMMENT_EVERY;
@@ -97,10 +97,4 @@ impl Viewer {
 fn event(html: &str) -> Bytes {
     let data = json_text(html);
     format!("event: page\ndata: {data}\n\n").into()
-}
-
-impl std::fmt::Debug for Viewer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Viewer").field("page", &self.page).finish_non_exhaustive()
-    }
 }

@@ -49,12 +49,13 @@ impl Orders {
         Some(running.bulk.clone())
     }
 
-    /// Notes an order as running, unless one runs: then that one, and whether it is the same.
+    /// Notes an order as running until `stop`, unless one runs: then that one, and whether it is the same.
     pub(super) fn begin(
         &self,
         order: BulkOrder,
         now: Timestamp,
-    ) -> Result<(Bulk, CancellationToken), Box<(Bulk, bool)>> {
+        stop: CancellationToken,
+    ) -> Result<Bulk, Box<(Bulk, bool)>> {
         let mut known = lock(&self.0);
         if let Some(other) = known.orders.iter().find(|running| running.bulk.status == RUNNING) {
             let is_same = other.bulk.order == order;
@@ -72,12 +73,11 @@ impl Orders {
             skipped: 0,
             error: None,
         };
-        let stop = CancellationToken::new();
         if known.orders.len() == REMEMBERED {
             known.orders.pop_front();
         }
-        known.orders.push_back(Running { bulk: bulk.clone(), stop: stop.clone() });
-        Ok((bulk, stop))
+        known.orders.push_back(Running { bulk: bulk.clone(), stop });
+        Ok(bulk)
     }
 
     pub(super) fn note(&self, number: u64, change: impl FnOnce(&mut Bulk)) {

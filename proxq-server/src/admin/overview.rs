@@ -2,7 +2,8 @@
 
 use super::desk::Desk;
 use super::model::{Instance, Overview, Store};
-use super::queues::{Standing, said_of};
+use super::queues::Standing;
+use crate::failure::chain;
 use crate::store::{self, InstanceKind, StoreError};
 
 impl Desk {
@@ -13,8 +14,7 @@ impl Desk {
     }
 
     fn overview_of(&self, standing: &Standing, instances: Result<Vec<Instance>, StoreError>) -> Overview {
-        let now = i64::try_from(self.clock.wall().since_epoch().as_secs()).unwrap_or(i64::MAX);
-        let problem = standing.problem.clone().or_else(|| instances.as_ref().err().map(said_of));
+        let problem = standing.problem.clone().or_else(|| instances.as_ref().err().map(|error| chain(error)));
         Overview {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             instance: self.instance.clone(),
@@ -23,7 +23,7 @@ impl Desk {
             store: Store { kind: self.config.store.name().to_owned(), problem },
             jobs: standing.jobs(),
             oldest_age_seconds: standing.oldest_age_seconds(),
-            rates: self.memory.rates(now, self.metrics.totals()),
+            rates: self.memory.rates(self.unix_seconds(), self.metrics.totals()),
             queues: standing.queues.clone(),
             instances: instances.unwrap_or_default(),
         }

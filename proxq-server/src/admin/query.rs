@@ -59,8 +59,8 @@ impl JobsQuery {
         Ok(read)
     }
 
-    /// The query that says this filter, in the form that [`JobsQuery::read`] reads.
-    pub(crate) fn write(&self, cursor: Option<&Place>) -> String {
+    /// The query that says this filter and where its page begins, in the form that [`JobsQuery::read`] reads.
+    pub(crate) fn write(&self, cursor: Option<&str>) -> String {
         let filter = &self.filter;
         let order = (self.order == JobOrder::OldestFirst).then(|| "oldest".to_owned());
         let limit = (self.limit != PAGE_USUAL).then(|| self.limit.to_string());
@@ -77,7 +77,7 @@ impl JobsQuery {
             ("newerThan", filter.newer_than.clone()),
             ("order", order),
             ("limit", limit),
-            ("cursor", cursor.map(Place::cursor)),
+            ("cursor", cursor.map(ToOwned::to_owned)),
         ];
         let written = parts.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", encode(&value?))));
         written.collect::<Vec<_>>().join("&")

@@ -5,8 +5,9 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 
 use super::desk::Desk;
+use super::filter::Filter;
 use super::model::{Counts, Queue, Totals, Upstream};
-use crate::config::{self, UpstreamUrl};
+use crate::config;
 use crate::failure::chain;
 use crate::job::{QueueName, State};
 use crate::metrics;
@@ -58,6 +59,18 @@ impl Counts {
         }
     }
 
+    /// Each state with its count.
+    pub(super) fn by_state(&self) -> [(&'static str, u64); 6] {
+        [
+            ("pending", self.pending),
+            ("scheduled", self.scheduled),
+            ("active", self.active),
+            ("retry", self.retry),
+            ("failed", self.failed),
+            ("completed", self.completed),
+        ]
+    }
+
     /// Jobs that have not begun, or rest between attempts.
     pub(crate) fn waiting(&self) -> u64 {
         self.pending + self.scheduled + self.retry
@@ -81,7 +94,7 @@ impl Desk {
                 let queues = names.iter().zip(stats).map(|(name, stats)| self.queue(name, &stats)).collect();
                 return Standing { queues, problem: None };
             }
-            Ok(Err(error)) => said_of(&error),
+            Ok(Err(error)) => chain(&error),
             Err(_too_late) => format!("it did not answer within {} s", PATIENCE.as_secs()),
         };
         let queues = names.iter().map(|name| self.queue(name, &QueueStats::default())).collect();
@@ -94,6 +107,16 @@ impl Desk {
             return Ok(None);
         }
         Ok(Some(self.queue(name, &self.store.stats(name).await?)))
+    }
+
+    /// What the counters of the store say of a filter that has only a state and a queue.
+    pub(super) async fn counted(&self, filter: &Filter) -> Result<u64, StoreError> {
+        let mut jobs = 0;
+        for queue in filter.queues(&self.queue_names()) {
+            let stats = self.store.stats(queue).await?;
+            jobs += filter.state.map_or(0, |state| stats.count(state));
+        }
+        Ok(jobs)
     }
 
     fn queue(&self, name: &QueueName, stats: &QueueStats) -> Queue {
@@ -121,7 +144,7 @@ impl Desk {
             let totals = self.gates.metrics_of(upstream.prefix.as_str()).totals();
             Some(Upstream {
                 prefix: upstream.prefix.to_string(),
-                url: shown(&upstream.url),
+                url: upstream.url.to_string(),
                 queue: queue.clone(),
                 own_queue: flow.is_some(),
                 rate_limit: flow.rate_limit.map(|rate| rate.to_string()),
@@ -133,13 +156,4 @@ impl Desk {
         };
         self.config.upstreams.iter().filter_map(upstream).collect()
     }
-}
-
-fn shown(url: &UpstreamUrl) -> String {
-    url.to_string()
-}
-
-/// What an operator is told of a store that does not answer: more than a client is.
-pub(crate) fn said_of(error: &StoreError) -> String {
-    chain(error)
 }

@@ -1,6 +1,5 @@
 //! The request of an ended job as a new job.
 
-use bytes::Bytes;
 use futures_util::TryStreamExt;
 use http::header::HeaderName;
 
@@ -18,7 +17,7 @@ impl Desk {
     /// Submits the request of an ended job again. Gives the new job.
     pub(super) async fn resubmit(&self, id: JobId) -> Result<JobId, Problem> {
         let failed = |error: StoreError| store_problem(&error);
-        let no_job = || Problem::not_found(format!("there is no job {id}; its retention may be over"));
+        let no_job = || Problem::no_job(id);
         let submitted = self.store.submitted(id).await.map_err(failed)?.ok_or_else(no_job)?;
         let job = self.store.get(id).await.map_err(failed)?.ok_or_else(no_job)?;
         if !job.state.status().is_final() {
@@ -65,7 +64,7 @@ impl Desk {
         let mut pieces = self.store.open_blob(blob).await?;
         let mut copy = self.store.new_blob(queue).await?;
         while let Some(piece) = pieces.try_next().await? {
-            copy.write(Bytes::clone(&piece)).await?;
+            copy.write(piece).await?;
         }
         let reference = copy.finish().await?;
         Ok(ReceivedBody::in_blob(reference, copy))

@@ -21,11 +21,10 @@ pub(crate) async fn remember(desk: Arc<Current<Desk>>, finished: CancellationTok
         let desk = desk.get();
         let standing = desk.standing().await;
         let said = standing.problem.is_none();
-        let at = i64::try_from(desk.clock.wall().since_epoch().as_secs()).unwrap_or(i64::MAX);
         let prefixes = desk.config.upstreams.iter().map(|upstream| upstream.prefix.as_str());
         desk.memory.take_upstreams(prefixes.map(|prefix| (prefix.to_owned(), desk.gates.metrics_of(prefix).totals())));
         desk.memory.take(
-            at,
+            desk.unix_seconds(),
             desk.metrics.totals(),
             said.then(|| standing.jobs().waiting()),
             said.then(|| standing.oldest_age_seconds()),

@@ -25,15 +25,8 @@ impl Desk {
     }
 
     fn show(&self, queue: &Queue) {
-        let (gauges, name, jobs) = (&self.metrics.queues, queue.name.as_str(), queue.jobs);
-        for (state, count) in [
-            ("pending", jobs.pending),
-            ("scheduled", jobs.scheduled),
-            ("active", jobs.active),
-            ("retry", jobs.retry),
-            ("completed", jobs.completed),
-            ("failed", jobs.failed),
-        ] {
+        let (gauges, name) = (&self.metrics.queues, queue.name.as_str());
+        for (state, count) in queue.jobs.by_state() {
             gauges.jobs.with_label_values(&[name, state]).set(whole(count));
         }
         gauges.oldest.with_label_values(&[name]).set(queue.oldest_age_seconds);

@@ -121,8 +121,7 @@ pub(crate) async fn search(
 fn lists<'a>(filter: &'a Filter, queues: &'a [QueueName]) -> impl Iterator<Item = Place> + 'a {
     let states = STATES.into_iter().filter(|state| filter.state.is_none_or(|wanted| wanted == *state));
     states.flat_map(move |state| {
-        let queues = queues.iter().filter(|queue| filter.queue.as_ref().is_none_or(|wanted| wanted == *queue));
-        queues.map(move |queue| Place { state, queue: queue.clone(), number: None })
+        filter.queues(queues).map(move |queue| Place { state, queue: queue.clone(), number: None })
     })
 }
 

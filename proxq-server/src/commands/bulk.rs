@@ -31,7 +31,7 @@ pub(super) async fn bulk(
         print(&format!("{count}\n"))?;
         return Ok(End::Done);
     }
-    if !flags.yes && !confirmed(&count, verb(action)).await? {
+    if !flags.yes && !confirmed(&count, action.word()).await? {
         complain("Nothing was done.");
         return Ok(End::Refused);
     }
@@ -61,14 +61,6 @@ async fn followed(operators: &Operators, mut bulk: Bulk) -> Result<End, CommandE
         complain(&printable(error));
     }
     Ok(if bulk.status == "done" { End::Done } else { End::Refused })
-}
-
-fn verb(action: BulkAction) -> &'static str {
-    match action {
-        BulkAction::Retry => "retry",
-        BulkAction::Cancel => "cancel",
-        BulkAction::Delete => "delete",
-    }
 }
 
 /// How many jobs there are, for people.

@@ -7,12 +7,10 @@ use super::operators::Operators;
 use super::printable::printable_json;
 use super::table::Table;
 use super::terminal::{complain, print, size};
+use crate::admin::PAGE_MAX;
 use crate::admin::model::{JobFilter, JobPage, JobSummary};
 use crate::admin::query::encode;
 use crate::cli::{Chosen, List, Order};
-
-/// The most jobs that a page of the API has.
-const PAGE_MAX: u64 = 100;
 
 /// The filter that the flags say.
 pub(super) fn filter(chosen: &Chosen) -> JobFilter {
@@ -26,7 +24,7 @@ pub(super) async fn list(operators: &Operators, flags: &List) -> Result<End, Com
     let mut table = Table::new(&["ID", "STATE", "METHOD", "PATH", "SUBMITTED", "ATTEMPTS", "STATUS", "WHY"]);
     let (mut left, mut cursor) = (flags.limit, None);
     loop {
-        let query = query(&filter(&flags.chosen), flags.order, left.min(PAGE_MAX), cursor.as_deref());
+        let query = query(&filter(&flags.chosen), flags.order, left.min(PAGE_MAX as u64), cursor.as_deref());
         let page: JobPage = operators.get(&format!("jobs?{query}")).await?;
         left = left.saturating_sub(page.jobs.len() as u64);
         for job in page.jobs {

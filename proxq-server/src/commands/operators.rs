@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
-use proxq_protocol::{ErrorBody, ErrorCode};
+use proxq_protocol::{ErrorBody, ErrorCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -20,8 +20,6 @@ use crate::cli::{AtOperators, Options};
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// The longest answer: a page of jobs whose paths and errors are as long as they may be.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
-/// Orders need it, and a listener for clients refuses a request that has it, where it would make a job of any other.
-const ADMIN: HeaderName = HeaderName::from_static("x-proxq-admin");
 /// What is asked.
 const EXPECTED: &str = "where proxq listens for operators";
 
@@ -57,7 +55,8 @@ impl Operators {
         let mut request = Request::new(Full::new(body).map_err(|never| match never {}).boxed_unsync());
         *request.method_mut() = method;
         let headers = request.headers_mut();
-        headers.insert(ADMIN, HeaderValue::from_static("1"));
+        // Orders need it, and a listener for clients refuses a request that has it, where it would make a job of any other.
+        headers.insert(header::ADMIN, HeaderValue::from_static("1"));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.extend(self.authorization.clone().map(|value| (AUTHORIZATION, value)));
         let exchange = async {

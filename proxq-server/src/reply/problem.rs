@@ -131,6 +131,11 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadQuery, detail)
     }
 
+    /// No job has this id, or none has it any more.
+    pub(crate) fn no_job(id: JobId) -> Self {
+        Self::not_found(format!("there is no job {id}: it never was, was cancelled, or its retention is over"))
+    }
+
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, ErrorCode::NotFound, detail)
     }

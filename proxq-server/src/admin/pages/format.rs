@@ -17,6 +17,11 @@ pub(super) fn count(number: u64) -> String {
     grouped
 }
 
+/// A count as a place in a plot, which shows no more of it.
+pub(super) fn float(number: u64) -> f64 {
+    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
 /// A rate a second.
 pub(super) fn rate(per_second: f64) -> String {
     match per_second {

@@ -16,10 +16,7 @@ use crate::reply::Problem;
 pub(super) async fn content(desk: &Desk, id: JobId) -> Content {
     let detail = match desk.detail(id).await {
         Ok(Some(detail)) => detail,
-        Ok(None) => {
-            let detail = format!("There is no job {id}: it never was, was cancelled, or its retention is over.");
-            return super::refused("Job", &Problem::not_found(detail));
-        }
+        Ok(None) => return super::refused("Job", &Problem::no_job(id)),
         Err(error) => return super::refused("Job", &store_problem(&error)),
     };
     let (job, now) = (&detail.summary, desk.clock.wall());

@@ -100,11 +100,7 @@ fn with_state(asked: &JobsQuery, state: Option<&str>) -> String {
 }
 
 fn link(asked: &JobsQuery, cursor: Option<&str>) -> String {
-    let mut query = asked.write(None);
-    if let Some(cursor) = cursor {
-        let separator = if query.is_empty() { "" } else { "&" };
-        query = format!("{query}{separator}cursor={cursor}");
-    }
+    let query = asked.write(cursor);
     if query.is_empty() { "/jobs".to_owned() } else { format!("/jobs?{query}") }
 }
 

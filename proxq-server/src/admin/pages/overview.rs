@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::Content;
-use super::format::{ago, count, error_line, lasting, rate, span};
+use super::format::{ago, count, error_line, float, lasting, rate, span};
 use super::layout::{state_mark, store_problem};
 use super::plot::{Line, hour, spark};
 use crate::admin::desk::Desk;
@@ -120,10 +120,6 @@ fn short_number(value: f64) -> String {
     }
 }
 
-fn float(number: u64) -> f64 {
-    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
-}
-
 fn queues(queues: &[Queue]) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label="Queues, table" {
@@ -139,10 +135,7 @@ fn queues(queues: &[Queue]) -> Markup {
                         tr {
                             th scope="row" { a href=(format!("/jobs?queue={}", encode(&queue.name))) { (queue.name) } }
                             td { (queue_state(queue)) }
-                            @for (state, number) in [
-                                ("pending", queue.jobs.pending), ("scheduled", queue.jobs.scheduled), ("active", queue.jobs.active),
-                                ("retry", queue.jobs.retry), ("failed", queue.jobs.failed), ("completed", queue.jobs.completed),
-                            ] {
+                            @for (state, number) in queue.jobs.by_state() {
                                 td.number { a.quiet href=(format!("/jobs?queue={}&state={state}", encode(&queue.name))) aria-label=(format!("{number} {state} jobs of {}", queue.name)) { (count(number)) } }
                             }
                             td.number { @if queue.jobs.pending > 0 { (span(queue.oldest_age_seconds)) } @else { "–" } }

@@ -2,6 +2,8 @@
 
 use maud::{Markup, html};
 
+use super::format::float;
+
 /// The plot's own units: it is scaled to the width that there is.
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 180.0;
@@ -86,7 +88,7 @@ pub(super) fn spark(class: &str, values: &[f64]) -> Markup {
 
 /// How much of a whole is in use.
 pub(super) fn bar(used: u64, of: u64, label: &str) -> Markup {
-    let share = if of == 0 { 0.0 } else { (as_float_of(used) / as_float_of(of)).min(1.0) };
+    let share = if of == 0 { 0.0 } else { (float(used) / float(of)).min(1.0) };
     let class = if share >= 1.0 { "full" } else { "part" };
     html! {
         svg.bar viewBox="0 0 100 6" role="img" aria-label=(label) preserveAspectRatio="none" {
@@ -131,11 +133,7 @@ fn round(number: f64) -> f64 {
 }
 
 fn as_float(number: usize) -> f64 {
-    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
-}
-
-fn as_float_of(number: u64) -> f64 {
-    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
+    float(number as u64)
 }
 
 #[cfg(test)]
