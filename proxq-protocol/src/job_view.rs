@@ -197,6 +197,8 @@ pub enum ErrorCode {
     NotFailed,
     /// The job may have reached its upstream, so the client must confirm a retry.
     MayDuplicate,
+    /// What is stored was sealed with a key that the server does not have.
+    KeyUnknown,
     /// The response is a redirect, and the client asked for a report.
     Redirect,
     /// The idempotency key was used for another request.

@@ -7,6 +7,7 @@ mod advice;
 mod cache;
 mod changes;
 mod effective;
+mod encryption;
 mod error;
 mod example;
 mod form;
@@ -36,6 +37,8 @@ pub use self::admin::AdminConfig;
 pub(crate) use self::advice::warnings;
 pub use self::cache::{CacheConfig, CacheMode, HeaderPattern, KeyExclusions};
 pub(crate) use self::changes::{Changes, FixedSetting, changes};
+pub(crate) use self::encryption::read_keyring;
+pub use self::encryption::{EncryptionConfig, KeyFileError};
 pub use self::error::{ConfigErrors, Mistake};
 pub use self::example::example;
 pub(crate) use self::keys::admin::NEEDS_TOKEN;
@@ -111,6 +114,8 @@ pub struct Config {
     pub limits: Limits,
     /// The listener for operators, if there is one.
     pub admin: Option<AdminConfig>,
+    /// With which keys jobs are sealed, if they are.
+    pub encryption: Option<EncryptionConfig>,
     /// Where traces are sent.
     pub otlp: OtlpConfig,
     /// Where requests go.
@@ -149,6 +154,7 @@ impl Config {
             cache: CacheConfig::default(),
             limits: Limits::default(),
             admin: None,
+            encryption: None,
             otlp: OtlpConfig::default(),
             upstreams: Vec::new(),
         }
@@ -161,6 +167,11 @@ pub(crate) fn effective(config: &Config) -> String {
 }
 
 impl Config {
+    /// Whether what is stored is sealed.
+    pub(crate) fn seals(&self) -> bool {
+        self.encryption.as_ref().is_some_and(|encryption| encryption.key_file.is_some())
+    }
+
     /// The upstream with this prefix, unless it is no longer configured.
     pub(crate) fn upstream(&self, prefix: &str) -> Option<&Upstream> {
         self.upstreams.iter().find(|upstream| upstream.prefix.as_str() == prefix)

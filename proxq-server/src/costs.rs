@@ -25,8 +25,9 @@ use crate::intake::Intake;
 use crate::job::{Body, CredentialHash, JobId, JobRequest, ResponseHead, StoredResponse, Verdict};
 use crate::jobs_api::JobsApi;
 use crate::metrics::Metrics;
+use crate::sealing::Keyring;
 use crate::store::memory::MemoryStore;
-use crate::store::{Facts, JobStore, Record, StoreSettings, WorkQueues};
+use crate::store::{BodyFields, Facts, JobStore, Record, StoreSettings, WorkQueues};
 use crate::tasks::Tasks;
 use crate::turns::TurnKeeper;
 use crate::upload::{Discard, DiscardBounds, Upload};
@@ -160,11 +161,16 @@ fn a_status_and_a_replay() {
 
 #[test]
 fn a_record() {
-    let facts = Facts::new(sample(), &Body::Inline(Bytes::from_static(b"{}")));
+    let plain = Keyring::default();
+    let facts = Facts::new(sample(), BodyFields::of(&Body::Inline(Bytes::from_static(b"{}")), &plain).0);
     let id = facts.request.id;
-    let record = Bytes::from(facts.encode(id));
-    costs(18, || facts.encode(id));
-    costs(7, || Facts::decode(id, record.clone()).unwrap());
+    let record = Bytes::from(facts.encode(id, &plain));
+    costs(18, || facts.encode(id, &plain));
+    costs(7, || Facts::decode(id, record.clone(), &plain).unwrap());
+    let keys = Keyring::of(&["a key"]);
+    let record = Bytes::from(facts.encode(id, &keys));
+    costs(21, || facts.encode(id, &keys)); // the hidden fields, their context and the sealed value are made apart
+    costs(9, || Facts::decode(id, record.clone(), &keys).unwrap());
 }
 
 #[test]
@@ -172,7 +178,7 @@ fn a_key_and_a_fingerprint() {
     let request = JobRequest { idempotency_key: Some(b"key".to_vec()), ..sample() };
     let exclusions = KeyExclusions::default();
     costs(22, || cache::key(&request, &[1; 32], &exclusions));
-    costs(6, || claim(&request, CredentialHash([2; 32]), [1; 32], Duration::from_secs(1)));
+    costs(6, || claim(&request, CredentialHash([2; 32]), [1; 32], Duration::from_secs(1), &[3; 32]));
 }
 
 fn sample() -> JobRequest {

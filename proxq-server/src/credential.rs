@@ -27,6 +27,13 @@ pub(crate) fn owner_hash(key: &[u8; 32], token: Option<&[u8]>, headers: &HeaderM
     hash(key, token, headers, names)
 }
 
+/// A hash that is of no use without the key: nobody who reads it can try what it may be of.
+pub(crate) fn keyed(key: &[u8; 32], hash: [u8; 32]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    mac.update(&hash);
+    mac.finalize().into_bytes().into()
+}
+
 /// Whether a submission with this hash of all its secrets has none.
 pub(crate) fn is_anonymous(key: &[u8; 32], secrets: CredentialHash) -> bool {
     secrets == hash(key, None, &HeaderMap::new(), &[])

@@ -5,25 +5,32 @@ use std::time::Duration;
 use http::header;
 use sha2::{Digest, Sha256};
 
+use crate::credential::keyed;
 use crate::job::{CredentialHash, JobRequest};
 use crate::multipart::without_boundary;
 use crate::store::Claim;
 
 /// The claim of a request with an idempotency key, valid for `ttl`. `credential` is the hash of all its secrets, `body` the
-/// digest of its body.
+/// digest of its body, `key` the deployment's key: without it, nobody can try whether a claim is that of a request which they guess.
 ///
 /// The same key with another credential or upstream is another claim. Two requests are the same if method, target, body and
 /// the body's description are; other headers and the boundary of a multipart body may differ between two tries of a client.
-pub(crate) fn claim(request: &JobRequest, credential: CredentialHash, body: [u8; 32], ttl: Duration) -> Option<Claim> {
-    let key = request.idempotency_key.as_deref()?;
-    let scope = hash([request.upstream.as_bytes(), &credential.0, key]);
+pub(crate) fn claim(
+    request: &JobRequest,
+    credential: CredentialHash,
+    body: [u8; 32],
+    ttl: Duration,
+    key: &[u8; 32],
+) -> Option<Claim> {
+    let name = request.idempotency_key.as_deref()?;
+    let scope = keyed(key, hash([request.upstream.as_bytes(), &credential.0, name]));
     let method_and_target =
         [request.method.as_str().as_bytes(), request.target.to_string().as_bytes()].map(<[u8]>::to_vec);
     let values = |name| request.headers.get_all(name).iter().map(http::HeaderValue::as_bytes);
     let types: Vec<_> = values(header::CONTENT_TYPE).map(without_boundary).collect();
     let described = [hash(types.iter().map(AsRef::as_ref)), hash(values(header::CONTENT_ENCODING))];
     let parts = method_and_target.iter().map(Vec::as_slice).chain(described.iter().map(<[u8; 32]>::as_slice));
-    let fingerprint = hash(parts.chain([body.as_slice()]));
+    let fingerprint = keyed(key, hash(parts.chain([body.as_slice()])));
     Some(Claim { scope, fingerprint, ttl })
 }
 
@@ -71,7 +78,7 @@ mod tests {
         }
 
         fn claim(&self) -> Claim {
-            claim(&self.request(), CredentialHash(self.credential), self.body, Duration::from_secs(1))
+            claim(&self.request(), CredentialHash(self.credential), self.body, Duration::from_secs(1), &[9; 32])
                 .expect("it has a key")
         }
 
@@ -127,7 +134,7 @@ mod tests {
             request.headers.append(http::HeaderName::try_from(name).unwrap(), HeaderValue::from_str(&value).unwrap());
             request.id = proxq_protocol::JobId::new();
             request.request_id = value;
-            prop_assert_eq!(claim(&request, CredentialHash(one.credential), one.body, Duration::from_secs(1)).unwrap(), one.claim());
+            prop_assert_eq!(claim(&request, CredentialHash(one.credential), one.body, Duration::from_secs(1), &[9; 32]).unwrap(), one.claim());
         }
     }
 
@@ -137,7 +144,7 @@ mod tests {
             let mut request = JobRequest::sample();
             request.idempotency_key = Some(b"key".to_vec());
             request.headers.insert("content-type", HeaderValue::from_str(content_type).unwrap());
-            claim(&request, CredentialHash([0; 32]), [0; 32], Duration::from_secs(1)).unwrap().fingerprint
+            claim(&request, CredentialHash([0; 32]), [0; 32], Duration::from_secs(1), &[9; 32]).unwrap().fingerprint
         };
         let one = fingerprint("multipart/form-data; boundary=a");
         assert_eq!(one, fingerprint("multipart/form-data; boundary=b"));
@@ -146,6 +153,9 @@ mod tests {
 
     #[test]
     fn without_a_key_nothing_is_claimed() {
-        assert_eq!(claim(&JobRequest::sample(), CredentialHash([0; 32]), [0; 32], Duration::from_secs(1)), None);
+        assert_eq!(
+            claim(&JobRequest::sample(), CredentialHash([0; 32]), [0; 32], Duration::from_secs(1), &[9; 32]),
+            None
+        );
     }
 }

@@ -8,6 +8,7 @@ mod control;
 mod plan;
 mod prefer;
 mod spool;
+mod spool_file;
 pub(crate) mod submitter;
 #[cfg(test)]
 mod tests;

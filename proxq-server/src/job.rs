@@ -13,6 +13,8 @@ use bytes::Bytes;
 pub use proxq_protocol::{JobId, JobStatus, Outcome};
 use uuid::Uuid;
 
+use crate::sealing::StreamSeal;
+
 pub use self::attempt::{AttemptRecord, HISTORY_LIMIT, Progress, Reach};
 pub(crate) use self::bounds::NOT_TRIED_AGAIN;
 pub use self::bounds::{Overdue, TimeBounds, judge_overdue, keep_deadline};
@@ -84,8 +86,10 @@ pub struct BlobRef {
     pub id: Uuid,
     /// Its length in bytes.
     pub length: u64,
-    /// CRC-32 (ISO-HDLC) of its bytes.
+    /// CRC-32 (ISO-HDLC) of its bytes, sealed if they are.
     pub checksum: u32,
+    /// How its bytes are sealed, if they are.
+    pub seal: Option<StreamSeal>,
 }
 
 /// A job in its present state: what was asked for, and how far it has come.

@@ -66,6 +66,7 @@ mod reload;
 mod replay;
 mod reply;
 mod route;
+mod sealing;
 mod seldom;
 mod server;
 mod shortage;
@@ -85,9 +86,10 @@ mod worker;
 
 pub use config::{
     AdminConfig, AnswerMode, CacheConfig, CacheMode, ClientIdentity, ClientMode, CollectorHeader, Config, DirectMode,
-    FilterMode, FlowControl, HeaderPattern, HostHeader, JobTrace, JoinRetries, KeyExclusions, Limits, OnAbandon,
-    OtlpConfig, Password, PathFilter, PatternError, Patterns, Prefix, RedisAddress, RedisConfig, RedisTls, Routing,
-    Secret, SecretHeaders, StoreConfig, StreamDetection, SyncMode, TlsVerification, Upstream, UpstreamTls, UpstreamUrl,
+    EncryptionConfig, FilterMode, FlowControl, HeaderPattern, HostHeader, JobTrace, JoinRetries, KeyExclusions,
+    KeyFileError, Limits, OnAbandon, OtlpConfig, Password, PathFilter, PatternError, Patterns, Prefix, RedisAddress,
+    RedisConfig, RedisTls, Routing, Secret, SecretHeaders, StoreConfig, StreamDetection, SyncMode, TlsVerification,
+    Upstream, UpstreamTls, UpstreamUrl,
 };
 pub use forward::TlsFileError;
 pub use job::{Backoff, Delivery, QueueName, RetryPolicy};

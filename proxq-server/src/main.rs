@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use futures_util::Stream;
 use proxq_server::program::{self, Command, CommandError, End, Loaded, Options, ReloadRequests};
-use proxq_server::{Config, Server, StopRequests, StoreConfig};
+use proxq_server::{Config, Server, StopRequests};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -56,10 +56,7 @@ fn main() -> ExitCode {
         }
         Command::Serve { .. } => match program::runtime() {
             Ok(runtime) => serve(runtime, options),
-            Err(error) => {
-                complain(&format_args!("start threads: {error}"));
-                return ExitCode::from(EXIT_FAILURE);
-            }
+            Err(error) => return no_threads(&error),
         },
     };
     ended.unwrap_or_else(|mistake| {
@@ -77,6 +74,11 @@ fn give_free_memory_back() {
         let set = setting.name().write(FREE_MEMORY_TERM_MS);
         debug_assert!(set.is_ok(), "{setting}: {set:?}");
     }
+}
+
+fn no_threads(error: &std::io::Error) -> ExitCode {
+    complain(&format_args!("start threads: {error}"));
+    ExitCode::from(EXIT_FAILURE)
 }
 
 /// Fails with mistakes in the configuration.
@@ -102,20 +104,16 @@ fn is_healthy(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 fn check_store(loaded: &Loaded) -> ExitCode {
-    let StoreConfig::Embedded { data_dir, .. } = &loaded.config.store else {
-        complain(&"check --store is for the embedded store; jobs in Redis are checked when they are read");
-        return ExitCode::from(EXIT_CONFIG);
+    let runtime = match program::runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return no_threads(&error),
     };
-    match program::verify_embedded_store(data_dir) {
-        Ok(findings) if findings.is_empty() => {
-            print(&format_args!("# {}: every record and every body is as it was written\n", data_dir.display()));
-            ExitCode::SUCCESS
-        }
-        Ok(findings) => {
-            for finding in &findings {
-                print(&format_args!("{finding}\n"));
+    match runtime.block_on(program::check_store(&loaded.config)) {
+        Ok(found) => {
+            for line in &found.lines {
+                print(&format_args!("{line}\n"));
             }
-            ExitCode::from(EXIT_FAILURE)
+            if found.is_sound { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILURE) }
         }
         Err(error) => {
             complain(&program::chain(&error));

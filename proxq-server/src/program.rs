@@ -8,7 +8,7 @@ pub use crate::failure::chain;
 pub use crate::healthcheck::healthcheck;
 pub use crate::process::{raise_file_limit, runtime, survive_file_size_limits};
 pub use crate::reload::ReloadRequests;
-pub use crate::server::verify_embedded_store;
+pub use crate::server::{StoreCheck, StoreCheckError, check_store};
 pub use crate::telemetry::{InitError as TelemetryInitError, Log, init as init_telemetry};
 
 /// The stores and their vocabulary. The program uses none of it: it is reachable here because its items are public, and documented
@@ -16,5 +16,6 @@ pub use crate::telemetry::{InitError as TelemetryInitError, Log, init as init_te
 pub mod store {
     pub use crate::clock::Clock;
     pub use crate::job::*;
+    pub use crate::sealing::{KeyId, StreamSeal};
     pub use crate::store::*;
 }

@@ -4,6 +4,7 @@ mod live;
 mod operators;
 mod services;
 mod stages;
+mod store_check;
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,9 +17,10 @@ use tokio::net::TcpListener;
 use self::live::Live;
 use self::operators::{AdminListener, Operators};
 use self::services::Services;
+pub use self::store_check::{StoreCheck, StoreCheckError, check_store};
 use crate::cache::ResponseCache;
 use crate::clock::Clock;
-use crate::config::{self, Config, StoreConfig, SyncMode};
+use crate::config::{self, Config, KeyFileError, StoreConfig, SyncMode};
 use crate::deployment::KnownDeployment;
 use crate::ended::JobWaiters;
 use crate::failure::chain;
@@ -26,9 +28,10 @@ use crate::flow::{Gates, hold_places};
 use crate::forward::{Forwarder, TlsFileError};
 use crate::listen::Surface;
 use crate::metrics::{Metrics, StoreMetrics};
+use crate::sealing::Keyring;
 use crate::shutdown::Phases;
+pub use crate::store::embedded::OpenError as EmbeddedOpenError;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
-pub use crate::store::embedded::{OpenError as EmbeddedOpenError, verify as verify_embedded_store};
 pub use crate::store::redis::OpenError as RedisOpenError;
 use crate::store::redis::{RedisOptions, RedisStore};
 use crate::store::{JobStore, StoreError};
@@ -82,6 +85,9 @@ pub enum StartError {
     /// An upstream's TLS files cannot be used.
     #[error("prepare the connections to the upstreams")]
     Upstream(#[from] TlsFileError),
+    /// A key of the encryption at rest cannot be used.
+    #[error("read the keys of the encryption at rest")]
+    Encryption(#[from] KeyFileError),
     /// The operating system gives no threads.
     #[error("start threads")]
     Threads(#[source] io::Error),
@@ -113,7 +119,8 @@ impl Server {
             None => None,
         };
         let metrics = Arc::<Metrics>::default();
-        let store = open_store(&config, clock, metrics.store.clone()).await?;
+        let keys = Arc::new(config::read_keyring(config.encryption.as_ref())?);
+        let store = open_store(&config, keys, clock, metrics.store.clone()).await?;
         Ok(Self { listener, config: Arc::new(config), store, clock, forwarder, cores, admin, metrics })
     }
 
@@ -238,7 +245,15 @@ async fn listen(address: &str) -> Result<TcpListener, StartError> {
     bound.map_err(|source| StartError::Listen { address: address.to_owned(), source })
 }
 
-async fn open_store(config: &Config, clock: Clock, metrics: StoreMetrics) -> Result<Arc<dyn JobStore>, StartError> {
+async fn open_store(
+    config: &Config,
+    keys: Arc<Keyring>,
+    clock: Clock,
+    metrics: StoreMetrics,
+) -> Result<Arc<dyn JobStore>, StartError> {
+    if let Some(key) = keys.sealing_id() {
+        tracing::info!(%key, "requests and results are sealed before they are stored");
+    }
     match &config.store {
         StoreConfig::Embedded { data_dir, sync } => {
             if *sync == SyncMode::OperatingSystem {
@@ -250,6 +265,7 @@ async fn open_store(config: &Config, clock: Clock, metrics: StoreMetrics) -> Res
                 sync: *sync,
                 settings: config.into(),
                 instance: instance_name(),
+                keys,
                 metrics,
             };
             let opened = tasks::blocking(move || EmbeddedStore::open(options, clock)).await;
@@ -262,6 +278,7 @@ async fn open_store(config: &Config, clock: Clock, metrics: StoreMetrics) -> Res
                 queue: config.queue.clone(),
                 settings: config.into(),
                 instance: instance_name(),
+                keys,
                 metrics,
             };
             Ok(Arc::new(RedisStore::open(options, clock)?))

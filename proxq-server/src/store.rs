@@ -23,7 +23,10 @@ mod contract;
 pub mod embedded;
 mod error;
 mod keeping;
+mod kept_key;
+mod key_use;
 mod limiting;
+mod locked;
 #[cfg(test)]
 pub(crate) mod memory;
 mod overseeing;
@@ -31,6 +34,7 @@ mod pauses;
 mod pending_place;
 mod record;
 pub mod redis;
+mod sealed_blobs;
 mod settings;
 mod signals;
 mod submitting;
@@ -42,13 +46,14 @@ pub use self::asking::{Content, JobAccess, JobLookup, JobWatch, Requeued};
 pub use self::blob::{BlobStore, BlobStream, BlobWriter};
 pub use self::error::{Cause, StoreError};
 pub use self::keeping::{Deployment, StoreControl, UPKEEP_EVERY, Upkept};
+pub use self::key_use::KeyUse;
 pub use self::limiting::{HeldBack, Leased, LimitedQueues};
 pub use self::overseeing::{
     Instance, InstanceKind, JobOrder, JobPage, Oversight, QueueLookup, QueueStats, SubmittedRequest,
 };
 pub(crate) use self::pauses::StorePauses;
 #[cfg(test)]
-pub(crate) use self::record::{Facts, Record};
+pub(crate) use self::record::{BodyFields, Facts, Record};
 pub use self::settings::StoreSettings;
 pub use self::submitting::{Claim, NewJob, Submissions, Submitted};
 pub use self::turns::{CANCEL_ABANDONED_AFTER, Call, JOIN_WINDOW, Join, LOST_TURN_WINDOW, LeftBy, Turn, Turns};

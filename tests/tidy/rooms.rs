@@ -63,6 +63,7 @@ const ROOMS: [&[&str]; 3] = [
         "path",
         "pacing",
         "job",
+        "sealing",
         "clock",
     ],
 ];

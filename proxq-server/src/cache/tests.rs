@@ -60,6 +60,7 @@ fn response(body: &'static [u8]) -> (StoredResponse, tempfile::TempDir, Embedded
         sync: SyncMode::OperatingSystem,
         settings: (&Config::for_upstream(UpstreamUrl::new("http://upstream").unwrap())).into(),
         instance: "one".to_owned(),
+        keys: Arc::default(),
         metrics: StoreMetrics::default(),
     };
     let store = EmbeddedStore::open(options, Clock::new()).unwrap();

@@ -7,8 +7,8 @@ use proxq_protocol::GoDuration;
 use super::listen_address::is_loopback;
 use super::load::Loaded;
 use super::{
-    Config, DirectMode, FilterMode, HeaderPattern, HostHeader, RedisAddress, RedisTls, StoreConfig, StreamDetection,
-    SyncMode, TlsVerification, Upstream, UpstreamTls, size,
+    Config, DirectMode, EncryptionConfig, FilterMode, HeaderPattern, HostHeader, RedisAddress, RedisTls, StoreConfig,
+    StreamDetection, SyncMode, TlsVerification, Upstream, UpstreamTls, size,
 };
 use crate::job::{Backoff, Delivery};
 
@@ -23,6 +23,12 @@ pub(crate) fn warnings(config: &Config) -> Vec<String> {
         ));
     }
     warnings.extend(store_warnings(config));
+    for file in config.encryption.iter().flat_map(EncryptionConfig::files_open_to_all) {
+        warnings.push(format!(
+            "encryption: everybody on this machine can read the key in {}; chmod 600 it",
+            file.display()
+        ));
+    }
     for (index, upstream) in config.upstreams.iter().enumerate() {
         let about = upstream_warnings(upstream, config);
         warnings.extend(about.into_iter().map(|warning| format!("upstreams[{index}].{warning}")));

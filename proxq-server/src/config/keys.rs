@@ -10,6 +10,7 @@
 //! `docs/configuration.md`, and run `make schema`.
 
 pub(crate) mod admin;
+mod encryption;
 mod flow;
 pub(super) mod globals;
 mod redis;

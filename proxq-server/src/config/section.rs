@@ -80,6 +80,8 @@ fn quoted(text: &str) -> String {
 pub(super) struct Section<'a> {
     reading: &'a Reading<'a>,
     at: At,
+    /// Whether there is a mapping, if only an empty one.
+    stands: bool,
     entries: &'a [Entry],
     supported: Vec<&'static str>,
     later: Vec<&'static str>,
@@ -101,7 +103,8 @@ impl<'a> Section<'a> {
                 &[]
             }
         };
-        let section = Self { reading, at, entries, supported: Vec::new(), later: Vec::new() };
+        let stands = node.is_some_and(|node| matches!(node.value, Value::Map(_)));
+        let section = Self { reading, at, stands, entries, supported: Vec::new(), later: Vec::new() };
         section.note_repeated_keys();
         section
     }
@@ -118,6 +121,11 @@ impl<'a> Section<'a> {
                 self.reading.note(&self.at_key(entry), format!("is written twice; the first is in line {line}"));
             }
         }
+    }
+
+    /// Whether the mapping is written, if only an empty one.
+    pub(super) fn stands(&self) -> bool {
+        self.stands
     }
 
     /// Whether a key is written with a value.

@@ -82,7 +82,7 @@ pub(super) struct Peeked {
 impl Peeked {
     /// The body was not read: it cannot change the decision.
     pub(super) fn skipped(config: &Config) -> Self {
-        Self { wanted: Wanted::Unsaid, begun: Spool::new(config.inline_body_limit, &MEMORY) }
+        Self { wanted: Wanted::Unsaid, begun: Spool::new(config.inline_body_limit, config.seals(), &MEMORY) }
     }
 }
 
@@ -92,7 +92,7 @@ pub(super) async fn peek_at_body(
     mut peek: BodyPeek,
     config: &Config,
 ) -> Result<Peeked, ReceiveError> {
-    let mut begun = Spool::new(config.inline_body_limit, &MEMORY);
+    let mut begun = Spool::new(config.inline_body_limit, config.seals(), &MEMORY);
     while let Some(chunk) = next_chunk(body, config.limits.idle_timeout).await? {
         let wanted = peek.feed(&chunk);
         let kept = begun.append(&chunk).await;

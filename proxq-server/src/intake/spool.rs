@@ -1,21 +1,15 @@
 //! A body while it arrives: in memory while it is small and memory is not short, else in a temporary file, which has no name
 //! and goes with its owner.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::mem;
-use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::body_memory::{Arriving, BodyMemory};
+use super::spool_file::SpoolFile;
 use crate::direct::BegunBody;
-use crate::tasks;
-
-/// How much of a file is read at a time.
-const READ_BYTES: usize = 64 * 1024;
 
 /// What has arrived of a body.
 #[derive(Debug)]
@@ -25,14 +19,16 @@ pub(crate) struct Spool {
     memory_limit: u64,
     /// What it takes of the memory for all bodies.
     share: Arriving,
-    file: Option<Arc<File>>,
-    in_file: u64,
+    file: Option<SpoolFile>,
+    /// Whether a file is sealed.
+    seals: bool,
 }
 
 impl Spool {
-    /// An empty one that keeps up to `memory_limit` bytes in memory, as long as there is some.
-    pub(super) fn new(memory_limit: u64, memory: &'static BodyMemory) -> Self {
-        Self { memory: BytesMut::new(), memory_limit, share: memory.arriving(), file: None, in_file: 0 }
+    /// An empty one that keeps up to `memory_limit` bytes in memory, as long as there is some. `seals`: what goes into a file is
+    /// sealed.
+    pub(super) fn new(memory_limit: u64, seals: bool, memory: &'static BodyMemory) -> Self {
+        Self { memory: BytesMut::new(), memory_limit, share: memory.arriving(), file: None, seals }
     }
 
     /// Makes room for so many bytes, all of them.
@@ -42,7 +38,7 @@ impl Spool {
 
     /// How many bytes it has.
     pub(super) fn length(&self) -> u64 {
-        self.in_file + self.memory.len() as u64
+        self.file.as_ref().map_or(0, SpoolFile::length) + self.memory.len() as u64
     }
 
     /// Appends a chunk. It is kept even if this fails, for want of room or the like; then nothing more should be appended.
@@ -52,21 +48,15 @@ impl Spool {
         if self.file.is_none() && length as u64 <= self.memory_limit && self.share.grow_to(length) {
             return Ok(());
         }
-        let file = match &self.file {
-            Some(file) => Arc::clone(file),
-            None => Arc::clone(
-                self.file.insert(Arc::new(tasks::blocking(tempfile::tempfile).await.map_err(io::Error::other)??)),
-            ),
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => self.file.insert(SpoolFile::new(self.seals).await?),
         };
-        // Not by tokio's file, which would keep a buffer of this length.
         let bytes = mem::take(&mut self.memory).freeze();
-        let kept = bytes.clone();
-        let written = tasks::blocking(move || (&*file).write_all(&bytes)).await.map_err(io::Error::other);
-        if let Err(error) = written.and_then(|written| written) {
-            self.memory = kept.into();
+        if let Err(error) = file.append(bytes.clone()).await {
+            self.memory = bytes.into();
             return Err(error);
         }
-        self.in_file += kept.len() as u64;
         self.share.clear();
         Ok(())
     }
@@ -86,20 +76,9 @@ impl Spool {
 
     /// All of it, in order.
     pub(super) fn into_stream(self) -> BegunBody {
-        let Self { memory, share, file, in_file, .. } = self;
-        let from_file = stream::try_unfold((file, 0_u64), move |(file, at)| async move {
-            let Some(file) = file.filter(|_| at < in_file) else { return Ok(None) };
-            // After a failed write the file may end with part of a chunk. Memory has that chunk whole, so it is not read here.
-            let length = usize::try_from(in_file - at).map_or(READ_BYTES, |left| left.min(READ_BYTES));
-            let from = Arc::clone(&file);
-            let read = tasks::blocking(move || {
-                let mut chunk = vec![0; length];
-                from.read_exact_at(&mut chunk, at).map(|()| chunk)
-            });
-            let chunk = Bytes::from(read.await.map_err(io::Error::other)??);
-            let next = at + chunk.len() as u64;
-            Ok(Some((chunk, (Some(file), next))))
-        });
+        let Self { memory, share, file, .. } = self;
+        // After a failed write the file may end with part of a chunk. Memory has that chunk whole, so it is not read here.
+        let from_file = stream::iter(file).flat_map(SpoolFile::into_stream);
         let rest = (!memory.is_empty()).then(|| Ok(memory.freeze()));
         let rest = stream::iter(rest).inspect(move |_rest| {
             let _until_it_is_dropped = &share;
@@ -124,8 +103,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_appended_comes_back_wherever_it_was_kept() {
-        for memory_limit in [0, 10, 100_000, 10_000_000] {
-            let mut spool = Spool::new(memory_limit, enough());
+        for (memory_limit, seals) in [(0, false), (0, true), (10, false), (100_000, true), (10_000_000, false)] {
+            let mut spool = Spool::new(memory_limit, seals, enough());
             let mut all = Vec::new();
             for byte in 0..30_u8 {
                 let chunk = vec![byte; usize::from(byte) * 1000];
@@ -135,16 +114,16 @@ mod tests {
             assert_eq!(spool.file.is_some(), memory_limit < all.len() as u64);
             assert!(read(spool).await == all, "{memory_limit}");
         }
-        assert_eq!(read(Spool::new(0, enough())).await, b"");
+        assert_eq!(read(Spool::new(0, false, enough())).await, b"");
     }
 
     #[tokio::test]
     async fn a_chunk_that_the_file_does_not_take_is_kept() {
-        let mut spool = Spool::new(3, enough());
+        let mut spool = Spool::new(3, false, enough());
         spool.append(b"in the file, ").await.unwrap();
-        spool.file = Some(Arc::new(File::open("/dev/full").unwrap()));
+        spool.file.as_mut().unwrap().lose();
         spool.append(b"not in it").await.unwrap_err();
-        assert_eq!(spool.in_file, 13);
+        assert_eq!(spool.length(), 13 + 9);
         assert_eq!(&spool.memory[..], b"not in it");
     }
 
@@ -153,7 +132,7 @@ mod tests {
         let memory = memory(100_000, 0);
         let mut other = memory.arriving();
         assert!(other.grow_to(100_000));
-        let mut spool = Spool::new(1_000_000, memory);
+        let mut spool = Spool::new(1_000_000, false, memory);
         for byte in 0..5_u8 {
             spool.append(&[byte; 15_000]).await.unwrap();
             assert_eq!(spool.file.is_some(), byte > 1, "what every body may have, and what the other has left");

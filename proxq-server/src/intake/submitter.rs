@@ -190,7 +190,8 @@ impl Submitter {
         let claimed = claimant.filter(|_| request.idempotency_key.is_some());
         let claim = claimed.and_then(|claimant| {
             let digest = body.digest(&request.headers);
-            claim(&request, claimant, digest, self.config.idempotency_ttl)
+            let key = self.deployment.credential_key().expect("nothing is submitted before the deployment is known");
+            claim(&request, claimant, digest, self.config.idempotency_ttl, key)
         });
         let call = held.as_ref().map(|held| self.call(&request, &body, claimant, held));
         let (body, blob, body_sha256) = body.into_parts();

@@ -42,6 +42,7 @@ impl Bench {
             sync: SyncMode::OperatingSystem,
             settings: StoreSettings::from(&config),
             instance: "one".to_owned(),
+            keys: Arc::default(),
             metrics: StoreMetrics::default(),
         };
         let clock = Clock::new();

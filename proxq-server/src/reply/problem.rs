@@ -354,6 +354,17 @@ impl Problem {
                 ErrorCode::Corrupt,
                 "what is stored cannot be read, or does not match its checksum, and is not served",
             ),
+            StoreError::KeyUnknown { .. } | StoreError::BlobKeyUnknown { .. } => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                ErrorCode::KeyUnknown,
+                "what is stored is sealed with a key that this proxq does not have; its operator can configure it \
+                 (encryption.previousKeyFiles)",
+            ),
+            StoreError::KeyMissing { .. } => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                ErrorCode::KeyUnknown,
+                "jobs wait that are sealed with a key which this proxq does not have; the log names it",
+            ),
             StoreError::NewerRecord { .. } => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 ErrorCode::Internal,

@@ -15,6 +15,7 @@ mod queues;
 mod racing;
 mod reading;
 mod resubmitting;
+pub(super) mod sealed;
 mod settling;
 mod submitting;
 mod time;

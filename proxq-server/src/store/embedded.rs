@@ -43,8 +43,11 @@ use self::steps::{
 };
 use self::tally::Tally;
 use self::time::StoreTime;
-pub use self::verify::{Finding, verify};
+pub(crate) use self::verify::verify;
+pub use self::verify::{Finding, Verified};
 use self::writer::{Health, Writer};
+use super::locked::LockedJobs;
+use super::sealed_blobs;
 use super::signals::Signals;
 use super::{
     BATCH_LIMIT, BlobStore, BlobStream, BlobWriter, Content, Deployment, HeldBack, JobAccess, JobLookup, JobWatch,
@@ -58,6 +61,7 @@ use crate::job::{BlobRef, CredentialHash, Job, JobId, QueueName, Verdict};
 use crate::lock::lock;
 use crate::metrics::StoreMetrics;
 use crate::pacing::{Hold, Terms};
+use crate::sealing::Keyring;
 
 /// How an embedded store is opened.
 #[derive(Clone, Debug)]
@@ -70,6 +74,7 @@ pub struct EmbeddedOptions {
     pub settings: StoreSettings,
     /// Names this process in the history of the jobs that it works on.
     pub instance: String,
+    pub(crate) keys: Arc<Keyring>,
     pub(crate) metrics: StoreMetrics,
 }
 
@@ -160,6 +165,8 @@ struct Shared {
     time: StoreTime,
     settings: Current<StoreSettings>,
     instance: String,
+    keys: Arc<Keyring>,
+    locked: LockedJobs,
     signals: Signals,
     paces: Paces,
     tally: Tally,
@@ -177,12 +184,12 @@ impl EmbeddedStore {
     /// # Errors
     /// Where the folder cannot be used, or what is in it.
     pub fn open(options: EmbeddedOptions, clock: Clock) -> Result<Self, OpenError> {
-        let EmbeddedOptions { data_dir, sync, settings, instance, metrics } = options;
+        let EmbeddedOptions { data_dir, sync, settings, instance, keys, metrics } = options;
         let folder = Folder::hold(&data_dir)?;
         let database = folder.database();
         let fails = |source| schema::open_error(&database, source);
-        let (connection, index) = schema::open_writer(&database, sync)?;
-        let deployment = schema::deployment(&connection).map_err(fails)?;
+        let (mut connection, index) = schema::open_writer(&database, sync)?;
+        let deployment = schema::deployment(&mut connection, &keys).map_err(fails)?;
         let blobs = Blobs::new(folder.blobs(), sync);
         if sync == SyncMode::Durable {
             folder.sync().map_err(|source| OpenError::Folder { folder: data_dir, source })?;
@@ -194,6 +201,8 @@ impl EmbeddedStore {
             time: StoreTime::resume(clock, last, passed),
             settings: Current::new(settings),
             instance,
+            keys,
+            locked: LockedJobs::default(),
             signals: Signals::default(),
             paces: Paces::default(),
             tally: Tally::count(&connection).map_err(fails)?,
@@ -241,7 +250,7 @@ impl EmbeddedStore {
 impl Submissions for EmbeddedStore {
     async fn submit(&self, job: NewJob) -> Result<Submitted, StoreError> {
         let settings = self.shared.settings.get();
-        self.writer.outbox.run(Submit::new(job, &settings.secret_headers, &self.shared.time)).await
+        self.writer.outbox.run(Submit::new(job, &settings.secret_headers, &self.shared.keys, &self.shared.time)).await
     }
 }
 
@@ -262,7 +271,7 @@ impl WorkQueues for EmbeddedStore {
     }
 
     async fn settle(&self, lease: &Lease, verdict: Verdict) -> Result<(), StoreError> {
-        self.writer.outbox.run(Settle::new(*lease, verdict)).await
+        self.writer.outbox.run(Settle::new(*lease, verdict, &self.shared.keys)).await
     }
 
     async fn due(&self, queue: &QueueName) {
@@ -328,7 +337,8 @@ impl LimitedQueues for EmbeddedStore {
 #[async_trait]
 impl JobLookup for EmbeddedStore {
     async fn get(&self, id: JobId) -> Result<Option<Job>, StoreError> {
-        let job = self.readers.read_one(move |connection| reader::job(connection, id)).await?;
+        let keys = Arc::clone(&self.shared.keys);
+        let job = self.readers.read_one(move |connection| reader::job(connection, &keys, id)).await?;
         Ok(job.map(|job| self.shared.time.job_shown(job)))
     }
 
@@ -340,7 +350,8 @@ impl JobLookup for EmbeddedStore {
 #[async_trait]
 impl JobAccess for EmbeddedStore {
     async fn response(&self, id: JobId) -> Result<Content, StoreError> {
-        self.readers.read_one(move |connection| reader::content(connection, id)).await
+        let keys = Arc::clone(&self.shared.keys);
+        self.readers.read_one(move |connection| reader::content(connection, &keys, id)).await
     }
 
     async fn cancel(&self, id: JobId) -> Result<bool, StoreError> {
@@ -354,7 +365,11 @@ impl JobAccess for EmbeddedStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        if self.shared.health.is_failing() { self.writer.outbox.run(Probe).await } else { self.writer.outbox.is_open() }
+        if self.shared.health.is_failing() {
+            self.writer.outbox.run(Probe).await?;
+        }
+        self.writer.outbox.is_open()?;
+        self.shared.locked.none_lately(self.shared.clock)
     }
 }
 
@@ -376,11 +391,13 @@ impl Turns for EmbeddedStore {
 #[async_trait]
 impl BlobStore for EmbeddedStore {
     async fn new_blob(&self, _: &QueueName) -> Result<Box<dyn BlobWriter>, StoreError> {
-        Ok(Box::new(FileWriter::begin(Arc::clone(&self.blobs), self.writer.outbox.clone()).await?))
+        let file = FileWriter::begin(Arc::clone(&self.blobs), self.writer.outbox.clone()).await?;
+        Ok(sealed_blobs::sealing(Box::new(file), &self.shared.keys))
     }
 
     async fn open_blob(&self, blob: &BlobRef) -> Result<BlobStream, StoreError> {
-        blobs::stream(&self.blobs, *blob).await
+        let stored = blobs::stream(&self.blobs, sealed_blobs::stored(blob)).await?;
+        sealed_blobs::opened(stored, blob, &self.shared.keys)
     }
 }
 

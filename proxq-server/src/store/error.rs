@@ -5,6 +5,7 @@ use std::io;
 use uuid::Uuid;
 
 use crate::job::JobId;
+use crate::sealing::KeyId;
 
 /// Why a store did not do as it was told.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,28 @@ pub enum StoreError {
         /// Its version.
         version: u32,
     },
+    /// It was sealed with a key that this process does not have.
+    #[error("job {id} is sealed with key {key}, which this proxq does not have")]
+    KeyUnknown {
+        /// The job.
+        id: JobId,
+        /// The id of the key.
+        key: KeyId,
+    },
+    /// The same of a body by itself.
+    #[error("blob {blob} is sealed with key {key}, which this proxq does not have")]
+    BlobKeyUnknown {
+        /// The blob's name.
+        blob: Uuid,
+        /// The id of the key.
+        key: KeyId,
+    },
+    /// Jobs wait that are sealed with a key which this process does not have.
+    #[error("jobs are sealed with key {key}, which this proxq does not have")]
+    KeyMissing {
+        /// The id of the key.
+        key: KeyId,
+    },
     /// There is no room.
     #[error("the store is full")]
     Full {
@@ -67,7 +90,12 @@ impl StoreError {
     pub(crate) fn is_failure(&self) -> bool {
         match self {
             Self::Unavailable { .. } | Self::Full { .. } | Self::CorruptJob { .. } | Self::CorruptBlob { .. } => true,
-            Self::Closed | Self::LeaseLost { .. } | Self::NewerRecord { .. } => false,
+            Self::Closed
+            | Self::LeaseLost { .. }
+            | Self::NewerRecord { .. }
+            | Self::KeyUnknown { .. }
+            | Self::KeyMissing { .. }
+            | Self::BlobKeyUnknown { .. } => false,
         }
     }
 

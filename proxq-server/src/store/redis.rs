@@ -19,6 +19,7 @@ mod foreign;
 mod heartbeat;
 mod held_blobs;
 mod instances;
+mod key_use;
 mod keys;
 mod known_held_back;
 mod lease;
@@ -63,6 +64,7 @@ use self::blobs::HashWriter;
 use self::connection::Commands;
 use self::heartbeat::{BEAT_EVERY, Identity};
 use self::held_blobs::HeldBlobs;
+pub use self::key_use::{CountError, count_keys};
 use self::known_held_back::KnownHeldBack;
 use self::leases::Leases;
 use self::queues::{Queue, Queues};
@@ -72,6 +74,8 @@ use self::seen_states::SeenStates;
 use self::shared::{Instance, Shared};
 use self::values::RedisValues;
 use self::waiting_workers::WaitingWorkers;
+use super::locked::LockedJobs;
+use super::sealed_blobs;
 use super::signals::Signals;
 use super::{
     BlobStore, BlobStream, BlobWriter, Content, Deployment, HeldBack, JobAccess, JobLookup, JobWatch, Lease, Leased,
@@ -86,6 +90,7 @@ use crate::job::{BlobRef, CredentialHash, Job, JobId, QueueName, Verdict};
 use crate::lock::lock;
 use crate::metrics::StoreMetrics;
 use crate::pacing::{Hold, Terms};
+use crate::sealing::Keyring;
 use crate::tasks::Tasks;
 
 /// How a store in Redis is opened.
@@ -99,6 +104,7 @@ pub struct RedisOptions {
     pub settings: StoreSettings,
     /// Names this process in the history of the jobs that it works on.
     pub instance: String,
+    pub(crate) keys: Arc<Keyring>,
     pub(crate) metrics: StoreMetrics,
 }
 
@@ -194,6 +200,8 @@ impl RedisStore {
             clock,
             tasks,
             instance: Instance { id: instance, name: options.instance },
+            keys: options.keys,
+            locked: LockedJobs::default(),
         });
         shared.tasks.spawn(oddities::look_over(Arc::clone(&shared), closing.clone()));
         shared.tasks.spawn(events::listen(Arc::clone(&shared), client.clone(), closing.clone()));
@@ -340,7 +348,8 @@ impl JobAccess for RedisStore {
         // Asked at once, they travel together.
         let (written, can_lease) =
             tokio::join!(self.shared.commands.run("SET", &probe), lease::can_lease(&self.shared));
-        written.map(drop).and(can_lease)
+        written.map(drop).and(can_lease)?;
+        self.shared.locked.none_lately(self.shared.clock)
     }
 }
 
@@ -367,11 +376,12 @@ impl BlobStore for RedisStore {
         }
         self.know(queue).await?;
         let queue = self.shared.queues.named(queue.as_str());
-        Ok(Box::new(HashWriter::begin(Arc::clone(&self.shared), queue)))
+        Ok(sealed_blobs::sealing(Box::new(HashWriter::begin(Arc::clone(&self.shared), queue)), &self.shared.keys))
     }
 
     async fn open_blob(&self, blob: &BlobRef) -> Result<BlobStream, StoreError> {
-        blobs::stream(&self.shared, *blob).await
+        let stored = blobs::stream(&self.shared, sealed_blobs::stored(blob)).await?;
+        sealed_blobs::opened(stored, blob, &self.shared.keys)
     }
 }
 

@@ -204,6 +204,9 @@ fn unreadable(error: &StoreError) -> AttemptEnd {
             AttemptEnd::Broke { reach: Reach::NotSent, error: described }
         }
         StoreError::LeaseLost { .. }
+        | StoreError::KeyUnknown { .. }
+        | StoreError::BlobKeyUnknown { .. }
+        | StoreError::KeyMissing { .. }
         | StoreError::Full { .. }
         | StoreError::Unavailable { .. }
         | StoreError::Closed => AttemptEnd::NotPossible { error: described },

@@ -50,10 +50,14 @@ fn redis_section() -> String {
     section.collect::<Vec<_>>().join("\n")
 }
 
-/// The example with the keys that stand there as comments.
+/// The example with the keys that stand there as comments, and with files that are there.
 fn uncommented() -> String {
-    example().lines().map(|line| uncommented_key(line) + "\n").collect()
+    let text: String = example().lines().map(|line| uncommented_key(line) + "\n").collect();
+    text.replace("/etc/proxq/encryption.key", KEY_FILE)
 }
+
+/// A file that is long enough for a key.
+const KEY_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../rustfmt.toml");
 
 /// A line without the `#` of a key. One space after it, or nothing, is that of a text.
 fn uncommented_key(line: &str) -> String {

@@ -5,7 +5,7 @@ use proxq_protocol::GoDuration;
 use super::store::{self, StoreKeys};
 use super::telemetry;
 use super::upstreams::{self, ReadUpstream};
-use super::{Keys, admin, as_written, choice_of, key, queue_name, word_of};
+use super::{Keys, admin, as_written, choice_of, encryption, key, queue_name, word_of};
 use crate::config::form::Form;
 use crate::config::section::{Section, Written, shown};
 use crate::config::yaml_value::YamlValue;
@@ -31,11 +31,10 @@ impl Globals {
 }
 
 /// Keys of the whole file whose features come later, and what to do without them.
-const LATER: [(&str, &str); 5] = [
+const LATER: [(&str, &str); 4] = [
     ("auth", "remove it, and let a reverse proxy ask for credentials"),
     ("tls", "remove it, and let a reverse proxy speak TLS"),
     ("callbacks", "remove it"),
-    ("encryption", "remove it"),
     ("schedules", "remove it"),
 ];
 
@@ -69,6 +68,8 @@ pub(in crate::config) fn declare(keys: &mut impl Keys, globals: &mut Globals) {
     let about =
         "A second listener, for operators: dashboard, metrics and an API. Off without this section; {} turns it on.";
     keys.optional_section(key("admin", about).fixed(), &mut globals.config.admin, admin::declare);
+    let about = "Requests and results can be sealed before they are stored, so that whoever reads the store learns nothing of them.";
+    keys.optional_section(key("encryption", about).fixed(), &mut globals.config.encryption, encryption::declare);
     let about = "What others can see of this server.";
     keys.section(key("telemetry", about), |keys| telemetry::declare(keys, &mut globals.config.otlp));
     keys.sections(

@@ -11,7 +11,7 @@ use super::until_known::{Outcome, ask};
 use super::{HeldClient, SubmitError, Submitter};
 use crate::cache;
 use crate::config::{HeaderPattern, KeyExclusions};
-use crate::credential::is_anonymous;
+use crate::credential::{is_anonymous, keyed};
 use crate::failure::chain;
 use crate::idempotency::hash;
 use crate::job::{CredentialHash, JobRequest};
@@ -61,7 +61,7 @@ impl Submitter {
         let key = self.deployment.credential_key().expect("nothing is submitted before the deployment is known");
         let asked = cache::key(request, &body, &EXCLUSIONS);
         let address = if is_anonymous(key, claimant) { request.client.to_string() } else { String::new() };
-        hash([&claimant.0[..], asked.as_bytes(), request.upstream.as_bytes(), address.as_bytes()])
+        keyed(key, hash([&claimant.0[..], asked.as_bytes(), request.upstream.as_bytes(), address.as_bytes()]))
     }
 
     /// Submits a job under an id of the server's, or joins one. A try whose client goes away while it waits is no job. One that

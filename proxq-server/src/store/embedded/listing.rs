@@ -10,6 +10,7 @@ use super::reader::{JobColumns, ReadError, is_damage};
 use super::steps::number;
 use crate::failure::chain;
 use crate::job::{Job, QueueName, State};
+use crate::sealing::Keyring;
 use crate::store::pending_place::{AHEAD_MAX, NUMBER_MASK, Part, PendingPlace};
 use crate::store::{JobOrder, JobPage};
 
@@ -33,7 +34,7 @@ impl Asked {
 type Rows = (Vec<i64>, Option<u64>);
 
 /// A page. Jobs that cannot be read are left out.
-pub(super) fn page(connection: &Connection, asked: &Asked) -> Result<JobPage, ReadError> {
+pub(super) fn page(connection: &Connection, keys: &Keyring, asked: &Asked) -> Result<JobPage, ReadError> {
     let (rows, next) = match asked.state {
         State::Pending => pending(connection, asked)?,
         State::Scheduled | State::Active | State::Retry | State::Completed | State::Archived => {
@@ -42,12 +43,12 @@ pub(super) fn page(connection: &Connection, asked: &Asked) -> Result<JobPage, Re
     };
     let mut jobs = Vec::with_capacity(rows.len());
     for seq in rows {
-        jobs.extend(job(connection, seq)?);
+        jobs.extend(job(connection, keys, seq)?);
     }
     Ok(JobPage { jobs, next })
 }
 
-fn job(connection: &Connection, seq: i64) -> Result<Option<Job>, ReadError> {
+fn job(connection: &Connection, keys: &Keyring, seq: i64) -> Result<Option<Job>, ReadError> {
     let mut select = connection.prepare_cached(
         "SELECT jobs.id, state, due, progress, facts
          FROM jobs LEFT JOIN requests ON requests.seq = jobs.seq WHERE jobs.seq = ?1",
@@ -62,7 +63,7 @@ fn job(connection: &Connection, seq: i64) -> Result<Option<Job>, ReadError> {
         Err(error) => return Err(error.into()),
     };
     let id = columns.id;
-    let read = columns.job();
+    let read = columns.job(keys);
     if let Err(error) = &read {
         tracing::warn!(job.id = %id, error = chain(error), "job left out of a list");
     }

@@ -1,5 +1,6 @@
 //! What an operator asks of this store.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
@@ -39,7 +40,8 @@ impl Oversight for EmbeddedStore {
         max: usize,
     ) -> Result<JobPage, StoreError> {
         let asked = Asked { queue: queue.clone(), state, order, cursor, max };
-        let page = self.readers.read(move |connection| listing::page(connection, &asked)).await?;
+        let keys = Arc::clone(&self.shared.keys);
+        let page = self.readers.read(move |connection| listing::page(connection, &keys, &asked)).await?;
         Ok(JobPage { jobs: page.jobs.into_iter().map(|job| self.shared.time.job_shown(job)).collect(), ..page })
     }
 
@@ -69,7 +71,8 @@ impl Oversight for EmbeddedStore {
     }
 
     async fn submitted(&self, id: JobId) -> Result<Option<SubmittedRequest>, StoreError> {
-        let submitted = self.readers.read_one(move |connection| submitted(connection, id)).await?;
+        let keys = Arc::clone(&self.shared.keys);
+        let submitted = self.readers.read_one(move |connection| submitted(connection, &keys, id)).await?;
         Ok(submitted.map(|SubmittedRequest { request, body }| SubmittedRequest {
             request: self.shared.time.request_shown(request),
             body,

@@ -9,8 +9,9 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Row};
 pub(super) use self::pool::Readers;
 use super::steps::{job_id, state};
 use crate::clock::Timestamp;
-use crate::job::{Job, JobId, Progress, QueueName, State, StoredResponse};
-use crate::store::record::{Facts, Head, Record};
+use crate::job::{Job, JobId, QueueName, State, StoredResponse};
+use crate::sealing::{Keyring, open_text};
+use crate::store::record::{Facts, Head, Record, decode_progress, error_context, unopened};
 use crate::store::{Content, StoreError};
 
 /// Why nothing was read.
@@ -58,10 +59,10 @@ pub(super) fn of_job(id: JobId) -> impl Fn(rusqlite::Error) -> ReadError {
 }
 
 /// A job as it stands, without its bodies.
-pub(super) fn job(connection: &Connection, id: JobId) -> Result<Option<Job>, ReadError> {
+pub(super) fn job(connection: &Connection, keys: &Keyring, id: JobId) -> Result<Option<Job>, ReadError> {
     let mut select = connection.prepare_cached(JOB)?;
     let columns = select.query_row((id.as_bytes(),), JobColumns::read).optional().map_err(of_job(id))?;
-    Ok(columns.map(JobColumns::job).transpose()?)
+    Ok(columns.map(|columns| columns.job(keys)).transpose()?)
 }
 
 pub(super) const JOB: &str = "SELECT jobs.id, state, due, progress, facts
@@ -88,9 +89,10 @@ impl JobColumns {
         })
     }
 
-    pub(super) fn job(self) -> Result<Job, StoreError> {
-        let mut progress = Progress::decode(self.id, self.progress.into())?;
-        let facts = Facts::decode(self.id, self.facts.into())?;
+    pub(super) fn job(self, keys: &Keyring) -> Result<Job, StoreError> {
+        let mut progress = decode_progress(self.id, self.progress.into())?;
+        let facts = Facts::decode_open(self.id, self.facts.into(), keys)?;
+        progress.last_error = progress.last_error.map(|error| open_text(keys, &error_context(&self.id), error));
         // After the records, for a later version may know other states.
         let state = self.state.ok_or(StoreError::CorruptJob { id: self.id, what: "state" })?;
         if matches!(state, State::Scheduled | State::Retry) {
@@ -101,25 +103,24 @@ impl JobColumns {
 }
 
 /// A job's response.
-pub(super) fn content(connection: &Connection, id: JobId) -> Result<Content, ReadError> {
+pub(super) fn content(connection: &Connection, keys: &Keyring, id: JobId) -> Result<Content, ReadError> {
     let mut select = connection.prepare_cached(CONTENT)?;
     let mut rows = select.query((id.as_bytes(),))?;
     let Some(row) = rows.next().map_err(of_job(id))? else { return Ok(Content::Unknown) };
     let bytes = |column| row.get::<_, Option<Vec<u8>>>(column).map(Option::unwrap_or_default);
     let Some(state) = state(row.get(0)?) else {
-        Progress::decode(id, bytes(1)?.into())?; // a later version may know other states
+        decode_progress(id, bytes(1)?.into())?; // a later version may know other states
         return Err(StoreError::CorruptJob { id, what: "state" }.into());
     };
     Ok(match state {
         State::Pending | State::Scheduled | State::Active | State::Retry => Content::NotReady,
         State::Archived => {
-            let error = Progress::decode(id, bytes(1)?.into())?.last_error;
-            Content::Failed { error: error.unwrap_or_default() }
+            let error = decode_progress(id, bytes(1)?.into())?.last_error.unwrap_or_default();
+            Content::Failed { error: open_text(keys, &error_context(&id), error) }
         }
         State::Completed => {
-            let head = Head::decode(id, bytes(2)?.into())?;
-            let corrupt = StoreError::CorruptJob { id, what: "response body" };
-            let body = head.body.body(bytes(3)?).ok_or(corrupt)?;
+            let head = Head::decode(id, bytes(2)?.into(), keys)?;
+            let body = head.body.body(bytes(3)?, keys).map_err(|error| unopened(id, "response body", error))?;
             Content::Ready(StoredResponse { head: head.head, body })
         }
     })

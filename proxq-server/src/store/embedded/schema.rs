@@ -10,7 +10,9 @@ use super::OpenError;
 use super::time::Moment;
 use crate::clock::Timestamp;
 use crate::config::SyncMode;
+use crate::sealing::Keyring;
 use crate::store::Deployment;
+use crate::store::kept_key::{self, PLAIN_ENTRY};
 
 /// The format that this program writes, kept in SQLite's `user_version`. Below it lie [`MIGRATIONS`].
 pub(super) const FORMAT: u32 = 7;
@@ -294,17 +296,25 @@ pub(super) fn latest_pending(connection: &Connection) -> rusqlite::Result<Option
 }
 
 /// The deployment's secrets, made at first start.
-pub(super) fn deployment(connection: &Connection) -> rusqlite::Result<Deployment> {
+pub(super) fn deployment(connection: &mut Connection, keys: &Keyring) -> rusqlite::Result<Deployment> {
     let made_now = Deployment::made_now();
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let kept = |key: &str, value: &[u8]| {
-        connection.execute("INSERT OR IGNORE INTO meta (key, value) VALUES (?1, ?2)", (key, value))?;
-        connection.query_row("SELECT value FROM meta WHERE key = ?1", (key,), |row| row.get::<_, Vec<u8>>(0))
+        transaction.execute("INSERT OR IGNORE INTO meta (key, value) VALUES (?1, ?2)", (key, value))?;
+        transaction.query_row("SELECT value FROM meta WHERE key = ?1", (key,), |row| row.get::<_, Vec<u8>>(0))
     };
-    let wrong = |error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, error);
     let name = kept("via_name", made_now.via_name.as_bytes())?;
-    let key = kept("credential_key", &made_now.credential_key)?;
-    Ok(Deployment {
-        via_name: String::from_utf8(name).map_err(|error| wrong(error.into()))?,
-        credential_key: key.try_into().map_err(|_| wrong("the credential key has not 32 bytes".into()))?,
-    })
+    let entries: Vec<(String, Vec<u8>)> = transaction
+        .prepare("SELECT key, value FROM meta WHERE key LIKE ?1 || '%'")?
+        .query_map((PLAIN_ENTRY,), |row| row.try_into())?
+        .collect::<Result<_, _>>()?;
+    let credential_key = kept_key::find(keys, &entries).unwrap_or(made_now.credential_key);
+    kept(&kept_key::entry(keys), &kept_key::kept(keys, &credential_key))?;
+    if keys.seals() {
+        transaction.execute("DELETE FROM meta WHERE key = ?1", (PLAIN_ENTRY,))?;
+    }
+    transaction.commit()?;
+    let wrong = |error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, error);
+    let via_name = String::from_utf8(name).map_err(|error| wrong(error.into()))?;
+    Ok(Deployment { via_name, credential_key })
 }

@@ -5,11 +5,16 @@ use rusqlite::{Connection, OptionalExtension};
 use super::reader::{ReadError, of_job};
 use super::vault;
 use crate::job::JobId;
-use crate::store::record::{Facts, Record, Secrets};
-use crate::store::{StoreError, SubmittedRequest};
+use crate::sealing::Keyring;
+use crate::store::SubmittedRequest;
+use crate::store::record::{Facts, Record, Secrets, unopened};
 
 /// The request of a job, its secrets and its body. All of it is read at once, as the job may end meanwhile.
-pub(super) fn submitted(connection: &Connection, id: JobId) -> Result<Option<SubmittedRequest>, ReadError> {
+pub(super) fn submitted(
+    connection: &Connection,
+    keys: &Keyring,
+    id: JobId,
+) -> Result<Option<SubmittedRequest>, ReadError> {
     let mut select = connection.prepare_cached(SUBMITTED)?;
     let bytes = |row: &rusqlite::Row<'_>, column: usize| row.get::<_, Option<Vec<u8>>>(column);
     let columns = select
@@ -19,12 +24,12 @@ pub(super) fn submitted(connection: &Connection, id: JobId) -> Result<Option<Sub
         .optional()
         .map_err(of_job(id))?;
     let Some((facts, beside, slot, secrets)) = columns else { return Ok(None) };
-    let Facts { mut request, body } = Facts::decode(id, facts.unwrap_or_default().into())?;
+    let Facts { mut request, body } = Facts::decode(id, facts.unwrap_or_default().into(), keys)?;
     if slot.is_some() {
         let record = vault::record_in(secrets.unwrap_or_default());
-        Secrets::decode(id, record.into())?.put_back(&mut request);
+        Secrets::decode(id, record.into(), keys)?.put_back(&mut request);
     }
-    let body = body.body(beside.unwrap_or_default()).ok_or(StoreError::CorruptJob { id, what: "request body" })?;
+    let body = body.body(beside.unwrap_or_default(), keys).map_err(|error| unopened(id, "request body", error))?;
     Ok(Some(SubmittedRequest { request, body }))
 }
 

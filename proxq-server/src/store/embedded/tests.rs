@@ -9,9 +9,11 @@ mod log;
 mod opening;
 mod outage;
 mod plans;
+mod sealed;
 mod secrets;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,6 +25,7 @@ use super::{EmbeddedOptions, EmbeddedStore, Finding, OpenError};
 use crate::clock::{ChosenTime, Timestamp};
 use crate::config::SyncMode;
 use crate::metrics::StoreMetrics;
+use crate::sealing::Keyring;
 use crate::store::contract::{Backend, START, keeps_the_contract, queue, settings};
 use crate::store::{
     BlobStore, JobAccess, JobLookup, JobStore, Oversight, QueueLookup, StoreControl, Submissions, WorkQueues,
@@ -41,6 +44,7 @@ fn options(folder: &Path) -> EmbeddedOptions {
         sync: SyncMode::Durable,
         settings: settings(),
         instance: "one".to_owned(),
+        keys: Arc::default(),
         metrics: StoreMetrics::default(),
     }
 }
@@ -49,9 +53,15 @@ fn open(folder: &Path, time: &'static ChosenTime) -> Result<EmbeddedStore, OpenE
     once_let_go(|| EmbeddedStore::open(options(folder), time.clock()))
 }
 
+/// The same with these keys.
+fn open_sealed(folder: &Path, time: &'static ChosenTime, keys: &Arc<Keyring>) -> EmbeddedStore {
+    let options = || EmbeddedOptions { keys: Arc::clone(keys), ..options(folder) };
+    once_let_go(|| EmbeddedStore::open(options(), time.clock())).unwrap()
+}
+
 /// What [`super::verify`] finds.
 fn verify(folder: &Path) -> Result<Vec<Finding>, OpenError> {
-    once_let_go(|| super::verify(folder))
+    Ok(once_let_go(|| super::verify(folder, &Keyring::default()))?.findings)
 }
 
 /// Opens a folder that was closed just now. A process that another test starts at that moment has inherited the lock,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::OpenError;
@@ -11,9 +12,10 @@ use super::folder::Folder;
 use super::schema::{self, LogIndex};
 use super::steps::{job_id, state};
 use super::vault;
-use crate::job::{BlobRef, JobId, Progress, State};
-use crate::store::StoreError;
-use crate::store::record::{BodyFields, Facts, Head, Record, Secrets};
+use crate::job::{BlobRef, JobId, State};
+use crate::sealing::{Keyring, Unopened, text_key};
+use crate::store::record::{BodyFields, Facts, Head, Record, Secrets, decode_progress, sealed_with};
+use crate::store::{KeyUse, StoreError, sealed_blobs};
 
 /// Something that is not as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,32 +35,43 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Checks the database by SQLite's own means, and then the checksum of every record, body and blob. Reads all of it.
+/// What a look at a whole store found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// What is not as it was written.
+    pub findings: Vec<Finding>,
+    /// How many jobs are sealed with which key.
+    pub keys: KeyUse,
+}
+
+/// Checks the database by SQLite's own means, and then the checksum of every record, body and blob. Reads all of it, and opens
+/// what is sealed with one of these keys.
 ///
 /// # Errors
 /// Where the folder is in use, or its database cannot be opened at all.
-pub fn verify(data_dir: &Path) -> Result<Vec<Finding>, OpenError> {
+pub(crate) fn verify(data_dir: &Path, keys: &Keyring) -> Result<Verified, OpenError> {
     let folder = Folder::hold_existing(data_dir)?;
     let database = folder.database();
     let fails = |source| schema::open_error(&database, source);
     let connection = schema::open_reader(&database, LogIndex::File).map_err(fails)?;
     schema::recognise(&connection, &database)?;
-    let mut check = Check { connection: &connection, blobs: folder.blobs(), findings: Vec::new() };
+    let mut check = Check { connection: &connection, blobs: folder.blobs(), keys, found: Verified::default() };
     if let Err(error) = check.everything() {
         check.find(None, format!("reading stopped: {error}"));
     }
-    Ok(check.findings)
+    Ok(check.found)
 }
 
 struct Check<'a> {
     connection: &'a Connection,
     blobs: PathBuf,
-    findings: Vec<Finding>,
+    keys: &'a Keyring,
+    found: Verified,
 }
 
 impl Check<'_> {
     fn find(&mut self, job: Option<JobId>, what: String) {
-        self.findings.push(Finding { job, what });
+        self.found.findings.push(Finding { job, what });
     }
 
     fn everything(&mut self) -> rusqlite::Result<()> {
@@ -83,12 +96,16 @@ impl Check<'_> {
     fn job(&mut self, row: &Row<'_>) -> rusqlite::Result<()> {
         let (seq, id): (i64, JobId) = (row.get(0)?, job_id(row.get(1)?));
         let bytes = |column| row.get::<_, Option<Vec<u8>>>(column).map(Option::unwrap_or_default);
-        self.keep(id, Progress::decode(id, bytes(4)?.into()));
+        let progress = self.keep(id, decode_progress(id, bytes(4)?.into()));
+        let error = progress.and_then(|progress| text_key(&progress.last_error?));
+        let (facts, head) = (Bytes::from(bytes(5)?), Bytes::from(bytes(7)?));
+        let sealed = [sealed_with(Facts::NAME, id, facts.clone()), sealed_with(Head::NAME, id, head.clone()), error];
+        self.found.keys.count(sealed.into_iter().flatten());
         if let Some(slot) = row.get(3)? {
             let record = vault::read(self.connection, slot)?;
-            self.keep(id, Secrets::decode(id, record.into()));
+            self.keep(id, Secrets::decode_open(id, record.into(), self.keys));
         }
-        if let Some(facts) = self.keep(id, Facts::decode(id, bytes(5)?.into())) {
+        if let Some(facts) = self.keep(id, Facts::decode_open(id, facts, self.keys)) {
             self.body(seq, id, "request body", facts.body, bytes(6)?)?;
         }
         let state = state(row.get(2)?);
@@ -96,7 +113,7 @@ impl Check<'_> {
             self.find(Some(id), "state is none that there is".to_owned());
         }
         if state == Some(State::Completed)
-            && let Some(head) = self.keep(id, Head::decode(id, bytes(7)?.into()))
+            && let Some(head) = self.keep(id, Head::decode_open(id, head, self.keys))
         {
             self.body(seq, id, "response body", head.body, bytes(8)?)?;
         }
@@ -111,6 +128,9 @@ impl Check<'_> {
                 StoreError::NewerRecord { version, .. } => format!("is of version {version}, later than this proxq"),
                 other @ (StoreError::LeaseLost { .. }
                 | StoreError::CorruptBlob { .. }
+                | StoreError::KeyUnknown { .. }
+                | StoreError::BlobKeyUnknown { .. }
+                | StoreError::KeyMissing { .. }
                 | StoreError::Full { .. }
                 | StoreError::Unavailable { .. }
                 | StoreError::Closed) => other.to_string(),
@@ -122,7 +142,9 @@ impl Check<'_> {
 
     fn body(&mut self, seq: i64, id: JobId, name: &str, fields: BodyFields, beside: Vec<u8>) -> rusqlite::Result<()> {
         let Some(blob) = fields.blob() else {
-            if fields.body(beside).is_none() {
+            let opened =
+                if fields.is_intact(&beside) { fields.body(beside, self.keys).err() } else { Some(Unopened::Broken) };
+            if opened == Some(Unopened::Broken) {
                 self.find(Some(id), format!("{name} does not match its checksum"));
             }
             return Ok(());
@@ -137,7 +159,7 @@ impl Check<'_> {
     }
 
     fn blob(&mut self, id: JobId, name: &str, blob: BlobRef) {
-        let what = match blobs::verify(&self.blobs, blob) {
+        let what = match blobs::verify(&self.blobs, sealed_blobs::stored(&blob)) {
             Ok(()) => return,
             Err(Damage::Found(what)) => what,
             Err(Damage::Unreadable(error)) => error.to_string(),

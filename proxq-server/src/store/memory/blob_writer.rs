@@ -35,7 +35,8 @@ impl BlobWriter for MemoryWriter {
 
     async fn finish(&mut self) -> Result<BlobRef, StoreError> {
         let bytes = Bytes::copy_from_slice(&self.bytes);
-        let finished = BlobRef { id: self.id, length: bytes.len() as u64, checksum: crc32fast::hash(&bytes) };
+        let finished =
+            BlobRef { id: self.id, length: bytes.len() as u64, checksum: crc32fast::hash(&bytes), seal: None };
         lock(&self.jobs).blobs.hold(self.id, bytes);
         Ok(finished)
     }

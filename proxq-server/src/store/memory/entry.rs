@@ -8,8 +8,9 @@ use crate::clock::Timestamp;
 use crate::job::{
     Body, Job, JobRequest, Outcome, Priority, Progress, QueueName, Reach, State, StoredResponse, Verdict, judge_overdue,
 };
+use crate::sealing::Keyring;
 use crate::store::pending_place::{Part, PendingPlace};
-use crate::store::record::{Facts, Secrets};
+use crate::store::record::{BodyFields, Facts, Secrets};
 use crate::store::{LEASE_TERM, LOW_WAITS_AT_MOST};
 
 /// A job.
@@ -50,7 +51,8 @@ pub(super) struct Held {
 impl Entry {
     /// Whether this submission has the id of this job, and is another one.
     pub(super) fn differs(&self, request: &JobRequest, body: &Body) -> bool {
-        let asked = |request: &JobRequest, body| Facts::new(request.clone(), body).asked();
+        let fields = |body| BodyFields::of(body, &Keyring::default()).0;
+        let asked = |request: &JobRequest, body| Facts::new(request.clone(), fields(body)).asked();
         self.request.credential != request.credential || asked(&self.request, &self.body) != asked(request, body)
     }
 

@@ -9,7 +9,7 @@ use http::{Method, Uri};
 use super::Record;
 use super::fields::{BodyFields, HeaderField, header_fields, header_map};
 use crate::clock::Timestamp;
-use crate::job::{Body, CredentialHash, Delivery, JobId, JobRequest, Priority, TimeBounds};
+use crate::job::{CredentialHash, Delivery, JobId, JobRequest, Priority, TimeBounds};
 
 /// A job's request without its secret headers, and where its body is.
 #[derive(Clone, Debug)]
@@ -22,8 +22,8 @@ pub(crate) struct Facts {
 
 impl Facts {
     /// The facts of a request that [`super::Secrets::take`] has been through.
-    pub(crate) fn new(request: JobRequest, body: &Body) -> Self {
-        Self { request, body: BodyFields::of(body) }
+    pub(crate) fn new(request: JobRequest, body: BodyFields) -> Self {
+        Self { request, body }
     }
 
     /// What was asked for.
@@ -50,9 +50,10 @@ pub(crate) struct Asked {
 /// The job is an HTTP request.
 const KIND_HTTP: u32 = 0; // 1: a callback, 2: a schedule, when they come
 
-/// Durations are whole milliseconds, rounded up; instants are milliseconds since the Unix epoch.
+/// What a store, its upkeep and a client that asks for the job's status work with. Durations are whole milliseconds, rounded up;
+/// instants are milliseconds since the Unix epoch.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct FactsFields {
+pub(crate) struct OpenFacts {
     #[prost(bytes = "bytes", tag = "1")]
     id: Bytes,
     #[prost(uint32, tag = "2")]
@@ -61,14 +62,6 @@ pub(crate) struct FactsFields {
     upstream: String,
     #[prost(string, tag = "4")]
     method: String,
-    #[prost(string, tag = "5")]
-    path: String,
-    #[prost(bytes = "bytes", tag = "6")]
-    target: Bytes,
-    #[prost(message, repeated, tag = "7")]
-    headers: Vec<HeaderField>,
-    #[prost(message, repeated, tag = "8")]
-    added_headers: Vec<HeaderField>,
     #[prost(message, optional, tag = "9")]
     body: Option<BodyFields>,
     #[prost(int64, tag = "10")]
@@ -83,6 +76,30 @@ pub(crate) struct FactsFields {
     owner: Option<String>,
     #[prost(bytes = "bytes", tag = "15")]
     credential: Bytes,
+    #[prost(uint64, tag = "19")]
+    retention_ms: u64,
+    #[prost(uint32, tag = "21")]
+    priority: u32,
+    #[prost(uint64, optional, tag = "28")]
+    start_within_ms: Option<u64>,
+    #[prost(uint64, optional, tag = "29")]
+    deadline_ms: Option<u64>,
+    #[prost(bytes = "bytes", optional, tag = "30")]
+    resubmit_of: Option<Bytes>,
+    // Reserved: 20 order key, 22 callback, 23 parent, 24 scheme, 25 trace context.
+}
+
+/// What the client sent, and who it is.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct HiddenFacts {
+    #[prost(string, tag = "5")]
+    path: String,
+    #[prost(bytes = "bytes", tag = "6")]
+    target: Bytes,
+    #[prost(message, repeated, tag = "7")]
+    headers: Vec<HeaderField>,
+    #[prost(message, repeated, tag = "8")]
+    added_headers: Vec<HeaderField>,
     #[prost(bytes = "vec", optional, tag = "16")]
     idempotency_key: Option<Vec<u8>>,
     /// Four bytes or sixteen.
@@ -90,39 +107,25 @@ pub(crate) struct FactsFields {
     client: Bytes,
     #[prost(string, tag = "18")]
     request_id: String,
-    #[prost(uint64, tag = "19")]
-    retention_ms: u64,
-    #[prost(uint32, tag = "21")]
-    priority: u32,
     #[prost(bytes = "bytes", optional, tag = "27")]
     body_sha256: Option<Bytes>,
-    #[prost(uint64, optional, tag = "28")]
-    start_within_ms: Option<u64>,
-    #[prost(uint64, optional, tag = "29")]
-    deadline_ms: Option<u64>,
-    #[prost(bytes = "bytes", optional, tag = "30")]
-    resubmit_of: Option<Bytes>,
     /// Of headers that the record does not have.
     #[prost(string, repeated, tag = "31")]
     secret_names: Vec<String>,
-    // Reserved: 20 order key, 22 callback, 23 parent, 24 scheme, 25 trace context, 26 encryption.
 }
 
 impl Record for Facts {
     const NAME: &'static str = "request";
-    type Fields = FactsFields;
+    type Open = OpenFacts;
+    type Hidden = HiddenFacts;
 
-    fn to_fields(&self) -> FactsFields {
+    fn to_fields(&self) -> (OpenFacts, HiddenFacts) {
         let request = &self.request;
-        FactsFields {
+        let open = OpenFacts {
             id: Bytes::copy_from_slice(request.id.as_bytes()),
             kind: KIND_HTTP,
             upstream: request.upstream.clone(),
             method: request.method.to_string(),
-            path: request.path.clone(),
-            target: request.target.to_string().into(),
-            headers: header_fields(&request.headers),
-            added_headers: header_fields(&request.added_headers),
             body: Some(self.body),
             created_at: request.created_at.as_millis(),
             timeout_ms: whole_millis(request.timeout),
@@ -130,54 +133,62 @@ impl Record for Facts {
             idempotent: request.idempotent,
             owner: request.owner.clone(),
             credential: Bytes::copy_from_slice(&request.credential.0),
-            idempotency_key: request.idempotency_key.clone(),
-            client: address_bytes(request.client),
-            request_id: request.request_id.clone(),
             retention_ms: whole_millis(request.retention),
             priority: priority_number(request.priority),
-            body_sha256: request.body_sha256.map(|digest| Bytes::copy_from_slice(&digest)),
             start_within_ms: request.bounds.start_within.map(whole_millis),
             deadline_ms: request.bounds.deadline.map(whole_millis),
             resubmit_of: request.resubmit_of.map(|id| Bytes::copy_from_slice(id.as_bytes())),
+        };
+        let hidden = HiddenFacts {
+            path: request.path.clone(),
+            target: request.target.to_string().into(),
+            headers: header_fields(&request.headers),
+            added_headers: header_fields(&request.added_headers),
+            idempotency_key: request.idempotency_key.clone(),
+            client: address_bytes(request.client),
+            request_id: request.request_id.clone(),
+            body_sha256: request.body_sha256.map(|digest| Bytes::copy_from_slice(&digest)),
             secret_names: request.secret_names.iter().map(ToString::to_string).collect(),
-        }
+        };
+        (open, hidden)
     }
 
-    fn from_fields(fields: FactsFields) -> Option<Self> {
-        if fields.kind != KIND_HTTP {
+    fn from_fields(open: OpenFacts, hidden: HiddenFacts) -> Option<Self> {
+        if open.kind != KIND_HTTP {
             return None;
         }
+        let is_locked = hidden == HiddenFacts::default();
         let request = JobRequest {
-            id: job_id(&fields.id)?,
-            upstream: fields.upstream,
-            method: Method::from_bytes(fields.method.as_bytes()).ok()?,
-            path: fields.path,
-            target: Uri::from_maybe_shared(fields.target).ok()?,
-            headers: header_map(fields.headers)?,
-            added_headers: header_map(fields.added_headers)?,
-            created_at: Timestamp::from_millis(fields.created_at),
-            timeout: Duration::from_millis(fields.timeout_ms),
-            priority: priority(fields.priority)?,
-            delivery: delivery(fields.delivery)?,
-            idempotent: fields.idempotent,
-            owner: fields.owner,
-            credential: CredentialHash(fields.credential.as_ref().try_into().ok()?),
-            idempotency_key: fields.idempotency_key,
-            client: address(&fields.client)?,
-            request_id: fields.request_id,
-            retention: Duration::from_millis(fields.retention_ms),
-            body_sha256: fields.body_sha256.map(|digest| digest.as_ref().try_into()).transpose().ok()?,
+            id: job_id(&open.id)?,
+            upstream: open.upstream,
+            method: Method::from_bytes(open.method.as_bytes()).ok()?,
+            path: hidden.path,
+            target: if is_locked { Uri::default() } else { Uri::from_maybe_shared(hidden.target).ok()? },
+            headers: header_map(hidden.headers)?,
+            added_headers: header_map(hidden.added_headers)?,
+            created_at: Timestamp::from_millis(open.created_at),
+            timeout: Duration::from_millis(open.timeout_ms),
+            priority: priority(open.priority)?,
+            delivery: delivery(open.delivery)?,
+            idempotent: open.idempotent,
+            owner: open.owner,
+            credential: CredentialHash(open.credential.as_ref().try_into().ok()?),
+            idempotency_key: hidden.idempotency_key,
+            client: if is_locked { IpAddr::from([0; 4]) } else { address(&hidden.client)? },
+            request_id: hidden.request_id,
+            retention: Duration::from_millis(open.retention_ms),
+            body_sha256: hidden.body_sha256.map(|digest| digest.as_ref().try_into()).transpose().ok()?,
             bounds: TimeBounds {
-                start_within: fields.start_within_ms.map(Duration::from_millis),
-                deadline: fields.deadline_ms.map(Duration::from_millis),
+                start_within: open.start_within_ms.map(Duration::from_millis),
+                deadline: open.deadline_ms.map(Duration::from_millis),
             },
-            resubmit_of: match fields.resubmit_of {
+            resubmit_of: match open.resubmit_of {
                 None => None,
                 Some(id) => Some(job_id(&id)?),
             },
-            secret_names: fields.secret_names.iter().map(|name| name.parse()).collect::<Result<_, _>>().ok()?,
+            secret_names: hidden.secret_names.iter().map(|name| name.parse()).collect::<Result<_, _>>().ok()?,
         };
-        Some(Self { request, body: fields.body? })
+        Some(Self { request, body: open.body? })
     }
 }
 

@@ -6,6 +6,7 @@ use proxq_protocol::Outcome;
 use uuid::Uuid;
 
 use crate::job::{BlobRef, Body, Reach};
+use crate::sealing::{KeyId, Keyring, StreamSeal, TAG_BYTES, Unopened};
 
 /// One header field. A name's fields keep their order.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -47,12 +48,13 @@ pub(super) fn header_map(fields: Vec<HeaderField>) -> Option<HeaderMap> {
     Some(headers)
 }
 
-/// Where a body is, and what it must hash to. The bytes themselves are kept outside the record, as they are.
+/// Where a body is, and what it must hash to. The bytes themselves are kept outside the record, as they are or sealed.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub(crate) struct BodyFields {
+    /// Of the body itself, in bytes.
     #[prost(uint64, tag = "1")]
     length: u64,
-    /// CRC-32 of the bytes.
+    /// CRC-32 of the bytes that are stored.
     #[prost(fixed32, tag = "2")]
     checksum: u32,
     /// The two halves of the blob's name; absent where the bytes are beside the record.
@@ -60,20 +62,40 @@ pub(crate) struct BodyFields {
     blob_high: Option<u64>,
     #[prost(fixed64, optional, tag = "4")]
     blob_low: Option<u64>,
-    // 5: reserved for how the bytes are encrypted.
+    /// Where the bytes are sealed: the id of the key, and the two halves of the salt.
+    #[prost(fixed64, optional, tag = "5")]
+    seal_key: Option<u64>,
+    #[prost(fixed64, tag = "6")]
+    salt_high: u64,
+    #[prost(fixed64, tag = "7")]
+    salt_low: u64,
 }
 
 impl BodyFields {
-    pub(super) fn of(body: &Body) -> Self {
+    /// The fields of a body, and the bytes to keep beside them.
+    pub(crate) fn of(body: &Body, keys: &Keyring) -> (Self, Bytes) {
         match body {
-            Body::Inline(bytes) => {
-                Self { length: bytes.len() as u64, checksum: crc32fast::hash(bytes), blob_high: None, blob_low: None }
-            }
+            Body::Inline(bytes) => match keys.new_stream() {
+                None => (Self::new(bytes.len() as u64, crc32fast::hash(bytes), None), bytes.clone()),
+                Some((seal, cipher)) => {
+                    let mut sealed = Vec::with_capacity(bytes.len() + TAG_BYTES);
+                    sealed.extend_from_slice(bytes);
+                    cipher.seal(0, true, &mut sealed);
+                    (Self::new(bytes.len() as u64, crc32fast::hash(&sealed), Some(seal)), sealed.into())
+                }
+            },
             Body::Blob(blob) => {
                 let (high, low) = blob.id.as_u64_pair();
-                Self { length: blob.length, checksum: blob.checksum, blob_high: Some(high), blob_low: Some(low) }
+                let fields = Self::new(blob.length, blob.checksum, blob.seal);
+                (Self { blob_high: Some(high), blob_low: Some(low), ..fields }, Bytes::new())
             }
         }
+    }
+
+    fn new(length: u64, checksum: u32, seal: Option<StreamSeal>) -> Self {
+        let (salt_high, salt_low) = Uuid::from_u128(seal.map_or(0, |seal| seal.salt)).as_u64_pair();
+        let seal_key = seal.map(|seal| seal.key.0);
+        Self { length, checksum, blob_high: None, blob_low: None, seal_key, salt_high, salt_low }
     }
 
     /// How long it is, in bytes.
@@ -81,27 +103,36 @@ impl BodyFields {
         self.length
     }
 
+    /// How the stored bytes are sealed, if they are.
+    pub(crate) fn seal(self) -> Option<StreamSeal> {
+        let salt = Uuid::from_u64_pair(self.salt_high, self.salt_low).as_u128();
+        self.seal_key.map(|key| StreamSeal { key: KeyId(key), salt })
+    }
+
     /// The blob, if the body is one.
     pub(crate) fn blob(self) -> Option<BlobRef> {
         let id = Uuid::from_u64_pair(self.blob_high?, self.blob_low?);
-        Some(BlobRef { id, length: self.length, checksum: self.checksum })
+        Some(BlobRef { id, length: self.length, checksum: self.checksum, seal: self.seal() })
     }
 
-    /// The body, given the bytes that are kept beside the record; `None` if they are not those that were stored.
-    pub(crate) fn body(self, beside: Vec<u8>) -> Option<Body> {
+    /// The body, given the bytes that are kept beside the record.
+    pub(crate) fn body(self, mut beside: Vec<u8>, keys: &Keyring) -> Result<Body, Unopened> {
         if let Some(blob) = self.blob() {
-            return Some(Body::Blob(blob));
+            return Ok(Body::Blob(blob));
         }
-        let intact = beside.len() as u64 == self.length && crc32fast::hash(&beside) == self.checksum;
-        intact.then(|| Body::Inline(beside.into()))
+        if crc32fast::hash(&beside) != self.checksum {
+            return Err(Unopened::Broken);
+        }
+        if let Some(seal) = self.seal() {
+            keys.stream(seal)?.open(0, true, &mut beside)?;
+        }
+        if beside.len() as u64 == self.length { Ok(Body::Inline(beside.into())) } else { Err(Unopened::Broken) }
     }
-}
 
-/// The bytes that are kept beside the record of a body.
-pub(crate) fn beside(body: &Body) -> Bytes {
-    match body {
-        Body::Inline(bytes) => bytes.clone(),
-        Body::Blob(_) => Bytes::new(),
+    /// Whether these are the bytes that were kept beside the record.
+    pub(crate) fn is_intact(self, beside: &[u8]) -> bool {
+        let sealed_longer = if self.seal_key.is_some() { TAG_BYTES as u64 } else { 0 };
+        beside.len() as u64 == self.length + sealed_longer && crc32fast::hash(beside) == self.checksum
     }
 }
 

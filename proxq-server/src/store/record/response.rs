@@ -6,7 +6,7 @@ use hyper::ext::ReasonPhrase;
 
 use super::Record;
 use super::fields::{BodyFields, HeaderField, header_fields, header_map};
-use crate::job::{ResponseHead, StoredResponse};
+use crate::job::ResponseHead;
 
 /// The head of a response, and where its body is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,42 +17,44 @@ pub(crate) struct Head {
     pub(crate) body: BodyFields,
 }
 
-impl Head {
-    /// The head of this response.
-    pub(crate) fn of(response: &StoredResponse) -> Self {
-        Self { head: response.head.clone(), body: BodyFields::of(&response.body) }
-    }
+/// Where the body is.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub(crate) struct OpenHead {
+    #[prost(message, optional, tag = "3")]
+    body: Option<BodyFields>,
+    // Reserved, for responses that grow while they are read: 4 whether it is complete, 5 bytes so far.
 }
 
+/// What the upstream answered.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(crate) struct HeadFields {
+pub(crate) struct HiddenHead {
     #[prost(uint32, tag = "1")]
     status: u32,
     #[prost(message, repeated, tag = "2")]
     headers: Vec<HeaderField>,
-    #[prost(message, optional, tag = "3")]
-    body: Option<BodyFields>,
     #[prost(bytes = "bytes", optional, tag = "6")]
     reason: Option<Bytes>,
-    // Reserved, for responses that grow while they are read: 4 whether it is complete, 5 bytes so far.
 }
 
 impl Record for Head {
     const NAME: &'static str = "response";
-    type Fields = HeadFields;
+    type Open = OpenHead;
+    type Hidden = HiddenHead;
 
-    fn to_fields(&self) -> HeadFields {
-        HeadFields {
+    fn to_fields(&self) -> (OpenHead, HiddenHead) {
+        let hidden = HiddenHead {
             status: self.head.status.as_u16().into(),
             headers: header_fields(&self.head.headers),
-            body: Some(self.body),
             reason: self.head.reason.clone().map(Bytes::from),
-        }
+        };
+        (OpenHead { body: Some(self.body) }, hidden)
     }
 
-    fn from_fields(fields: HeadFields) -> Option<Self> {
-        let status = StatusCode::from_u16(u16::try_from(fields.status).ok()?).ok()?;
-        let reason = fields.reason.map(ReasonPhrase::try_from).transpose().ok()?;
-        Some(Self { head: ResponseHead { status, reason, headers: header_map(fields.headers)? }, body: fields.body? })
+    fn from_fields(open: OpenHead, hidden: HiddenHead) -> Option<Self> {
+        let is_locked = hidden == HiddenHead::default();
+        let status =
+            if is_locked { StatusCode::OK } else { StatusCode::from_u16(u16::try_from(hidden.status).ok()?).ok()? };
+        let reason = hidden.reason.map(ReasonPhrase::try_from).transpose().ok()?;
+        Some(Self { head: ResponseHead { status, reason, headers: header_map(hidden.headers)? }, body: open.body? })
     }
 }

@@ -2,8 +2,8 @@
 
 use http::{HeaderMap, HeaderName};
 
-use super::Record;
 use super::fields::{HeaderField, header_fields, header_map};
+use super::{NoFields, Record};
 use crate::config::SecretHeaders;
 use crate::job::JobRequest;
 
@@ -48,13 +48,16 @@ pub(crate) struct SecretsFields {
 
 impl Record for Secrets {
     const NAME: &'static str = "secret headers";
-    type Fields = SecretsFields;
+    type Open = NoFields;
+    type Hidden = SecretsFields;
 
-    fn to_fields(&self) -> SecretsFields {
-        SecretsFields { headers: header_fields(&self.headers), added_headers: header_fields(&self.added_headers) }
+    fn to_fields(&self) -> (NoFields, SecretsFields) {
+        let hidden =
+            SecretsFields { headers: header_fields(&self.headers), added_headers: header_fields(&self.added_headers) };
+        (NoFields {}, hidden)
     }
 
-    fn from_fields(fields: SecretsFields) -> Option<Self> {
-        Some(Self { headers: header_map(fields.headers)?, added_headers: header_map(fields.added_headers)? })
+    fn from_fields(_: NoFields, hidden: SecretsFields) -> Option<Self> {
+        Some(Self { headers: header_map(hidden.headers)?, added_headers: header_map(hidden.added_headers)? })
     }
 }

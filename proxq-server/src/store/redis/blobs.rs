@@ -102,7 +102,8 @@ impl BlobWriter for HashWriter {
         if !self.rest.is_empty() || self.written == 0 {
             self.put(self.written, &self.rest).await?;
         }
-        let finished = BlobRef { id: self.id, length: self.length, checksum: self.checksum.clone().finalize() };
+        let finished =
+            BlobRef { id: self.id, length: self.length, checksum: self.checksum.clone().finalize(), seal: None };
         self.rest = BytesMut::new(); // not needed while the job is submitted
         self.finished = Some(finished);
         Ok(finished)

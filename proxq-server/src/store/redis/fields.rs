@@ -10,8 +10,9 @@ use bytes::Bytes;
 
 use crate::clock::Timestamp;
 use crate::job::{AttemptRecord, JobId, Outcome, Progress, Reach, State};
+use crate::sealing::{Keyring, open_text};
 use crate::store::StoreError;
-use crate::store::record::{Facts, Record};
+use crate::store::record::{Facts, Record, error_context};
 
 /// What there is to know of a job, its bodies left out. In the order in which [`JobFields::read`] takes them.
 pub(super) const JOB_FIELDS: [&str; 15] = [
@@ -85,11 +86,35 @@ impl JobFields {
     }
 
     /// The facts, if proxq wrote the job. Fails where anything of the job cannot be read: then nothing of it counts.
-    pub(super) fn facts(&self, id: JobId) -> Result<Option<Facts>, StoreError> {
+    pub(super) fn facts(&self, id: JobId, keys: &Keyring) -> Result<Option<Facts>, StoreError> {
+        self.facts_by(id, |record| Facts::decode(id, record, keys))
+    }
+
+    /// The same, as far as they can be read without a key that this process does not have.
+    pub(super) fn open_facts(&self, id: JobId, keys: &Keyring) -> Result<Option<Facts>, StoreError> {
+        self.facts_by(id, |record| Facts::decode_open(id, record, keys))
+    }
+
+    fn facts_by(
+        &self,
+        id: JobId,
+        decode: impl FnOnce(Bytes) -> Result<Facts, StoreError>,
+    ) -> Result<Option<Facts>, StoreError> {
         // First, for a later version may write what this one cannot read.
-        let facts = self.facts.clone().map(|record| Facts::decode(id, record)).transpose()?;
+        let facts = self.facts.clone().map(decode).transpose()?;
         self.damaged.map_or(Ok(facts), |what| Err(StoreError::CorruptJob { id, what }))
     }
+
+    /// How far the job has come, with its error as it was before it was sealed.
+    pub(super) fn progress_of(&self, id: JobId, keys: &Keyring) -> Progress {
+        opened(self.progress.clone(), id, keys)
+    }
+}
+
+/// The progress of a job with its error as it was before it was sealed.
+pub(super) fn opened(mut progress: Progress, id: JobId, keys: &Keyring) -> Progress {
+    progress.last_error = progress.last_error.map(|error| open_text(keys, &error_context(&id), error));
+    progress
 }
 
 /// The first part of a job that was found to be damaged.

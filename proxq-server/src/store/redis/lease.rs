@@ -9,13 +9,14 @@ use super::leases::{Held, charged};
 use super::message::StoredTask;
 use super::overdue;
 use super::queues::Queue;
-use super::scripts::{AdmittedBy, Archive, By, HandedOutJob, LeaseJobs, LeaseName, LeaseWithin, Renew};
+use super::scripts::{AdmittedBy, Archive, By, HandedOutJob, LeaseJobs, LeaseName, LeaseWithin, Postpone, Renew};
 use super::settle;
 use super::shared::Shared;
 use super::whole_request::{NotUsable, WholeRequest, whole_request};
 use crate::failure::chain;
 use crate::job::{JobId, Outcome, Progress, Reach, Verdict};
 use crate::pacing::Terms;
+use crate::store::locked::LOOK_AGAIN_AFTER;
 use crate::store::{BATCH_LIMIT, Lease, LeasedJob, StoreError};
 
 /// Orders up to `max` jobs of a queue. A caller that goes away while it waits loses none: they are given back.
@@ -120,9 +121,12 @@ fn usable(shared: &Shared, queue: &Queue, job: &HandedOutJob) -> Result<LeasedJo
         return Err(Unusable::NoHandler { kind: message.known.kind }.into());
     };
     let WholeRequest { request, body, secrets, upstream } =
-        whole_request(shared, job_id, fields.facts(job_id)?, &message.known, secrets.clone())?;
+        whole_request(shared, job_id, fields.facts(job_id, &shared.keys)?, &message.known, secrets.clone())?;
     let token = token.parse().map_err(|_| not_a_request())?;
-    let progress = Progress { retried: charged(fields.progress.retried, &message.known), ..fields.progress.clone() };
+    let progress = Progress {
+        retried: charged(fields.progress.retried, &message.known),
+        ..fields.progress_of(job_id, &shared.keys)
+    };
     let revoked = CancellationToken::new();
     let held = Held {
         token,
@@ -141,9 +145,18 @@ fn usable(shared: &Shared, queue: &Queue, job: &HandedOutJob) -> Result<LeasedJo
     Ok(LeasedJob { lease: Lease { id: job_id, token }, request, body, progress, left: *left, waited: *waited, revoked })
 }
 
-/// Archives a job that nobody can work on, so that it does not hold up others. Its damaged parts stay as they are.
+/// Archives a job that nobody can work on, so that it does not hold up others. Its damaged parts stay as they are. One whose key
+/// is missing waits for it.
 async fn set_aside(shared: &Shared, queue: &Queue, job: HandedOutJob, why: &NotUsable) -> Result<(), StoreError> {
     let HandedOutJob { lease, fields, .. } = job;
+    if let NotUsable::Damaged(StoreError::KeyUnknown { id, key }) = *why {
+        shared.locked.met(id, key, shared.clock);
+        if let Some(due) = shared.commands.call(&queue.keys, Postpone { lease, pause: LOOK_AGAIN_AFTER }).await? {
+            shared.due_at(queue, due);
+        }
+        shared.changed(id);
+        return Ok(());
+    }
     let id = lease.id.clone();
     match why {
         NotUsable::Damaged(error) => tracing::error!(job.id = id, error = chain(error), "job is damaged and given up"),

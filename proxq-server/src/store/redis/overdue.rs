@@ -3,7 +3,10 @@
 use super::queues::Queue;
 use super::scripts::{EndOverdue, OverdueJob};
 use super::shared::Shared;
+use crate::job::JobId;
+use crate::sealing::open_text;
 use crate::store::StoreError;
+use crate::store::record::error_context;
 
 /// Ends a batch of a queue's. Gives how many there were.
 pub(super) async fn end(shared: &Shared, queue: &Queue) -> Result<usize, StoreError> {
@@ -15,8 +18,11 @@ pub(super) async fn end(shared: &Shared, queue: &Queue) -> Result<usize, StoreEr
 /// Lets the log and those who watch the jobs know.
 pub(super) fn tell(shared: &Shared, ended: &[OverdueJob]) {
     for OverdueJob { id, attempts, outcome, error } in ended {
+        let parsed = id.parse::<JobId>().ok();
+        let opened = |id| open_text(&shared.keys, &error_context(&id), error.clone());
+        let error = parsed.map_or_else(|| error.clone(), opened);
         tracing::warn!(job.id = id, attempt = attempts, %outcome, error, "job failed");
-        if let Ok(id) = id.parse() {
+        if let Some(id) = parsed {
             shared.changed(id);
         }
     }

@@ -5,7 +5,7 @@ use prost::Message;
 use redis::Pipeline;
 
 use super::envelope::{body_in, read_result};
-use super::fields::{JOB_FIELDS, JobFields, number, word};
+use super::fields::{JOB_FIELDS, JobFields, number, opened, word};
 use super::foreign::{self, Unusable};
 use super::message::TaskMessage;
 use super::queues::Queue;
@@ -13,7 +13,8 @@ use super::scripts::Stats;
 use super::shared::Shared;
 use crate::forward::headers::strip_response;
 use crate::job::{Body, Job, JobId, QueueName, State, StoredResponse};
-use crate::store::record::{Head, Record};
+use crate::sealing::{Keyring, open_text};
+use crate::store::record::{Head, Record, error_context, unopened};
 use crate::store::{Content, QueueStats, StoreError};
 
 /// The job as it stands, without bodies.
@@ -34,12 +35,12 @@ pub(super) async fn job_of(
     id: JobId,
     fields: &JobFields,
 ) -> Result<Option<Job>, StoreError> {
-    let facts = fields.facts(id)?;
+    let facts = fields.open_facts(id, &shared.keys)?;
     let Some(state) = fields.state else { return Ok(None) };
     let ended_elsewhere = matches!(state, State::Completed | State::Archived) && fields.progress.ended_at.is_none();
     match facts {
         Some(facts) if !ended_elsewhere => {
-            Ok(Some(Job { request: facts.request, state, progress: fields.progress.clone() }))
+            Ok(Some(Job { request: facts.request, state, progress: fields.progress_of(id, &shared.keys) }))
         }
         facts => {
             let Some((message, due)) = asynqs_view(shared, queue, id, state).await? else { return Ok(None) };
@@ -62,7 +63,7 @@ pub(super) async fn job_of(
                     Err(Unusable::NoRequest { .. }) => return Err(StoreError::CorruptJob { id, what: "request" }),
                 },
             };
-            Ok(Some(Job { request, state, progress }))
+            Ok(Some(Job { request, state, progress: opened(progress, id, &shared.keys) }))
         }
     }
 }
@@ -105,13 +106,13 @@ pub(super) async fn response(shared: &Shared, id: JobId) -> Result<Content, Stor
                     .map(|(message, _)| message.error_msg)
                     .unwrap_or_default(),
             };
-            Ok(Content::Failed { error })
+            Ok(Content::Failed { error: open_text(&shared.keys, &error_context(&id), error) })
         }
-        Some(State::Completed) => stored(id, head, result).map(Content::Ready),
+        Some(State::Completed) => stored(&shared.keys, id, head, result).map(Content::Ready),
     }
 }
 
-fn stored(id: JobId, head: Option<Bytes>, result: Option<Bytes>) -> Result<StoredResponse, StoreError> {
+fn stored(keys: &Keyring, id: JobId, head: Option<Bytes>, result: Option<Bytes>) -> Result<StoredResponse, StoreError> {
     let corrupt = |what| StoreError::CorruptJob { id, what };
     let Some(head) = head else {
         // A worker of Go's proxq completed it, and kept every field that it received.
@@ -119,12 +120,13 @@ fn stored(id: JobId, head: Option<Bytes>, result: Option<Bytes>) -> Result<Store
         strip_response(&mut head.headers);
         return Ok(StoredResponse { head, body: Body::Inline(body) });
     };
-    let head = Head::decode(id, head)?;
+    let head = Head::decode(id, head, keys)?;
     let beside = match head.body.blob() {
         Some(_) => Vec::new(),
+        None if head.body.seal().is_some() => result.unwrap_or_default().into(),
         None => body_in(&result.unwrap_or_default()).ok_or_else(|| corrupt("body of the response"))?,
     };
-    let body = head.body.body(beside).ok_or_else(|| corrupt("body of the response"))?;
+    let body = head.body.body(beside, keys).map_err(|error| unopened(id, "body of the response", error))?;
     Ok(StoredResponse { head: head.head, body })
 }
 

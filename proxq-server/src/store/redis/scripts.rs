@@ -31,7 +31,7 @@ pub(super) use self::orders::{Cancel, Cancelled, Rerun, Watch};
 pub(super) use self::overdue::{EndOverdue, OverdueJob};
 pub(super) use self::page::{ListPage, ListPlace, ListSort, Listed, SetPage, SetPlace, SetSort};
 pub(super) use self::reclaim::{LostJob, LostJobs, Reclaim};
-pub(super) use self::settle::{Release, Retry};
+pub(super) use self::settle::{Postpone, Release, Retry};
 pub(super) use self::stats::Stats;
 pub(super) use self::submit::{CallOf, Submit, Taken};
 pub(super) use self::turns::{GivenUp, Part, Parting, Resume};
@@ -168,6 +168,7 @@ scripts! {
     part
     peek
     places
+    postpone
     reclaim
     release
     renew

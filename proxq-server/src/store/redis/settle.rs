@@ -11,8 +11,9 @@ use super::leases::{Held, charged};
 use super::message::{StoredTask, TaskMessage, tag};
 use super::scripts::{Archive, By, Complete, Release, ResultPlace, Retry};
 use super::shared::Shared;
-use crate::job::{Body, Outcome, Reach, StoredResponse, Verdict};
-use crate::store::record::{Facts, Head, Record, Secrets};
+use crate::job::{Body, JobId, Outcome, Reach, StoredResponse, Verdict};
+use crate::sealing::seal_text;
+use crate::store::record::{BodyFields, Facts, Head, Record, Secrets, error_context};
 use crate::store::{Lease, StoreError};
 
 /// Ends a lease with a verdict.
@@ -25,9 +26,11 @@ pub(super) async fn settle(shared: &Shared, lease: &Lease, verdict: Verdict) -> 
     let settled = match verdict {
         Verdict::Complete(response) => complete(shared, lease, &held, &response, frees_claim, ends_call).await?,
         Verdict::RetryAfter { pause, error, reach, charged } => {
+            let error = sealed_error(shared, lease.id, error);
             retry(shared, lease, &held, pause, error, reach, charged).await?
         }
         Verdict::Fail { error, reach, outcome } => {
+            let error = sealed_error(shared, lease.id, error);
             fail(shared, lease, &held, Failure { error, reach, outcome, frees_claim, ends_call }).await?
         }
         Verdict::Release => {
@@ -47,6 +50,11 @@ pub(super) async fn settle(shared: &Shared, lease: &Lease, verdict: Verdict) -> 
     }
 }
 
+/// Why a job failed, as it is stored.
+pub(super) fn sealed_error(shared: &Shared, id: JobId, error: String) -> String {
+    seal_text(&shared.keys, &error_context(&id), error)
+}
+
 /// Reads what is needed to end a lease that a former run of this process was given.
 async fn load(shared: &Shared, lease: &Lease) -> Result<Held, StoreError> {
     let lost = || StoreError::LeaseLost { id: lease.id };
@@ -58,9 +66,13 @@ async fn load(shared: &Shared, lease: &Lease) -> Result<Held, StoreError> {
     let [token, message, secrets, retried, facts]: [Option<Bytes>; 5] = values.try_into().map_err(|_| lost())?;
     let token: u64 = number(token).filter(|token| *token == lease.token).ok_or_else(lost)?;
     let message = StoredTask::decode(message.unwrap_or_default()).map_err(|_| lost())?;
-    let secrets = secrets.map(|secrets| Secrets::decode(lease.id, secrets)).transpose()?.unwrap_or_default().names();
+    let secrets = secrets
+        .map(|secrets| Secrets::decode(lease.id, secrets, &shared.keys))
+        .transpose()?
+        .unwrap_or_default()
+        .names();
     // A lease can be ended even if the facts are damaged: the result of the attempt must not be lost.
-    let facts = facts.and_then(|facts| Facts::decode(lease.id, facts).ok());
+    let facts = facts.and_then(|facts| Facts::decode_open(lease.id, facts, &shared.keys).ok());
     let seconds = |seconds: i64| Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
     Ok(Held {
         token,
@@ -85,12 +97,15 @@ async fn complete(
     ends_call: bool,
 ) -> Result<bool, StoreError> {
     let _room = shared.room.take(response.body.bytes_in_memory()).await;
+    let keys = &*shared.keys;
+    let (fields, beside) = BodyFields::of(&response.body, keys);
     let call = Complete {
         lease: lease.into(),
         message: (!held.secrets.is_empty()).then(|| without_secrets(&held.message, &held.secrets)),
-        head: Head::of(response).encode(lease.id),
+        head: Head { head: response.head.clone(), body: fields }.encode(lease.id, keys),
         status: response.head.status,
         result: match &response.body {
+            Body::Inline(_) if keys.seals() => ResultPlace::Inline(beside.to_vec()),
             Body::Inline(bytes) => ResultPlace::Inline(result(&response.head, bytes)),
             Body::Blob(blob) => ResultPlace::Blob(blob.id),
         },

@@ -1,5 +1,7 @@
 //! What all verbs of the store work with.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use redis::Pipeline;
 
@@ -16,6 +18,8 @@ use super::waiting_workers::WaitingWorkers;
 use crate::clock::Clock;
 use crate::current::Current;
 use crate::job::JobId;
+use crate::sealing::Keyring;
+use crate::store::locked::LockedJobs;
 use crate::store::signals::{Effect, Signals};
 use crate::store::{StoreError, StoreSettings};
 use crate::tasks::Tasks;
@@ -38,6 +42,8 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) tasks: Tasks,
     pub(super) instance: Instance,
+    pub(super) keys: Arc<Keyring>,
+    pub(super) locked: LockedJobs,
 }
 
 /// Who this process is.

@@ -13,7 +13,7 @@ use super::queues::Queue;
 use super::scripts::{CallOf, Submit, Taken};
 use super::shared::Shared;
 use crate::job::{Body, JobRequest, Reach, TimeBounds, may_send_again};
-use crate::store::record::{Facts, Record, Secrets, beside};
+use crate::store::record::{BodyFields, Facts, Record, Secrets};
 use crate::store::{NewJob, StoreError, Submitted};
 
 /// Takes a job in.
@@ -22,16 +22,19 @@ pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, St
     let queue = shared.queues.named(queue.as_str());
     let (id, priority, credential) = (request.id, request.priority, request.credential);
     let _room = shared.room.take(body.bytes_in_memory()).await;
-    let message = message(&request, &body, &queue, shared.max_retries(Some(&request.upstream)).unwrap_or_default());
+    let max_retries = shared.max_retries(Some(&request.upstream)).unwrap_or_default();
+    let keys = &*shared.keys;
+    let (fields, beside) = BodyFields::of(&body, keys);
+    let message = message(&request, &body, &beside, &queue, (keys.seals(), max_retries));
     let secrets = Secrets::take(&mut request, &shared.settings.get().secret_headers);
-    let facts = Facts::new(request, &body);
+    let facts = Facts::new(request, fields);
     let call = Submit {
         id,
         message: message.encode_to_vec(),
-        facts: facts.encode(id),
+        facts: facts.encode(id, keys),
         credential,
         delay,
-        secrets: secrets.map(|secrets| secrets.encode(id)),
+        secrets: secrets.map(|secrets| secrets.encode(id, keys)),
         blob: blob_of(&body),
         claim,
         bounds: facts.request.bounds,
@@ -42,7 +45,7 @@ pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, St
     };
     let (taken, facts_there) = shared.commands.call(&queue.keys, call).await?;
     // The facts of a job never change, so it does no harm to compare them after the script.
-    let facts_there = facts_there.and_then(|record| Facts::decode(id, record).ok());
+    let facts_there = facts_there.and_then(|record| Facts::decode(id, record, keys).ok());
     if facts_there.is_some_and(|there| there.asked() != facts.asked()) {
         return Ok(Submitted::Taken);
     }
@@ -75,17 +78,25 @@ fn blob_of(body: &Body) -> Option<Uuid> {
     }
 }
 
-/// The job as asynq knows it.
-fn message(request: &JobRequest, body: &Body, queue: &Queue, max_retries: i32) -> TaskMessage {
+/// The job as asynq knows it, with what is kept beside the fields of its body.
+fn message(
+    request: &JobRequest,
+    body: &Body,
+    beside: &Bytes,
+    queue: &Queue,
+    (is_sealed, max_retries): (bool, i32),
+) -> TaskMessage {
     // Go's workers retry every failure, as often as the message says, and know no bounds.
     let go_retries_too_much = max_retries > 0 && !may_send_again(request, Reach::Unknown);
     let for_go = match body {
-        Body::Inline(bytes) if !go_retries_too_much && request.bounds == TimeBounds::NONE => payload(request, bytes),
+        Body::Inline(bytes) if !is_sealed && !go_retries_too_much && request.bounds == TimeBounds::NONE => {
+            payload(request, bytes)
+        }
         Body::Inline(_) | Body::Blob(_) => None,
     };
     let (kind, payload) = match for_go {
         Some(payload) => (REQUEST, Bytes::from(payload)),
-        None => (BEYOND_GO, beside(body)),
+        None => (BEYOND_GO, beside.clone()),
     };
     let seconds = |span: std::time::Duration| i64::try_from(span.as_millis().div_ceil(1000)).unwrap_or(i64::MAX);
     TaskMessage {

@@ -11,9 +11,11 @@ mod limits;
 mod listing;
 mod priority;
 mod retries;
+mod sealed;
 mod server;
 mod several;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,6 +26,7 @@ use super::{RedisOptions, RedisStore};
 use crate::clock::{ChosenTime, Timestamp};
 use crate::config::RedisConfig;
 use crate::metrics::StoreMetrics;
+use crate::sealing::Keyring;
 use crate::store::contract::{Backend, RETENTION, START, keeps_the_contract, queue, settings};
 use crate::store::{JobAccess, JobLookup, JobStore, Oversight, QueueLookup, StoreControl, Submissions, WorkQueues};
 
@@ -40,6 +43,7 @@ fn options(server: RedisConfig) -> RedisOptions {
         queue: queue(),
         settings: settings(),
         instance: "host:1".to_owned(),
+        keys: Arc::default(),
         metrics: StoreMetrics::default(),
     }
 }
@@ -47,6 +51,14 @@ fn options(server: RedisConfig) -> RedisOptions {
 /// Opens a store, and waits until Redis has answered it.
 async fn open(server: &RedisServer, time: &'static ChosenTime) -> RedisStore {
     let store = RedisStore::open_by(options(server.config()), time.clock(), ScriptClock::Chosen).unwrap();
+    store.ready().await.unwrap();
+    store
+}
+
+/// The same with these keys.
+async fn open_sealed(server: &RedisServer, time: &'static ChosenTime, keys: &Arc<Keyring>) -> RedisStore {
+    let options = RedisOptions { keys: Arc::clone(keys), ..options(server.config()) };
+    let store = RedisStore::open_by(options, time.clock(), ScriptClock::Chosen).unwrap();
     store.ready().await.unwrap();
     store
 }

@@ -114,7 +114,7 @@ fn judged(shared: &Shared, id: &str, fields: &JobFields, message: Bytes) -> Judg
     let Ok(job_id) = id.parse::<JobId>() else {
         return unreadable("worker lost, and the task is none of proxq's".to_owned());
     };
-    let (request, max_retries) = match fields.facts(job_id) {
+    let (request, max_retries) = match fields.open_facts(job_id, &shared.keys) {
         Ok(Some(facts)) => {
             let max_retries = shared.max_retries(Some(&facts.request.upstream));
             (facts.request, max_retries)

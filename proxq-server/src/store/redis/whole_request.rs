@@ -8,7 +8,7 @@ use super::foreign::{self, Unusable};
 use super::message::{StoredTask, TaskMessage};
 use super::shared::Shared;
 use crate::job::{Body, JobId, JobRequest};
-use crate::store::record::{Facts, Record, Secrets};
+use crate::store::record::{Facts, Record, Secrets, unopened};
 use crate::store::{StoreError, SubmittedRequest};
 
 /// What is to be sent.
@@ -47,7 +47,7 @@ pub(super) fn whole_request(
         return Ok(WholeRequest { request, body, secrets, upstream: None });
     };
     let mut request = facts.request;
-    let secrets = secrets.map(|secrets| Secrets::decode(id, secrets)).transpose()?.unwrap_or_default();
+    let secrets = secrets.map(|secrets| Secrets::decode(id, secrets, &shared.keys)).transpose()?.unwrap_or_default();
     let names = secrets.names();
     secrets.put_back(&mut request);
     let corrupt = || StoreError::CorruptJob { id, what: "body" };
@@ -58,7 +58,7 @@ pub(super) fn whole_request(
     } else {
         message.payload.to_vec()
     };
-    let body = facts.body.body(beside).ok_or_else(corrupt)?;
+    let body = facts.body.body(beside, &shared.keys).map_err(|error| unopened(id, "body", error))?;
     let upstream = Some(request.upstream.clone());
     Ok(WholeRequest { request, body, secrets: names, upstream })
 }
@@ -69,7 +69,7 @@ pub(super) async fn submitted(shared: &Shared, id: JobId) -> Result<Option<Submi
     let Some((_, values)) = shared.find(id, &["x_facts", "msg", "x_secrets"]).await? else { return Ok(None) };
     let [facts, message, secrets]: [Option<Bytes>; 3] =
         values.try_into().map_err(|_| super::error::unexpected("HMGET"))?;
-    let facts = facts.map(|record| Facts::decode(id, record)).transpose()?;
+    let facts = facts.map(|record| Facts::decode(id, record, &shared.keys)).transpose()?;
     let message = StoredTask::decode(message.unwrap_or_default()).map_err(|_| corrupt("message"))?;
     match whole_request(shared, id, facts, &message.known, secrets) {
         Ok(WholeRequest { request, body, .. }) => Ok(Some(SubmittedRequest { request, body })),

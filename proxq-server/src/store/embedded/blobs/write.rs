@@ -138,7 +138,12 @@ impl FileWriter {
     }
 
     fn reference(&self) -> BlobRef {
-        BlobRef { id: self.id, length: self.written.length, checksum: self.written.checksum.clone().finalize() }
+        BlobRef {
+            id: self.id,
+            length: self.written.length,
+            checksum: self.written.checksum.clone().finalize(),
+            seal: None,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::failure::chain;
 use crate::job::{Outcome, Progress, Reach, State, Verdict};
 use crate::store::StoreError;
-use crate::store::record::Record;
+use crate::store::record::encode_progress;
 use crate::store::signals::Effect;
 
 /// Where a job goes that does not end.
@@ -29,7 +29,7 @@ pub(super) fn go_on(tx: &mut Tx<'_>, row: &JobRow, progress: &Progress, onward: 
         .prepare_cached(
             "UPDATE jobs SET state = ?2, due = coalesce(?3, due), lease_until = NULL, progress = ?4 WHERE seq = ?1",
         )?
-        .execute((row.seq, number(state), due.map(Timestamp::as_millis), progress.encode(row.id)))?;
+        .execute((row.seq, number(state), due.map(Timestamp::as_millis), encode_progress(row.id, progress)))?;
     bounds::wait(tx, row.seq, progress)?;
     tx.moves(&row.queue, row.state, Some(state));
     let queue = row.queue.clone();
@@ -51,7 +51,7 @@ pub(super) fn end(tx: &mut Tx<'_>, row: &JobRow, progress: &Progress, state: Sta
         .prepare_cached(
             "UPDATE jobs SET state = ?2, lease_until = NULL, expires = ?3, secrets = ?4, progress = ?5 WHERE seq = ?1",
         )?
-        .execute((row.seq, number(state), expiry(tx, row), secrets, progress.encode(row.id)))?;
+        .execute((row.seq, number(state), expiry(tx, row), secrets, encode_progress(row.id, progress)))?;
     tx.moves(&row.queue, row.state, Some(state));
     Ok(())
 }

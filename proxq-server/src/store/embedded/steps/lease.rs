@@ -14,7 +14,9 @@ use super::row::{JobRow, number};
 use crate::clock::Timestamp;
 use crate::job::{JobId, State};
 use crate::lock::lock;
-use crate::store::record::Record;
+use crate::sealing::open_text;
+use crate::store::locked::LOOK_AGAIN_AFTER;
+use crate::store::record::{encode_progress, error_context};
 use crate::store::signals::{Effect, QueueSignal};
 use crate::store::{BATCH_LIMIT, LEASE_TERM, Lease, LeasedJob, StoreError};
 
@@ -126,12 +128,13 @@ pub(super) fn hand_out(tx: &mut Tx<'_>, row: &JobRow) -> Result<Option<LeasedJob
             number(State::Active),
             tx.steady.after(LEASE_TERM).as_millis(),
             token.cast_signed(),
-            progress.encode(row.id),
+            encode_progress(row.id, &progress),
         ))?;
     tx.moves(&row.queue, row.state, Some(State::Active));
     let revoked = CancellationToken::new();
     tx.tell(Effect::Leased(row.id, revoked.clone()));
     tx.tell(Effect::Changed(row.id));
+    progress.last_error = progress.last_error.map(|error| open_text(&tx.shared.keys, &error_context(&row.id), error));
     let (request, progress) = (tx.shared.time.request_shown(facts.request), tx.shared.time.progress_shown(progress));
     let waited = Some(tx.now.since(row.due));
     Ok(Some(LeasedJob { lease: Lease { id: row.id, token }, request, body, progress, left, waited, revoked }))
@@ -146,13 +149,33 @@ pub(super) fn set_aside(tx: &mut Tx<'_>, row: &JobRow, error: StoreError) -> Res
             }
             Ok(())
         }
+        StoreError::KeyUnknown { id, key } => {
+            tx.shared.locked.met(id, key, tx.shared.clock);
+            postpone(tx, row)
+        }
         StoreError::CorruptJob { .. } => archive_damaged(tx, row, &error),
         other @ (StoreError::LeaseLost { .. }
         | StoreError::CorruptBlob { .. }
+        | StoreError::BlobKeyUnknown { .. }
+        | StoreError::KeyMissing { .. }
         | StoreError::Full { .. }
         | StoreError::Unavailable { .. }
         | StoreError::Closed) => Err(StepError::Refused(other)),
     }
+}
+
+/// Has a job wait that this process has no key for.
+fn postpone(tx: &mut Tx<'_>, row: &JobRow) -> Result<(), StepError> {
+    let due = tx.now.after(LOOK_AGAIN_AFTER);
+    tx.connection.prepare_cached("UPDATE jobs SET state = ?2, due = ?3, filed = 0 WHERE seq = ?1")?.execute((
+        row.seq,
+        number(State::Scheduled),
+        due.as_millis(),
+    ))?;
+    tx.moves(&row.queue, row.state, Some(State::Scheduled));
+    tx.tell(Effect::DueAt(Arc::clone(&row.queue), tx.steady_at(due)));
+    tx.tell(Effect::Changed(row.id));
+    Ok(())
 }
 
 /// Leased jobs on their way to a worker. If it is gone when they arrive, they are given back.

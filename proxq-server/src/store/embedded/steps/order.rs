@@ -7,7 +7,7 @@ use super::super::step::{Step, StepError, Tx};
 use super::claim;
 use super::row::{JobRow, number};
 use crate::job::{JobId, Outcome, State};
-use crate::store::record::{self, Record};
+use crate::store::record::{self, encode_progress};
 use crate::store::signals::Effect;
 use crate::store::{Requeued, StoreError};
 
@@ -75,7 +75,7 @@ impl Step for RetryFailed {
             .prepare_cached(
                 "UPDATE jobs SET state = ?2, due = ?3, expires = NULL, progress = ?4, filed = 0 WHERE seq = ?1",
             )?
-            .execute((row.seq, number(State::Pending), tx.now.as_millis(), progress.encode(self.id)))?;
+            .execute((row.seq, number(State::Pending), tx.now.as_millis(), encode_progress(self.id, &progress)))?;
         tx.moves(&row.queue, row.state, Some(State::Pending));
         claim::take_back(tx, row.seq)?;
         tx.tell(Effect::Ready(row.queue.clone()));

@@ -51,7 +51,7 @@ fn reclaim_rows(tx: &mut Tx<'_>, rows: Vec<i64>) -> Result<usize, StepError> {
 
 fn reclaim_one(tx: &mut Tx<'_>, row: &JobRow) -> Result<(), StepError> {
     let mut progress = row.progress()?;
-    let request = row.facts(tx)?.request;
+    let request = row.open_facts(tx)?.request;
     let verdict = judge_lost_lease(&request, &progress, tx.shared.settings.get().max_lease_losses);
     progress.end_attempt(tx.now, Reach::Unknown, None);
     progress.lease_losses = progress.lease_losses.saturating_add(1);

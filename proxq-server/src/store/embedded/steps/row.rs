@@ -12,7 +12,7 @@ use super::bounds;
 use crate::clock::Timestamp;
 use crate::job::{Body, JobId, Priority, Progress, State};
 use crate::store::StoreError;
-use crate::store::record::{Facts, Record, Secrets};
+use crate::store::record::{Facts, Record, Secrets, decode_progress, unopened};
 use crate::store::signals::QueueSignal;
 
 /// The number of a state in the database.
@@ -103,14 +103,23 @@ impl JobRow {
 
     /// How far the job has come.
     pub(super) fn progress(&self) -> Result<Progress, StoreError> {
-        Progress::decode(self.id, self.progress.clone())
+        decode_progress(self.id, self.progress.clone())
     }
 
     /// What was submitted, without its secrets.
     pub(super) fn facts(&self, tx: &Tx<'_>) -> Result<Facts, StepError> {
+        Ok(Facts::decode(self.id, self.facts_record(tx)?, &tx.shared.keys)?)
+    }
+
+    /// The same, as far as it can be read without a key that this process does not have.
+    pub(super) fn open_facts(&self, tx: &Tx<'_>) -> Result<Facts, StepError> {
+        Ok(Facts::decode_open(self.id, self.facts_record(tx)?, &tx.shared.keys)?)
+    }
+
+    fn facts_record(&self, tx: &Tx<'_>) -> rusqlite::Result<Bytes> {
         let mut select = tx.connection.prepare_cached("SELECT facts FROM requests WHERE seq = ?1")?;
         let record: Option<Vec<u8>> = select.query_row((self.seq,), |row| row.get(0)).optional()?;
-        Ok(Facts::decode(self.id, record.unwrap_or_default().into())?)
+        Ok(record.unwrap_or_default().into())
     }
 
     /// What was submitted, with its secrets, and its body.
@@ -119,12 +128,12 @@ impl JobRow {
         let records: Option<(Vec<u8>, Vec<u8>)> =
             select.query_row((self.seq,), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
         let (facts, beside) = records.unwrap_or_default();
-        let mut facts = Facts::decode(self.id, facts.into())?;
-        let corrupt = StoreError::CorruptJob { id: self.id, what: "request body" };
-        let body = facts.body.body(beside).ok_or(corrupt)?;
+        let keys = &*tx.shared.keys;
+        let mut facts = Facts::decode(self.id, facts.into(), keys)?;
+        let body = facts.body.body(beside, keys).map_err(|error| unopened(self.id, "request body", error))?;
         if let Some(slot) = self.secrets {
             let secrets = vault::read(tx.connection, slot)?;
-            Secrets::decode(self.id, secrets.into())?.put_back(&mut facts.request);
+            Secrets::decode(self.id, secrets.into(), keys)?.put_back(&mut facts.request);
         }
         Ok((facts, body))
     }

@@ -9,7 +9,8 @@ use super::lease::{holds, lost};
 use super::row::{JobRow, refer_to_blob};
 use crate::failure::chain;
 use crate::job::{Body, Outcome, Progress, Reach, State, Verdict};
-use crate::store::record::{Head, Record, beside};
+use crate::sealing::{Keyring, seal_text};
+use crate::store::record::{BodyFields, Head, Record, error_context};
 use crate::store::signals::Effect;
 use crate::store::{Lease, StoreError};
 
@@ -30,17 +31,24 @@ struct StoredResult {
 }
 
 impl Settle {
-    pub(in super::super) fn new(lease: Lease, verdict: Verdict) -> Self {
-        let result = match &verdict {
-            Verdict::Complete(response) => Some(StoredResult {
-                head: Head::of(response).encode(lease.id),
-                body: beside(&response.body),
-                blob: match &response.body {
-                    Body::Inline(_) => None,
-                    Body::Blob(blob) => Some(blob.id),
-                },
-            }),
-            Verdict::RetryAfter { .. } | Verdict::Fail { .. } | Verdict::Release => None,
+    pub(in super::super) fn new(lease: Lease, mut verdict: Verdict, keys: &Keyring) -> Self {
+        let result = match &mut verdict {
+            Verdict::Complete(response) => {
+                let (fields, body) = BodyFields::of(&response.body, keys);
+                Some(StoredResult {
+                    head: Head { head: response.head.clone(), body: fields }.encode(lease.id, keys),
+                    body,
+                    blob: match &response.body {
+                        Body::Inline(_) => None,
+                        Body::Blob(blob) => Some(blob.id),
+                    },
+                })
+            }
+            Verdict::RetryAfter { error, .. } | Verdict::Fail { error, .. } => {
+                *error = seal_text(keys, &error_context(&lease.id), std::mem::take(error));
+                None
+            }
+            Verdict::Release => None,
         };
         Self { lease, verdict, result }
     }
@@ -129,7 +137,7 @@ impl Step for Unsettled {
 
     fn run(&self, tx: &mut Tx<'_>) -> Result<(), StepError> {
         for lease in &self.leases {
-            match Settle::new(*lease, Verdict::Release).run(tx) {
+            match Settle::new(*lease, Verdict::Release, &tx.shared.keys).run(tx) {
                 Ok(()) | Err(StepError::Refused(_)) => {}
                 Err(error @ StepError::Database(_)) => return Err(error),
             }

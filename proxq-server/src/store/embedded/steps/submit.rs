@@ -13,7 +13,8 @@ use super::row::{JobRow, millis, number, rank, refer_to_blob};
 use super::{bounds, claim, turns};
 use crate::config::SecretHeaders;
 use crate::job::{Body, JobId, Priority, Progress, State, TimeBounds};
-use crate::store::record::{Asked, Facts, Record, Secrets, beside};
+use crate::sealing::Keyring;
+use crate::store::record::{Asked, BodyFields, Facts, Record, Secrets, encode_progress};
 use crate::store::signals::Effect;
 use crate::store::{Call, Claim, NewJob, Submitted};
 
@@ -38,13 +39,14 @@ pub(in super::super) struct Submit {
 }
 
 impl Submit {
-    pub(in super::super) fn new(job: NewJob, secret_headers: &SecretHeaders, time: &StoreTime) -> Self {
+    pub(in super::super) fn new(job: NewJob, secret_headers: &SecretHeaders, keys: &Keyring, time: &StoreTime) -> Self {
         let NewJob { queue, mut request, body, delay, claim, max_queued, call } = job;
         let secrets = Secrets::take(&mut request, secret_headers);
         request.created_at = time.of_wall(request.created_at);
         let (id, priority, credential, bounds) = (request.id, request.priority, request.credential.0, request.bounds);
         let retention_ms = millis(u64::try_from(request.retention.as_millis()).unwrap_or(u64::MAX));
-        let facts = Facts::new(request, &body);
+        let (fields, beside) = BodyFields::of(&body, keys);
+        let facts = Facts::new(request, fields);
         let blob = match &body {
             Body::Inline(_) => None,
             Body::Blob(blob) => Some(blob.id),
@@ -56,10 +58,10 @@ impl Submit {
             delay: delay.filter(|delay| !delay.is_zero()),
             credential,
             retention_ms,
-            secrets: secrets.map(|secrets| secrets.encode(id)),
+            secrets: secrets.map(|secrets| secrets.encode(id, keys)),
             asked: facts.asked(),
-            facts: facts.encode(id),
-            body: beside(&body),
+            facts: facts.encode(id, keys),
+            body: beside,
             blob,
             claim,
             max_queued,
@@ -134,7 +136,7 @@ impl Step for Submit {
                 self.retention_ms,
                 self.credential,
                 secrets,
-                Progress::default().encode(self.id),
+                encode_progress(self.id, &Progress::default()),
                 rank(self.priority),
             ))?;
         let seq = tx.connection.last_insert_rowid();

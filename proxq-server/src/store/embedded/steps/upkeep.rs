@@ -97,7 +97,7 @@ fn end_all_overdue(tx: &mut Tx<'_>) -> Result<usize, StepError> {
 }
 
 fn bounds_and_progress(tx: &Tx<'_>, row: &JobRow) -> Result<(TimeBounds, Progress), StepError> {
-    Ok((row.facts(tx)?.request.bounds, row.progress()?))
+    Ok((row.open_facts(tx)?.request.bounds, row.progress()?))
 }
 
 pub(in super::super) const OVERDUE: &str =

@@ -149,8 +149,8 @@ async fn a_job_of_a_later_version_is_left_alone() {
     }
     let ours = submitted(store).await;
     assert_eq!(lease_ids(store, 1).await, [ours], "it is passed over");
-    assert!(matches!(store.get(pending).await, Err(StoreError::NewerRecord { version: 2, .. })));
-    assert!(matches!(store.cancel(pending).await, Err(StoreError::NewerRecord { version: 2, .. })));
+    assert!(matches!(store.get(pending).await, Err(StoreError::NewerRecord { version: 3, .. })));
+    assert!(matches!(store.cancel(pending).await, Err(StoreError::NewerRecord { version: 3, .. })));
 
     embedded.time.advance(RETENTION * 2);
     store.upkeep().await.unwrap();

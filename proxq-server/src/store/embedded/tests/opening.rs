@@ -42,7 +42,7 @@ async fn a_second_open_is_refused_until_the_first_is_over() {
     let refused = EmbeddedStore::open(options(path), embedded.time.clock()).unwrap_err();
     assert!(matches!(refused, OpenError::InUse { .. }));
     assert!(refused.to_string().contains(&path.display().to_string()), "names the folder: {refused}");
-    assert!(matches!(super::super::verify(path), Err(OpenError::InUse { .. })));
+    assert!(matches!(super::super::verify(path, &Keyring::default()), Err(OpenError::InUse { .. })));
     drop(embedded.store); // not closed
     open(path, embedded.time).unwrap();
 }

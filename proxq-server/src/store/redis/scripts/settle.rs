@@ -1,4 +1,4 @@
-//! `retry.lua` and `release.lua`: end a lease and leave the job to another attempt.
+//! `retry.lua`, `postpone.lua` and `release.lua`: end a lease and leave the job to another attempt.
 
 use std::time::Duration;
 
@@ -45,6 +45,34 @@ impl Call for Retry {
             .flag(self.charged)
             .shown(self.retried)
             .shown(HISTORY_LIMIT)
+    }
+
+    fn output(answer: Answer) -> Result<Option<RedisInstant>, StoreError> {
+        let [done, due, now] = answer.array()?;
+        if done.flag()? { RedisInstant::read(due, now) } else { Ok(None) }
+    }
+}
+
+/// Takes back a lease under which nothing was sent, and has its job wait.
+#[derive(Debug)]
+pub(crate) struct Postpone {
+    pub(crate) lease: LeaseName,
+    pub(crate) pause: Duration,
+}
+
+impl Call for Postpone {
+    /// When the job is due; `None` if the lease is gone.
+    type Output = Option<RedisInstant>;
+
+    /// A lease that was ended is gone.
+    const REPEATABLE: bool = true;
+
+    fn script(scripts: &Scripts) -> &Script {
+        &scripts.postpone
+    }
+
+    fn arguments(self) -> Arguments {
+        Arguments::new().lease(self.lease).millis_at_least(self.pause)
     }
 
     fn output(answer: Answer) -> Result<Option<RedisInstant>, StoreError> {

@@ -20,7 +20,7 @@ async fn blob_of(redis: &InRedis, lengths: &[usize]) -> (BlobRef, Vec<u8>) {
         shared.commands.call(&queue.keys, Chunk { blob, number, bytes: &bytes }).await.unwrap();
         all.extend(bytes);
     }
-    (BlobRef { id: blob, length: all.len() as u64, checksum: crc32fast::hash(&all) }, all)
+    (BlobRef { id: blob, length: all.len() as u64, checksum: crc32fast::hash(&all), seal: None }, all)
 }
 
 async fn read(redis: &InRedis, blob: &BlobRef) -> Result<Vec<u8>, StoreError> {

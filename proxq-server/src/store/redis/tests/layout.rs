@@ -194,7 +194,7 @@ async fn a_job_of_a_later_version_is_left_for_it() {
     let redis = in_redis().await;
     let id = submitted(&redis.store).await;
     let facts = redis.hash(id).await["x_facts"].clone();
-    let mut newer = vec![2];
+    let mut newer = vec![3];
     newer.extend(&facts[1..]);
     let set = async |facts: &[u8]| {
         let mut connection = redis.server.connection();

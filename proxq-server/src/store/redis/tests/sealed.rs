@@ -1,0 +1,129 @@
+//! Jobs that are sealed before this store has them.
+
+use super::super::key_use::count_keys;
+use super::*;
+use crate::config::{Config, StoreConfig, UpstreamUrl};
+use crate::store::KeyUse;
+use crate::store::contract::sealed::{self, Rekeyed, SECRETS, jobs_of_all_kinds, secret_job};
+
+#[async_trait]
+impl Rekeyed for InRedis {
+    async fn reopen_with(&mut self, keys: &Arc<Keyring>) {
+        self.store.close().await;
+        self.store = open_sealed(&self.server, self.time, keys).await;
+    }
+}
+
+/// A store that seals, whenever it is opened.
+struct Sealed(InRedis);
+
+fn keys() -> Arc<Keyring> {
+    Arc::new(Keyring::of(&["a key"]))
+}
+
+async fn sealed_in_redis() -> Sealed {
+    let mut redis = in_redis().await;
+    redis.reopen_with(&keys()).await;
+    Sealed(redis)
+}
+
+#[async_trait]
+impl Backend for Sealed {
+    fn store(&self) -> &dyn JobStore {
+        &self.0.store
+    }
+
+    fn grain(&self) -> Duration {
+        self.0.grain()
+    }
+
+    async fn advance(&self, span: Duration) {
+        self.0.advance(span).await;
+    }
+
+    async fn set_wall(&self, wall: Timestamp) {
+        self.0.set_wall(wall).await;
+    }
+
+    async fn reopen(&mut self) {
+        self.0.reopen_with(&keys()).await;
+    }
+}
+
+mod contract {
+    use super::sealed_in_redis;
+
+    super::keeps_the_contract!(sealed_in_redis);
+}
+
+#[tokio::test]
+async fn jobs_of_a_former_key_are_read_and_done() {
+    sealed::jobs_of_a_former_key_are_read_and_done(&mut in_redis().await).await;
+}
+
+#[tokio::test]
+async fn without_its_key_a_job_waits_and_says_what_is_open() {
+    sealed::without_its_key_a_job_waits_and_says_what_is_open(&mut in_redis().await).await;
+}
+
+#[tokio::test]
+async fn without_its_key_a_job_can_be_cancelled() {
+    sealed::without_its_key_a_job_can_be_cancelled(&mut in_redis().await).await;
+}
+
+#[tokio::test]
+async fn jobs_of_before_are_read_after_sealing_began_and_ended() {
+    sealed::jobs_of_before_are_read_after_sealing_began_and_ended(&mut in_redis().await).await;
+}
+
+/// What every key of a Redis shows, in its serialised form.
+async fn shown(redis: &InRedis, texts: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    let keys: Vec<String> = redis.server.run(&["KEYS", "*"]).await;
+    assert!(!keys.is_empty());
+    for key in keys {
+        let dump: Option<Vec<u8>> = redis.server.run(&["DUMP", &key]).await;
+        let bytes = [dump.unwrap_or_default(), key.clone().into_bytes()].concat();
+        let shows = |text: &&&str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+        found.extend(texts.iter().filter(shows).map(|text| format!("{text} in {key}")));
+    }
+    found
+}
+
+#[tokio::test]
+async fn nothing_of_a_job_shows_in_redis() {
+    let store = sealed_in_redis().await;
+    jobs_of_all_kinds(&store.0.store).await;
+    let values = store.0.store.shared_values().unwrap();
+    values.put("cache:digest", "hush-cached".into(), Duration::from_mins(1)).await.unwrap();
+    assert_eq!(values.get("cache:digest").await.unwrap().unwrap(), "hush-cached");
+    assert_eq!(shown(&store.0, &[&SECRETS[..], &["digest"]].concat()).await, [""; 0]);
+    // The same search finds what is there when nothing is sealed.
+    let plain = in_redis().await;
+    jobs_of_all_kinds(&plain.store).await;
+    assert!(shown(&plain, &SECRETS).await.len() > 3);
+}
+
+#[tokio::test]
+async fn a_value_of_another_name_is_not_taken_for_this_one() {
+    let store = sealed_in_redis().await;
+    let values = store.0.store.shared_values().unwrap();
+    values.put("a:one", "of one".into(), Duration::from_mins(1)).await.unwrap();
+    let [one, two] = ["one", "two"].map(|name| format!("a:{}", keys().hidden_name(name).unwrap()));
+    let _moved: String = store.0.server.run(&["RENAME", &one, &two]).await;
+    assert_eq!(values.get("a:two").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_check_counts_the_jobs_of_each_key() {
+    let mut redis = in_redis().await;
+    jobs_of_all_kinds(&redis.store).await;
+    let new = Arc::new(Keyring::of(&["new"]));
+    redis.reopen_with(&new).await;
+    redis.store.submit(secret_job()).await.unwrap();
+    let server = redis.server.config();
+    let upstream = UpstreamUrl::new("http://api:3000").unwrap();
+    let config = Config { queue: queue(), store: StoreConfig::Redis(server.clone()), ..Config::for_upstream(upstream) };
+    let expected = KeyUse { jobs: [(None, 8), (new.sealing_id(), 1)].into() };
+    assert_eq!(count_keys(&server, &config).await.unwrap(), expected);
+}
