@@ -42,7 +42,7 @@ mod turns;
 mod values;
 mod working;
 
-pub use self::asking::{Content, JobAccess, JobLookup, JobWatch, Requeued};
+pub use self::asking::{Content, JobAccess, JobLookup, JobWatch, Owner, Requeued};
 pub use self::blob::{BlobStore, BlobStream, BlobWriter};
 pub use self::error::{Cause, StoreError};
 pub use self::keeping::{Deployment, StoreControl, UPKEEP_EVERY, Upkept};

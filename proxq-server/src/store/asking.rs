@@ -6,7 +6,7 @@ use std::pin::Pin;
 use async_trait::async_trait;
 
 use super::{BlobStore, StoreError};
-use crate::job::{Job, JobId, StoredResponse};
+use crate::job::{CredentialHash, Job, JobId, StoredResponse};
 
 /// Ends at the watched job's next change.
 pub type JobWatch = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -17,8 +17,22 @@ pub trait JobLookup: fmt::Debug + Send + Sync {
     /// The job as it stands. Never reads a body.
     async fn get(&self, id: JobId) -> Result<Option<Job>, StoreError>;
 
+    /// Whose the job is. Reads nothing else, and costs as much whether there is such a job or not.
+    async fn owner(&self, id: JobId) -> Result<Owner, StoreError>;
+
     /// A future that ends at the job's next change after this call. Subscribe first, then read: no lost wake-up.
     async fn watch(&self, id: JobId) -> Result<JobWatch, StoreError>;
+}
+
+/// Whose a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// There is no such job.
+    NoJob,
+    /// Another program's: it put the job into the queue, and says nothing of an owner.
+    Unknown,
+    /// That of who shows this credential.
+    Credential(CredentialHash),
 }
 
 /// Where clients ask about jobs and give orders for them, and where probes ask about the store.

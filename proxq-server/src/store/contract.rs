@@ -221,6 +221,7 @@ macro_rules! keeps_the_contract {
             // reading
             an_unknown_job_has_nothing_to_read
             a_job_that_has_not_ended_has_no_response
+            a_job_in_every_state_has_its_owner
             queues_are_counted_by_state
             the_deployment_keeps_its_secrets
             a_store_is_ready

@@ -51,7 +51,7 @@ use super::sealed_blobs;
 use super::signals::Signals;
 use super::{
     BATCH_LIMIT, BlobStore, BlobStream, BlobWriter, Content, Deployment, HeldBack, JobAccess, JobLookup, JobWatch,
-    Lease, Leased, LeasedJob, LeftBy, LimitedQueues, NewJob, Requeued, StoreControl, StoreError, StoreSettings,
+    Lease, Leased, LeasedJob, LeftBy, LimitedQueues, NewJob, Owner, Requeued, StoreControl, StoreError, StoreSettings,
     Submissions, Submitted, Turn, Turns, UPKEEP_EVERY, Upkept, WorkQueues,
 };
 use crate::clock::{Clock, Timestamp};
@@ -340,6 +340,10 @@ impl JobLookup for EmbeddedStore {
         let keys = Arc::clone(&self.shared.keys);
         let job = self.readers.read_one(move |connection| reader::job(connection, &keys, id)).await?;
         Ok(job.map(|job| self.shared.time.job_shown(job)))
+    }
+
+    async fn owner(&self, id: JobId) -> Result<Owner, StoreError> {
+        self.readers.read_one(move |connection| reader::owner(connection, id)).await
     }
 
     async fn watch(&self, id: JobId) -> Result<JobWatch, StoreError> {

@@ -23,9 +23,9 @@ use self::blob_writer::MemoryWriter;
 use self::jobs::Jobs;
 use super::{
     BlobStore, BlobStream, BlobWriter, Content, Deployment, HeldBack, Instance, JobAccess, JobLookup, JobOrder,
-    JobPage, JobWatch, Lease, Leased, LeasedJob, LeftBy, LimitedQueues, NewJob, Oversight, QueueLookup, QueueStats,
-    Requeued, StoreControl, StoreError, StoreSettings, Submissions, Submitted, SubmittedRequest, Turn, Turns, Upkept,
-    WorkQueues,
+    JobPage, JobWatch, Lease, Leased, LeasedJob, LeftBy, LimitedQueues, NewJob, Oversight, Owner, QueueLookup,
+    QueueStats, Requeued, StoreControl, StoreError, StoreSettings, Submissions, Submitted, SubmittedRequest, Turn,
+    Turns, Upkept, WorkQueues,
 };
 use crate::clock::Clock;
 use crate::job::{BlobRef, CredentialHash, Job, JobId, QueueName, State, Verdict};
@@ -146,6 +146,10 @@ impl LimitedQueues for MemoryStore {
 impl JobLookup for MemoryStore {
     async fn get(&self, id: JobId) -> Result<Option<Job>, StoreError> {
         self.step(|jobs| jobs.get(id)).await
+    }
+
+    async fn owner(&self, id: JobId) -> Result<Owner, StoreError> {
+        self.step(|jobs| jobs.owner(id)).await
     }
 
     async fn watch(&self, id: JobId) -> Result<JobWatch, StoreError> {

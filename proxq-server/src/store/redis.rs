@@ -79,7 +79,7 @@ use super::sealed_blobs;
 use super::signals::Signals;
 use super::{
     BlobStore, BlobStream, BlobWriter, Content, Deployment, HeldBack, JobAccess, JobLookup, JobWatch, Lease, Leased,
-    LeasedJob, LeftBy, LimitedQueues, NewJob, Requeued, SharedValues, StoreControl, StoreError, StoreSettings,
+    LeasedJob, LeftBy, LimitedQueues, NewJob, Owner, Requeued, SharedValues, StoreControl, StoreError, StoreSettings,
     Submissions, Submitted, Turn, Turns, Upkept, WorkQueues,
 };
 use crate::clock::{Clock, Timestamp};
@@ -319,6 +319,10 @@ impl LimitedQueues for RedisStore {
 impl JobLookup for RedisStore {
     async fn get(&self, id: JobId) -> Result<Option<Job>, StoreError> {
         read::job(&self.shared, id).await
+    }
+
+    async fn owner(&self, id: JobId) -> Result<Owner, StoreError> {
+        read::owner(&self.shared, id).await
     }
 
     async fn watch(&self, id: JobId) -> Result<JobWatch, StoreError> {

@@ -1,7 +1,7 @@
 //! `get`, `response`, `stats`, and the store itself.
 
 use super::*;
-use crate::store::{Content, StoreError};
+use crate::store::{Content, Owner, StoreError};
 
 pub(in super::super) async fn an_unknown_job_has_nothing_to_read(backend: &mut impl Backend) {
     let store = backend.store();
@@ -16,6 +16,31 @@ pub(in super::super) async fn a_job_that_has_not_ended_has_no_response(backend: 
         assert!(matches!(store.response(id).await.unwrap(), Content::NotReady), "{state:?}");
         store.cancel(id).await.unwrap();
     }
+}
+
+pub(in super::super) async fn a_job_in_every_state_has_its_owner(backend: &mut impl Backend) {
+    let store = backend.store();
+    assert_eq!(store.owner(JobId::new()).await.unwrap(), Owner::NoJob);
+    let mut last = None;
+    for state in State::ALL {
+        let id = job_in(store, state).await;
+        assert_eq!(store.owner(id).await.unwrap(), Owner::Credential(CredentialHash([7; 32])), "{state:?}");
+        last = Some(id);
+        if state != State::Completed {
+            store.cancel(id).await.unwrap();
+            assert_eq!(store.owner(id).await.unwrap(), Owner::NoJob, "{state:?}");
+        }
+    }
+    let mut other = job();
+    other.request.credential = CredentialHash([8; 32]);
+    let id = other.request.id;
+    store.submit(other).await.unwrap();
+    backend.reopen().await;
+    let store = backend.store();
+    assert_eq!(store.owner(id).await.unwrap(), Owner::Credential(CredentialHash([8; 32])), "after a restart");
+    assert_ne!(last, Some(id));
+    store.close().await;
+    assert!(matches!(store.owner(id).await, Err(StoreError::Closed)));
 }
 
 pub(in super::super) async fn queues_are_counted_by_state(backend: &mut impl Backend) {

@@ -9,10 +9,10 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Row};
 pub(super) use self::pool::Readers;
 use super::steps::{job_id, state};
 use crate::clock::Timestamp;
-use crate::job::{Job, JobId, QueueName, State, StoredResponse};
+use crate::job::{CredentialHash, Job, JobId, QueueName, State, StoredResponse};
 use crate::sealing::{Keyring, open_text};
 use crate::store::record::{Facts, Head, Record, decode_progress, error_context, unopened};
-use crate::store::{Content, StoreError};
+use crate::store::{Content, Owner, StoreError};
 
 /// Why nothing was read.
 #[derive(Debug)]
@@ -101,6 +101,15 @@ impl JobColumns {
         Ok(Job { request: facts.request, state, progress })
     }
 }
+
+/// Whose a job is.
+pub(super) fn owner(connection: &Connection, id: JobId) -> Result<Owner, ReadError> {
+    let mut select = connection.prepare_cached(OWNER)?;
+    let credential = select.query_row((id.as_bytes(),), |row| row.get(0)).optional().map_err(of_job(id))?;
+    Ok(credential.map_or(Owner::NoJob, |credential| Owner::Credential(CredentialHash(credential))))
+}
+
+pub(super) const OWNER: &str = "SELECT credential FROM jobs WHERE id = ?1";
 
 /// A job's response.
 pub(super) fn content(connection: &Connection, keys: &Keyring, id: JobId) -> Result<Content, ReadError> {

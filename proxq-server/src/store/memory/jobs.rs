@@ -14,7 +14,7 @@ use crate::pacing::Turns;
 use crate::store::record::Secrets;
 use crate::store::signals::{Effect, Signals};
 use crate::store::{
-    BATCH_LIMIT, Content, LEASE_TERM, Lease, LeasedJob, LeftBy, NewJob, RECLAIM_GRACE, Requeued, StoreError,
+    BATCH_LIMIT, Content, LEASE_TERM, Lease, LeasedJob, LeftBy, NewJob, Owner, RECLAIM_GRACE, Requeued, StoreError,
     StoreSettings, Submitted, Turn, Upkept,
 };
 
@@ -196,6 +196,10 @@ impl Jobs {
 
     pub(super) fn get(&self, id: JobId) -> Option<Job> {
         self.entries.get(&id).map(Entry::job)
+    }
+
+    pub(super) fn owner(&self, id: JobId) -> Owner {
+        self.entries.get(&id).map_or(Owner::NoJob, |entry| Owner::Credential(entry.request.credential))
     }
 
     pub(super) fn response(&self, id: JobId) -> Content {

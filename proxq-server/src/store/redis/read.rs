@@ -12,10 +12,10 @@ use super::queues::Queue;
 use super::scripts::Stats;
 use super::shared::Shared;
 use crate::forward::headers::strip_response;
-use crate::job::{Body, Job, JobId, QueueName, State, StoredResponse};
+use crate::job::{Body, CredentialHash, Job, JobId, QueueName, State, StoredResponse};
 use crate::sealing::{Keyring, open_text};
 use crate::store::record::{Head, Record, error_context, unopened};
-use crate::store::{Content, QueueStats, StoreError};
+use crate::store::{Content, Owner, QueueStats, StoreError};
 
 /// The job as it stands, without bodies.
 pub(super) async fn job(shared: &Shared, id: JobId) -> Result<Option<Job>, StoreError> {
@@ -26,6 +26,14 @@ pub(super) async fn job(shared: &Shared, id: JobId) -> Result<Option<Job>, Store
         Ok(None) if fields.state.is_none() => Err(StoreError::CorruptJob { id, what: "state" }),
         job => job,
     }
+}
+
+/// Whose the job is.
+pub(super) async fn owner(shared: &Shared, id: JobId) -> Result<Owner, StoreError> {
+    let Some((_, values)) = shared.find(id, &["x_cred"]).await? else { return Ok(Owner::NoJob) };
+    let Some(credential) = values.into_iter().next().flatten() else { return Ok(Owner::Unknown) };
+    let credential = credential.as_ref().try_into().map_err(|_| StoreError::CorruptJob { id, what: "credential" })?;
+    Ok(Owner::Credential(CredentialHash(credential)))
 }
 
 /// The job with these fields; `None` for what is no job of proxq's.
