@@ -58,7 +58,7 @@ async fn client(proxq: &str) -> Result<(), Box<dyn Error>> {
 
     let answer = http.post(format!("{proxq}/reports")).body("2026").send().await?;
     println!("3. POST /reports  →  {}", answer.status());
-    let Accepted { job_id } = answer.json().await?;
+    let Accepted { job_id, .. } = answer.json().await?;
     let job = format!("{proxq}/__jobs/{job_id}");
     println!("4. the job:           {job_id}");
 

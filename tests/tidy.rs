@@ -39,6 +39,8 @@ fn keys(value: &Value, path: &str, found: &mut Vec<(String, Value)>) {
             if path.is_empty() || path == OF_UPSTREAM { format!("{path}{key}") } else { format!("{path}.{key}") };
         if path == "upstreams" {
             keys(&value[0], OF_UPSTREAM, found);
+        } else if value.get(0).is_some_and(Value::is_object) {
+            keys(&value[0], &format!("{path}[]"), found);
         } else {
             keys(value, &path, found);
         }

@@ -31,6 +31,8 @@ pub const REDIRECTS: &str = "x-proxq-redirects";
 pub const REDIRECTS_REPORT: &str = "report";
 /// The URL to call when a job has ended.
 pub const CALLBACK: &str = "x-proxq-callback";
+/// For how long a signed URL of the result is to be valid (a Go duration); in the answer, that URL.
+pub const RESULT_URL: &str = "x-proxq-result-url";
 /// A proxq access token.
 pub const TOKEN: &str = "x-proxq-token";
 /// Has the value `1` on each order to the listener for operators: no form and no link of another page can send it.

@@ -92,11 +92,30 @@ impl fmt::Display for Waiting {
 }
 
 /// The body of the `202` that answers a submission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct Accepted {
     /// The job's id, by which a client asks for the job.
     pub job_id: JobId,
+    /// A signed path and query at the same server, which leads to the result without any credential; where the client asked
+    /// for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_url: Option<String>,
+}
+
+impl Accepted {
+    /// The answer to a submission that asked for no URL.
+    #[must_use]
+    pub fn new(job_id: JobId) -> Self {
+        Self { job_id, result_url: None }
+    }
+
+    /// The same with the URL of the result, if there is one.
+    #[must_use]
+    pub fn with_result_url(self, result_url: Option<String>) -> Self {
+        Self { result_url, ..self }
+    }
 }
 
 /// The body of the answer to a cancellation: `{"status":"cancelled"}`.
@@ -239,9 +258,10 @@ pub enum ErrorCode {
     StillRunning,
     /// The response is a redirect that a follower would not follow as the upstream means it.
     RedirectNotFollowable,
-    /// The admin listener wants a token, or another one.
+    /// proxq wants a token, or another one.
     Unauthorized,
-    /// The admin listener does not take requests for this host, or orders that another page may have sent.
+    /// The token, or the signed URL, does not allow this; or the admin listener does not take requests for this host, or orders that
+    /// another page may have sent.
     Forbidden,
     /// The body of an order to the admin listener is not valid.
     BadBody,
@@ -310,7 +330,7 @@ mod tests {
     #[test]
     fn the_json_is_spelled_as_documented() {
         let id: JobId = "550e8400-e29b-41d4-a716-446655440000".parse().unwrap();
-        let accepted = serde_json::to_string(&Accepted { job_id: id }).unwrap();
+        let accepted = serde_json::to_string(&Accepted::new(id)).unwrap();
         assert_eq!(accepted, r#"{"jobId":"550e8400-e29b-41d4-a716-446655440000"}"#);
         assert_eq!(serde_json::to_string(&Cancelled {}).unwrap(), r#"{"status":"cancelled"}"#);
         assert_eq!(serde_json::to_string(&ErrorCode::NoUpstream).unwrap(), r#""NO_UPSTREAM""#);

@@ -89,7 +89,7 @@ impl Admin {
     }
 
     async fn answer(&self, head: &Parts, body: Upload) -> Response<Body> {
-        let answered = match self.guard.check(head).and_then(|()| Call::read(head)) {
+        let answered = match self.guard.check(head, &self.desks.get().config.auth).and_then(|()| Call::read(head)) {
             Ok(call) => match read_order(head, body).await {
                 Ok(order) => self.carry_out(call, head, &order).await,
                 Err(problem) => Err(problem),

@@ -7,6 +7,7 @@ mod options;
 mod place;
 mod span;
 mod submit;
+mod token;
 mod top;
 
 use std::mem;
@@ -24,6 +25,7 @@ pub use options::Options;
 use options::Served;
 pub(crate) use place::{AtClients, AtOperators};
 pub(crate) use submit::{Data, Submit};
+pub use token::{TokenCommand, new_token};
 pub(crate) use top::Top;
 
 /// Turns any HTTP request into a durable job: it is accepted at once, forwarded when its upstream can take it, and its
@@ -55,6 +57,7 @@ Examples:
   proxq submit /reports -d @report.json    submit a request to the running server, wait, print the response
   proxq jobs list --state failed           list the jobs of the running server; its flag --admin allows that
   proxq top                                watch the running server
+  proxq token new                          make an access token, and print it and its hash
   proxq schema                             print the JSON Schema of configuration files, for editors
   proxq completions bash                   print a script for bash, zsh, fish, elvish or PowerShell
 
@@ -116,6 +119,9 @@ pub enum Command {
     Jobs(JobsCommand),
     /// Watch the running server: its queues, its rates, its instances.
     Top(Top),
+    /// Make access tokens.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Print the JSON Schema of configuration files, for editors.
     Schema,
     /// Print a script that completes proxq's flags and commands in a shell.
@@ -136,7 +142,12 @@ impl Command {
     fn served(&mut self) -> Option<&mut Served> {
         match self {
             Self::Serve { served } | Self::Check { served, .. } | Self::Healthcheck { served } => Some(served),
-            Self::Submit(_) | Self::Jobs(_) | Self::Top(_) | Self::Schema | Self::Completions { .. } => None,
+            Self::Submit(_)
+            | Self::Jobs(_)
+            | Self::Top(_)
+            | Self::Token(_)
+            | Self::Schema
+            | Self::Completions { .. } => None,
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod admin;
 mod advice;
+mod auth;
 mod cache;
 mod changes;
 mod effective;
@@ -35,6 +36,8 @@ use std::time::Duration;
 
 pub use self::admin::AdminConfig;
 pub(crate) use self::advice::warnings;
+pub(crate) use self::auth::NotLetIn;
+pub use self::auth::{AccessToken, AdminRole, AuthConfig, Ownership, ResultUrls, TokenScope};
 pub use self::cache::{CacheConfig, CacheMode, HeaderPattern, KeyExclusions};
 pub(crate) use self::changes::{Changes, FixedSetting, changes};
 pub(crate) use self::encryption::read_keyring;
@@ -116,6 +119,8 @@ pub struct Config {
     pub admin: Option<AdminConfig>,
     /// With which keys jobs are sealed, if they are.
     pub encryption: Option<EncryptionConfig>,
+    /// Who may use it, and whose a job is.
+    pub auth: AuthConfig,
     /// Where traces are sent.
     pub otlp: OtlpConfig,
     /// Where requests go.
@@ -155,6 +160,7 @@ impl Config {
             limits: Limits::default(),
             admin: None,
             encryption: None,
+            auth: AuthConfig::default(),
             otlp: OtlpConfig::default(),
             upstreams: Vec::new(),
         }

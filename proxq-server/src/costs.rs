@@ -76,15 +76,16 @@ impl Bench {
         let gates = Arc::new(Gates::new(&config, Arc::clone(&store) as _, clock, tasks.clone(), Arc::default()));
         let direct =
             Direct::new(forwarder, Arc::clone(&gates), None, tasks, CancellationToken::new(), Duration::from_secs(1));
-        let jobs_api = JobsApi::new(
-            Arc::clone(&config),
-            Arc::clone(&store) as _,
-            Arc::clone(&waiters),
-            Arc::clone(&deployment),
-            turns.clone(),
-            Arc::clone(&gates),
+        let jobs_api = JobsApi {
+            config: Arc::clone(&config),
+            store: Arc::clone(&store) as _,
+            waiters: Arc::clone(&waiters),
+            deployment: Arc::clone(&deployment),
+            turns: turns.clone(),
+            gates: Arc::clone(&gates),
+            clock,
             draining,
-        );
+        };
         let store_of_jobs: Arc<dyn JobStore> = Arc::clone(&store) as _;
         let intake = Intake::new(Arc::clone(&config), store_of_jobs, waiters, direct, clock, deployment, turns);
         Self { runtime, config, store, intake, jobs_api }

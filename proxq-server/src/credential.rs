@@ -9,7 +9,7 @@ use sha2::Sha256;
 use crate::config::SecretHeaders;
 use crate::job::CredentialHash;
 
-/// Hashes all secrets of a submission: the access token and every secret header.
+/// Hashes all secrets of a submission: the access token, given by its digest, and every secret header.
 pub(crate) fn credential_hash(
     key: &[u8; 32],
     token: Option<&[u8]>,
@@ -21,7 +21,13 @@ pub(crate) fn credential_hash(
     hash(key, token, headers, &names)
 }
 
-/// Hashes what a client sends with each of its requests: the access token alone if there is one, else [`OWNER_HEADERS`].
+/// The hash of no credential at all.
+pub(crate) fn nobody(key: &[u8; 32]) -> CredentialHash {
+    hash(key, None, &HeaderMap::new(), &[])
+}
+
+/// Hashes what a client sends with each of its requests: the access token alone if there is one, else [`OWNER_HEADERS`]. A
+/// token is given by its digest.
 pub(crate) fn owner_hash(key: &[u8; 32], token: Option<&[u8]>, headers: &HeaderMap) -> CredentialHash {
     let names = if token.is_some() { &[][..] } else { &OWNER_HEADERS };
     hash(key, token, headers, names)
@@ -36,7 +42,7 @@ pub(crate) fn keyed(key: &[u8; 32], hash: [u8; 32]) -> [u8; 32] {
 
 /// Whether a submission with this hash of all its secrets has none.
 pub(crate) fn is_anonymous(key: &[u8; 32], secrets: CredentialHash) -> bool {
-    secrets == hash(key, None, &HeaderMap::new(), &[])
+    secrets == nobody(key)
 }
 
 /// Each part is prefixed with its length, so that different sets of secrets never give the same bytes.

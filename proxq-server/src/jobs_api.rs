@@ -3,6 +3,7 @@
 mod events;
 mod request;
 mod view;
+mod visitor;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use http::{Method, Response};
 use tokio_util::sync::CancellationToken;
 
 use self::request::{JobsCall, Resource};
+use crate::clock::Clock;
 use crate::config::{Config, FOLLOW_HOPS, FOLLOW_WAIT, Upstream};
 use crate::deployment::KnownDeployment;
 use crate::ended::JobWaiters;
@@ -29,37 +31,32 @@ use crate::turns::{TurnGuard, TurnKeeper};
 /// The jobs API.
 #[derive(Debug)]
 pub(crate) struct JobsApi {
-    config: Arc<Config>,
-    store: Arc<dyn JobAccess>,
-    waiters: Arc<JobWaiters>,
-    deployment: Arc<KnownDeployment>,
-    turns: TurnKeeper,
-    gates: Arc<Gates>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) store: Arc<dyn JobAccess>,
+    pub(crate) waiters: Arc<JobWaiters>,
+    pub(crate) deployment: Arc<KnownDeployment>,
+    pub(crate) turns: TurnKeeper,
+    pub(crate) gates: Arc<Gates>,
+    pub(crate) clock: Clock,
     /// Cancelled when the server stops: events end, and probes are told.
-    draining: CancellationToken,
+    pub(crate) draining: CancellationToken,
 }
 
 impl JobsApi {
-    pub(crate) fn new(
-        config: Arc<Config>,
-        store: Arc<dyn JobAccess>,
-        waiters: Arc<JobWaiters>,
-        deployment: Arc<KnownDeployment>,
-        turns: TurnKeeper,
-        gates: Arc<Gates>,
-        draining: CancellationToken,
-    ) -> Self {
-        Self { config, store, waiters, deployment, turns, gates, draining }
-    }
-
     /// Answers a request whose path is `jobsPath` or below it.
     pub(crate) async fn handle(&self, head: Parts) -> Response<Body> {
-        let call = JobsCall::read(&head, &self.config.jobs_path);
+        let let_in = self.let_in(&head);
+        let result_urls = self.config.auth.result_urls;
+        let call =
+            let_in.and_then(|visitor| Ok((JobsCall::read(&head, &self.config.jobs_path, result_urls)?, visitor)));
         let method = head.method.clone();
         drop(head); // not needed while a client waits
-        let is_probe = call.as_ref().is_ok_and(|call| call.resource.is_probe());
+        let is_probe = call.as_ref().is_ok_and(|(call, _)| call.resource.is_probe());
         let answer = match call {
-            Ok(call) => self.answer(call, &method).await,
+            Ok((call, visitor)) => match self.check(&call, &method, &visitor).await {
+                Ok(()) => self.answer(call, &method).await,
+                Err(problem) => Err(problem),
+            },
             Err(problem) => Err(problem),
         };
         let mut answer = answer.unwrap_or_else(Problem::into_response);
@@ -77,6 +74,7 @@ impl JobsApi {
             Resource::Job(id) => self.status(id?, call.wait).await,
             Resource::Events(id) => self.events(id?, method).await,
             Resource::Retry(id) => self.retry(id?, call.confirmed).await,
+            Resource::Content(id) if *method == Method::DELETE => self.cancel(id?).await,
             Resource::Content(id) => self.content(id?, call.wait, call.redirects.as_ref(), method).await,
             Resource::Hop(id, number) => self.hop(id?, number, method).await,
             Resource::Monitor(id) if *method == Method::DELETE => self.cancel_or_gone(id?).await,
@@ -207,7 +205,7 @@ impl JobsApi {
 
     async fn retry(&self, id: JobId, confirmed: bool) -> Result<Response<Body>, Problem> {
         match self.store.retry_failed(id, confirmed).await.map_err(|error| store_problem(id, &error))? {
-            Requeued::Queued => Ok(reply::accepted(self.config.jobs_path.as_str(), id)),
+            Requeued::Queued => Ok(reply::accepted(self.config.jobs_path.as_str(), id, None)),
             Requeued::NotFailed => Err(Problem::not_failed()),
             Requeued::MayDuplicate => Err(Problem::may_duplicate()),
             Requeued::Unknown => Err(Problem::no_job(id)),

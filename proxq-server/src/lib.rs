@@ -25,6 +25,7 @@
 //! # }
 //! ```
 
+mod access_token;
 mod admin;
 mod admit;
 mod arrival;
@@ -65,6 +66,7 @@ mod redirects;
 mod reload;
 mod replay;
 mod reply;
+mod result_url;
 mod route;
 mod sealing;
 mod seldom;
@@ -84,12 +86,13 @@ mod upkeep;
 mod upload;
 mod worker;
 
+pub use access_token::TokenDigest;
 pub use config::{
-    AdminConfig, AnswerMode, CacheConfig, CacheMode, ClientIdentity, ClientMode, CollectorHeader, Config, DirectMode,
-    EncryptionConfig, FilterMode, FlowControl, HeaderPattern, HostHeader, JobTrace, JoinRetries, KeyExclusions,
-    KeyFileError, Limits, OnAbandon, OtlpConfig, Password, PathFilter, PatternError, Patterns, Prefix, RedisAddress,
-    RedisConfig, RedisTls, Routing, Secret, SecretHeaders, StoreConfig, StreamDetection, SyncMode, TlsVerification,
-    Upstream, UpstreamTls, UpstreamUrl,
+    AccessToken, AdminConfig, AdminRole, AnswerMode, AuthConfig, CacheConfig, CacheMode, ClientIdentity, ClientMode,
+    CollectorHeader, Config, DirectMode, EncryptionConfig, FilterMode, FlowControl, HeaderPattern, HostHeader,
+    JobTrace, JoinRetries, KeyExclusions, KeyFileError, Limits, OnAbandon, OtlpConfig, Ownership, Password, PathFilter,
+    PatternError, Patterns, Prefix, RedisAddress, RedisConfig, RedisTls, ResultUrls, Routing, Secret, SecretHeaders,
+    StoreConfig, StreamDetection, SyncMode, TlsVerification, TokenScope, Upstream, UpstreamTls, UpstreamUrl,
 };
 pub use forward::TlsFileError;
 pub use job::{Backoff, Delivery, QueueName, RetryPolicy};

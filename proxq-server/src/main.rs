@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use futures_util::Stream;
-use proxq_server::program::{self, Command, CommandError, End, Loaded, Options, ReloadRequests};
+use proxq_server::program::{self, Command, CommandError, End, Loaded, Options, ReloadRequests, TokenCommand};
 use proxq_server::{Config, Server, StopRequests};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +46,10 @@ fn main() -> ExitCode {
         Command::Submit(flags) => Ok(remote(program::submit(&flags, &options))),
         Command::Jobs(command) => Ok(remote(program::jobs(&command, &options))),
         Command::Top(flags) => Ok(remote(program::top(&flags, &options))),
+        Command::Token(TokenCommand::New { json }) => {
+            print(&program::new_token(json));
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Schema => {
             print(&program::schema());
             Ok(ExitCode::SUCCESS)

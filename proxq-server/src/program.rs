@@ -1,7 +1,10 @@
 //! What only the program `proxq` needs of the library. It is no part of the library's interface and changes with any
 //! release.
 
-pub use crate::cli::{Command, Options, completions, parse, read_config, read_config_to_ask, read_config_to_check};
+pub use crate::cli::{
+    Command, Options, TokenCommand, completions, new_token, parse, read_config, read_config_to_ask,
+    read_config_to_check,
+};
 pub use crate::commands::{CommandError, End, jobs, submit, top};
 pub use crate::config::{ConfigErrors, Loaded, Mistake, differences_report, example, report, schema};
 pub use crate::failure::chain;

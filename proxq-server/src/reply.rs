@@ -22,10 +22,20 @@ const EVENT_STREAM: &str = "text/event-stream";
 /// Tells an nginx in front to pass on every piece at once. By default it buffers.
 const UNBUFFERED: HeaderValue = HeaderValue::from_static("no");
 
-/// The `202` to a submission.
-pub(crate) fn accepted(jobs_path: &str, id: JobId) -> Response<Body> {
+/// The `202` to a submission, with the URL of its result if the client asked for that.
+pub(crate) fn accepted(jobs_path: &str, id: JobId, result_url: Option<String>) -> Response<Body> {
     let location = HeaderValue::try_from(format!("{jobs_path}/{id}")).expect("a path and a UUID are visible ASCII");
-    asked_again_at(Some(location), id, json_bytes(&Accepted { job_id: id }))
+    asked_again_at(Some(location), id, accepted_json(id, result_url))
+}
+
+fn accepted_json(id: JobId, result_url: Option<String>) -> Vec<u8> {
+    json_bytes(&Accepted::new(id).with_result_url(result_url))
+}
+
+/// Tells the client of an answer that comes before its job's end where the result will be.
+pub(crate) fn mark_result_url(answer: &mut Response<Body>, url: &str) {
+    let url = HeaderValue::from_str(url).expect("a path, digits and base64 are visible ASCII");
+    answer.headers_mut().insert(proxq::RESULT_URL, url);
 }
 
 /// Sends a follower on to where the response will be, with a `GET` (RFC 9110 §15.4.4).
@@ -38,8 +48,8 @@ pub(crate) fn follow(location: HeaderValue, id: JobId) -> Response<Body> {
 }
 
 /// The `202` to a submission with the preference `respond-async` (RFC 7240 §4.1). `monitor` is where the response will be.
-pub(crate) fn accepted_async(monitor: HeaderValue, id: JobId) -> Response<Body> {
-    let mut response = asked_again_at(Some(monitor), id, json_bytes(&Accepted { job_id: id }));
+pub(crate) fn accepted_async(monitor: HeaderValue, id: JobId, result_url: Option<String>) -> Response<Body> {
+    let mut response = asked_again_at(Some(monitor), id, accepted_json(id, result_url));
     response.headers_mut().insert(proxq::PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"));
     response
 }

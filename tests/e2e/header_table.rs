@@ -151,8 +151,14 @@ on_every_store! {
         let trusting = Bench::start(store, &["loopback"], "none").await;
         let doubting = Bench::start(store, &[], "none").await;
         let caching = Bench::start(store, &["loopback"], "memory").await;
+        let asking = Bench::with_auth(store).await;
         for row in rows() {
-            let of_state = [(State::OtherPeer, &doubting), (State::Cached, &caching), (State::Hit, &caching)];
+            let of_state = [
+                (State::OtherPeer, &doubting),
+                (State::Cached, &caching),
+                (State::Hit, &caching),
+                (State::WithAuth, &asking),
+            ];
             let bench = of_state.into_iter().find(|(state, _)| *state == row.state).map_or(&trusting, |(_, bench)| bench);
             try_row(bench, &row).await;
         }
@@ -176,7 +182,9 @@ on_every_store! {
         let gate = Gate::new();
         upstream.always(Answer::status(200).wait(&gate));
         let mut proxq = Proxq::start(store.config_for(&upstream).set("secretHeaders", vec!["X-Listed"])).await;
-        let is_secret = |row: &&Row| matches!(row.arrival, Arrival::Secret | Arrival::Owner);
+        // A token is not stored at all.
+        let is_secret =
+            |row: &&Row| row.state != State::WithAuth && matches!(row.arrival, Arrival::Secret | Arrival::Owner);
         let secret: Vec<_> = rows().iter().filter(is_secret).map(header_name).collect();
         assert!(secret.len() > 1, "{secret:?}");
         let value = |name: &str| format!("SECRET-OF-{name}!");

@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod admin;
 #[cfg(test)]
+mod auth;
+#[cfg(test)]
+mod auth_matrix;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod bypass;

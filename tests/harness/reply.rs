@@ -5,7 +5,7 @@ use proxq_protocol::{ErrorBody, header};
 use crate::message::Reply;
 
 /// The only headers that proxq puts on its own replies. Lower case.
-pub const OWN_HEADERS: [&str; 21] = [
+pub const OWN_HEADERS: [&str; 23] = [
     "allow",
     "cache-control",
     "connection",
@@ -16,6 +16,7 @@ pub const OWN_HEADERS: [&str; 21] = [
     "location",
     "retry-after",
     "transfer-encoding",
+    "www-authenticate",
     header::ACCEL_BUFFERING,
     header::JOB_ID,
     header::JOINED,
@@ -24,17 +25,17 @@ pub const OWN_HEADERS: [&str; 21] = [
     header::PREFERENCE_APPLIED,
     header::REDIRECTS,
     header::REQUEST_ID,
+    header::RESULT_URL,
     header::RETRY_AFTER_MS,
     header::SHOULD_RETRY,
     header::SOURCE,
 ];
 
 /// What the listener for operators says to browsers besides. Lower case.
-pub const OPERATOR_HEADERS: [&str; 6] = [
+pub const OPERATOR_HEADERS: [&str; 5] = [
     "content-security-policy",
     "cross-origin-resource-policy",
     "referrer-policy",
-    "www-authenticate",
     "x-content-type-options",
     "x-frame-options",
 ];
@@ -62,6 +63,7 @@ pub(crate) fn check_own(reply: &Reply, method: &str) {
     if is_page {
         return; // says what is wrong to people
     }
+    assert_eq!(reply.head.has("www-authenticate"), reply.status == 401, "a challenge belongs to 401: {reply}");
     assert_eq!(reply.head.has(header::SHOULD_RETRY), reply.status >= 400, "X-Should-Retry belongs to errors: {reply}");
     if reply.status < 400 {
         return;

@@ -10,17 +10,17 @@ use http::Method;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap};
 use http::request::Parts;
 use proxq_protocol::header;
-use sha2::{Digest, Sha256};
 
-use crate::config::AdminConfig;
+use crate::access_token::TokenDigest;
 use crate::config::listen_address::is_loopback;
+use crate::config::{AccessToken, AdminConfig, AdminRole, AuthConfig};
 use crate::reply::Problem;
 
 /// Decides who is let in.
 #[derive(Clone)]
 pub(crate) struct Guard {
-    /// SHA-256 of the token; `None` where nobody needs one.
-    token: Option<[u8; 32]>,
+    /// The digest of `admin.token`, if there is one.
+    token: Option<TokenDigest>,
     /// Names by which the listener is reached, in lower case, without a port.
     hosts: Vec<String>,
     /// Whether any address of the machine may be named: another page cannot have a browser name one that is not its own.
@@ -34,20 +34,23 @@ impl fmt::Debug for Guard {
 }
 
 impl Guard {
-    /// Lets in who shows this token; everybody where it is empty.
+    /// Lets in who shows this token. Where it is empty, everybody, unless access tokens have roles.
     pub(crate) fn new(admin: &AdminConfig, token: &str) -> Self {
         let own = host_of(&admin.listen_address);
         let hosts =
             admin.hosts.iter().map(|host| host.to_ascii_lowercase()).chain([own.to_ascii_lowercase()]).collect();
         let takes_addresses = !is_loopback(&admin.listen_address);
-        Self { token: (!token.is_empty()).then(|| Sha256::digest(token).into()), hosts, takes_addresses }
+        Self { token: (!token.is_empty()).then(|| TokenDigest::of(token)), hosts, takes_addresses }
     }
 
     /// Says why a request is not let in.
-    pub(crate) fn check(&self, head: &Parts) -> Result<(), Problem> {
+    pub(crate) fn check(&self, head: &Parts, auth: &AuthConfig) -> Result<(), Problem> {
         self.check_host(&head.headers)?;
-        self.check_token(&head.headers)?;
-        if matches!(head.method, Method::GET | Method::HEAD) { Ok(()) } else { check_intent(&head.headers) }
+        let role = self.role(&head.headers, auth)?;
+        if matches!(head.method, Method::GET | Method::HEAD) {
+            return Ok(());
+        }
+        if role == AdminRole::Write { check_intent(&head.headers) } else { Err(Problem::read_only()) }
     }
 
     /// A name that an attacker's DNS points here names the attacker (DNS rebinding).
@@ -61,14 +64,17 @@ impl Guard {
         if is_known { Ok(()) } else { Err(Problem::wrong_host(host)) }
     }
 
-    fn check_token(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let Some(token) = &self.token else { return Ok(()) };
-        let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(shown_token);
-        // The hashes differ in unforeseeable places, so that the time of the comparison tells nothing of the token.
-        match shown {
-            Some(shown) if Sha256::digest(&shown)[..] == token[..] => Ok(()),
-            Some(_) => Err(Problem::wrong_token()),
-            None => Err(Problem::no_token()),
+    /// What the request may do by the token that it shows.
+    fn role(&self, headers: &HeaderMap, auth: &AuthConfig) -> Result<AdminRole, Problem> {
+        if self.token.is_none() && !auth.has_operators() {
+            return Ok(AdminRole::Write);
+        }
+        let shown = TokenDigest::of(shown_token(headers).ok_or_else(Problem::no_token)?);
+        let is_own = self.token.is_some_and(|token| token == shown);
+        let role = auth.token_with(&shown).map_or(AdminRole::None, AccessToken::admin);
+        match if is_own { AdminRole::Write } else { role } {
+            AdminRole::None => Err(Problem::wrong_token()),
+            role @ (AdminRole::Read | AdminRole::Write) => Ok(role),
         }
     }
 }
@@ -85,8 +91,18 @@ fn check_intent(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
+/// The token in the only `X-Proxq-Token`, else in `Authorization`.
+fn shown_token(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let mut own = headers.get_all(header::TOKEN).iter();
+    if let Some(token) = own.next() {
+        return own.next().is_none().then(|| token.as_bytes().to_vec());
+    }
+    let authorization = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    authorized_token(authorization).map(String::into_bytes)
+}
+
 /// The token in `Authorization`: a bearer token (RFC 6750 §2.1), or the password of Basic credentials (RFC 7617 §2).
-fn shown_token(value: &str) -> Option<String> {
+fn authorized_token(value: &str) -> Option<String> {
     let (scheme, rest) = value.split_once(' ')?;
     let rest = rest.trim();
     if scheme.eq_ignore_ascii_case("bearer") {
@@ -140,14 +156,14 @@ mod tests {
             "ops.example:9090",
             "ops.example.",
         ] {
-            assert!(local.check(&head("GET", &[("host", host)])).is_ok(), "{host}");
+            assert!(local.check(&head("GET", &[("host", host)]), &AuthConfig::default()).is_ok(), "{host}");
         }
         for host in
             ["evil.example", "localhost.evil.example", "192.0.2.1:9090", "", "127.0.0.1.evil.example", "[::1].evil"]
         {
-            assert!(local.check(&head("GET", &[("host", host)])).is_err(), "{host}");
+            assert!(local.check(&head("GET", &[("host", host)]), &AuthConfig::default()).is_err(), "{host}");
         }
-        assert!(local.check(&head("GET", &[])).is_err(), "no Host");
+        assert!(local.check(&head("GET", &[]), &AuthConfig::default()).is_err(), "no Host");
         let open = guard("0.0.0.0:9090", "a token of sixteen", &[]);
         assert!(open.check_host(&head("GET", &[("host", "192.0.2.1:9090")]).headers).is_ok(), "a scrape by address");
         assert!(open.check_host(&head("GET", &[("host", "evil.example")]).headers).is_err());
@@ -156,7 +172,10 @@ mod tests {
     #[test]
     fn a_token_comes_as_bearer_or_as_the_password_of_any_user() {
         let guard = guard("127.0.0.1:9090", "0123456789abcdef", &[]);
-        let with = |value: &str| guard.check(&head("GET", &[("host", "localhost"), ("authorization", value)])).is_ok();
+        let with = |value: &str| {
+            let head = head("GET", &[("host", "localhost"), ("authorization", value)]);
+            guard.check(&head, &AuthConfig::default()).is_ok()
+        };
         assert!(with("Bearer 0123456789abcdef"));
         assert!(with("bearer  0123456789abcdef"));
         assert!(with(&format!("Basic {}", BASE64_STANDARD.encode("any:0123456789abcdef"))));
@@ -165,7 +184,42 @@ mod tests {
         {
             assert!(!with(wrong), "{wrong}");
         }
-        assert!(guard.check(&head("GET", &[("host", "localhost")])).is_err());
+        assert!(guard.check(&head("GET", &[("host", "localhost")]), &AuthConfig::default()).is_err());
+    }
+
+    #[test]
+    fn a_token_with_a_role_is_let_in_as_far_as_its_role_goes() {
+        let token = |name, text, admin| AccessToken::new(name, text).unwrap().with_admin(admin);
+        let tokens = vec![
+            token("client", "token-of-a-client", AdminRole::None),
+            token("reader", "token-of-a-reader", AdminRole::Read),
+            token("writer", "token-of-a-writer", AdminRole::Write),
+        ];
+        let auth = AuthConfig { tokens, ..AuthConfig::default() };
+        let own = "0123456789abcdef";
+        for (guard, has_own) in [(guard("127.0.0.1:9090", "", &[]), false), (guard("127.0.0.1:9090", own, &[]), true)] {
+            let may = |method: &str, token: Option<&str>| {
+                let mut fields =
+                    vec![("host", "localhost"), ("content-type", "application/json"), ("x-proxq-admin", "1")];
+                fields.extend(token.map(|token| ("x-proxq-token", token)));
+                guard.check(&head(method, &fields), &auth).map_err(|problem| problem.status().as_u16())
+            };
+            assert_eq!((may("GET", None), may("POST", None)), (Err(401), Err(401)));
+            assert_eq!((may("GET", Some("token-of-a-client")), may("GET", Some("x"))), (Err(401), Err(401)));
+            assert_eq!(
+                (may("GET", Some("token-of-a-reader")), may("POST", Some("token-of-a-reader"))),
+                (Ok(()), Err(403))
+            );
+            assert_eq!(
+                (may("GET", Some("token-of-a-writer")), may("POST", Some("token-of-a-writer"))),
+                (Ok(()), Ok(()))
+            );
+            assert_eq!(may("POST", Some(own)), if has_own { Ok(()) } else { Err(401) });
+            let fields = [("host", "localhost"), ("authorization", "Bearer token-of-a-reader")];
+            assert!(guard.check(&head("HEAD", &fields), &auth).is_ok());
+            let twice = [fields[0], ("x-proxq-token", "token-of-a-reader"), ("x-proxq-token", "token-of-a-reader")];
+            assert!(guard.check(&head("GET", &twice), &auth).is_err());
+        }
     }
 
     #[test]
@@ -173,7 +227,7 @@ mod tests {
         let guard = guard("127.0.0.1:9090", "", &[]);
         let with = |headers: &[(&str, &str)]| {
             let headers = [&[("host", "localhost")][..], headers].concat();
-            guard.check(&head("POST", &headers)).is_ok()
+            guard.check(&head("POST", &headers), &AuthConfig::default()).is_ok()
         };
         assert!(with(&[("content-type", "application/json; charset=utf-8"), ("x-proxq-admin", "1")]));
         for form in [

@@ -91,6 +91,7 @@ impl Desk {
             timeout_seconds: request.timeout.as_secs_f64(),
             retention_seconds: request.retention.as_secs_f64(),
             client: request.client.to_string(),
+            submitted_by: request.owner.clone(),
             request_id: request.request_id.clone(),
             resubmit_of: request.resubmit_of,
             retried: job.progress.retried,

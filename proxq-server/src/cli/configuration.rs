@@ -100,7 +100,7 @@ fn read_config_in(
     if let Some(address) = &options.admin {
         let admin = loaded.config.admin.get_or_insert_default();
         admin.listen_address.clone_from(address);
-        if admin.stands_open() {
+        if admin.stands_open(&loaded.config.auth) {
             return Err(ConfigErrors::single("--admin", format!("{address:?} {NEEDS_TOKEN}")));
         }
     }

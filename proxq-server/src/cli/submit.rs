@@ -55,6 +55,9 @@ pub struct Submit {
     /// Print the response's status and headers, too.
     #[arg(short = 'i', long = "include")]
     pub include: bool,
+    /// File with the access token that the server asks for. Without this, `PROXQ_TOKEN` is the token.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// Where the server is.
     #[command(flatten)]
     pub at: AtClients,

@@ -1,5 +1,6 @@
 //! Where the running server is, and what it is to be shown: flags, then the environment, then the configuration.
 
+use std::path::PathBuf;
 use std::{env, fs};
 
 use http::HeaderValue;
@@ -12,6 +13,7 @@ use crate::config::{AdminConfig, Config, Password};
 const ADMIN_URL: &str = "PROXQ_ADMIN_URL";
 const ADMIN_TOKEN: &str = "PROXQ_ADMIN_TOKEN";
 const URL: &str = "PROXQ_URL";
+const TOKEN: &str = "PROXQ_TOKEN";
 
 const NO_OPERATORS: &str =
     "start the server with --admin, or say where it listens for operators: --admin-url or PROXQ_ADMIN_URL";
@@ -66,10 +68,7 @@ fn operators(at: &AtOperators, surroundings: &Surroundings<'_>) -> Result<(Origi
         (Origin::listening_at(&admin.listen_address, "admin.listenAddress")?, admin)
     };
     let token = match (&at.admin_token_file, surroundings.variable(ADMIN_TOKEN)) {
-        (Some(file), _) => {
-            let token = fs::read_to_string(file);
-            token.map_err(|source| CommandError::Read { file: file.clone(), source })?.trim_end().to_owned()
-        }
+        (Some(file), _) => in_file(file)?,
         (None, Some(token)) => token,
         (None, None) => revealed(&admin.token)?,
     };
@@ -80,6 +79,27 @@ fn operators(at: &AtOperators, surroundings: &Surroundings<'_>) -> Result<(Origi
         .map_err(|_| CommandError::Usage("the token for operators has control characters in it".to_owned()))?;
     authorization.set_sensitive(true);
     Ok((origin, Some(authorization)))
+}
+
+/// The access token for clients: that in the file, else that of the environment.
+pub(super) fn client_token(file: Option<&PathBuf>) -> Result<Option<HeaderValue>, CommandError> {
+    let token = match file {
+        Some(file) => in_file(file)?,
+        None => env::var(TOKEN).unwrap_or_default(),
+    };
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let mut token = HeaderValue::from_str(&token)
+        .map_err(|_| CommandError::Usage("the access token has control characters in it".to_owned()))?;
+    token.set_sensitive(true);
+    Ok(Some(token))
+}
+
+/// The token in a file.
+fn in_file(file: &PathBuf) -> Result<String, CommandError> {
+    let token = fs::read_to_string(file).map_err(|source| CommandError::Read { file: file.clone(), source })?;
+    Ok(token.trim_end().to_owned())
 }
 
 fn revealed(token: &Password) -> Result<String, CommandError> {

@@ -37,7 +37,12 @@ pub(super) enum Answer {
 
 /// The request that the flags say, under a proposed id. A request with an id is answered with its job, whatever the upstream's
 /// mode.
-pub(super) fn request(flags: &Submit, body: Option<RequestBody>, id: JobId) -> Request<Outgoing> {
+pub(super) fn request(
+    flags: &Submit,
+    body: Option<RequestBody>,
+    id: JobId,
+    token: Option<HeaderValue>,
+) -> Request<Outgoing> {
     let mut headers = HeaderMap::new();
     for given in &flags.headers {
         headers.append(&given.name, given.value.clone());
@@ -49,6 +54,9 @@ pub(super) fn request(flags: &Submit, body: Option<RequestBody>, id: JobId) -> R
     otherwise(USER_AGENT, NAME);
     let id = HeaderValue::from_str(&id.to_string()).expect("an id has letters, digits and hyphens");
     otherwise(HeaderName::from_static(header::JOB_ID), id);
+    if let Some(token) = token {
+        otherwise(HeaderName::from_static(header::TOKEN), token);
+    }
     if body.is_some() {
         otherwise(CONTENT_TYPE, FORM);
     }
@@ -66,9 +74,10 @@ pub(super) fn request(flags: &Submit, body: Option<RequestBody>, id: JobId) -> R
     request
 }
 
-/// The headers that say whose a job is.
+/// The headers that say whose a job is, and the access token.
 pub(super) fn owner(headers: &HeaderMap) -> HeaderMap {
-    let owner = headers.iter().filter(|(name, _)| OWNER_HEADERS.contains(&name.as_str()));
+    let says = |name: &str| name == header::TOKEN || OWNER_HEADERS.contains(&name);
+    let owner = headers.iter().filter(|(name, _)| says(name.as_str()));
     owner.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
@@ -112,7 +121,10 @@ pub(super) async fn refused(connection: &Connection, response: Response<Incoming
     let origin = connection.origin().to_string();
     match serde_json::from_slice::<ErrorBody>(&body) {
         Ok(error) => {
-            let detail = printable(&error.detail).into_owned();
+            let mut detail = printable(&error.detail).into_owned();
+            if error.code == ErrorCode::Unauthorized {
+                detail.push_str("; give it by PROXQ_TOKEN or --token-file");
+            }
             CommandError::Refused { origin, status: head.status, code: error.code, detail }
         }
         Err(_) => CommandError::Stranger { origin, expected: "a proxq of this version", what: head.status.to_string() },
@@ -140,13 +152,19 @@ mod tests {
 
     #[test]
     fn only_credentials_are_shown_again() {
-        let headers = [("authorization", "a"), ("x-api-key", "b"), ("cookie", "c"), ("x-proxq-delay", "1s")];
+        let headers = [
+            ("authorization", "a"),
+            ("x-api-key", "b"),
+            ("cookie", "c"),
+            ("x-proxq-delay", "1s"),
+            ("x-proxq-token", "t"),
+        ];
         let headers: HeaderMap = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect();
         let mut shown: Vec<_> = owner(&headers).keys().map(ToString::to_string).collect();
         shown.sort();
-        assert_eq!(shown, ["authorization", "x-api-key"]);
+        assert_eq!(shown, ["authorization", "x-api-key", "x-proxq-token"]);
     }
 }

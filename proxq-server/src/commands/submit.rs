@@ -86,7 +86,8 @@ struct Submission<'a> {
 impl Submission<'_> {
     async fn run(&self, target: &str) -> Result<End, CommandError> {
         let body = request_body::open(self.flags.data.as_ref()).await?;
-        let request = submission::request(self.flags, body, self.id);
+        let token = place::client_token(self.flags.token_file.as_ref())?;
+        let request = submission::request(self.flags, body, self.id, token);
         self.sent.replace(true);
         let mut progress = Progress::new();
         let answer = progress.during("submitting", submission::submit(&self.connection, target, request)).await;

@@ -7,8 +7,8 @@ use proxq_protocol::GoDuration;
 use super::listen_address::is_loopback;
 use super::load::Loaded;
 use super::{
-    Config, DirectMode, EncryptionConfig, FilterMode, HeaderPattern, HostHeader, RedisAddress, RedisTls, StoreConfig,
-    StreamDetection, SyncMode, TlsVerification, Upstream, UpstreamTls, size,
+    Config, DirectMode, EncryptionConfig, FilterMode, HeaderPattern, HostHeader, Ownership, RedisAddress, RedisTls,
+    StoreConfig, StreamDetection, SyncMode, TlsVerification, Upstream, UpstreamTls, size,
 };
 use crate::job::{Backoff, Delivery};
 
@@ -16,11 +16,11 @@ use crate::job::{Backoff, Delivery};
 pub(crate) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     if !is_loopback(&config.listen_address) {
-        warnings.push(format!(
-            "listenAddress: {} may be reached from other machines, and proxq asks nobody who they are; \
-             whoever knows a job's id can read it",
-            config.listen_address
-        ));
+        let open = open_doors(config);
+        if !open.is_empty() {
+            let (address, open) = (&config.listen_address, open.join("; "));
+            warnings.push(format!("listenAddress: {address} may be reached from other machines, and {open}"));
+        }
     }
     warnings.extend(store_warnings(config));
     for file in config.encryption.iter().flat_map(EncryptionConfig::files_open_to_all) {
@@ -34,6 +34,18 @@ pub(crate) fn warnings(config: &Config) -> Vec<String> {
         warnings.extend(about.into_iter().map(|warning| format!("upstreams[{index}].{warning}")));
     }
     warnings
+}
+
+/// What a server lets whoever reaches it do, a fragment each, with the key that would change it.
+fn open_doors(config: &Config) -> Vec<&'static str> {
+    let mut open = Vec::new();
+    if !config.auth.asks_for_tokens() {
+        open.push("no token is asked for (auth.tokens)");
+    }
+    if config.auth.owner == Ownership::Open {
+        open.push("a job's id is all it takes to read it (auth.owner)");
+    }
+    open
 }
 
 fn store_warnings(config: &Config) -> Vec<String> {
@@ -211,6 +223,19 @@ mod tests {
     fn what_is_likely_not_meant_is_warned_of() {
         assert_eq!(warned("", ""), Vec::<String>::new());
         assert_eq!(warned("listenAddress: ':80'", ""), ["listenAddress"]);
+        let token = "tokens: [{name: a, token: 0123456789abcdef}]";
+        let open = |auth: &str| {
+            let text = format!("listenAddress: ':80'\nauth: {{{auth}}}\nupstreams: [{{prefix: /, url: 'http://a'}}]");
+            let all = warnings(&config(&text)).join("\n");
+            ["auth.tokens", "auth.owner"].map(|key| all.contains(key))
+        };
+        assert_eq!(open(""), [true, true]);
+        assert_eq!(open(token), [false, true]);
+        assert_eq!(open("owner: credential"), [true, false]);
+        assert_eq!(
+            warned(&format!("listenAddress: ':80'\nauth: {{owner: credential, {token}}}"), ""),
+            Vec::<String>::new()
+        );
         assert_eq!(warned("concurrency: 0", ""), ["concurrency"]);
         assert_eq!(warned("shutdownTimeout: 10s", ""), ["upstreams[0].timeout"]);
         assert_eq!(warned("shutdownTimeout: 10m", ""), Vec::<String>::new());

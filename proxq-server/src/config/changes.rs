@@ -160,6 +160,25 @@ mod tests {
     }
 
     #[test]
+    fn another_token_is_noticed_in_every_form() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, "token-of-a-client").unwrap();
+        let with = |keys: &str| format!("auth: {{tokens: [{{name: a, {keys}}}]}}\n{ONE}");
+        let (given, other) = (with("token: token-of-a-client"), with("token: token-of-another"));
+        assert_eq!(possible(ONE, &given), ["auth.tokens[a] (added)"]);
+        assert_eq!(possible(&given, ONE), ["auth.tokens[a] (removed)"]);
+        assert_eq!(possible(&given, &other), ["auth.tokens[a].token"]);
+        let in_file = with(&format!("tokenFile: '{}'", file.display()));
+        let before = config(&in_file);
+        assert_eq!(changes(&before, &config(&in_file)), Changes::Possible(Vec::new()));
+        std::fs::write(&file, "token-of-another\n").unwrap();
+        assert_eq!(changes(&before, &config(&in_file)), Changes::Possible(vec!["auth.tokens[a].tokenFile".to_owned()]));
+        assert_eq!(possible(&given, &with("token: token-of-a-client, admin: read")), ["auth.tokens[a].admin"]);
+        assert_eq!(possible(ONE, &format!("auth: {{owner: credential}}\n{ONE}")), ["auth.owner"]);
+    }
+
+    #[test]
     fn what_one_upstream_has_only_before_or_after_is_named_by_its_key() {
         let with = |keys: &str| format!("upstreams: [{{prefix: /a, url: 'http://a', {keys}}}]");
         assert_eq!(possible(ONE, &with("rateLimit: 5/s")), ["upstreams[/a].rateLimit"]);

@@ -146,7 +146,9 @@ fn hide_secrets(line: &str) -> String {
     let line = hide_in_urls(line);
     let is_secret = |key: &str| {
         let key = key.trim_end().trim_end_matches(['"', '\'']).to_lowercase();
-        ["password", "secret", "token", "tokens", "key", "authorization"].iter().any(|word| key.ends_with(word))
+        ["password", "secret", "token", "tokens", "tokenhash", "key", "authorization"]
+            .iter()
+            .any(|word| key.ends_with(word))
     };
     // A mapping of headers has their values, a list of headers only names.
     let has_values =

@@ -50,7 +50,7 @@ fn lines_of(entries: &[Entry], length: usize, spacing: Spacing) -> Vec<String> {
             lines.push(String::new());
         }
         lines.extend(comment(entry.key.about, length));
-        let is_unused_section = !entry.applies && matches!(entry.content, Content::Section(_));
+        let is_unused_section = !entry.applies && !matches!(entry.content, Content::Value(..));
         let (margin, inside) = match spacing {
             Spacing::Commented => ("", Spacing::Commented),
             Spacing::Close | Spacing::Apart if entry.key.is_commented_out || is_unused_section => {
@@ -74,8 +74,10 @@ fn without_comment(entry: &Entry, length: usize, spacing: Spacing) -> Vec<String
         }
         Content::Sections(items) => {
             for (_, inside) in items {
-                let inside = lines_of(inside, length - 4, Spacing::Apart);
-                let inside = &inside[1..]; // the list begins without an empty line
+                let spacing = if spacing == Spacing::Commented { Spacing::Commented } else { Spacing::Apart };
+                let inside = lines_of(inside, length - 4, spacing);
+                let begin = inside.iter().take_while(|line| line.is_empty()).count();
+                let inside = &inside[begin..]; // the list begins without an empty line
                 let comments = inside.iter().take_while(|line| line.starts_with('#')).count();
                 for (index, line) in inside.iter().enumerate() {
                     let margin = match index {

@@ -11,6 +11,8 @@ pub(super) enum Form {
     Choice(Vec<&'static str>),
     /// `true` or `false`.
     Boolean,
+    /// `true` or `false`, or one of a few words.
+    BooleanOr(Vec<&'static str>),
     /// A whole number that is not below this.
     Count(u32),
     /// A number above 0, at most 1.

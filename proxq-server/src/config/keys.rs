@@ -1,5 +1,5 @@
-//! The keys of the configuration, each declared once: in [`globals`], [`store`], [`redis`], [`tls`], [`telemetry`],
-//! [`upstreams`] and [`flow`].
+//! The keys of the configuration, each declared once: in [`globals`], [`store`], [`redis`], [`tls`], [`admin`], [`auth`],
+//! [`telemetry`], [`upstreams`] and [`flow`].
 //!
 //! A declaration says what a key is called, what it is for, what may be written and which field it fills. It is run with
 //! one of two implementations of [`Keys`]: [`Section`] reads the file into the fields, and [`super::listing`] lists the
@@ -10,6 +10,7 @@
 //! `docs/configuration.md`, and run `make schema`.
 
 pub(crate) mod admin;
+pub(super) mod auth;
 mod encryption;
 mod flow;
 pub(super) mod globals;
@@ -107,6 +108,16 @@ pub(super) trait Keys: Sized {
         &mut self,
         key: Key,
         missing: &str,
+        items: &mut Vec<T>,
+        empty: impl Fn() -> T,
+        inside: impl Fn(&mut Self, &mut T),
+        name: impl Fn(&T) -> String,
+    );
+
+    /// The same for a list that need not be written. Left out of the effective configuration where it has no items.
+    fn optional_sections<T>(
+        &mut self,
+        key: Key,
         items: &mut Vec<T>,
         empty: impl Fn() -> T,
         inside: impl Fn(&mut Self, &mut T),

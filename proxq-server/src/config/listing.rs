@@ -121,6 +121,22 @@ impl Keys for Listing {
         self.push(key, Content::Sections(sections));
     }
 
+    fn optional_sections<T>(
+        &mut self,
+        key: Key,
+        items: &mut Vec<T>,
+        empty: impl Fn() -> T,
+        inside: impl Fn(&mut Self, &mut T),
+        name: impl Fn(&T) -> String,
+    ) {
+        // One item shows which keys there are.
+        let mut shown = if items.is_empty() { vec![empty()] } else { Vec::new() };
+        self.only_if(!items.is_empty(), |listing| {
+            let items = if items.is_empty() { &mut shown } else { items };
+            listing.sections(key, "", items, empty, inside, name);
+        });
+    }
+
     fn only_if(&mut self, applies: bool, keys: impl FnOnce(&mut Self)) {
         let outside = std::mem::replace(&mut self.is_left_out, !applies);
         keys(self);

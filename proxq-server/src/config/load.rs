@@ -58,7 +58,8 @@ pub(crate) fn load(
     if !mistakes.is_empty() {
         return Err(ConfigErrors::in_text(source_name, text, mistakes));
     }
-    let Globals { config, says_address, store, upstreams } = globals;
+    let Globals { mut config, says_address, admin_open_at: _, store, tokens, upstreams } = globals;
+    config.auth.tokens = tokens.into_iter().map(|read| read.token).collect();
     let (store, store_reason) = store.into_store();
     let upstreams = upstreams.into_iter().map(|read| read.upstream).collect();
     let config = Config { store, upstreams, ..config };
@@ -71,7 +72,7 @@ fn read(reading: &Reading<'_>, tree: &raw::Node) -> Globals {
     let mut read = Globals::of(Config::without_upstreams());
     globals::declare(&mut root, &mut read);
     root.finish();
-    rules::check(reading, &read.config, &read.upstreams);
+    rules::check(reading, &read);
     read
 }
 
@@ -115,6 +116,22 @@ impl Keys for Section<'_> {
         _: impl Fn(&T) -> String,
     ) {
         for mut section in self.required_sections(key.name, missing) {
+            let mut item = empty();
+            inside(&mut section, &mut item);
+            section.finish();
+            items.push(item);
+        }
+    }
+
+    fn optional_sections<T>(
+        &mut self,
+        key: Key,
+        items: &mut Vec<T>,
+        empty: impl Fn() -> T,
+        inside: impl Fn(&mut Self, &mut T),
+        _: impl Fn(&T) -> String,
+    ) {
+        for mut section in self.sections(key.name) {
             let mut item = empty();
             inside(&mut section, &mut item);
             section.finish();

@@ -52,6 +52,7 @@ secretHeaders: [X-Session]
 inlineBodyLimit: 1000
 concurrency: 0
 telemetry: {otlp: {endpoint: "https://collector/base", jobTrace: parent, serviceName: "a\"b", sampleRatio: 0.5}}
+auth: {owner: credential, resultUrls: true}
 cache: {mode: memory, ttl: 90s, maxEntries: 7, maxBytes: 1MiB, redisKeyPrefix: "a\"b:"}
 upstreams:
   - prefix: /a
@@ -90,6 +91,20 @@ upstreams:
         assert!(report.starts_with("# config.yaml: valid; jobs in Redis (there is a redis: section)\n"), "{report}");
         assert!(!report.contains("hush"), "{report}");
         assert_eq!(format!("{:#?}", reloaded(&loaded).config), format!("{:#?}", loaded.config));
+    }
+
+    #[test]
+    fn a_report_shows_neither_tokens_nor_their_hashes() {
+        let hash = "sha256:9f9f5111f7b27a781f1f1ddde5ebc2dd2b796bfc7365c9c28b548e564176929f";
+        let text = format!(
+            "auth: {{tokens: [{{name: a, token: hush-hush-hush-hush, admin: read}}, {{name: b, tokenHash: '{hash}', upstreams: \
+             [/x]}}]}}\nupstreams: [{{prefix: /x, url: 'http://api'}}]"
+        );
+        let report = report(&load("config.yaml", &text, &|_| None).unwrap());
+        assert!(!report.contains("hush") && !report.contains("9f9f5111"), "{report}");
+        let tokens = "  tokens:\n    - name: \"a\"\n      token: \"***\" # not shown\n      admin: read\n    - name: \"b\"\n      \
+                      tokenHash: \"***\" # not shown\n      upstreams: [\"/x\"]\n      admin: false\n";
+        assert!(report.contains(tokens), "{report}");
     }
 
     #[test]

@@ -72,7 +72,12 @@ fn object(entries: &[Entry]) -> Map<String, Value> {
 }
 
 fn is_required(entry: &Entry) -> bool {
-    matches!(entry.content, Content::Value(Form::RequiredText, _) | Content::Sections(_))
+    match entry.content {
+        Content::Value(Form::RequiredText, _) => true,
+        // Of a list that need not be written there is nothing by default.
+        Content::Sections(_) => entry.applies,
+        Content::Value(..) | Content::Section(_) => false,
+    }
 }
 
 /// The schema of what is under a key.
@@ -82,7 +87,11 @@ fn property(entry: &Entry) -> Value {
         Content::Section(inside) => Value::Object(object(inside)),
         Content::Sections(items) => {
             let item = items.first().map_or(&[][..], |(_, inside)| inside);
-            json!({ "type": "array", "minItems": 1, "items": object(item) })
+            if is_required(entry) {
+                json!({ "type": "array", "minItems": 1, "items": object(item) })
+            } else {
+                json!({ "type": ["array", "null"], "items": object(item) })
+            }
         }
     };
     if !entry.key.about.is_empty() {
@@ -102,6 +111,9 @@ fn value_of(form: &Form) -> Value {
         Form::RequiredText => json!({ "type": ["string", "number", "boolean"], "minLength": 1 }),
         Form::Choice(words) => {
             json!({ "anyOf": [{ "enum": words }, { "enum": ["", null] }, { "$ref": "#/$defs/variable" }] })
+        }
+        Form::BooleanOr(words) => {
+            json!({ "anyOf": [{ "enum": words }, { "enum": [true, false, "", null] }, { "$ref": "#/$defs/variable" }] })
         }
         Form::Boolean => json!({ "$ref": "#/$defs/boolean" }),
         Form::Count(least) => {

@@ -148,13 +148,19 @@ impl<'a> Section<'a> {
 
     /// The sections in the list under a key; the list must have one at least.
     pub(super) fn required_sections(&mut self, key: &'static str, missing: &str) -> Vec<Section<'a>> {
-        if !self.has(key) {
+        let is_empty = self
+            .entries
+            .iter()
+            .any(|entry| entry.key == key && matches!(&entry.value.value, Value::List(items) if items.is_empty()));
+        if is_empty || !self.has(key) {
             self.reading.note(&self.at_of(key), missing);
         }
+        self.sections(key)
+    }
+
+    /// The sections in the list under a key; none where there is no list.
+    pub(super) fn sections(&mut self, key: &'static str) -> Vec<Section<'a>> {
         let Some(items) = self.items(key) else { return Vec::new() };
-        if items.is_empty() {
-            self.reading.note(&self.at_of(key), missing);
-        }
         let section = |(node, at): (&'a Node, At)| {
             let could_be_one = matches!(node.value, Value::Map(_) | Value::Null);
             let section = Section::new(self.reading, at, Some(node));

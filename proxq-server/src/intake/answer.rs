@@ -14,6 +14,7 @@ use crate::job::{JobId, State};
 use crate::replay::replay;
 use crate::reply::body::Body as ReplyBody;
 use crate::reply::{self, Problem};
+use crate::result_url;
 use crate::store::{Content, StoreError};
 use crate::turns::TurnGuard;
 
@@ -57,7 +58,7 @@ impl Intake {
             if let (Some(turn), Answering::Wait) = (turn, controls.answering) {
                 turn.let_go();
             }
-            self.answer_without_response(id, controls.answering, &asked.path)
+            self.answer_without_response(id, controls, &asked.path)
         };
         match made_by {
             MadeBy::ThisOne => {}
@@ -67,13 +68,20 @@ impl Intake {
         answer
     }
 
-    fn answer_without_response(&self, id: JobId, answering: Answering, path: &str) -> Response<ReplyBody> {
+    fn answer_without_response(&self, id: JobId, controls: &Controls, path: &str) -> Response<ReplyBody> {
         let jobs_path = &self.config.jobs_path;
-        match answering {
-            Answering::Queue | Answering::Wait => reply::accepted(jobs_path.as_str(), id),
+        // A submission is not answered before the key is known.
+        let result_url = controls.result_url.zip(self.deployment.credential_key());
+        let result_url = result_url.map(|(span, key)| result_url::sign(key, jobs_path, id, self.clock.wall(), span));
+        let mut answer = match controls.answering {
+            Answering::Queue | Answering::Wait => reply::accepted(jobs_path.as_str(), id, result_url.clone()),
             Answering::Follow => reply::follow(follow::first_hop(path, jobs_path, id), id),
-            Answering::Monitor => reply::accepted_async(follow::monitor(path, jobs_path, id), id),
+            Answering::Monitor => reply::accepted_async(follow::monitor(path, jobs_path, id), id, result_url.clone()),
+        };
+        if let Some(url) = result_url {
+            reply::mark_result_url(&mut answer, &url);
         }
+        answer
     }
 
     /// Holds the answer until there is a job's response. `None` if there is none when the time is over, or none to be had:

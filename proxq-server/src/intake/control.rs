@@ -12,11 +12,12 @@ use proxq_protocol::{GoDuration, JobId, header as proxq};
 pub(crate) use self::call_terms::CallTerms;
 use super::prefer;
 use crate::admit::Mode;
-use crate::config::{AnswerMode, ClientMode, Config, Upstream};
+use crate::config::{AnswerMode, ClientMode, Config, ResultUrls, Upstream};
 use crate::ended::wait_span;
 use crate::job::{Priority, TimeBounds};
 use crate::redirects::KnownRedirects;
 use crate::reply::Problem;
+use crate::result_url::LONGEST;
 use crate::spelling::canonical;
 
 /// What a submission asks of proxq.
@@ -38,6 +39,8 @@ pub(crate) struct Controls {
     pub(crate) hold: Option<Hold>,
     /// `Some`: redirects are reported, except those listed, which the client knows.
     pub(crate) redirects: Option<KnownRedirects>,
+    /// The client wants a URL of its result that is valid for so long.
+    pub(crate) result_url: Option<Duration>,
     /// `Some`: it matters that the client goes away before its final answer.
     pub(crate) call: Option<CallTerms>,
 }
@@ -102,10 +105,12 @@ impl Controls {
                 proxq::DELAY => controls.delay = read_delay(only_value(headers, name)?, config.max_delay)?,
                 proxq::PRIORITY => controls.priority = read_priority(only_value(headers, name)?)?,
                 proxq::WAIT => span = Some(read_wait(only_value(headers, name)?)?),
+                proxq::RESULT_URL => controls.result_url = Some(read_result_url(only_value(headers, name)?, config)?),
                 proxq::REDIRECTS => controls.redirects = KnownRedirects::read(headers)?,
-                // How a request travels is decided before, the bounds are read below; the others are what another proxq in
-                // front sends along.
-                proxq::MODE | proxq::START_WITHIN | proxq::DEADLINE | proxq::ATTEMPT | proxq::SOURCE => {}
+                // How a request travels and who sends it are decided before, the bounds are read below; the others are what
+                // another proxq in front sends along.
+                proxq::MODE | proxq::START_WITHIN | proxq::DEADLINE | proxq::ATTEMPT | proxq::SOURCE | proxq::TOKEN => {
+                }
                 _ => return Err(Problem::unsupported_header(&canonical(name))),
             }
         }
@@ -191,6 +196,15 @@ fn read_delay(value: &str, max_delay: Duration) -> Result<Option<Duration>, Prob
 fn read_priority(value: &str) -> Result<Priority, Problem> {
     let wrong = || Problem::bad_header("X-Proxq-Priority", value, "it must be high, normal or low");
     Priority::of_word(value).ok_or_else(wrong)
+}
+
+fn read_result_url(value: &str, config: &Config) -> Result<Duration, Problem> {
+    let bad = |expected: &str| Problem::bad_header("X-Proxq-Result-Url", value, expected);
+    if config.auth.result_urls == ResultUrls::Off {
+        return Err(bad("this server gives no such URLs (auth.resultUrls); leave it out"));
+    }
+    let span = read_span("X-Proxq-Result-Url", value, "1h", (LONGEST, "24 hours for every server"))?;
+    span.ok_or_else(|| bad("it must be more than zero, such as 1h"))
 }
 
 fn read_timeout(value: &str, upstream: &Upstream) -> Result<Option<Duration>, Problem> {

@@ -13,7 +13,7 @@ use super::control::{self, Answering, Controls};
 use super::prefer;
 use crate::admit::peek::{BodyPeek, Wanted};
 use crate::admit::{Admission, BodyCheck, Bypass, Mode, admit, body_length, may_redirect};
-use crate::config::{DirectMode, HostHeader, Upstream};
+use crate::config::{AccessToken, DirectMode, HostHeader, Upstream};
 use crate::credential::{credential_hash, owner_hash};
 use crate::direct::{DirectClient, DirectRequest};
 use crate::forward::forwarded::{self, Hop, Outgoing};
@@ -107,6 +107,11 @@ impl DirectParts {
 impl Intake {
     /// Decides everything that the head alone decides. Takes the fields out of the head; `ended` tells that no body follows.
     pub(super) fn plan(&self, head: &mut Parts, ended: bool, sender: Sender<'_>) -> Result<Plan, Problem> {
+        // Before anything else: who may not come in learns nothing.
+        let token = self.config.auth.token_of(&head.headers)?;
+        if let Some(token) = token {
+            tracing::Span::current().record("token", token.name());
+        }
         match head.method {
             Method::CONNECT => return Err(Problem::not_implemented("CONNECT is not offered; proxq is no tunnel")),
             Method::TRACE => return Err(Problem::method_not_allowed(UPSTREAM_METHODS)),
@@ -118,6 +123,9 @@ impl Intake {
         let path = head.uri.path();
         let route = route(&self.config.upstreams, path).ok_or_else(|| Problem::no_upstream(path))?;
         let upstream = route.upstream;
+        if let Some(token) = token.filter(|token| !token.scope().includes(&upstream.prefix)) {
+            return Err(Problem::not_for(&upstream.prefix, token.scope()));
+        }
         let via_name = self.via_name();
         if forwarded::hops(&head.headers, via_name) > self.config.max_hops as usize {
             return Err(Problem::loop_detected(via_name));
@@ -137,7 +145,7 @@ impl Intake {
                 if bypass == Bypass::WebSocket {
                     direct_parts.client.upgrade = head.extensions.remove();
                 }
-                let credential = self.direct_credential(&head.headers, upstream);
+                let credential = self.direct_credential(&head.headers, token, upstream);
                 let outgoing = self.outgoing(head, sender, upstream);
                 let upstream = (upstream.prefix.as_str().to_owned(), credential);
                 let headers = [outgoing.from_client, outgoing.added];
@@ -155,9 +163,9 @@ impl Intake {
                 }
                 let direct_parts = DirectParts::of(head, length, sender.peer);
                 let secrets_known = self.deployment.credential_key().is_some(); // before the key is used
-                let credential =
-                    credential_hash(&self.credential_key(), None, &head.headers, &self.config.secret_headers);
-                let request = self.job_request(head, sender, upstream, target, &controls);
+                let (key, shown) = (self.credential_key(), token.map(|token| &token.digest().bytes()[..]));
+                let credential = credential_hash(&key, shown, &head.headers, &self.config.secret_headers);
+                let request = self.job_request(head, (sender, token), upstream, target, &controls);
                 let plan = QueuePlan {
                     request,
                     controls,
@@ -222,9 +230,14 @@ impl Intake {
     }
 
     /// Whose a direct request is, where flow control wants to know that.
-    fn direct_credential(&self, headers: &HeaderMap, upstream: &Upstream) -> CredentialHash {
+    fn direct_credential(
+        &self,
+        headers: &HeaderMap,
+        token: Option<&AccessToken>,
+        upstream: &Upstream,
+    ) -> CredentialHash {
         if upstream.flow.is_some() {
-            owner_hash(&self.credential_key(), None, headers)
+            owner_hash(&self.credential_key(), token.map(|token| &token.digest().bytes()[..]), headers)
         } else {
             CredentialHash([0; 32])
         }
@@ -238,12 +251,13 @@ impl Intake {
     fn job_request(
         &self,
         head: &mut Parts,
-        sender: Sender<'_>,
+        (sender, token): (Sender<'_>, Option<&AccessToken>),
         upstream: &Upstream,
         target: Uri,
         controls: &Controls,
     ) -> JobRequest {
-        let credential = owner_hash(&self.credential_key(), None, &head.headers);
+        let shown = token.map(|token| &token.digest().bytes()[..]);
+        let credential = owner_hash(&self.credential_key(), shown, &head.headers);
         let outgoing = self.outgoing(head, sender, upstream);
         let Outgoing { from_client: headers, added: added_headers, client, .. } = outgoing;
         JobRequest {
@@ -261,7 +275,7 @@ impl Intake {
             timeout: controls.timeout.unwrap_or(upstream.timeout),
             priority: controls.priority,
             delivery: upstream.delivery,
-            owner: None,
+            owner: token.map(|token| token.name().to_owned()),
             client,
             request_id: String::from_utf8_lossy(sender.request_id.as_bytes()).into_owned(),
             retention: self.config.task_retention,

@@ -1,19 +1,22 @@
 //! Which question a request to the jobs API is. Checked in this order: method, query, id.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::config::{FOLLOW_HOPS, Prefix};
+use crate::config::{FOLLOW_HOPS, Prefix, ResultUrls};
 use crate::ended::wait_span;
 use crate::job::JobId;
 use crate::path;
 use crate::redirects::KnownRedirects;
 use crate::reply::Problem;
+use crate::result_url::Signed;
 use http::Method;
 use http::request::Parts;
 
 const PROBE_METHODS: &str = "GET, HEAD";
 const JOB_METHODS: &str = "GET, HEAD, DELETE";
 const READ_METHODS: &str = "GET, HEAD";
+const SIGNED_METHODS: &str = "GET, HEAD, DELETE";
 const RETRY_METHODS: &str = "POST";
 /// Some clients send the method of the first request on every hop, such as curl with `-X`. It is as good as `GET`.
 const HOP_METHODS: &str = "GET, HEAD, POST, PUT, PATCH";
@@ -30,6 +33,8 @@ pub(crate) struct JobsCall {
     pub(crate) confirmed: bool,
     /// Where there, a redirect is to be reported unless it is among these.
     pub(crate) redirects: Option<KnownRedirects>,
+    /// What a signed URL says: it is judged by that alone.
+    pub(crate) signed: Option<Signed>,
 }
 
 /// What there is to ask about. An id that is none is kept as the answer to it: unknown.
@@ -54,6 +59,29 @@ pub(crate) enum Resource {
 }
 
 impl Resource {
+    /// The job that it is about, if it is about one.
+    pub(crate) fn job(&self) -> Option<&Result<JobId, Problem>> {
+        match self {
+            Self::Health | Self::Readiness => None,
+            Self::Job(id)
+            | Self::Content(id)
+            | Self::Hop(id, _)
+            | Self::Monitor(id)
+            | Self::Events(id)
+            | Self::Retry(id) => Some(id),
+        }
+    }
+
+    /// What is answered where there is no such job.
+    pub(crate) fn unknown(&self, id: JobId) -> Problem {
+        match self {
+            Self::Hop(..) | Self::Monitor(_) => Problem::gone(id),
+            Self::Health | Self::Readiness | Self::Job(_) | Self::Content(_) | Self::Events(_) | Self::Retry(_) => {
+                Problem::no_job(id)
+            }
+        }
+    }
+
     /// Whether it is asked for again and again, by programs that watch over the server.
     pub(crate) fn is_probe(&self) -> bool {
         match self {
@@ -67,14 +95,17 @@ impl Resource {
 
 impl JobsCall {
     /// Reads a request whose path lies at or below `jobs_path`.
-    pub(crate) fn read(head: &Parts, jobs_path: &Prefix) -> Result<Self, Problem> {
+    pub(crate) fn read(head: &Parts, jobs_path: &Prefix, result_urls: ResultUrls) -> Result<Self, Problem> {
         let below: Vec<_> = path::segments(head.uri.path()).skip(jobs_path.depth()).collect();
         let below: Vec<&[u8]> = below.iter().map(AsRef::as_ref).collect();
+        let query = head.uri.query().unwrap_or_default();
+        let signed = if is_content(&below) { read_signed(query, result_urls)? } else { None };
         let (resource, allow) = match below[..] {
             [b"healthz"] => (Resource::Health, PROBE_METHODS),
             [b"readyz"] => (Resource::Readiness, PROBE_METHODS),
             [id] => (Resource::Job(read_id(id)), JOB_METHODS),
-            [id, b"content"] => read_content(read_id(id), head.uri.query().unwrap_or_default())?,
+            [id, b"content"] if signed.is_some() => (Resource::Content(read_id(id)), SIGNED_METHODS),
+            [id, b"content"] => read_content(read_id(id), query)?,
             [id, b"events"] => (Resource::Events(read_id(id)), READ_METHODS),
             [id, b"retry"] => (Resource::Retry(read_id(id)), RETRY_METHODS),
             _ => return Err(Problem::not_found(format!("nothing is here; ask for {jobs_path}/{{id}}"))),
@@ -83,13 +114,40 @@ impl JobsCall {
             return Err(Problem::method_not_allowed(allow));
         }
         let may_wait = head.method != Method::DELETE && matches!(resource, Resource::Job(_) | Resource::Content(_));
-        let query = head.uri.query().unwrap_or_default();
         let wait = if may_wait { read_wait(query)? } else { Duration::ZERO };
         let confirmed = matches!(resource, Resource::Retry(_)) && read_confirmation(query)?;
         let is_content = matches!(resource, Resource::Content(_));
         let redirects = if is_content { KnownRedirects::read(&head.headers)? } else { None };
-        Ok(Self { resource, wait, confirmed, redirects })
+        Ok(Self { resource, wait, confirmed, redirects, signed })
     }
+}
+
+/// Whether anybody may ask this, without a token: a probe, and a signed URL, which is judged by itself.
+pub(crate) fn is_open(head: &Parts, jobs_path: &Prefix, result_urls: ResultUrls) -> bool {
+    let below: Vec<_> = path::segments(head.uri.path()).skip(jobs_path.depth()).collect();
+    let below: Vec<&[u8]> = below.iter().map(AsRef::as_ref).collect();
+    let has_signature = || values(head.uri.query().unwrap_or_default(), "signature").next().is_some();
+    matches!(below[..], [b"healthz" | b"readyz"])
+        || result_urls == ResultUrls::On && is_content(&below) && has_signature()
+}
+
+fn is_content(below: &[&[u8]]) -> bool {
+    matches!(below, [_, b"content"])
+}
+
+/// What a signed URL says. `None` where nothing is signed, or it means nothing here.
+fn read_signed(query: &str, result_urls: ResultUrls) -> Result<Option<Signed>, Problem> {
+    if result_urls == ResultUrls::Off {
+        return Ok(None);
+    }
+    let Some(signature) = only_value(query, "signature")? else { return Ok(None) };
+    for other in ["hop", "pending"] {
+        if only_value(query, other)?.is_some() {
+            return Err(Problem::bad_query(format!("signature and {other} exclude each other; send one of them")));
+        }
+    }
+    let expires = only_value(query, "expires")?.unwrap_or_default();
+    Ok(Some(Signed { expires, signature }))
 }
 
 /// Which of the questions about a job's response a query makes it.
@@ -122,16 +180,21 @@ fn read_id(segment: &[u8]) -> Result<JobId, Problem> {
 
 /// The value of a parameter that may stand once. Other parameters are left alone.
 fn only_value(query: &str, wanted: &str) -> Result<Option<String>, Problem> {
-    let mut values = query
-        .split('&')
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .filter(|(name, _)| *path::decode(name) == *wanted.as_bytes())
-        .map(|(_, value)| path::decode(value));
+    let mut values = values(query, wanted);
     let value = values.next().map(|value| String::from_utf8_lossy(&value).into_owned());
     if values.next().is_some() {
         return Err(Problem::bad_query(format!("{wanted} stands more than once; send it once")));
     }
     Ok(value)
+}
+
+/// The values of a parameter.
+fn values<'q>(query: &'q str, wanted: &str) -> impl Iterator<Item = Cow<'q, [u8]>> {
+    query
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .filter(move |(name, _)| *path::decode(name) == *wanted.as_bytes())
+        .map(|(_, value)| path::decode(value))
 }
 
 /// The parameter `wait`: a Go duration or whole seconds.

@@ -45,6 +45,7 @@ impl Surface {
             request_id = &*String::from_utf8_lossy(request_id.as_bytes()),
             job.id = tracing::field::Empty,
             bypass = tracing::field::Empty,
+            token = tracing::field::Empty,
         );
         let unanswered = Unanswered { span: &span, began };
         let served = self.served.get();

@@ -1,5 +1,6 @@
 //! The errors that proxq itself answers with (RFC 9457): the status code of each, and what clients are told.
 
+mod access;
 mod operators;
 
 use std::num::NonZeroU32;
@@ -38,6 +39,27 @@ pub(crate) struct Problem {
     redirect: Option<Box<(HeaderValue, JobId)>>,
     /// The limit that was reached.
     limit: Option<LimitName>,
+    /// Who is asked for a token.
+    challenge: Option<Challenge>,
+}
+
+/// Who is asked for a token, and so by which schemes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Challenge {
+    /// A client, which shows it in a header of its own.
+    Client,
+    /// An operator, who may have a browser.
+    Operator,
+}
+
+impl Challenge {
+    /// The values of `WWW-Authenticate`.
+    fn values(self) -> &'static [&'static str] {
+        match self {
+            Self::Client => &["Proxq realm=\"jobs\""],
+            Self::Operator => &["Bearer realm=\"proxq admin\"", "Basic realm=\"proxq admin\", charset=\"UTF-8\""],
+        }
+    }
 }
 
 /// A limit as clients are told of it (draft-ietf-httpapi-ratelimit-headers-11).
@@ -80,6 +102,7 @@ impl Problem {
             outcome: None,
             redirect: None,
             limit: None,
+            challenge: None,
         }
     }
 
@@ -412,10 +435,8 @@ impl Problem {
         }
         let should_retry = if self.should_retry { "true" } else { "false" };
         headers.insert(proxq::SHOULD_RETRY, HeaderValue::from_static(should_retry));
-        if self.status == StatusCode::UNAUTHORIZED {
-            headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"proxq admin\""));
-            let basic = HeaderValue::from_static("Basic realm=\"proxq admin\", charset=\"UTF-8\"");
-            headers.append(header::WWW_AUTHENTICATE, basic);
+        for value in self.challenge.into_iter().flat_map(Challenge::values) {
+            headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(value));
         }
         if let Some(methods) = self.allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(methods));

@@ -43,15 +43,16 @@ impl Services {
         let (forwarder, traces) = (context.forwarder.clone(), context.traces.clone());
         let direct = Direct::new(forwarder, Arc::clone(&gates), traces, connections, cut, stall_limit);
         let stages = Stages {
-            jobs_api: JobsApi::new(
-                Arc::clone(config),
-                Arc::clone(&store) as _,
-                Arc::clone(&waiters),
-                Arc::clone(&deployment),
-                turns.clone(),
-                Arc::clone(&gates),
+            jobs_api: JobsApi {
+                config: Arc::clone(config),
+                store: Arc::clone(&store) as _,
+                waiters: Arc::clone(&waiters),
+                deployment: Arc::clone(&deployment),
+                turns: turns.clone(),
+                gates: Arc::clone(&gates),
+                clock,
                 draining,
-            ),
+            },
             intake: Intake::new(Arc::clone(config), store, waiters, direct, clock, deployment, turns),
             config: Arc::clone(config),
         };

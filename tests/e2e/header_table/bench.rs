@@ -2,11 +2,11 @@
 
 use std::cell::Cell;
 
-use harness::{Answer, Head, Proxq, Reply, Route, Store, Upstream, get, post};
+use harness::{Answer, Config, Head, Proxq, Reply, Route, Store, Upstream, get, post};
 use proxq_protocol::{JobId, header};
 
 use super::page::{Arrival, Row, State};
-use super::sample::{KNOWN_KEY, Probe, Sample, Values, header_name};
+use super::sample::{KNOWN_KEY, OTHER_TOKEN, Probe, Sample, TOKEN, Values, header_name};
 
 /// A header field: its name and its value.
 type Field = (String, Vec<u8>);
@@ -22,6 +22,8 @@ pub(super) struct Bench {
     probed: Upstream,
     /// A job that was submitted without any secret, under [`KNOWN_KEY`].
     pub(super) known: JobId,
+    /// What every request shows that shows no token of its own.
+    token: Option<&'static str>,
     count: Cell<u32>,
 }
 
@@ -54,9 +56,35 @@ impl Bench {
             .route(Route::new("/plain", &upstream.url()))
             .route(Route::new("/preserved", &upstream.url()).set("preserveHost", true))
             .route(Route::new("/probed", &probed.url()).set("directProxyThreshold", THRESHOLD_BYTES));
+        Self::with(config, upstream, probed, None).await
+    }
+
+    /// One with access tokens, and with URLs of results.
+    pub(super) async fn with_auth(store: Store) -> Self {
+        let (upstream, probed) = (Upstream::start().await, Upstream::start().await);
+        let token = |name: &str, token: &str| serde_json::json!({ "name": name, "token": token });
+        let tokens = [token("one", TOKEN), token("other", OTHER_TOKEN)];
+        let config = store
+            .config()
+            .set("auth", serde_json::json!({ "tokens": tokens, "resultUrls": true }))
+            .route(Route::new("/plain", &upstream.url()))
+            .route(Route::new("/probed", &probed.url()));
+        Self::with(config, upstream, probed, Some(TOKEN)).await
+    }
+
+    async fn with(config: Config, upstream: Upstream, probed: Upstream, token: Option<&'static str>) -> Self {
         let proxq = Proxq::start(config).await;
-        let known = proxq.submit(post("/probed").header("Idempotency-Key", KNOWN_KEY)).await.id;
-        Self { proxq, upstream, probed, known, count: Cell::new(0) }
+        let known = post("/probed").header("Idempotency-Key", KNOWN_KEY);
+        let known =
+            proxq.submit(token.into_iter().fold(known, |known, token| known.header(header::TOKEN, token))).await.id;
+        Self { proxq, upstream, probed, known, token, count: Cell::new(0) }
+    }
+
+    /// Has a request show the token, unless it shows one of its own.
+    fn show_token(&self, fields: &mut Vec<Field>) {
+        if let Some(token) = self.token.filter(|_| !has(fields, header::TOKEN)) {
+            fields.push(field(header::TOKEN, token));
+        }
     }
 
     fn next(&self) -> u32 {
@@ -89,6 +117,7 @@ impl Bench {
         if row.state == State::Repeated {
             fields.push(field("Idempotency-Key", &JobId::new().to_string()));
         }
+        self.show_token(&mut fields);
         let request = request("GET", &self.path(row), &fields);
         self.upstream.always(answer(row, sample, carried));
         let mut held = self.answer_to(&request).await;
@@ -100,7 +129,9 @@ impl Bench {
             held = self.answer_to(&request).await;
         }
         let Some(id) = held.header(header::JOB_ID) else { return Err(held) };
-        let content = self.proxq.send(get(&format!("/__jobs/{id}/content"))).await;
+        let content = get(&format!("/__jobs/{id}/content"));
+        let content = self.token.into_iter().fold(content, |content, token| content.header(header::TOKEN, token));
+        let content = self.proxq.send(content).await;
         Ok(Queued { request: received, held, content })
     }
 
@@ -110,6 +141,7 @@ impl Bench {
         if !(row.name == header::MODE && carried.by_request) {
             fields.push(field("X-Proxq-Mode", "direct"));
         }
+        self.show_token(&mut fields);
         self.upstream.always(answer(row, sample, carried));
         let reply = self.answer_to(&request("GET", &self.path(row), &fields)).await;
         assert!(!reply.head.has(header::SOURCE), "{row:?}: {reply}");
@@ -122,6 +154,7 @@ impl Bench {
         let beside = probe.beside.iter().map(|(name, value)| field(name, value));
         let mut fields: Vec<Field> = beside.collect();
         fields.extend(values.iter().map(|value| (header_name(row), value.clone())));
+        self.show_token(&mut fields);
         // A secret shows where it is asked for a job that is known.
         let is_secret = matches!(row.arrival, Arrival::Secret | Arrival::Owner);
         let path = if is_secret { "/probed".to_owned() } else { format!("/probed/{}", self.next()) };
@@ -193,7 +226,8 @@ fn request_fields(row: &Row, sample: &Sample, values: &Values, carried: Carried)
         | State::NamedAsSecret
         | State::Cached
         | State::Hit
-        | State::EventStream => &[],
+        | State::EventStream
+        | State::WithAuth => &[],
     };
     for (name, value) in of_state {
         if !has(&fields, name) {

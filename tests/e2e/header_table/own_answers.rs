@@ -3,6 +3,8 @@
 use harness::{Answer, Gate, Proxq, Reply, Route, Store, Upstream, delete, get, post};
 use proxq_protocol::header;
 
+use super::sample::TOKEN;
+
 /// Brings them all about.
 pub(super) async fn all(store: Store) -> Vec<Reply> {
     let upstream = Upstream::start().await;
@@ -37,6 +39,10 @@ pub(super) async fn all(store: Store) -> Vec<Reply> {
     }
     upstream.once(Answer::status(307).header("Location", "/x"));
     replies.push(proxq.send(post("/x").header(header::WAIT, "30s").header(header::REDIRECTS, "report")).await);
+    let auth = serde_json::json!({ "tokens": [{ "name": "a", "token": TOKEN }], "resultUrls": true });
+    let asking = Proxq::start(store.config_for(&upstream).set("auth", auth)).await;
+    replies.push(asking.send(post("/x")).await);
+    replies.push(asking.send(post("/x").header(header::TOKEN, TOKEN).header(header::RESULT_URL, "1h")).await);
     // And the one at its end: a job and a connection outlast the order to stop.
     let gate = Gate::new();
     upstream.always(Answer::status(200).wait(&gate));
@@ -51,7 +57,10 @@ pub(super) async fn all(store: Store) -> Vec<Reply> {
     gate.open();
     assert_eq!(proxq.exit_code().await, Some(0));
     let statuses: Vec<_> = replies.iter().map(|reply| reply.status).collect();
-    assert_eq!(statuses, [202, 202, 200, 200, 405, 200, 404, 400, 307, 413, 200, 202, 429, 202, 202, 409, 200, 503]);
+    assert_eq!(
+        statuses,
+        [202, 202, 200, 200, 405, 200, 404, 400, 307, 413, 200, 202, 429, 202, 202, 409, 401, 202, 200, 503]
+    );
     assert!(replies.iter().all(|reply| reply.head.has(header::SOURCE)), "all are proxq's own");
     replies
 }

@@ -52,6 +52,7 @@ pub(super) enum State {
     Cached,
     Hit,
     EventStream,
+    WithAuth,
 }
 
 /// One row.
@@ -135,6 +136,7 @@ fn state_of(words: &str, line: &str) -> State {
         "cache on" => State::Cached,
         "answered from the cache" => State::Hit,
         "`text/event-stream`" => State::EventStream,
+        "with `auth`" => State::WithAuth,
         _ => panic!("{words:?} is no state that can be brought about: {line}"),
     }
 }

@@ -8,6 +8,10 @@ use super::page::{Arrival, Row, State};
 /// The idempotency key of a job that was submitted without any secret.
 pub(super) const KNOWN_KEY: &str = "known";
 
+/// The tokens of a server with `auth`: the one that all requests show which show none, and another.
+pub(super) const TOKEN: &str = "the-token-of-the-bench";
+pub(super) const OTHER_TOKEN: &str = "another-token-of-the-bench";
+
 /// Values of one header, in order.
 pub(super) type Values = Vec<Vec<u8>>;
 
@@ -95,7 +99,10 @@ pub(super) fn sample(row: &Row) -> Sample {
         "x-proxq-wait" => values(["30s"]),
         "x-proxq-redirects" => values(["report"]),
         "x-proxq-joined" => values(["retry"]),
-        "x-proxq-callback" | "x-proxq-token" | "x-proxq-*" => values(["https://callback.example"]),
+        name if row.state == State::WithAuth => values([if name == "x-proxq-token" { TOKEN } else { "1h" }]),
+        "x-proxq-admin" | "x-proxq-callback" | "x-proxq-token" | "x-proxq-result-url" | "x-proxq-*" => {
+            values(["https://callback.example"])
+        }
         "x-proxq-attempt" => values(["7"]),
         "x-proxq-source" => values(["proxq"]),
         "date" => values(["Tue, 15 Nov 1994 08:12:31 GMT"]),
@@ -140,6 +147,7 @@ pub(super) fn sample(row: &Row) -> Sample {
         | "ratelimit-policy"
         | "x-should-retry"
         | "x-stainless-retry-count"
+        | "www-authenticate"
         | "allow"
         | "cache-control"
         | "*" => anything(),
@@ -193,7 +201,11 @@ pub(super) fn probe(row: &Row, known: JobId) -> Probe {
         | "x-proxq-priority"
         | "x-proxq-start-within"
         | "x-proxq-deadline"
+        | "x-proxq-result-url"
         | "x-proxq-redirects" => ("POST", vec![], values(["soon"]), ""),
+        "x-proxq-token" if row.state == State::WithAuth => {
+            ("POST", vec![("X-Proxq-Job-Id", known.to_string())], values([OTHER_TOKEN]), "")
+        }
         "x-proxq-mode" => ("POST", vec![], values(["direct"]), ""),
         "x-stainless-retry-count" => ("POST", abandoned_at_once(), values(["1"]), ""),
         _ if row.arrival == Arrival::Owner => ("POST", vec![("X-Proxq-Job-Id", known.to_string())], anything(), ""),

@@ -92,6 +92,10 @@ pub(crate) struct JobDetail {
     /// The client's address.
     #[schema(example = "192.0.2.7")]
     pub client: String,
+    /// The name of the access token that submitted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "web")]
+    pub submitted_by: Option<String>,
     /// The id of the request that submitted it.
     pub request_id: String,
     /// The job that it repeats.

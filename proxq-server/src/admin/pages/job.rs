@@ -124,6 +124,7 @@ fn facts(detail: &JobDetail, jobs_path: &str) -> Markup {
             (fact("Timeout", &html! { (span(detail.timeout_seconds)) }))
             (fact("Kept for", &html! { (span(detail.retention_seconds)) }))
             (fact("Client", &html! { code { (detail.client) } }))
+            @if let Some(name) = &detail.submitted_by { (fact("Token", &html! { code { (name) } })) }
             (fact("Request id", &html! { code { (detail.request_id) } }))
             (fact("Taken in", &html! { (job.created_at) }))
             @if let Some(other) = detail.resubmit_of { (fact("Repeats", &html! { a href=(format!("/jobs/{other}")) { (other) } })) }

@@ -1,26 +1,31 @@
 //! The keys of the section `admin`.
 
 use super::{Keys, key, secret};
+use crate::access_token::check_length;
 use crate::config::form::Form;
 use crate::config::listen_address::{self, is_loopback};
-use crate::config::section::{Section, Written, shown};
+use crate::config::section::{At, Section, Written, shown};
 use crate::config::yaml_value::YamlValue;
-use crate::config::{AdminConfig, Password};
-
-/// The shortest token: 16 random letters and digits are beyond guessing over a network.
-const TOKEN_BYTES_MIN: usize = 16;
+use crate::config::{AdminConfig, AuthConfig, Password};
 
 /// What is wrong with an address that other machines reach where nobody is asked for a token.
-pub(crate) const NEEDS_TOKEN: &str =
-    "may be reached from other machines, so admin.token or admin.tokenFile is required";
+pub(crate) const NEEDS_TOKEN: &str = "may be reached from other machines, so admin.token or admin.tokenFile is required, or a token \
+     in auth.tokens with a role (admin: read or write)";
 
-pub(super) fn declare(keys: &mut impl Keys, admin: &mut AdminConfig) {
+/// `open_at` is filled with the place of an address that other machines reach where there is no token beside it.
+pub(super) fn declare(keys: &mut impl Keys, admin: &mut AdminConfig, open_at: &mut Option<At>) {
     let address = key("listenAddress", "Where operators connect. An address that other machines reach needs a token.");
-    keys.key(address, Form::Text, admin, read_address, |admin| YamlValue::quoted(&admin.listen_address));
+    keys.key(
+        address,
+        Form::Text,
+        admin,
+        |section, name, admin| *open_at = read_address(section, name, admin),
+        |admin| YamlValue::quoted(&admin.listen_address),
+    );
     let token =
         key("token", "What operators have to show: as a bearer token, or as the password of a browser's login.");
     let file = key("tokenFile", "Read the token from a file instead.");
-    secret::declare(keys, [token, file], &mut admin.token, long_enough);
+    secret::declare(keys, [token, file], &mut admin.token, check_length);
     let hosts = key(
         "hosts",
         "Names by which browsers reach it, beside localhost and the address above. A request for another host is refused.",
@@ -28,12 +33,12 @@ pub(super) fn declare(keys: &mut impl Keys, admin: &mut AdminConfig) {
     keys.key(hosts.example("[]"), Form::Texts, &mut admin.hosts, read_hosts, |hosts| YamlValue::list(hosts.iter()));
 }
 
-fn read_address(section: &mut Section<'_>, name: &'static str, admin: &mut AdminConfig) {
-    let Some(Written { value, at }) = section.parsed(name, listen_address::parse) else { return };
-    if !is_loopback(&value) && !section.has("token") && !section.has("tokenFile") {
-        section.note(&at, format!("{} {NEEDS_TOKEN}", shown(&value)));
-    }
+/// Gives where the address stands, if other machines reach it and there is no token beside it.
+fn read_address(section: &mut Section<'_>, name: &'static str, admin: &mut AdminConfig) -> Option<At> {
+    let Written { value, at } = section.parsed(name, listen_address::parse)?;
     admin.listen_address = value;
+    let is_open = !is_loopback(&admin.listen_address) && !section.has("token") && !section.has("tokenFile");
+    is_open.then_some(at)
 }
 
 fn read_hosts(section: &mut Section<'_>, name: &'static str, hosts: &mut Vec<String>) {
@@ -46,19 +51,9 @@ fn read_hosts(section: &mut Section<'_>, name: &'static str, hosts: &mut Vec<Str
     }
 }
 
-fn long_enough(token: &str) -> Result<(), String> {
-    if token.len() < TOKEN_BYTES_MIN {
-        return Err(format!("has {} characters, too few: a token has at least {TOKEN_BYTES_MIN}", token.len()));
-    }
-    if token.bytes().any(|byte| !byte.is_ascii_graphic()) {
-        return Err("has a character that cannot be sent: a token has letters, digits and signs of ASCII".to_owned());
-    }
-    Ok(())
-}
-
 impl AdminConfig {
     /// Whether other machines may reach it without a token.
-    pub(crate) fn stands_open(&self) -> bool {
-        self.token == Password::None && !is_loopback(&self.listen_address)
+    pub(crate) fn stands_open(&self, auth: &AuthConfig) -> bool {
+        self.token == Password::None && !auth.has_operators() && !is_loopback(&self.listen_address)
     }
 }

@@ -2,12 +2,13 @@
 
 use proxq_protocol::GoDuration;
 
+use super::auth::{self, ReadToken};
 use super::store::{self, StoreKeys};
 use super::telemetry;
 use super::upstreams::{self, ReadUpstream};
 use super::{Keys, admin, as_written, choice_of, encryption, key, queue_name, word_of};
 use crate::config::form::Form;
-use crate::config::section::{Section, Written, shown};
+use crate::config::section::{At, Section, Written, shown};
 use crate::config::yaml_value::YamlValue;
 use crate::config::{CacheConfig, CacheMode, Config, Limits, Prefix, Routing, SecretHeaders, listen_address, size};
 use crate::trust::TrustedProxies;
@@ -18,7 +19,10 @@ pub(in crate::config) struct Globals {
     pub(in crate::config) config: Config,
     /// Whether `listenAddress` is written.
     pub(in crate::config) says_address: bool,
+    /// Where the address for operators stands, if other machines reach it and `admin` has no token.
+    pub(in crate::config) admin_open_at: Option<At>,
     pub(in crate::config) store: StoreKeys,
+    pub(in crate::config) tokens: Vec<ReadToken>,
     pub(in crate::config) upstreams: Vec<ReadUpstream>,
 }
 
@@ -26,17 +30,15 @@ impl Globals {
     /// The values that mean this configuration.
     pub(in crate::config) fn of(config: Config) -> Self {
         let upstreams = config.upstreams.iter().cloned().map(ReadUpstream::from).collect();
-        Self { says_address: false, store: StoreKeys::of(&config.store), upstreams, config }
+        let tokens = config.auth.tokens.iter().cloned().map(ReadToken::from).collect();
+        let store = StoreKeys::of(&config.store);
+        Self { says_address: false, admin_open_at: None, store, tokens, upstreams, config }
     }
 }
 
 /// Keys of the whole file whose features come later, and what to do without them.
-const LATER: [(&str, &str); 4] = [
-    ("auth", "remove it, and let a reverse proxy ask for credentials"),
-    ("tls", "remove it, and let a reverse proxy speak TLS"),
-    ("callbacks", "remove it"),
-    ("schedules", "remove it"),
-];
+const LATER: [(&str, &str); 3] =
+    [("tls", "remove it, and let a reverse proxy speak TLS"), ("callbacks", "remove it"), ("schedules", "remove it")];
 
 const ROUTINGS: [(&str, Routing); 2] = [("strict", Routing::Strict), ("longest-prefix", Routing::LongestPrefix)];
 
@@ -67,9 +69,14 @@ pub(in crate::config) fn declare(keys: &mut impl Keys, globals: &mut Globals) {
     keys.section(key("limits", ""), |keys| declare_limits(keys, &mut globals.config.limits));
     let about =
         "A second listener, for operators: dashboard, metrics and an API. Off without this section; {} turns it on.";
-    keys.optional_section(key("admin", about).fixed(), &mut globals.config.admin, admin::declare);
+    keys.optional_section(key("admin", about).fixed(), &mut globals.config.admin, |keys, admin| {
+        admin::declare(keys, admin, &mut globals.admin_open_at);
+    });
     let about = "Requests and results can be sealed before they are stored, so that whoever reads the store learns nothing of them.";
     keys.optional_section(key("encryption", about).fixed(), &mut globals.config.encryption, encryption::declare);
+    keys.section(key("auth", "Who may use this server, and whose a job is."), |keys| {
+        auth::declare(keys, &mut globals.config.auth, &mut globals.tokens);
+    });
     let about = "What others can see of this server.";
     keys.section(key("telemetry", about), |keys| telemetry::declare(keys, &mut globals.config.otlp));
     keys.sections(

@@ -23,11 +23,13 @@ pub(in crate::config) struct ReadUpstream {
     pub(in crate::config) prefix: Option<Written<Prefix>>,
     /// Where its queue is named, if it is.
     pub(in crate::config) queue_at: Option<At>,
+    /// Where `directProxyMode` is written, if it is.
+    pub(in crate::config) direct_mode_at: Option<At>,
 }
 
 impl From<Upstream> for ReadUpstream {
     fn from(upstream: Upstream) -> Self {
-        Self { upstream, prefix: None, queue_at: None }
+        Self { upstream, prefix: None, queue_at: None, direct_mode_at: None }
     }
 }
 
@@ -61,6 +63,7 @@ pub(super) fn declare(keys: &mut impl Keys, read: &mut ReadUpstream, has_redis: 
     declare_delivery(keys, upstream);
     flow::declare(keys, &mut upstream.flow, &mut read.queue_at, has_redis);
     declare_bodies(keys, upstream);
+    declare_direct_mode(keys, upstream, &mut read.direct_mode_at);
     declare_streams(keys, upstream);
     declare_answers(keys, upstream);
     keys.section(key("pathFilter", ""), |keys| declare_path_filter(keys, &mut upstream.path_filter));
@@ -165,13 +168,27 @@ fn declare_bodies(keys: &mut impl Keys, upstream: &mut Upstream) {
             None => YamlValue::plain("0").with_remark("disabled"),
         },
     );
+}
+
+/// `at` is filled with the place where the mode is written.
+fn declare_direct_mode(keys: &mut impl Keys, upstream: &mut Upstream, at: &mut Option<At>) {
     let mode = key(
         "directProxyMode",
         "How requests that bypass the queue reach the upstream: `proxy`, streamed through proxq; `redirect`, by a 307 \
          to the client, which must be able to reach the upstream itself. WebSockets, streams and CORS preflights \
          always go through proxq.",
     );
-    keys.choice(mode, &mut upstream.direct_mode, &DIRECT_MODES);
+    keys.key(
+        mode,
+        choice_of(&DIRECT_MODES),
+        &mut upstream.direct_mode,
+        |section, name, mode| {
+            if let Some(written) = section.choice(name, &DIRECT_MODES) {
+                (*mode, *at) = (written.value, Some(written.at));
+            }
+        },
+        |mode| YamlValue::plain(word_of(&DIRECT_MODES, *mode)),
+    );
 }
 
 fn declare_streams(keys: &mut impl Keys, upstream: &mut Upstream) {

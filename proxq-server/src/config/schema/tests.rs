@@ -69,7 +69,12 @@ fn mistakes_in_form_are_refused() {
         "embedded: true",
         "secretHeaders: X-Secret",
         "limits: {maxConnections: 0}",
-        "auth: {}",
+        "auth: {token: x}",
+        "auth: {owner: nobody}",
+        "auth: {tokens: {}}",
+        "auth: {tokens: [{name: a, token: 0123456789abcdef, admin: maybe}]}",
+        "auth: {tokens: [{token: 0123456789abcdef}]}",
+        "callbacks: {}",
     ] {
         let text = format!("{mistake}\n{upstreams}");
         assert!(!is_loaded(&text), "{mistake}");
@@ -107,7 +112,11 @@ fn mistakes_in_form_are_refused() {
 }
 
 /// Values of every form, and some of none.
-const VALUES: [&str; 56] = [
+const VALUES: [&str; 60] = [
+    "write",
+    "[/path]",
+    "fedcba9876543210",
+    "0000000000000000000000000000000000000000000000000000000000000000",
     "",
     "~",
     "''",
@@ -191,6 +200,16 @@ fn text(section: &str, key: &str, value: &str) -> String {
         let names = sections.rsplit('.').filter(|name| !name.is_empty());
         names.fold(format!("{key}: {value}"), |inner, name| format!("{name}: {{{inner}}}"))
     };
+    if let Some(below) = section.strip_prefix("auth.tokens[]") {
+        let required = ["name: a", "token: 0123456789abcdef"].map(str::to_owned).into_iter();
+        let is_same = |other: &String| {
+            other.starts_with(&format!("{key}:")) || other.starts_with("token:") && key.starts_with("token")
+        };
+        let mut keys: Vec<_> = required.filter(|other| !is_same(other)).collect();
+        keys.push(nested(below));
+        let keys = keys.join(", ");
+        return format!("auth: {{tokens: [{{{keys}}}]}}\nupstreams: [{{prefix: /path, url: 'http://api'}}]");
+    }
     match section.strip_prefix("upstreams[]") {
         Some(below) => {
             let required = ["prefix: /", "url: 'http://api'"].map(str::to_owned).into_iter();

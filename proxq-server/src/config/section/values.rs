@@ -115,6 +115,28 @@ impl Section<'_> {
         })
     }
 
+    /// `true` or `false`, which stand for `on` and for `off`, or one of a few words.
+    pub(in crate::config) fn boolean_or<T: Copy>(
+        &mut self,
+        key: &'static str,
+        [off, on]: [T; 2],
+        choices: &[(&'static str, T)],
+    ) -> Option<Written<T>> {
+        let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+        let expected = format!("true, false, {}", names.join(", "));
+        let (scalar, at) = self.scalar(key, &expected)?;
+        if let Kind::Bool(value) = scalar.kind {
+            return Some(Written { value: if value { on } else { off }, at });
+        }
+        if scalar.text.is_empty() {
+            return None;
+        }
+        self.check(Written { value: scalar.text, at }, |word| {
+            let chosen = choices.iter().find_map(|(name, value)| (*name == word).then_some(*value));
+            chosen.ok_or_else(|| format!("is none of {expected}{}", did_you_mean(word, names.iter().copied())))
+        })
+    }
+
     /// A duration; 0 is the default.
     pub(in crate::config) fn duration(&mut self, key: &'static str, default: Duration) -> Duration {
         let Some((scalar, at)) = self.scalar(key, "a duration such as 30s") else { return default };

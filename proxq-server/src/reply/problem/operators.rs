@@ -3,7 +3,7 @@
 use http::StatusCode;
 use proxq_protocol::ErrorCode;
 
-use super::{Problem, STORE_RETRY_AFTER};
+use super::{Challenge, Problem, STORE_RETRY_AFTER};
 
 impl Problem {
     /// A host that is none of the admin listener's.
@@ -18,12 +18,25 @@ impl Problem {
     }
 
     pub(crate) fn no_token() -> Self {
-        let detail = "this needs the token of admin.token: as a bearer token, or as the password of any user";
-        Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, detail)
+        Self::no_operator(
+            "this needs the token of admin.token, or one of auth.tokens with a role: as a bearer token, as the password of any \
+             user, or in X-Proxq-Token",
+        )
     }
 
     pub(crate) fn wrong_token() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, "this is not the token of admin.token")
+        Self::no_operator("this is neither the token of admin.token nor one of auth.tokens with a role")
+    }
+
+    fn no_operator(detail: &str) -> Self {
+        let refusal = Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, detail);
+        Self { challenge: Some(Challenge::Operator), ..refusal }
+    }
+
+    /// An order by a token that may only look.
+    pub(crate) fn read_only() -> Self {
+        let detail = "this token may only look (admin: read); an order needs one with admin: write";
+        Self::new(StatusCode::FORBIDDEN, ErrorCode::Forbidden, detail)
     }
 
     /// An order that a form on another page could have sent.

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
+use crate::access_token::TokenDigest;
 use crate::config::{
-    AnswerMode, CacheConfig, CacheMode, ClientMode, CollectorHeader, DirectMode, FilterMode, HostHeader, JobTrace,
-    JoinRetries, OnAbandon, OtlpConfig, Password, Prefix, RedisAddress, RedisConfig, Routing, Secret, StoreConfig,
-    StreamDetection, SyncMode, TlsVerification,
+    AccessToken, AdminRole, AnswerMode, CacheConfig, CacheMode, ClientMode, CollectorHeader, DirectMode, FilterMode,
+    HostHeader, JobTrace, JoinRetries, OnAbandon, OtlpConfig, Ownership, Password, Prefix, RedisAddress, RedisConfig,
+    ResultUrls, Routing, Secret, StoreConfig, StreamDetection, SyncMode, TlsVerification, TokenScope,
 };
 use crate::job::{Backoff, Delivery, RetryPolicy};
 use crate::trust::TrustedProxies;
@@ -194,6 +195,35 @@ fn traces_are_sent_where_their_section_says() {
     assert!(!format!("{:?}", read.otlp).contains("Bearer"), "{:?}", read.otlp);
     same(&top("telemetry: {otlp: {endpoint: '', headers: ~, jobTrace: '', sampleRatio: 1}}"), &config(UPSTREAM));
     same(&top("telemetry:"), &config(UPSTREAM));
+}
+
+#[test]
+fn access_tokens_are_read_in_every_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "a-token-in-a-file\n").unwrap();
+    let hash = "9F9F5111f7b27a781f1f1ddde5ebc2dd2b796bfc7365c9c28b548e564176929f"; // of 0123456789abcdef
+    let read = config(&top(&format!(
+        "auth:\n  owner: credential\n  resultUrls: true\n  tokens:\n  - {{name: a.b_c-1, token: '${{HOST}}-0123456789abcdef'}}\n  \
+         - {{name: b, tokenFile: '{}', admin: read}}\n  - {{name: c, tokenHash: {hash}, admin: true, upstreams: [/]}}\n  \
+         - {{name: d, token: a-token-of-d-itself, admin: write}}\n  - {{name: e, token: a-token-of-e-itself, admin: false}}",
+        file.display()
+    )))
+    .auth;
+    assert_eq!((read.owner, read.result_urls), (Ownership::Credential, ResultUrls::On));
+    let known = |token: &str| read.token_with(&TokenDigest::of(token)).map(AccessToken::name);
+    assert_eq!(known("api-0123456789abcdef"), Some("a.b_c-1"));
+    assert_eq!(known("a-token-in-a-file"), Some("b"), "without the end of its line");
+    assert_eq!(known("0123456789abcdef"), Some("c"));
+    let roles: Vec<_> = read.tokens.iter().map(AccessToken::admin).collect();
+    let expected = [AdminRole::None, AdminRole::Read, AdminRole::Write, AdminRole::Write, AdminRole::None];
+    assert_eq!(roles, expected);
+    assert_eq!(*read.tokens[2].scope(), TokenScope::Only(vec![Prefix::root()]));
+    assert_eq!(*read.tokens[0].scope(), TokenScope::All);
+    assert!(!format!("{read:?}").contains("0123"), "{read:?}");
+    same(&top("auth:"), &config(UPSTREAM));
+    same(&top("auth: {tokens: [], owner: open, resultUrls: false}"), &config(UPSTREAM));
+    same(&top("auth: {tokens: ~, owner: ''}"), &config(UPSTREAM));
 }
 
 #[test]

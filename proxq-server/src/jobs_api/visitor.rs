@@ -1,0 +1,76 @@
+//! Who asks about a job, and whether it is theirs to ask about.
+
+use http::Method;
+use http::request::Parts;
+
+use super::request::{self, JobsCall, Resource};
+use super::{JobsApi, store_problem};
+use crate::config::{AccessToken, AdminRole, Ownership};
+use crate::credential::{nobody, owner_hash};
+use crate::job::CredentialHash;
+use crate::reply::Problem;
+use crate::result_url;
+use crate::store::Owner;
+
+/// Who asks, as far as that matters.
+#[derive(Debug)]
+pub(super) enum Visitor {
+    /// Somebody for whom a job's id is enough.
+    Anybody,
+    /// Somebody to whom only their own jobs exist, or all of them by a role.
+    Someone {
+        /// What they show, as a job's owner is kept.
+        credential: CredentialHash,
+        /// The owner of what was submitted without any credential.
+        nobody: CredentialHash,
+        /// What their token allows.
+        role: AdminRole,
+    },
+}
+
+impl JobsApi {
+    /// Lets a visitor in, who may then ask about some jobs and not about others.
+    pub(super) fn let_in(&self, head: &Parts) -> Result<Visitor, Problem> {
+        let auth = &self.config.auth;
+        let asks_nobody = !auth.asks_for_tokens() && auth.owner == Ownership::Open;
+        if asks_nobody || request::is_open(head, &self.config.jobs_path, auth.result_urls) {
+            return Ok(Visitor::Anybody);
+        }
+        let token = auth.token_of(&head.headers)?;
+        if let Some(token) = token {
+            tracing::Span::current().record("token", token.name());
+        }
+        if auth.owner == Ownership::Open {
+            return Ok(Visitor::Anybody);
+        }
+        let key = self.deployment.credential_key().ok_or_else(Problem::store_not_ready)?;
+        let shown = token.map(|token| &token.digest().bytes()[..]);
+        let credential = owner_hash(key, shown, &head.headers);
+        let role = token.map_or(AdminRole::None, AccessToken::admin);
+        Ok(Visitor::Someone { credential, nobody: nobody(key), role })
+    }
+
+    /// Refuses what is not the visitor's to ask, in the same words and with the same work as if there were no such job.
+    pub(super) async fn check(&self, call: &JobsCall, method: &Method, visitor: &Visitor) -> Result<(), Problem> {
+        if let Some(signed) = &call.signed {
+            let Some(Ok(id)) = call.resource.job() else { return Err(Problem::url_forged()) };
+            let key = self.deployment.credential_key().ok_or_else(Problem::store_not_ready)?;
+            return result_url::check(key, *id, signed, self.clock.wall());
+        }
+        let (Visitor::Someone { credential, nobody, role }, Some(Ok(id))) = (visitor, call.resource.job()) else {
+            return Ok(());
+        };
+        let is_order = *method == Method::DELETE || matches!(call.resource, Resource::Retry(_));
+        let needed = if is_order { AdminRole::Write } else { AdminRole::Read };
+        if *role >= needed {
+            return Ok(());
+        }
+        let is_theirs = match self.store.owner(*id).await.map_err(|error| store_problem(*id, &error))? {
+            Owner::NoJob => false,
+            Owner::Unknown => true,
+            // What is nobody's is for whoever has the id.
+            Owner::Credential(owner) => owner == *credential || owner == *nobody,
+        };
+        if is_theirs { Ok(()) } else { Err(call.resource.unknown(*id)) }
+    }
+}
