@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests need beside Rust: curl, nginx, redis-server, script, Node.js, Python 3 with venv, Chromium, promtool
+# Installs what the tests need beside Rust: curl, nginx, openssl, redis-server, script, Node.js, Python 3 with venv, Chromium, promtool
 # from the package prometheus (all by apt where they are missing); in tests/.venv httpbin, gunicorn and Python's HTTP clients
 # and SDKs from PyPI; in tests/clients/node SDKs and a driver for browsers from npm. Does nothing where everything is there.
 set -eu
@@ -14,6 +14,7 @@ command -v chromium >/dev/null || missing="$missing chromium"
 command -v curl >/dev/null || missing="$missing curl"
 command -v nginx >/dev/null || missing="$missing nginx-light"
 command -v node >/dev/null || missing="$missing nodejs"
+command -v openssl >/dev/null || missing="$missing openssl"
 command -v promtool >/dev/null || missing="$missing prometheus"
 command -v redis-server >/dev/null || missing="$missing redis-server"
 command -v script >/dev/null || missing="$missing bsdutils"

@@ -202,6 +202,8 @@ pub enum ErrorCode {
     BadPath,
     /// A control has a value that is not allowed, or another header or the framing of the body is not valid.
     BadHeader,
+    /// The request came in plain HTTP to a port that speaks HTTPS.
+    TlsRequired,
     /// A query parameter of the jobs API has a value that is not allowed.
     BadQuery,
     /// The job does not exist, or nothing is at this path.

@@ -23,7 +23,8 @@ pub(crate) use jobs::{Cancel, Chosen, JobsCommand, List, Order, Ordered, Retry, 
 pub(crate) use options::LogFormat;
 pub use options::Options;
 use options::Served;
-pub(crate) use place::{AtClients, AtOperators};
+pub use place::OwnCertificate;
+pub(crate) use place::{AtClients, AtOperators, TlsFlags};
 pub(crate) use submit::{Data, Submit};
 pub use token::{TokenCommand, new_token};
 pub(crate) use top::Top;
@@ -106,11 +107,15 @@ pub enum Command {
     },
     /// Ask the server that runs on this configuration whether it takes work: exit code 0 if it does, else 1.
     ///
-    /// Variables are those of `check`.
+    /// Variables are those of `check`. By TLS, the server has to show the configuration's certificate. Where it asks for a
+    /// client's and none is given here, it is enough that it answers so far.
     Healthcheck {
         /// What is served without a configuration file.
         #[command(flatten)]
         served: Served,
+        /// What the server is shown.
+        #[command(flatten)]
+        own: OwnCertificate,
     },
     /// Submit a request to the running server, wait for its job, and print the upstream's response.
     Submit(Submit),
@@ -141,7 +146,7 @@ impl Command {
     /// What it says of an upstream, if it can say that.
     fn served(&mut self) -> Option<&mut Served> {
         match self {
-            Self::Serve { served } | Self::Check { served, .. } | Self::Healthcheck { served } => Some(served),
+            Self::Serve { served } | Self::Check { served, .. } | Self::Healthcheck { served, .. } => Some(served),
             Self::Submit(_)
             | Self::Jobs(_)
             | Self::Top(_)

@@ -34,7 +34,7 @@ mod yaml_value;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use self::admin::AdminConfig;
+pub use self::admin::{AdminConfig, AdminTls};
 pub(crate) use self::advice::warnings;
 pub(crate) use self::auth::NotLetIn;
 pub use self::auth::{AccessToken, AdminRole, AuthConfig, Ownership, ResultUrls, TokenScope};
@@ -62,6 +62,7 @@ pub use self::upstream::{
 };
 pub(crate) use self::upstream::{FOLLOW_HOPS, FOLLOW_WAIT};
 use crate::job::QueueName;
+use crate::tls::ServerTls;
 use crate::trust::TrustedProxies;
 
 /// Where the embedded store is unless it is said otherwise.
@@ -75,6 +76,8 @@ const TASK_RETENTION: Duration = Duration::from_hours(1);
 pub struct Config {
     /// `host:port` to listen at; the host may be a name.
     pub listen_address: String,
+    /// The files of TLS, where clients connect by it.
+    pub tls: Option<ServerTls>,
     /// Where jobs are kept.
     pub store: StoreConfig,
     /// The queue that this server feeds and works on.
@@ -138,6 +141,7 @@ impl Config {
     fn without_upstreams() -> Self {
         Self {
             listen_address: "127.0.0.1:8080".to_owned(),
+            tls: None,
             store: StoreConfig::Embedded { data_dir: PathBuf::from(DATA_DIR), sync: SyncMode::Durable },
             queue: QueueName::new("default").expect("only letters"),
             concurrency: 10,
@@ -181,6 +185,20 @@ impl Config {
     /// The upstream with this prefix, unless it is no longer configured.
     pub(crate) fn upstream(&self, prefix: &str) -> Option<&Upstream> {
         self.upstreams.iter().find(|upstream| upstream.prefix.as_str() == prefix)
+    }
+
+    /// The files of TLS for operators, where they connect by it, and what their keys begin with.
+    pub(crate) fn tls_of_operators(&self) -> Option<(&ServerTls, &'static str)> {
+        match &self.admin.as_ref()?.tls {
+            AdminTls::AsClients => self.tls_of_clients(),
+            AdminTls::Own(files) => Some((files, "admin.tls")),
+            AdminTls::Off => None,
+        }
+    }
+
+    /// The same for clients.
+    pub(crate) fn tls_of_clients(&self) -> Option<(&ServerTls, &'static str)> {
+        self.tls.as_ref().map(|files| (files, "tls"))
     }
 
     /// The queues of upstreams with flow control.

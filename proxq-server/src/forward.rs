@@ -24,10 +24,11 @@ use hyper_util::client::legacy::connect::{CaptureConnection, Connected};
 
 use self::client::UpstreamClient;
 pub(crate) use self::error::{ForwardError, is_connect_timeout};
-pub use self::tls::TlsFileError;
+pub(crate) use self::tls::client_tls;
 use self::tls::{TlsDigest, TlsMaterial};
 use crate::config::{Upstream, UpstreamTls};
 use crate::lock::lock;
+use crate::tls::TlsFileError;
 
 /// A request body on its way to an upstream.
 pub(crate) type RequestBody = UnsyncBoxBody<Bytes, BodyError>;

@@ -79,6 +79,7 @@ mod stop_signals;
 mod store;
 mod tasks;
 mod telemetry;
+mod tls;
 mod traces;
 mod trust;
 mod turns;
@@ -88,13 +89,13 @@ mod worker;
 
 pub use access_token::TokenDigest;
 pub use config::{
-    AccessToken, AdminConfig, AdminRole, AnswerMode, AuthConfig, CacheConfig, CacheMode, ClientIdentity, ClientMode,
-    CollectorHeader, Config, DirectMode, EncryptionConfig, FilterMode, FlowControl, HeaderPattern, HostHeader,
-    JobTrace, JoinRetries, KeyExclusions, KeyFileError, Limits, OnAbandon, OtlpConfig, Ownership, Password, PathFilter,
-    PatternError, Patterns, Prefix, RedisAddress, RedisConfig, RedisTls, ResultUrls, Routing, Secret, SecretHeaders,
-    StoreConfig, StreamDetection, SyncMode, TlsVerification, TokenScope, Upstream, UpstreamTls, UpstreamUrl,
+    AccessToken, AdminConfig, AdminRole, AdminTls, AnswerMode, AuthConfig, CacheConfig, CacheMode, ClientIdentity,
+    ClientMode, CollectorHeader, Config, DirectMode, EncryptionConfig, FilterMode, FlowControl, HeaderPattern,
+    HostHeader, JobTrace, JoinRetries, KeyExclusions, KeyFileError, Limits, OnAbandon, OtlpConfig, Ownership, Password,
+    PathFilter, PatternError, Patterns, Prefix, RedisAddress, RedisConfig, RedisTls, ResultUrls, Routing, Secret,
+    SecretHeaders, StoreConfig, StreamDetection, SyncMode, TlsVerification, TokenScope, Upstream, UpstreamTls,
+    UpstreamUrl,
 };
-pub use forward::TlsFileError;
 pub use job::{Backoff, Delivery, QueueName, RetryPolicy};
 pub use pacing::{
     AdaptiveRange, BreakerPolicy, ConcurrencyScope, Fairness, Pace, PerCredential, QueueLimits, Rate, RateError,
@@ -102,4 +103,5 @@ pub use pacing::{
 pub use server::{EmbeddedOpenError, RedisOpenError, Server, StartError};
 pub use shutdown::StopRequests;
 pub use store::StoreError;
+pub use tls::{ServerTls, TlsFileError};
 pub use trust::TrustedProxies;

@@ -6,11 +6,13 @@ mod capacity;
 mod connection;
 mod crowd;
 mod exchange;
+mod handshake;
 mod head;
 mod host;
 mod http2;
 mod linger;
 mod protocol;
+mod socket;
 #[cfg(test)]
 mod tests;
 mod watchdog;
@@ -36,10 +38,15 @@ use crate::reply::body::Body;
 use crate::shortage::Shortage;
 use crate::slots::{Slot, Slots};
 use crate::tasks::{Tasks, processors};
+use crate::tls::ListenerTls;
 use crate::upload::DiscardBounds;
 
 /// The pause after a failed `accept`: it fails for want of descriptors or memory, which connections that end give back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long an idle connection stays open while the server drains, so that a request that is on its way is still
+/// served, with `Connection: close`, rather than met by a reset.
+const DRAIN_LINGER: Duration = Duration::from_secs(1);
 
 /// The most connections of operators at once: browsers, scrapers and scripts.
 const OPERATORS_MAX: usize = 256;
@@ -85,6 +92,8 @@ impl ListenSettings {
 #[derive(Debug)]
 pub(crate) struct Surface {
     served: Current<Served>,
+    /// What is shown of this listener by TLS, if it speaks that.
+    tls: Option<Arc<ListenerTls>>,
     /// One for each connection that is allowed at a time.
     places: Slots,
     /// All connections: an idle one makes room for another.
@@ -106,6 +115,7 @@ pub(crate) struct BrokenOff;
 impl Surface {
     pub(crate) fn new(
         served: Served,
+        tls: Option<Arc<ListenerTls>>,
         metrics: ListenerMetrics,
         requests: Tasks,
         draining: CancellationToken,
@@ -113,13 +123,19 @@ impl Surface {
     ) -> Self {
         let places = Slots::new(served.settings.limits.max_connections);
         let crowd = Arc::new(Crowd::new(metrics.displaced.clone()));
-        Self { served: Current::new(served), places, crowd, metrics, requests, draining, cut }
+        Self { served: Current::new(served), tls, places, crowd, metrics, requests, draining, cut }
     }
 
     /// Serves this to the requests that begin from now on, and allows as many connections as it says.
     pub(crate) fn replace(&self, served: Served) {
         self.places.set_limit(served.settings.limits.max_connections);
         self.served.replace(served);
+    }
+
+    /// Returns when the server has been draining for this long.
+    async fn drained_for(&self, span: Duration) {
+        self.draining.cancelled().await;
+        tokio::time::sleep(span).await;
     }
 
     /// Accepts connections until the server drains.

@@ -6,7 +6,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use futures_util::Stream;
-use proxq_server::program::{self, Command, CommandError, End, Loaded, Options, ReloadRequests, TokenCommand};
+use proxq_server::program::{
+    self, Command, CommandError, End, Loaded, Options, OwnCertificate, ReloadRequests, TokenCommand,
+};
 use proxq_server::{Config, Server, StopRequests};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -42,7 +44,7 @@ fn main() -> ExitCode {
     let (command, options) = program::parse().into_parts();
     let ended = match command {
         Command::Check { from_go, store, .. } => check(&options, from_go, store),
-        Command::Healthcheck { .. } => is_healthy(&options),
+        Command::Healthcheck { own, .. } => is_healthy(&options, &own),
         Command::Submit(flags) => Ok(remote(program::submit(&flags, &options))),
         Command::Jobs(command) => Ok(remote(program::jobs(&command, &options))),
         Command::Top(flags) => Ok(remote(program::top(&flags, &options))),
@@ -96,9 +98,9 @@ fn check(options: &Options, from_go: bool, store: bool) -> Result<ExitCode, Box<
 }
 
 /// Fails with mistakes in the configuration.
-fn is_healthy(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
+fn is_healthy(options: &Options, own: &OwnCertificate) -> Result<ExitCode, Box<dyn Error>> {
     let loaded = program::read_config_to_ask(options)?;
-    Ok(match program::healthcheck(&loaded.config) {
+    Ok(match program::healthcheck(&loaded.config, own) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&program::chain(&error));
@@ -170,9 +172,10 @@ async fn run(loaded: Loaded, configs: impl Stream<Item = Config>) -> Result<(), 
     program::survive_file_size_limits();
     let mut requests = StopRequests::new();
     let server = Server::bind(loaded.config).await?;
-    tracing::info!(address = %server.local_addr()?, "listening");
+    let [scheme, scheme_of_operators] = server.schemes();
+    tracing::info!(address = %server.local_addr()?, scheme, "listening");
     if let Some(address) = server.admin_addr()? {
-        tracing::info!(%address, dashboard = %format_args!("http://{address}/"), "listening for operators");
+        tracing::info!(%address, dashboard = %format_args!("{scheme_of_operators}://{address}/"), "listening for operators");
     }
     let stop = CancellationToken::new();
     let asked_twice = async {

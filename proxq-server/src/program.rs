@@ -2,7 +2,7 @@
 //! release.
 
 pub use crate::cli::{
-    Command, Options, TokenCommand, completions, new_token, parse, read_config, read_config_to_ask,
+    Command, Options, OwnCertificate, TokenCommand, completions, new_token, parse, read_config, read_config_to_ask,
     read_config_to_check,
 };
 pub use crate::commands::{CommandError, End, jobs, submit, top};

@@ -1,5 +1,6 @@
 //! A server: wires the stages. With `server/live.rs`, the only file that knows all of them.
 
+mod certificates;
 mod live;
 mod operators;
 mod services;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use futures_util::{Stream, stream};
 use tokio::net::TcpListener;
 
+use self::certificates::Certificates;
 use self::live::Live;
 use self::operators::{AdminListener, Operators};
 use self::services::Services;
@@ -25,7 +27,7 @@ use crate::deployment::KnownDeployment;
 use crate::ended::JobWaiters;
 use crate::failure::chain;
 use crate::flow::{Gates, hold_places};
-use crate::forward::{Forwarder, TlsFileError};
+use crate::forward::Forwarder;
 use crate::listen::Surface;
 use crate::metrics::{Metrics, StoreMetrics};
 use crate::sealing::Keyring;
@@ -36,6 +38,7 @@ pub use crate::store::redis::OpenError as RedisOpenError;
 use crate::store::redis::{RedisOptions, RedisStore};
 use crate::store::{JobStore, StoreError};
 use crate::tasks::{self, Cores};
+use crate::tls::TlsFileError;
 use crate::traces::Traces;
 use crate::upkeep;
 use crate::worker::{AttemptContext, Worker};
@@ -44,6 +47,7 @@ use crate::worker::{AttemptContext, Worker};
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
+    certificates: Certificates,
     config: Arc<Config>,
     store: Arc<dyn JobStore>,
     clock: Clock,
@@ -82,6 +86,9 @@ pub enum StartError {
     /// The store was opened and does not answer.
     #[error("read the job store")]
     Deployment(#[from] StoreError),
+    /// The TLS files of a listener cannot be used.
+    #[error("prepare TLS for those who connect")]
+    Tls(#[source] TlsFileError),
     /// An upstream's TLS files cannot be used.
     #[error("prepare the connections to the upstreams")]
     Upstream(#[from] TlsFileError),
@@ -106,11 +113,12 @@ impl Server {
     /// Takes a socket that listens already, instead of the configured address, and opens the store.
     ///
     /// # Errors
-    /// Where the store cannot be opened, or an upstream's TLS files cannot be used.
+    /// Where the store cannot be opened, or TLS files cannot be used.
     pub async fn on(listener: TcpListener, config: Config) -> Result<Self, StartError> {
         for warning in config::warnings(&config) {
             tracing::warn!(warning, "configuration");
         }
+        let certificates = Certificates::load(&config).map_err(StartError::Tls)?;
         let forwarder = Forwarder::new(&config.upstreams)?;
         let clock = Clock::new();
         let cores = Cores::start().map_err(StartError::Threads)?;
@@ -121,7 +129,7 @@ impl Server {
         let metrics = Arc::<Metrics>::default();
         let keys = Arc::new(config::read_keyring(config.encryption.as_ref())?);
         let store = open_store(&config, keys, clock, metrics.store.clone()).await?;
-        Ok(Self { listener, config: Arc::new(config), store, clock, forwarder, cores, admin, metrics })
+        Ok(Self { listener, certificates, config: Arc::new(config), store, clock, forwarder, cores, admin, metrics })
     }
 
     /// Where it listens; the port is the real one where port 0 was asked for.
@@ -138,6 +146,13 @@ impl Server {
     /// Where the operating system does not tell.
     pub fn admin_addr(&self) -> io::Result<Option<SocketAddr>> {
         operators::address(self.admin.as_ref()).transpose()
+    }
+
+    /// What the URLs of clients and of operators begin with: `http` or `https`.
+    #[must_use]
+    pub fn schemes(&self) -> [&'static str; 2] {
+        let scheme = |speaks_tls| if speaks_tls { "https" } else { "http" };
+        [scheme(self.config.tls_of_clients().is_some()), scheme(self.config.tls_of_operators().is_some())]
     }
 
     /// Serves until `stop` ends, then drains (`shutdownTimeout` at most, and a few seconds to settle what is aborted).
@@ -160,7 +175,7 @@ impl Server {
         stop: impl Future<Output = ()>,
         configs: impl Stream<Item = Config>,
     ) -> Result<(), StartError> {
-        let Self { listener, config, store, clock, forwarder, cores, admin, metrics } = self;
+        let Self { listener, certificates, config, store, clock, forwarder, cores, admin, metrics } = self;
         let phases = Phases::on(&cores);
         let _stopped_when_dropped = phases.stop_when_dropped();
         let deployment = Arc::new(KnownDeployment::unknown());
@@ -212,18 +227,21 @@ impl Server {
             draining: phases.stop.draining.clone(),
             cut: phases.cut.clone(),
         };
-        let operators = admin.map(|admin| Operators::start(admin, &services, &context, &phases));
+        certificates.keep_renewed(clock, &phases.upkeep, &phases.stop.finished);
+        let of_operators = certificates.of_operators();
+        let operators = admin.map(|admin| Operators::start(admin, of_operators, &services, &context, &phases));
         let served = services.served(&context);
         let draining = phases.stop.draining.clone();
         let surface = Arc::new(Surface::new(
             served,
+            certificates.of_clients(),
             metrics.clients.clone(),
             phases.connections.clone(),
             draining,
             phases.cut.clone(),
         ));
         phases.connections.spawn(Arc::clone(&surface).serve(listener, phases.connections.clone()));
-        let mut live = Live { services, context, worker, surface, operators };
+        let mut live = Live { services, context, worker, surface, certificates, operators };
         tokio::select! {
             () = stop => {}
             () = live.follow(configs) => {}

@@ -77,6 +77,8 @@ mod kept_connections;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod listener_tls;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod memory;

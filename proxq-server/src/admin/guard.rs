@@ -133,7 +133,9 @@ mod tests {
 
     fn guard(address: &str, token: &str, hosts: &[&str]) -> Guard {
         let hosts = hosts.iter().map(ToString::to_string).collect();
-        Guard::new(&AdminConfig { listen_address: address.to_owned(), token: Password::None, hosts }, token)
+        let admin =
+            AdminConfig { listen_address: address.to_owned(), token: Password::None, hosts, ..AdminConfig::default() };
+        Guard::new(&admin, token)
     }
 
     fn head(method: &str, headers: &[(&str, &str)]) -> Parts {

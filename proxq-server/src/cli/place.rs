@@ -1,6 +1,6 @@
 //! Flags that say where the running server is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -16,6 +16,10 @@ pub struct AtOperators {
     /// where the address is the configuration's.
     #[arg(long, value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
+
+    /// How TLS is spoken to it.
+    #[command(flatten)]
+    pub tls: TlsFlags,
 }
 
 /// Where clients are answered.
@@ -25,4 +29,40 @@ pub struct AtClients {
     /// listenAddress [default: `http://127.0.0.1:8080`].
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
+
+    /// How TLS is spoken to it.
+    #[command(flatten)]
+    pub tls: TlsFlags,
+}
+
+/// How TLS is spoken to a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct TlsFlags {
+    /// PEM file of the authorities to trust for https, instead of the system's, or of the server's self-signed certificate.
+    /// Without this, a server that is found by the configuration is known by the configuration's certificate.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+
+    /// What the server is shown.
+    #[command(flatten)]
+    pub own: OwnCertificate,
+}
+
+/// A client's certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct OwnCertificate {
+    /// PEM file of a certificate to show, for a server with a clientCaFile.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub cert: Option<PathBuf>,
+
+    /// PEM file of its key.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<PathBuf>,
+}
+
+impl OwnCertificate {
+    /// Both files, where they are given.
+    pub(crate) fn files(&self) -> Option<(&Path, &Path)> {
+        self.cert.as_deref().zip(self.key.as_deref())
+    }
 }

@@ -12,6 +12,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioTimer;
+use rustls::ClientConfig;
 
 use super::error::CommandError;
 use crate::config::shown_url;
@@ -67,7 +68,7 @@ impl Origin {
     }
 
     /// The origin of a server of this machine that listens at an address. "All interfaces" are reached over loopback.
-    pub(super) fn listening_at(address: &str, source: &str) -> Result<Self, CommandError> {
+    pub(super) fn listening_at(address: &str, speaks_tls: bool, source: &str) -> Result<Self, CommandError> {
         let (host, port) = address.rsplit_once(':').unwrap_or((address, "80"));
         if port == "0" {
             let message = format!("{source}: {address:?} leaves the port open, so nobody knows where the server is");
@@ -78,7 +79,13 @@ impl Origin {
             "[::]" => "localhost",
             host => host,
         };
-        Self::read(&format!("http://{host}:{port}"), source)
+        let scheme = if speaks_tls { "https" } else { "http" };
+        Self::read(&format!("{scheme}://{host}:{port}"), source)
+    }
+
+    /// Whether it speaks TLS.
+    pub(super) fn speaks_tls(&self) -> bool {
+        self.scheme == Scheme::HTTPS
     }
 
     /// The URL of a path and query here.
@@ -105,20 +112,20 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn to(origin: Origin, hint: &'static str) -> Self {
+    /// `tls` is how TLS is spoken, where the origin speaks it.
+    pub(super) fn to(origin: Origin, tls: Option<ClientConfig>, hint: &'static str) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_LIMIT));
-        let provider = rustls::crypto::ring::default_provider();
-        // They take a while to read, and are for https alone. A minimal container has none; there Mozilla's are taken.
-        let of_system = (origin.scheme == Scheme::HTTPS)
-            .then(|| HttpsConnectorBuilder::new().with_provider_and_native_roots(provider.clone()).ok());
-        let trusting = of_system.flatten().unwrap_or_else(|| {
-            let bundled = HttpsConnectorBuilder::new().with_provider_and_webpki_roots(provider);
-            bundled.expect("ring supports the default protocol versions")
-        });
-        let connector = trusting.https_or_http().enable_http1().wrap_connector(tcp);
+        let builder = HttpsConnectorBuilder::new();
+        let builder = match tls {
+            Some(tls) => builder.with_tls_config(tls),
+            None => builder
+                .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())
+                .expect("ring supports the default protocol versions"),
+        };
+        let connector = builder.https_or_http().enable_http1().wrap_connector(tcp);
         let client = Client::builder(Tasks::default())
             .pool_timer(TokioTimer::new())
             .http1_max_headers(FIELDS_MAX)
@@ -195,8 +202,10 @@ mod tests {
             ("[::1]:1", "http://[::1]:1"),
             ("proxq.example:9", "http://proxq.example:9"),
         ] {
-            assert_eq!(Origin::listening_at(address, "x").unwrap().to_string(), origin);
+            assert_eq!(Origin::listening_at(address, false, "x").unwrap().to_string(), origin);
         }
-        Origin::listening_at("127.0.0.1:0", "listenAddress").unwrap_err();
+        let by_tls = Origin::listening_at("0.0.0.0:443", true, "x").unwrap();
+        assert_eq!((by_tls.to_string().as_str(), by_tls.speaks_tls()), ("https://127.0.0.1:443", true));
+        Origin::listening_at("127.0.0.1:0", false, "listenAddress").unwrap_err();
     }
 }

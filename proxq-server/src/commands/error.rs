@@ -7,6 +7,7 @@ use http::StatusCode;
 use proxq_protocol::{ErrorCode, JobId};
 
 use crate::config::ConfigErrors;
+use crate::tls::TlsFileError;
 
 /// How a command ended that could be carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +46,9 @@ pub enum CommandError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// A file with a certificate or a key cannot be used.
+    #[error("prepare to speak TLS")]
+    Tls(#[from] TlsFileError),
     /// The operating system gives no threads.
     #[error("start threads")]
     Threads {
@@ -121,7 +125,7 @@ impl CommandError {
     /// Whether the user has to change flags, variables or the configuration.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::Usage(_) | Self::Read { .. })
+        matches!(self, Self::Config(_) | Self::Usage(_) | Self::Read { .. } | Self::Tls(_))
     }
 
     /// Whether the server may answer a moment later.

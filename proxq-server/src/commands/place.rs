@@ -7,8 +7,10 @@ use http::HeaderValue;
 
 use super::connection::{Connection, Origin};
 use super::error::CommandError;
-use crate::cli::{AtClients, AtOperators, Options, read_config_to_ask};
-use crate::config::{AdminConfig, Config, Password};
+use crate::cli::{AtClients, AtOperators, Options, TlsFlags, read_config_to_ask};
+use crate::config::{AdminConfig, ClientIdentity, Config, Password, UpstreamTls};
+use crate::forward::client_tls;
+use crate::tls::{ServerTls, client_of_server};
 
 const ADMIN_URL: &str = "PROXQ_ADMIN_URL";
 const ADMIN_TOKEN: &str = "PROXQ_ADMIN_TOKEN";
@@ -43,29 +45,68 @@ pub(super) fn of_operators(
     at: &AtOperators,
     options: &Options,
 ) -> Result<(Connection, Option<HeaderValue>), CommandError> {
-    let (origin, authorization) = in_surroundings(options, |surroundings| operators(at, surroundings))?;
-    Ok((Connection::to(origin, NO_OPERATORS), authorization))
+    let (place, authorization) = in_surroundings(options, |surroundings| operators(at, surroundings))?;
+    Ok((place.connect(&at.tls, NO_OPERATORS)?, authorization))
 }
 
 /// Where clients are answered.
 pub(super) fn of_clients(at: &AtClients, options: &Options) -> Result<Connection, CommandError> {
-    let origin = in_surroundings(options, |surroundings| clients(at, surroundings))?;
-    Ok(at_clients(origin))
+    in_surroundings(options, |surroundings| clients(at, surroundings))?.connect(&at.tls, NO_CLIENTS)
 }
 
 /// The same, where a URL has said it.
-pub(super) fn at_clients(origin: Origin) -> Connection {
-    Connection::to(origin, NO_CLIENTS)
+pub(super) fn at_clients(origin: Origin, tls: &TlsFlags) -> Result<Connection, CommandError> {
+    Place::said(origin).connect(tls, NO_CLIENTS)
 }
 
-fn operators(at: &AtOperators, surroundings: &Surroundings<'_>) -> Result<(Origin, Option<HeaderValue>), CommandError> {
+/// Where a server is, and by what it is known.
+#[derive(Debug)]
+struct Place {
+    origin: Origin,
+    /// The files of TLS where the configuration has led to it, and what their keys begin with.
+    own: Option<(ServerTls, &'static str)>,
+}
+
+impl Place {
+    /// One of which nothing else is known.
+    fn said(origin: Origin) -> Self {
+        Self { origin, own: None }
+    }
+
+    /// One that the configuration leads to.
+    fn configured(address: &str, own: Option<(&ServerTls, &'static str)>, source: &str) -> Result<Self, CommandError> {
+        let origin = Origin::listening_at(address, own.is_some(), source)?;
+        Ok(Self { origin, own: own.map(|(files, section)| (files.clone(), section)) })
+    }
+
+    /// Reads the files of TLS, where it is spoken.
+    fn connect(self, flags: &TlsFlags, hint: &'static str) -> Result<Connection, CommandError> {
+        let Self { origin, own } = self;
+        let shown = flags.own.files();
+        let tls = match own {
+            _ if !origin.speaks_tls() => None,
+            Some((files, section)) if flags.ca.is_none() => Some(client_of_server(&files, section, shown)?),
+            _ => {
+                let identity =
+                    shown.map(|(cert, key)| ClientIdentity { cert_file: cert.to_owned(), key_file: key.to_owned() });
+                let settings = UpstreamTls { ca_file: flags.ca.clone(), identity, ..UpstreamTls::default() };
+                Some(client_tls(&settings, ["--ca", "--cert", "--key"])?)
+            }
+        };
+        Ok(Connection::to(origin, tls, hint))
+    }
+}
+
+fn operators(at: &AtOperators, surroundings: &Surroundings<'_>) -> Result<(Place, Option<HeaderValue>), CommandError> {
     let said = said(at.admin_url.as_ref(), "--admin-url", ADMIN_URL, surroundings);
-    let (origin, admin) = if let Some((url, source)) = said {
+    let (place, admin) = if let Some((url, source)) = said {
         // The configuration's token is for the configuration's server, and nobody else is shown it.
-        (Origin::read(&url, source)?, AdminConfig::default())
+        (Place::said(Origin::read(&url, source)?), AdminConfig::default())
     } else {
-        let admin = (surroundings.config)()?.admin.unwrap_or_default();
-        (Origin::listening_at(&admin.listen_address, "admin.listenAddress")?, admin)
+        let mut config = (surroundings.config)()?;
+        let admin = config.admin.get_or_insert_default().clone();
+        let place = Place::configured(&admin.listen_address, config.tls_of_operators(), "admin.listenAddress")?;
+        (place, admin)
     };
     let token = match (&at.admin_token_file, surroundings.variable(ADMIN_TOKEN)) {
         (Some(file), _) => in_file(file)?,
@@ -73,12 +114,12 @@ fn operators(at: &AtOperators, surroundings: &Surroundings<'_>) -> Result<(Origi
         (None, None) => revealed(&admin.token)?,
     };
     if token.is_empty() {
-        return Ok((origin, None));
+        return Ok((place, None));
     }
     let mut authorization = HeaderValue::from_str(&format!("Bearer {token}"))
         .map_err(|_| CommandError::Usage("the token for operators has control characters in it".to_owned()))?;
     authorization.set_sensitive(true);
-    Ok((origin, Some(authorization)))
+    Ok((place, Some(authorization)))
 }
 
 /// The access token for clients: that in the file, else that of the environment.
@@ -109,11 +150,12 @@ fn revealed(token: &Password) -> Result<String, CommandError> {
     })
 }
 
-fn clients(at: &AtClients, surroundings: &Surroundings<'_>) -> Result<Origin, CommandError> {
-    match said(at.url.as_ref(), "--url", URL, surroundings) {
-        Some((url, source)) => Origin::read(&url, source),
-        None => Origin::listening_at(&(surroundings.config)()?.listen_address, "listenAddress"),
+fn clients(at: &AtClients, surroundings: &Surroundings<'_>) -> Result<Place, CommandError> {
+    if let Some((url, source)) = said(at.url.as_ref(), "--url", URL, surroundings) {
+        return Ok(Place::said(Origin::read(&url, source)?));
     }
+    let config = (surroundings.config)()?;
+    Place::configured(&config.listen_address, config.tls_of_clients(), "listenAddress")
 }
 
 /// A URL and what it was said by.
@@ -130,7 +172,7 @@ fn said(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Secret, UpstreamUrl};
+    use crate::config::{AdminTls, Secret, UpstreamUrl};
 
     fn config() -> Config {
         let mut config = Config::for_upstream(UpstreamUrl::new("http://a").unwrap());
@@ -146,13 +188,13 @@ mod tests {
     fn find(at: &AtOperators, variables: &[(&str, &str)]) -> (String, Option<String>) {
         let env = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         let surroundings = Surroundings { env: &env, config: &|| Ok(config()) };
-        let (origin, authorization) = operators(at, &surroundings).unwrap();
-        (origin.to_string(), authorization.map(|value| value.to_str().unwrap().to_owned()))
+        let (place, authorization) = operators(at, &surroundings).unwrap();
+        (place.origin.to_string(), authorization.map(|value| value.to_str().unwrap().to_owned()))
     }
 
     #[test]
     fn the_flag_comes_before_the_environment_and_the_environment_before_the_configuration() {
-        let flag = AtOperators { admin_url: Some("http://flag".to_owned()), admin_token_file: None };
+        let flag = AtOperators { admin_url: Some("http://flag".to_owned()), ..AtOperators::default() };
         let variables = [(ADMIN_URL, "http://variable"), (ADMIN_TOKEN, "t")];
         let token = Some("Bearer t".to_owned());
         assert_eq!(find(&flag, &variables), ("http://flag".to_owned(), token.clone()));
@@ -168,7 +210,8 @@ mod tests {
         let find = |url: Option<&str>, variable: Option<&'static str>| {
             let env = move |name: &str| variable.filter(|_| name == URL).map(str::to_owned);
             let surroundings = Surroundings { env: &env, config: &|| Ok(config()) };
-            clients(&AtClients { url: url.map(str::to_owned) }, &surroundings).unwrap().to_string()
+            let at = AtClients { url: url.map(str::to_owned), ..AtClients::default() };
+            clients(&at, &surroundings).unwrap().origin.to_string()
         };
         assert_eq!(find(Some("http://flag"), Some("http://variable")), "http://flag");
         assert_eq!(find(None, Some("http://variable")), "http://variable");
@@ -176,10 +219,33 @@ mod tests {
     }
 
     #[test]
+    fn the_configuration_says_whether_tls_is_spoken_and_by_what_the_server_is_known() {
+        let files = |name: &str| ServerTls { cert_file: name.into(), key_file: name.into(), client_ca_file: None };
+        let found = |tls: AdminTls| {
+            let with_tls = || {
+                let mut config = config();
+                config.tls = Some(files("clients.pem"));
+                config.admin.as_mut().unwrap().tls = tls.clone();
+                Ok(config)
+            };
+            let surroundings = Surroundings { env: &|_| None, config: &with_tls };
+            let place = operators(&AtOperators::default(), &surroundings).unwrap().0;
+            let of_clients = clients(&AtClients::default(), &surroundings).unwrap();
+            assert_eq!(of_clients.origin.to_string(), "https://localhost:1");
+            assert_eq!(of_clients.own, Some((files("clients.pem"), "tls")));
+            (place.origin.to_string(), place.own.map(|(files, section)| (files.cert_file, section)))
+        };
+        let https = "https://127.0.0.1:2".to_owned();
+        assert_eq!(found(AdminTls::AsClients), (https.clone(), Some(("clients.pem".into(), "tls"))));
+        assert_eq!(found(AdminTls::Own(files("own.pem"))), (https, Some(("own.pem".into(), "admin.tls"))));
+        assert_eq!(found(AdminTls::Off), ("http://127.0.0.1:2".to_owned(), None));
+    }
+
+    #[test]
     fn a_bad_configuration_does_not_matter_where_the_flags_say_all() {
         let surroundings =
             Surroundings { env: &|_| None, config: &|| Err(CommandError::Usage("it is broken".to_owned())) };
-        let at = AtOperators { admin_url: Some("http://a".to_owned()), admin_token_file: None };
+        let at = AtOperators { admin_url: Some("http://a".to_owned()), ..AtOperators::default() };
         operators(&at, &surroundings).unwrap();
         assert!(operators(&AtOperators::default(), &surroundings).unwrap_err().is_usage());
     }

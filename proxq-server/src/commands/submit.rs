@@ -55,7 +55,7 @@ fn target(flags: &Submit, options: &Options) -> Result<(Connection, String), Com
         return Err(CommandError::Usage(message.to_owned()));
     }
     let (origin, target) = Origin::split(&flags.target, "the URL")?;
-    Ok((place::at_clients(origin), target))
+    Ok((place::at_clients(origin, &flags.at.tls)?, target))
 }
 
 /// The id that the user proposes, or a new one.

@@ -1,6 +1,7 @@
 //! The listener for operators.
 
 use super::Password;
+use crate::tls::ServerTls;
 
 /// Where operators connect, and who is let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +12,20 @@ pub struct AdminConfig {
     pub token: Password,
     /// Names by which it is reached, beside those of this machine and the one in its address.
     pub hosts: Vec<String>,
+    /// Whether operators connect by TLS.
+    pub tls: AdminTls,
+}
+
+/// Whether operators connect by TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AdminTls {
+    /// As clients do.
+    #[default]
+    AsClients,
+    /// They do, with these files.
+    Own(ServerTls),
+    /// They do not, even if clients do.
+    Off,
 }
 
 impl AdminConfig {
@@ -21,6 +36,11 @@ impl AdminConfig {
 impl Default for AdminConfig {
     /// What an empty `admin:` means.
     fn default() -> Self {
-        Self { listen_address: Self::ADDRESS.to_owned(), token: Password::None, hosts: Vec::new() }
+        Self {
+            listen_address: Self::ADDRESS.to_owned(),
+            token: Password::None,
+            hosts: Vec::new(),
+            tls: AdminTls::AsClients,
+        }
     }
 }

@@ -7,10 +7,12 @@ use proxq_protocol::GoDuration;
 use super::listen_address::is_loopback;
 use super::load::Loaded;
 use super::{
-    Config, DirectMode, EncryptionConfig, FilterMode, HeaderPattern, HostHeader, Ownership, RedisAddress, RedisTls,
-    StoreConfig, StreamDetection, SyncMode, TlsVerification, Upstream, UpstreamTls, size,
+    AdminTls, Config, DirectMode, EncryptionConfig, FilterMode, HeaderPattern, HostHeader, Ownership, RedisAddress,
+    RedisTls, StoreConfig, StreamDetection, SyncMode, TlsVerification, Upstream, UpstreamTls, size,
 };
+use crate::clock::Clock;
 use crate::job::{Backoff, Delivery};
+use crate::tls;
 
 /// Settings that are probably not intended: a line each, which begins with the key.
 pub(crate) fn warnings(config: &Config) -> Vec<String> {
@@ -22,6 +24,7 @@ pub(crate) fn warnings(config: &Config) -> Vec<String> {
             warnings.push(format!("listenAddress: {address} may be reached from other machines, and {open}"));
         }
     }
+    warnings.extend(tls_warnings(config));
     warnings.extend(store_warnings(config));
     for file in config.encryption.iter().flat_map(EncryptionConfig::files_open_to_all) {
         warnings.push(format!(
@@ -46,6 +49,22 @@ fn open_doors(config: &Config) -> Vec<&'static str> {
         open.push("a job's id is all it takes to read it (auth.owner)");
     }
     open
+}
+
+fn tls_warnings(config: &Config) -> Vec<String> {
+    let (clients, operators) = (config.tls_of_clients(), config.tls_of_operators());
+    let now = Clock::new().wall();
+    let listeners = clients.into_iter().chain(operators.filter(|operators| Some(*operators) != clients));
+    let mut warnings: Vec<_> = listeners.flat_map(|(files, section)| tls::warnings(files, section, now)).collect();
+    if let Some(admin) = config.admin.as_ref().filter(|admin| admin.tls == AdminTls::Off && clients.is_some())
+        && !is_loopback(&admin.listen_address)
+    {
+        warnings.push(format!(
+            "admin.tls.enabled: false: the token for operators is sent in the clear to {}",
+            admin.listen_address
+        ));
+    }
+    warnings
 }
 
 fn store_warnings(config: &Config) -> Vec<String> {

@@ -62,7 +62,8 @@ struct Difference<'a> {
 impl Difference<'_> {
     /// Whether it needs a restart.
     fn is_fixed(&self) -> bool {
-        self.old.or(self.new).is_some_and(|setting| setting.is_fixed)
+        let comes_or_goes = self.old.is_none() || self.new.is_none();
+        self.old.or(self.new).is_some_and(|setting| setting.is_fixed || (setting.is_fixed_switch && comes_or_goes))
     }
 
     fn fixed(&self) -> FixedSetting {

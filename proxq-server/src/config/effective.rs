@@ -28,6 +28,8 @@ pub(super) struct Setting {
     pub(super) value: YamlValue,
     /// Whether a change needs a restart.
     pub(super) is_fixed: bool,
+    /// Whether a restart is needed where it comes or goes.
+    pub(super) is_fixed_switch: bool,
 }
 
 /// The lines of a section, each with its end.
@@ -61,7 +63,9 @@ fn add_settings(path: &str, is_fixed: bool, entries: Vec<Entry>, settings: &mut 
     for Entry { key, content, .. } in entries.into_iter().filter(|entry| entry.applies) {
         let (path, is_fixed) = (format!("{path}{}", key.name), is_fixed || key.is_fixed);
         match content {
-            Content::Value(_, value) => settings.push(Setting { key: path, value, is_fixed }),
+            Content::Value(_, value) => {
+                settings.push(Setting { key: path, value, is_fixed, is_fixed_switch: key.is_fixed_switch });
+            }
             Content::Section(inside) => add_settings(&format!("{path}."), is_fixed, inside, settings),
             Content::Sections(items) => {
                 for (name, inside) in items {

@@ -42,6 +42,8 @@ pub(super) struct Key {
     pub(super) about: &'static str,
     /// Whether a change needs a restart; of a section, a change of any key in it.
     pub(super) is_fixed: bool,
+    /// Whether a restart is needed where it is given a value, or has none any more; not for another value.
+    pub(super) is_fixed_switch: bool,
     /// Whether the example has it as a comment.
     pub(super) is_commented_out: bool,
     /// What the example writes in place of the default as `proxq check` prints it.
@@ -52,13 +54,26 @@ pub(super) struct Key {
 
 /// A key that a running server can take over.
 pub(super) const fn key(name: &'static str, about: &'static str) -> Key {
-    Key { name, about, is_fixed: false, is_commented_out: false, example: None, suggestion: None }
+    Key {
+        name,
+        about,
+        is_fixed: false,
+        is_fixed_switch: false,
+        is_commented_out: false,
+        example: None,
+        suggestion: None,
+    }
 }
 
 impl Key {
     /// A change needs a restart.
     pub(super) const fn fixed(self) -> Self {
         Self { is_fixed: true, ..self }
+    }
+
+    /// A running server can take another value over, but neither a first one nor none.
+    pub(super) const fn fixed_switch(self) -> Self {
+        Self { is_fixed_switch: true, ..self }
     }
 
     /// The example has it as a comment, because writing the default does more than leaving it out.

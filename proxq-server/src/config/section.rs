@@ -133,6 +133,13 @@ impl<'a> Section<'a> {
         self.entries.iter().any(|entry| entry.key == key && !matches!(entry.value.value, Value::Null))
     }
 
+    /// Notes what is wrong with a mapping that has no keys, if it is one.
+    pub(super) fn note_if_empty(&self, message: &str) {
+        if self.stands && self.entries.is_empty() {
+            self.note(&self.at, message);
+        }
+    }
+
     /// Whether a key is written, with or without a value.
     pub(super) fn is_written(&self, key: &str) -> bool {
         self.entries.iter().any(|entry| entry.key == key)

@@ -18,12 +18,13 @@ use super::connection::Connector;
 use super::error::ForwardError;
 use super::head_limits::{MAX_RESPONSE_HEAD_BYTES, MAX_RESPONSE_HEADERS};
 use super::observed::{Observing, Usage};
-use super::tls::{self, TlsFileError, TlsMaterial};
+use super::tls::{self, TlsMaterial};
 use super::{BodyError, HandedOver, RequestBody, Reuse, framing};
 use crate::failure::chain;
 use crate::job::Reach;
 use crate::lock::lock;
 use crate::tasks::{PerCore, Tasks};
+use crate::tls::TlsFileError;
 
 /// Idle connections are dropped earlier than servers usually drop them (5 s in Node.js, 75 s in nginx).
 const IDLE_LIMIT: Duration = Duration::from_secs(4);

@@ -1,15 +1,13 @@
 //! The TLS settings of connections to upstreams.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::{fs, io};
 
 use hyper_rustls::ConfigBuilderExt;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme, WantsVerifier,
@@ -17,34 +15,18 @@ use rustls::{
 use sha2::{Digest, Sha256};
 
 use crate::config::{TlsVerification, UpstreamTls};
+use crate::tls::{self, FileProblem, TlsFileError};
 
-/// A file named in an upstream's `tls` settings cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("use {} as an upstream's {role}", file.display())]
-pub struct TlsFileError {
-    /// The file.
-    file: PathBuf,
-    /// What it should contain.
-    role: &'static str,
-    /// Why it cannot be used.
-    source: FileProblem,
-}
+/// What messages call the files of `caFile`, `certFile` and `keyFile`.
+type Roles = [&'static str; 3];
 
-#[derive(Debug, thiserror::Error)]
-enum FileProblem {
-    #[error(transparent)]
-    Read(#[from] io::Error),
-    #[error(transparent)]
-    Pem(#[from] pem::Error),
-    #[error("it has no certificate")]
-    Empty,
-    #[error(transparent)]
-    Tls(#[from] rustls::Error),
-}
+/// Those of an upstream.
+const OF_UPSTREAM: Roles = ["an upstream's caFile", "an upstream's certFile", "an upstream's keyFile"];
 
 /// An upstream's `tls` settings, with the contents of the files that they name.
 pub(super) struct TlsMaterial<'a> {
     settings: &'a UpstreamTls,
+    roles: Roles,
     authorities: Vec<u8>,
     certificates: Vec<u8>,
     key: Vec<u8>,
@@ -55,14 +37,19 @@ pub(super) struct TlsMaterial<'a> {
 pub(super) struct TlsDigest([u8; 32]);
 
 impl<'a> TlsMaterial<'a> {
-    /// Reads the files.
+    /// Reads the files of an upstream.
     pub(super) fn read(settings: &'a UpstreamTls) -> Result<Self, TlsFileError> {
-        let identity = settings.identity.as_ref();
+        Self::read_as(settings, OF_UPSTREAM)
+    }
+
+    fn read_as(settings: &'a UpstreamTls, roles: Roles) -> Result<Self, TlsFileError> {
+        let (identity, [ca, cert, key]) = (settings.identity.as_ref(), roles);
         Ok(Self {
             settings,
-            authorities: read(settings.ca_file.as_deref(), "caFile")?,
-            certificates: read(identity.map(|identity| &*identity.cert_file), "certFile")?,
-            key: read(identity.map(|identity| &*identity.key_file), "keyFile")?,
+            roles,
+            authorities: read(settings.ca_file.as_deref(), ca)?,
+            certificates: read(identity.map(|identity| &*identity.cert_file), cert)?,
+            key: read(identity.map(|identity| &*identity.key_file), key)?,
         })
     }
 
@@ -76,13 +63,18 @@ impl<'a> TlsMaterial<'a> {
 /// The bytes of a file; none if no file is named.
 fn read(file: Option<&Path>, role: &'static str) -> Result<Vec<u8>, TlsFileError> {
     let Some(file) = file else { return Ok(Vec::new()) };
-    fs::read(file).map_err(|error| TlsFileError { file: file.to_owned(), role, source: error.into() })
+    tls::read(file).map_err(|problem| TlsFileError::new(file, role, problem))
+}
+
+/// The TLS settings of a client of any server. `roles` is what messages call the files. Reads them.
+pub(crate) fn client_tls(settings: &UpstreamTls, roles: Roles) -> Result<ClientConfig, TlsFileError> {
+    client_config(&TlsMaterial::read_as(settings, roles)?)
 }
 
 /// The TLS settings of connections to one upstream. The connector sets the application protocols.
 pub(super) fn client_config(material: &TlsMaterial<'_>) -> Result<ClientConfig, TlsFileError> {
-    let settings = material.settings;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let (settings, [ca, cert, key]) = (material.settings, material.roles);
+    let provider = tls::provider();
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .expect("ring supports the default protocol versions");
@@ -91,21 +83,18 @@ pub(super) fn client_config(material: &TlsMaterial<'_>) -> Result<ClientConfig, 
             builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerification { provider }))
         }
         (TlsVerification::Full, Some(file)) => {
-            let problem = |source| TlsFileError { file: file.clone(), role: "caFile", source };
-            let trusted = Trusted::new(certificates(&material.authorities).map_err(problem)?, provider)
+            let problem = |problem: FileProblem| TlsFileError::new(file, ca, problem);
+            let trusted = Trusted::new(tls::certificates(&material.authorities).map_err(problem)?, provider)
                 .map_err(|error| problem(error.into()))?;
             builder.dangerous().with_custom_certificate_verifier(Arc::new(trusted))
         }
         (TlsVerification::Full, None) => with_public_roots(builder),
     };
     let Some(identity) = &settings.identity else { return Ok(trusting.with_no_client_auth()) };
-    let chain = certificates(&material.certificates).map_err(|source| TlsFileError {
-        file: identity.cert_file.clone(),
-        role: "certFile",
-        source,
-    })?;
-    let problem = |source| TlsFileError { file: identity.key_file.clone(), role: "keyFile", source };
-    let key = PrivateKeyDer::from_pem_slice(&material.key).map_err(|error| problem(error.into()))?;
+    let chain = tls::certificates(&material.certificates)
+        .map_err(|problem| TlsFileError::new(&identity.cert_file, cert, problem))?;
+    let problem = |problem: FileProblem| TlsFileError::new(&identity.key_file, key, problem);
+    let key = tls::key(&material.key).map_err(problem)?;
     trusting.with_client_auth_cert(chain, key).map_err(|error| problem(error.into()))
 }
 
@@ -120,11 +109,6 @@ fn with_public_roots(builder: ConfigBuilder<ClientConfig, WantsVerifier>) -> Wan
             builder.with_webpki_roots()
         }
     }
-}
-
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, FileProblem> {
-    let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>()?;
-    if certificates.is_empty() { Err(FileProblem::Empty) } else { Ok(certificates) }
 }
 
 /// Trusts the authorities in a file, and servers whose own certificate is in it. As with curl and nginx, a self-signed

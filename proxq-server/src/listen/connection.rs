@@ -1,4 +1,4 @@
-//! One client connection, from its first byte to its last.
+//! One client connection, from its first byte to its last; `handshake.rs` has what TLS puts before the first request.
 
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -14,20 +14,20 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::answer::AnswerBody;
+use super::exchange::Security;
+use super::handshake::{Spoken, shake_hands};
 use super::linger;
 use super::protocol::{Protocol, Sniffed};
+use super::socket::Socket;
 use super::watchdog::Watchdog;
 use super::watched::Watched;
-use super::{BrokenOff, Surface};
+use super::{BrokenOff, DRAIN_LINGER, Surface};
 use crate::config::Limits;
 use crate::failure::chain;
 use crate::reply::body::Body;
 use crate::slots::Slot;
 use crate::tasks::Tasks;
 
-/// How long an idle connection stays open while the server drains, so that a request that is on its way is still
-/// served, with `Connection: close`, rather than met by a reset.
-const DRAIN_LINGER: Duration = Duration::from_secs(1);
 /// The smallest read buffer that the HTTP library takes.
 const MIN_BUFFER_BYTES: usize = 8 * 1024;
 /// Requests that an HTTP/2 connection may have under way: as many as browsers and common servers agree on.
@@ -46,13 +46,22 @@ pub(super) async fn run(surface: Arc<Surface>, stream: TcpStream, peer: SocketAd
     let _member = surface.crowd.enter(&watchdog);
     let metrics = surface.metrics.clone();
     let socket = Watched::new(stream, peer, (watchdog.clone(), place, metrics), limits.idle_timeout);
+    let (socket, security) = match &surface.tls {
+        None => (Socket::Plain(socket), Security::None),
+        // Boxed, so that the future of a plain connection stays small.
+        Some(tls) => match Box::pin(shake_hands(&surface, tls, socket, &watchdog, peer)).await {
+            Some(Spoken::Tls(socket)) => (socket, Security::Tls),
+            Some(Spoken::Http(socket)) => (socket, Security::Missing),
+            None => return,
+        },
+    };
     let mut socket = Sniffed::new(socket);
     let Some(protocol) = detect(&surface, &mut socket, &watchdog, peer).await else { return };
     let service = service_fn(|request: Request<Incoming>| {
         let (surface, busy, version) = (Arc::clone(&surface), watchdog.busy(), request.version());
         let watchdog = watchdog.clone();
         async move {
-            let response = surface.answer(request, peer, || watchdog.open_body()).await?;
+            let response = surface.answer(request, (peer, security), || watchdog.open_body()).await?;
             Ok::<_, BrokenOff>(response.map(|body| AnswerBody::<Body>::new(body, busy, version)))
         }
     });
@@ -64,7 +73,7 @@ pub(super) async fn run(surface: Arc<Surface>, stream: TcpStream, peer: SocketAd
             // Wait until no request runs: the library would otherwise mark a `101` as the last answer, too. Other answers
             // are marked in `exchange.rs`.
             let wind_down_at = async {
-                drained_for(&surface, DRAIN_LINGER).await;
+                surface.drained_for(DRAIN_LINGER).await;
                 watchdog.free().await;
             };
             let ended = drive(&surface, (&watchdog, peer), connection.as_mut(), wind_down_at, wind_down).await;
@@ -73,13 +82,17 @@ pub(super) async fn run(surface: Arc<Surface>, stream: TcpStream, peer: SocketAd
                 linger(&surface, &watchdog, socket).await;
             }
         }
+        // A client that expects frames cannot read an answer in plain HTTP/1.1.
+        Protocol::Http2 if security == Security::Missing => {
+            tracing::debug!(%peer, "closed a connection by HTTP/2 without TLS, which is required here");
+        }
         Protocol::Http2 => {
             watchdog.set_multiplexed();
             let settings = http2_settings(limits, surface.requests.clone());
             let mut connection = Box::pin(settings.serve_connection(TokioIo::new(socket), service));
             // HTTP/2 tells the client which requests are still served, so there is nothing to wait for.
             let wind_down = http2::Connection::graceful_shutdown;
-            let wind_down_at = drained_for(&surface, Duration::ZERO);
+            let wind_down_at = surface.drained_for(Duration::ZERO);
             drive(&surface, (&watchdog, peer), connection.as_mut(), wind_down_at, wind_down).await;
         }
     }
@@ -88,7 +101,7 @@ pub(super) async fn run(surface: Arc<Surface>, stream: TcpStream, peer: SocketAd
 /// Finds out what is spoken on a connection; `None` if it ended before that was clear.
 async fn detect(
     surface: &Surface,
-    socket: &mut Sniffed<Watched>,
+    socket: &mut Sniffed<Socket>,
     watchdog: &Watchdog,
     peer: SocketAddr,
 ) -> Option<Protocol> {
@@ -98,7 +111,7 @@ async fn detect(
             tracing::debug!(%peer, "closed a connection that was overdue");
             None
         }
-        () = drained_for(surface, DRAIN_LINGER) => None,
+        () = surface.drained_for(DRAIN_LINGER) => None,
     }
 }
 
@@ -147,7 +160,7 @@ enum Ended {
 }
 
 /// Lets a client see its last answer, before the socket is closed.
-async fn linger(surface: &Surface, watchdog: &Watchdog, mut socket: Watched) {
+async fn linger(surface: &Surface, watchdog: &Watchdog, mut socket: Socket) {
     watchdog.begin_linger();
     let bounds = surface.served.get().settings.discard;
     let seen = async {
@@ -158,14 +171,8 @@ async fn linger(surface: &Surface, watchdog: &Watchdog, mut socket: Watched) {
     tokio::select! {
         () = seen => {}
         () = watchdog.overdue() => {}
-        () = drained_for(surface, DRAIN_LINGER) => {}
+        () = surface.drained_for(DRAIN_LINGER) => {}
     }
-}
-
-/// Returns when the server has been draining for this long.
-async fn drained_for(surface: &Surface, span: Duration) {
-    surface.draining.cancelled().await;
-    tokio::time::sleep(span).await;
 }
 
 fn http1_settings(limits: Limits) -> http1::Builder {

@@ -20,17 +20,36 @@ use crate::reply::body::Body;
 use crate::reply::{self, Problem};
 use crate::upload::{Discard, Upload};
 
-/// What is spoken on all connections, as there is no TLS.
-const SCHEME: &str = "http";
 /// The phrase of a status code for which nobody gave one.
 const NO_REASON: ReasonPhrase = ReasonPhrase::from_static(b"");
+
+/// How a connection is secured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Security {
+    /// Not at all, and that is right here.
+    None,
+    /// By TLS.
+    Tls,
+    /// Not at all, though the listener speaks TLS: every request is refused.
+    Missing,
+}
+
+impl Security {
+    /// The scheme of what is asked for.
+    fn scheme(self) -> &'static str {
+        match self {
+            Self::None | Self::Missing => "http",
+            Self::Tls => "https",
+        }
+    }
+}
 
 impl Surface {
     /// Answers one request. `open` makes the guard that is held while the body is coming.
     pub(super) async fn answer(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        (peer, security): (SocketAddr, Security),
         open: impl FnOnce() -> OpenBody,
     ) -> Result<Response<Body>, BrokenOff> {
         let began = Instant::now();
@@ -55,9 +74,9 @@ impl Surface {
             draining: self.draining.clone(),
             _open: Box::new(open()),
         });
-        let arrival = Arrival { head, body, peer, scheme: SCHEME, request_id: request_id.clone() };
+        let arrival = Arrival { head, body, peer, scheme: security.scheme(), request_id: request_id.clone() };
         // Boxed, so that the future of the connection stays small.
-        let handled = Box::pin(handle(&*served.handler, arrival));
+        let handled = Box::pin(handle(&*served.handler, arrival, security));
         let answered = AssertUnwindSafe(handled).catch_unwind().instrument(span.clone()).await;
         std::mem::forget(unanswered); // there is an answer now
         let _entered = span.enter();
@@ -76,7 +95,8 @@ impl Surface {
         if version == Version::HTTP_2 {
             http2::shape(&mut response, asks_for_head);
         } else {
-            if self.draining.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let is_last = self.draining.is_cancelled() || security == Security::Missing;
+            if is_last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
             }
             if response.status().canonical_reason().is_none() {
@@ -95,7 +115,10 @@ impl Surface {
 }
 
 /// Has a request handled, if its head is one that all servers read alike.
-async fn handle(handler: &dyn Handler, mut arrival: Arrival) -> Option<Response<Body>> {
+async fn handle(handler: &dyn Handler, mut arrival: Arrival, security: Security) -> Option<Response<Body>> {
+    if security == Security::Missing {
+        return Some(arrival.body.answer_unread(Problem::tls_required().into_response()));
+    }
     match head::check(&mut arrival.head) {
         Ok(()) => handler.handle(arrival).await,
         Err(problem) => Some(arrival.body.answer_unread(problem.into_response())),

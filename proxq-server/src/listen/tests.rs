@@ -29,7 +29,8 @@ async fn answer(path: &str) -> String {
     let config = Config::for_upstream(UpstreamUrl::new("http://upstream").unwrap());
     let served = Served { settings: ListenSettings::of(&config), handler: Box::new(Echo) };
     let (tasks, stop) = (Tasks::default(), CancellationToken::new());
-    let surface = Arc::new(Surface::new(served, Metrics::default().clients, tasks.clone(), stop.clone(), stop.clone()));
+    let surface =
+        Arc::new(Surface::new(served, None, Metrics::default().clients, tasks.clone(), stop.clone(), stop.clone()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     tasks.spawn(surface.serve(listener, tasks.clone()));

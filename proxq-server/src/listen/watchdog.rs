@@ -151,6 +151,12 @@ impl Watchdog {
         });
     }
 
+    /// A handshake is done, and the first request may take as long to begin as on a connection that needs none.
+    pub(super) fn begin_requests(&self) {
+        let head_limit = self.shared.head_limit;
+        self.shared.change(|state| state.rest(head_limit));
+    }
+
     /// Returns when the connection has been silent for too long, broke too much off, or has to make room.
     pub(super) async fn overdue(&self) {
         // Whatever begins after a look has at least this long, so looking again then is soon enough for all of it.

@@ -51,6 +51,11 @@ impl Watched {
         self.watchdog.sent(polled);
     }
 
+    /// Whether it ends with a reset: an answer broke off of which nothing else could tell.
+    pub(super) fn is_to_be_reset(&self) -> bool {
+        self.watchdog.answer_broke()
+    }
+
     /// The socket itself.
     pub(super) fn stream(&self) -> &TcpStream {
         &self.stream
@@ -76,7 +81,7 @@ fn prepare(stream: &TcpStream, silence_limit: Duration) -> io::Result<()> {
 impl Drop for Watched {
     fn drop(&mut self) {
         self.metrics.connections.dec();
-        if self.watchdog.answer_broke()
+        if self.is_to_be_reset()
             && let Err(error) = self.stream.set_zero_linger()
         {
             tracing::debug!(%error, "have a connection reset");
@@ -123,7 +128,7 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.watchdog.answer_broke() {
+        if self.is_to_be_reset() {
             return Poll::Ready(Ok(())); // to be reset, not closed
         }
         Pin::new(&mut self.stream).poll_shutdown(cx)

@@ -123,6 +123,12 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadPath, detail)
     }
 
+    /// The request came without TLS to a listener that speaks it.
+    pub(crate) fn tls_required() -> Self {
+        let detail = "this port speaks HTTPS, and the request came in plain HTTP; use https:// in the URL";
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::TlsRequired, detail)
+    }
+
     pub(crate) fn host_count(count: usize) -> Self {
         let detail = format!("Host is there {count} times; HTTP/1.1 wants it exactly once");
         Self::new(StatusCode::BAD_REQUEST, ErrorCode::BadHeader, detail)

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt};
 
+use super::certificates::{Certificates, Renewals};
 use super::operators::Operators;
 use super::services::Services;
 use crate::cache::ResponseCache;
 use crate::config::{self, Changes, Config, Upstream};
 use crate::failure::chain;
-use crate::forward::TlsFileError;
 use crate::listen::Surface;
 use crate::tasks;
+use crate::tls::TlsFileError;
 use crate::worker::{AttemptContext, Worker};
 
 /// How many upstreams are remembered that reloads have removed: more than anyone removes while their jobs last.
@@ -25,6 +26,7 @@ pub(super) struct Live {
     pub(super) context: Arc<AttemptContext>,
     pub(super) worker: Arc<Worker>,
     pub(super) surface: Arc<Surface>,
+    pub(super) certificates: Certificates,
     pub(super) operators: Option<Operators>,
 }
 
@@ -54,14 +56,15 @@ impl Live {
                 return;
             }
         };
-        let context = match self.renew(config).await {
-            Ok(context) => context,
+        let (context, renewals) = match self.renew(config).await {
+            Ok(renewed) => renewed,
             Err(error) => {
                 return tracing::error!(error = chain(&error), "configuration not reloaded: the former one stays");
             }
         };
         let other_files = context.forwarder.with_other_files(&self.context.forwarder);
         changed.extend(other_files.into_iter().map(|prefix| format!("upstreams[{prefix}].tls (contents of files)")));
+        changed.extend(renewals.with_other_contents());
         if changed.is_empty() {
             return tracing::info!("configuration reloaded: nothing has changed");
         }
@@ -70,11 +73,13 @@ impl Live {
             tracing::warn!(warning, "configuration");
         }
         self.replace(context);
+        renewals.take_over();
         tracing::info!(changed = changed.join(", "), "configuration reloaded");
     }
 
-    /// The attempt context of a configuration. Parts of the present one are kept if the configuration does not change them.
-    async fn renew(&self, config: Config) -> Result<AttemptContext, TlsFileError> {
+    /// The attempt context of a configuration, and what listeners show by it. Parts of the present one are kept if the
+    /// configuration does not change them.
+    async fn renew(&self, config: Config) -> Result<(AttemptContext, Renewals), TlsFileError> {
         let former = former(&self.context, &config);
         let forwarder = self.context.forwarder.clone();
         let cache = if config.cache == self.context.config.cache {
@@ -84,10 +89,12 @@ impl Live {
             ResponseCache::open(&config.cache, store.shared_values(), *clock, Arc::clone(metrics))
         };
         let traces = self.context.traces.clone();
+        let (certificates, now) = (self.certificates.clone(), self.services.clock.wall());
         // Reads files.
         let renewed = tasks::blocking(move || {
             let forwarder = forwarder.renewed(&config.upstreams, &former)?;
-            Ok(AttemptContext { config: Arc::new(config), forwarder, cache, traces, former })
+            let renewals = certificates.renewals(&config, now)?;
+            Ok((AttemptContext { config: Arc::new(config), forwarder, cache, traces, former }, renewals))
         });
         renewed.await.expect("reading certificates does not panic")
     }

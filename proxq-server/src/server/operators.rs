@@ -14,6 +14,7 @@ use crate::current::Current;
 use crate::intake::Submitter;
 use crate::listen::{ListenSettings, Served, Surface};
 use crate::shutdown::Phases;
+use crate::tls::ListenerTls;
 use crate::worker::AttemptContext;
 
 /// A listener for operators that has its address, and nobody to answer yet.
@@ -47,7 +48,13 @@ pub(super) struct Operators {
 
 impl Operators {
     /// Answers operators until everything else has stopped.
-    pub(super) fn start(admin: AdminListener, services: &Services, context: &AttemptContext, phases: &Phases) -> Self {
+    pub(super) fn start(
+        admin: AdminListener,
+        tls: Option<Arc<ListenerTls>>,
+        services: &Services,
+        context: &AttemptContext,
+        phases: &Phases,
+    ) -> Self {
         let config = &context.config;
         let AdminListener { listener, guard } = admin;
         let desk = Desk {
@@ -68,7 +75,7 @@ impl Operators {
         let handler = Box::new(Admin::new(guard, Arc::clone(&desks), tasks.clone(), finished.clone()));
         let served = Served { settings: ListenSettings::for_operators(config), handler };
         let metrics = services.metrics.operators.clone();
-        let surface = Arc::new(Surface::new(served, metrics, tasks.clone(), finished.clone(), finished.clone()));
+        let surface = Arc::new(Surface::new(served, tls, metrics, tasks.clone(), finished.clone(), finished.clone()));
         tasks.spawn(Arc::clone(&surface).serve(listener, tasks.clone()));
         tasks.spawn(remember(Arc::clone(&desks), finished));
         Self { desks }

@@ -6,7 +6,7 @@ use super::auth::{self, ReadToken};
 use super::store::{self, StoreKeys};
 use super::telemetry;
 use super::upstreams::{self, ReadUpstream};
-use super::{Keys, admin, as_written, choice_of, encryption, key, queue_name, word_of};
+use super::{Keys, admin, as_written, choice_of, encryption, key, queue_name, tls, word_of};
 use crate::config::form::Form;
 use crate::config::section::{At, Section, Written, shown};
 use crate::config::yaml_value::YamlValue;
@@ -37,8 +37,7 @@ impl Globals {
 }
 
 /// Keys of the whole file whose features come later, and what to do without them.
-const LATER: [(&str, &str); 3] =
-    [("tls", "remove it, and let a reverse proxy speak TLS"), ("callbacks", "remove it"), ("schedules", "remove it")];
+const LATER: [(&str, &str); 2] = [("callbacks", "remove it"), ("schedules", "remove it")];
 
 const ROUTINGS: [(&str, Routing); 2] = [("strict", Routing::Strict), ("longest-prefix", Routing::LongestPrefix)];
 
@@ -58,6 +57,10 @@ pub(in crate::config) fn declare(keys: &mut impl Keys, globals: &mut Globals) {
         },
         |globals| YamlValue::quoted(&globals.config.listen_address),
     );
+    let about = "TLS for clients. Off without a certificate.";
+    keys.only_if(globals.config.tls.is_some(), |keys| {
+        keys.section(key("tls", about), |keys| tls::declare_server(keys, "tls", &mut globals.config.tls));
+    });
     store::declare(keys, &mut globals.store);
     declare_queue(keys, &mut globals.config);
     declare_times(keys, &mut globals.config);

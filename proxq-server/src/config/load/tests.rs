@@ -3,6 +3,7 @@
 mod flow;
 mod meaning;
 mod mistakes;
+mod tls;
 
 use super::*;
 use crate::config::Upstream;
