@@ -28,6 +28,7 @@ async fn every_query_has_its_index() {
         (steps::SAME_CALL.to_owned(), "calls_by_key"),
         (steps::OVERDUE.to_owned(), "ending"),
         (reader::JOB.to_owned(), "sqlite_autoindex_jobs_1"),
+        (reader::OWNER.to_owned(), "sqlite_autoindex_jobs_1"),
         (reader::OLDEST.to_owned(), "pending"),
         (submitted::SUBMITTED.to_owned(), "sqlite_autoindex_jobs_1"),
         (reader::CONTENT.to_owned(), "sqlite_autoindex_jobs_1"),
