@@ -48,6 +48,15 @@ fn open_doors(config: &Config) -> Vec<&'static str> {
     if config.auth.owner == Ownership::Open {
         open.push("a job's id is all it takes to read it (auth.owner)");
     }
+    if open.is_empty() {
+        return open; // clients are known; what else is on the way is the operator's choice
+    }
+    if config.tls_of_clients().is_none() {
+        open.push("everybody on the way can read along (tls)");
+    }
+    if !config.seals() {
+        open.push("jobs are stored as they are (encryption)");
+    }
     open
 }
 
