@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
-use uuid::Uuid;
+
+use crate::random::random_bytes;
 
 /// What the tokens that proxq makes begin with, so that scanners for secrets recognise them.
 const PREFIX: &str = "proxq_";
@@ -46,12 +48,7 @@ impl TokenDigest {
 
     /// The digest as a configuration has it: `sha256:` and 64 hexadecimal digits.
     pub(crate) fn written(&self) -> String {
-        use fmt::Write as _;
-        let mut text = HASH_PREFIX.to_owned();
-        for byte in self.0 {
-            write!(text, "{byte:02x}").expect("a text takes everything");
-        }
-        text
+        format!("{HASH_PREFIX}{:x}", Bytes::copy_from_slice(&self.0))
     }
 
     /// The digest itself, which stands for the token in keyed hashes.
@@ -82,10 +79,7 @@ impl fmt::Debug for TokenDigest {
 
 /// Makes a token that nobody has had before: 32 random bytes of the operating system's generator, and digits that check them.
 pub(crate) fn make() -> String {
-    // Three random UUIDs have more random bits than the token.
-    let random = [(); 3].map(|()| Uuid::new_v4());
-    let random = random.iter().fold(Sha256::new(), |hash, uuid| hash.chain_update(uuid.as_bytes())).finalize();
-    let token = format!("{PREFIX}{}", base62(&random, RANDOM_DIGITS));
+    let token = format!("{PREFIX}{}", base62(&random_bytes::<32>(), RANDOM_DIGITS));
     let check = check_digits(&token);
     token + &check
 }

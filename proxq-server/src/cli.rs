@@ -98,7 +98,8 @@ pub enum Command {
         /// Print where the file means something else to the Go proxq, too.
         #[arg(long)]
         from_go: bool,
-        /// Check the job store, too: its structure and every checksum. The store must not be in use.
+        /// Check the job store, too: its structure, every checksum, and which keys seal how many jobs. An embedded store must not be in
+        /// use; of one in Redis, only the jobs of each key are counted.
         #[arg(long)]
         store: bool,
         /// What is served without a configuration file.

@@ -6,13 +6,13 @@ use http::{HeaderMap, HeaderName};
 use proxq_protocol::credential::OWNER_HEADERS;
 use sha2::Sha256;
 
-use crate::config::SecretHeaders;
+use crate::config::{AccessToken, SecretHeaders};
 use crate::job::CredentialHash;
 
-/// Hashes all secrets of a submission: the access token, given by its digest, and every secret header.
+/// Hashes all secrets of a submission: the access token and every secret header.
 pub(crate) fn credential_hash(
     key: &[u8; 32],
-    token: Option<&[u8]>,
+    token: Option<&AccessToken>,
     headers: &HeaderMap,
     secret: &SecretHeaders,
 ) -> CredentialHash {
@@ -26,9 +26,8 @@ pub(crate) fn nobody(key: &[u8; 32]) -> CredentialHash {
     hash(key, None, &HeaderMap::new(), &[])
 }
 
-/// Hashes what a client sends with each of its requests: the access token alone if there is one, else [`OWNER_HEADERS`]. A
-/// token is given by its digest.
-pub(crate) fn owner_hash(key: &[u8; 32], token: Option<&[u8]>, headers: &HeaderMap) -> CredentialHash {
+/// Hashes what a client sends with each of its requests: the access token alone if there is one, else [`OWNER_HEADERS`].
+pub(crate) fn owner_hash(key: &[u8; 32], token: Option<&AccessToken>, headers: &HeaderMap) -> CredentialHash {
     let names = if token.is_some() { &[][..] } else { &OWNER_HEADERS };
     hash(key, token, headers, names)
 }
@@ -45,8 +44,8 @@ pub(crate) fn is_anonymous(key: &[u8; 32], secrets: CredentialHash) -> bool {
     secrets == nobody(key)
 }
 
-/// Each part is prefixed with its length, so that different sets of secrets never give the same bytes.
-fn hash(key: &[u8; 32], token: Option<&[u8]>, headers: &HeaderMap, names: &[&str]) -> CredentialHash {
+/// Each part is prefixed with its length, so that different sets of secrets never give the same bytes. A token counts by its digest.
+fn hash(key: &[u8; 32], token: Option<&AccessToken>, headers: &HeaderMap, names: &[&str]) -> CredentialHash {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     let mut add = |name: &str, value: &[u8]| {
         for part in [name.as_bytes(), value] {
@@ -55,7 +54,7 @@ fn hash(key: &[u8; 32], token: Option<&[u8]>, headers: &HeaderMap, names: &[&str
         }
     };
     if let Some(token) = token {
-        add("", token);
+        add("", token.digest().bytes());
     }
     for name in names {
         for value in headers.get_all(*name) {
@@ -97,17 +96,18 @@ mod tests {
 
     #[test]
     fn a_job_belongs_to_who_shows_the_same_api_keys_whatever_else_changes() {
-        fn owner(token: Option<&[u8]>, fields: &[(&'static str, &'static str)]) -> CredentialHash {
+        fn owner(token: Option<&AccessToken>, fields: &[(&'static str, &'static str)]) -> CredentialHash {
             owner_hash(&[1; 32], token, &map(fields))
         }
+        let [t, u] = ["token-of-client-t", "token-of-client-u"].map(|token| AccessToken::new("a", token).unwrap());
         let one = owner(None, &[("authorization", "a"), ("cookie", "b"), ("x-session-id", "c"), ("x-api-token", "d")]);
         assert_eq!(one, owner(None, &[("authorization", "a")]));
         for name in OWNER_HEADERS {
             assert!(SecretHeaders::default().names().iter().any(|secret| secret == name), "{name}");
             assert_ne!(owner(None, &[(name, "a")]), owner(None, &[(name, "b")]), "{name}");
-            assert_eq!(owner(Some(b"t"), &[(name, "a")]), owner(Some(b"t"), &[]), "the token alone counts");
+            assert_eq!(owner(Some(&t), &[(name, "a")]), owner(Some(&t), &[]), "the token alone counts");
         }
-        assert_ne!(owner(Some(b"t"), &[]), owner(Some(b"u"), &[]));
+        assert_ne!(owner(Some(&t), &[]), owner(Some(&u), &[]));
         assert!(OWNER_HEADERS.is_sorted());
     }
 }

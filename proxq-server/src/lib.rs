@@ -50,6 +50,7 @@ mod idempotency;
 mod intake;
 mod job;
 mod jobs_api;
+mod key_file;
 mod list_items;
 mod listen;
 mod lock;
@@ -62,6 +63,7 @@ mod path;
 mod process;
 #[doc(hidden)]
 pub mod program;
+mod random;
 mod redirects;
 mod reload;
 mod replay;

@@ -7,7 +7,6 @@
 mod chunks;
 mod key_id;
 mod keyring;
-mod random;
 mod text;
 
 pub(crate) use self::chunks::{CHUNK_BYTES, ChunkCipher, TAG_BYTES};

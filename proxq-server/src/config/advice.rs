@@ -12,6 +12,7 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::job::{Backoff, Delivery};
+use crate::key_file;
 use crate::tls;
 
 /// Settings that are probably not intended: a line each, which begins with the key.
@@ -26,12 +27,8 @@ pub(crate) fn warnings(config: &Config) -> Vec<String> {
     }
     warnings.extend(tls_warnings(config));
     warnings.extend(store_warnings(config));
-    for file in config.encryption.iter().flat_map(EncryptionConfig::files_open_to_all) {
-        warnings.push(format!(
-            "encryption: everybody on this machine can read the key in {}; chmod 600 it",
-            file.display()
-        ));
-    }
+    let key_files = config.encryption.iter().flat_map(EncryptionConfig::files);
+    warnings.extend(key_files.filter_map(key_file::warning).map(|warning| format!("encryption: {warning}")));
     for (index, upstream) in config.upstreams.iter().enumerate() {
         let about = upstream_warnings(upstream, config);
         warnings.extend(about.into_iter().map(|warning| format!("upstreams[{index}].{warning}")));

@@ -1,7 +1,6 @@
 //! Encryption at rest: where its keys are.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::sealing::Keyring;
@@ -21,9 +20,9 @@ pub struct EncryptionConfig {
 }
 
 impl EncryptionConfig {
-    /// The files that others than their owner and its group can read.
-    pub(crate) fn files_open_to_all(&self) -> impl Iterator<Item = &Path> {
-        self.key_file.iter().chain(&self.previous_key_files).map(PathBuf::as_path).filter(|file| is_open_to_all(file))
+    /// All files, first that of the key that seals.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.key_file.iter().chain(&self.previous_key_files).map(PathBuf::as_path)
     }
 }
 
@@ -45,12 +44,6 @@ pub(crate) fn read_keyring(config: Option<&EncryptionConfig>) -> Result<Keyring,
     let sealing = config.key_file.as_ref().map(read).transpose()?;
     let previous = config.previous_key_files.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     Ok(Keyring::new(sealing.as_deref(), &previous))
-}
-
-/// Whether anybody on this machine can read a file.
-fn is_open_to_all(file: &Path) -> bool {
-    const READABLE_BY_OTHERS: u32 = 0o004;
-    fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & READABLE_BY_OTHERS != 0)
 }
 
 /// The key in a file: all its bytes but line breaks at the end.

@@ -163,8 +163,8 @@ impl Intake {
                 }
                 let direct_parts = DirectParts::of(head, length, sender.peer);
                 let secrets_known = self.deployment.credential_key().is_some(); // before the key is used
-                let (key, shown) = (self.credential_key(), token.map(|token| &token.digest().bytes()[..]));
-                let credential = credential_hash(&key, shown, &head.headers, &self.config.secret_headers);
+                let (key, secret) = (self.credential_key(), &self.config.secret_headers);
+                let credential = credential_hash(&key, token, &head.headers, secret);
                 let request = self.job_request(head, (sender, token), upstream, target, &controls);
                 let plan = QueuePlan {
                     request,
@@ -237,7 +237,7 @@ impl Intake {
         upstream: &Upstream,
     ) -> CredentialHash {
         if upstream.flow.is_some() {
-            owner_hash(&self.credential_key(), token.map(|token| &token.digest().bytes()[..]), headers)
+            owner_hash(&self.credential_key(), token, headers)
         } else {
             CredentialHash([0; 32])
         }
@@ -256,8 +256,7 @@ impl Intake {
         target: Uri,
         controls: &Controls,
     ) -> JobRequest {
-        let shown = token.map(|token| &token.digest().bytes()[..]);
-        let credential = owner_hash(&self.credential_key(), shown, &head.headers);
+        let credential = owner_hash(&self.credential_key(), token, &head.headers);
         let outgoing = self.outgoing(head, sender, upstream);
         let Outgoing { from_client: headers, added: added_headers, client, .. } = outgoing;
         JobRequest {

@@ -44,8 +44,7 @@ impl JobsApi {
             return Ok(Visitor::Anybody);
         }
         let key = self.deployment.credential_key().ok_or_else(Problem::store_not_ready)?;
-        let shown = token.map(|token| &token.digest().bytes()[..]);
-        let credential = owner_hash(key, shown, &head.headers);
+        let credential = owner_hash(key, token, &head.headers);
         let role = token.map_or(AdminRole::None, AccessToken::admin);
         Ok(Visitor::Someone { credential, nobody: nobody(key), role })
     }

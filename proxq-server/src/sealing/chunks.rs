@@ -8,7 +8,7 @@ use std::fmt;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 use super::key_id::Unopened;
-use super::random::random;
+use crate::random::random_bytes;
 
 /// How many bytes of a body are sealed at once; the last chunk may have fewer. Part of the format.
 pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
@@ -31,7 +31,7 @@ impl ChunkCipher {
 
     /// One with a key that nobody keeps.
     pub(crate) fn ephemeral() -> Self {
-        let key = UnboundKey::new(&AES_256_GCM, &random::<32>()).expect("AES-256 has keys of 32 bytes");
+        let key = UnboundKey::new(&AES_256_GCM, &random_bytes::<32>()).expect("AES-256 has keys of 32 bytes");
         Self(LessSafeKey::new(key))
     }
 

@@ -13,7 +13,7 @@ use ring::hmac;
 
 use super::chunks::{ChunkCipher, TAG_BYTES};
 use super::key_id::{KeyId, Unopened};
-use super::random::random;
+use crate::random::random_bytes;
 
 /// The version of sealed values that this program writes, and the only one that it reads.
 const VERSION: u8 = 1;
@@ -102,7 +102,7 @@ impl Keyring {
     /// Seals a value for this context; `None` where nothing is to be sealed.
     pub(crate) fn seal(&self, context: &[&[u8]], value: &[u8]) -> Option<Vec<u8>> {
         let key = self.sealing.as_ref()?;
-        let salt = random();
+        let salt = random_bytes();
         let mut sealed = Vec::with_capacity(HEADER_BYTES + value.len() + TAG_BYTES);
         sealed.push(VERSION);
         sealed.extend_from_slice(&key.id.0.to_be_bytes());
@@ -133,7 +133,7 @@ impl Keyring {
     /// A seal for a new body, and its cipher; `None` where nothing is to be sealed.
     pub(crate) fn new_stream(&self) -> Option<(StreamSeal, ChunkCipher)> {
         let key = self.sealing.as_ref()?;
-        let salt = random();
+        let salt = random_bytes();
         let seal = StreamSeal { key: key.id, salt: u128::from_be_bytes(salt) };
         Some((seal, ChunkCipher::new(key.derived(STREAM, &salt))))
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{SharedValues, StoreError, StoreSettings};
+use crate::random::random_bytes;
 
 /// How often [`StoreControl::upkeep`] is called.
 pub const UPKEEP_EVERY: Duration = Duration::from_secs(1);
@@ -53,14 +53,8 @@ impl Deployment {
     /// Secrets that nobody has had before, from the operating system's generator.
     pub(crate) fn made_now() -> Self {
         let (random, ..) = Uuid::new_v4().as_fields();
-        Self { via_name: format!("proxq-{random:08x}"), credential_key: random_key() }
+        Self { via_name: format!("proxq-{random:08x}"), credential_key: random_bytes() }
     }
-}
-
-/// Three random UUIDs have more random bits than the key.
-fn random_key() -> [u8; 32] {
-    let random = [(); 3].map(|()| Uuid::new_v4());
-    random.iter().fold(Sha256::new(), |hash, uuid| hash.chain_update(uuid.as_bytes())).finalize().into()
 }
 
 impl fmt::Debug for Deployment {

@@ -30,7 +30,7 @@ pub(crate) use self::response::Head;
 pub(crate) use self::secrets::Secrets;
 use super::StoreError;
 use crate::job::{JobId, Progress};
-use crate::sealing::{KeyId, Keyring, Unopened, key_of};
+use crate::sealing::{KeyId, Keyring, Unopened, key_of, open_text, seal_text};
 
 /// The version of records all of whose fields are open.
 const PLAIN: u32 = 1;
@@ -197,8 +197,23 @@ pub(crate) fn unopened(id: JobId, what: &'static str, error: Unopened) -> StoreE
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub(crate) struct NoFields {}
 
-/// What the error of a job is sealed for.
-pub(crate) fn error_context(id: &JobId) -> [&[u8]; 2] {
+/// Why a job failed, as it is stored. Others may append to it.
+pub(crate) fn sealed_error(id: JobId, keys: &Keyring, error: String) -> String {
+    seal_text(keys, &error_context(&id), error)
+}
+
+/// Why a job failed, by what is stored of it.
+pub(crate) fn opened_error(id: JobId, keys: &Keyring, stored: String) -> String {
+    open_text(keys, &error_context(&id), stored)
+}
+
+/// The progress of a job with its error as it was before it was sealed.
+pub(crate) fn with_opened_error(id: JobId, keys: &Keyring, progress: Progress) -> Progress {
+    let last_error = progress.last_error.map(|stored| opened_error(id, keys, stored));
+    Progress { last_error, ..progress }
+}
+
+fn error_context(id: &JobId) -> [&[u8]; 2] {
     [b"error", id.as_bytes()]
 }
 

@@ -1,7 +1,6 @@
 //! What a listener shows of itself by TLS, as it is read from files.
 
 use std::fmt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ use super::file::{self, FileProblem, TlsFileError};
 use super::validity::Validity;
 use super::{ServerTls, provider};
 use crate::clock::Timestamp;
+use crate::key_file;
 
 /// What is spoken on top (RFC 7301), the preferred first. A client that names nothing is understood all the same.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -157,16 +157,9 @@ pub(crate) fn warnings(files: &ServerTls, section: &str, now: Timestamp) -> Vec<
             warnings.push(format!("{section}.certFile: the certificate in {file} is not valid before {from}"));
         }
     }
-    let key = &files.key_file;
-    if key.metadata().is_ok_and(|metadata| metadata.permissions().mode() & OTHERS_READ != 0) {
-        let key = key.display();
-        warnings.push(format!("{section}.keyFile: everybody on this machine can read the key in {key}; chmod 600 it"));
-    }
+    warnings.extend(key_file::warning(&files.key_file).map(|warning| format!("{section}.keyFile: {warning}")));
     warnings
 }
-
-/// The permission to read of those who are neither the owner nor of the group.
-const OTHERS_READ: u32 = 0o004;
 
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,45 @@ pub(in crate::store) trait Rekeyed: Backend {
     async fn reopen_with(&mut self, keys: &Arc<Keyring>);
 }
 
+/// A backend whose store seals, whenever it is opened.
+pub(in crate::store) struct Sealed<B>(pub(in crate::store) B);
+
+impl<B: Rekeyed> Sealed<B> {
+    /// Has a backend seal from now on.
+    pub(in crate::store) async fn new(mut backend: B) -> Self {
+        backend.reopen_with(&own_keys()).await;
+        Self(backend)
+    }
+}
+
+/// The keys of [`Sealed`].
+pub(in crate::store) fn own_keys() -> Arc<Keyring> {
+    Arc::new(Keyring::of(&["a key"]))
+}
+
+#[async_trait]
+impl<B: Rekeyed> Backend for Sealed<B> {
+    fn store(&self) -> &dyn JobStore {
+        self.0.store()
+    }
+
+    fn grain(&self) -> Duration {
+        self.0.grain()
+    }
+
+    async fn advance(&self, span: Duration) {
+        self.0.advance(span).await;
+    }
+
+    async fn set_wall(&self, wall: Timestamp) {
+        self.0.set_wall(wall).await;
+    }
+
+    async fn reopen(&mut self) {
+        self.0.reopen_with(&own_keys()).await;
+    }
+}
+
 /// A job whose request is a secret from its path to its body.
 pub(in crate::store) fn secret_job() -> NewJob {
     let mut job = job();

@@ -10,8 +10,8 @@ pub(super) use self::pool::Readers;
 use super::steps::{job_id, state};
 use crate::clock::Timestamp;
 use crate::job::{CredentialHash, Job, JobId, QueueName, State, StoredResponse};
-use crate::sealing::{Keyring, open_text};
-use crate::store::record::{Facts, Head, Record, decode_progress, error_context, unopened};
+use crate::sealing::Keyring;
+use crate::store::record::{Facts, Head, Record, decode_progress, opened_error, unopened, with_opened_error};
 use crate::store::{Content, Owner, StoreError};
 
 /// Why nothing was read.
@@ -90,9 +90,9 @@ impl JobColumns {
     }
 
     pub(super) fn job(self, keys: &Keyring) -> Result<Job, StoreError> {
-        let mut progress = decode_progress(self.id, self.progress.into())?;
+        let progress = decode_progress(self.id, self.progress.into())?;
         let facts = Facts::decode_open(self.id, self.facts.into(), keys)?;
-        progress.last_error = progress.last_error.map(|error| open_text(keys, &error_context(&self.id), error));
+        let mut progress = with_opened_error(self.id, keys, progress);
         // After the records, for a later version may know other states.
         let state = self.state.ok_or(StoreError::CorruptJob { id: self.id, what: "state" })?;
         if matches!(state, State::Scheduled | State::Retry) {
@@ -125,7 +125,7 @@ pub(super) fn content(connection: &Connection, keys: &Keyring, id: JobId) -> Res
         State::Pending | State::Scheduled | State::Active | State::Retry => Content::NotReady,
         State::Archived => {
             let error = decode_progress(id, bytes(1)?.into())?.last_error.unwrap_or_default();
-            Content::Failed { error: open_text(keys, &error_context(&id), error) }
+            Content::Failed { error: opened_error(id, keys, error) }
         }
         State::Completed => {
             let head = Head::decode(id, bytes(2)?.into(), keys)?;

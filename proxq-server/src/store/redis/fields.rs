@@ -10,9 +10,9 @@ use bytes::Bytes;
 
 use crate::clock::Timestamp;
 use crate::job::{AttemptRecord, JobId, Outcome, Progress, Reach, State};
-use crate::sealing::{Keyring, open_text};
+use crate::sealing::Keyring;
 use crate::store::StoreError;
-use crate::store::record::{Facts, Record, error_context};
+use crate::store::record::{Facts, Record};
 
 /// What there is to know of a job, its bodies left out. In the order in which [`JobFields::read`] takes them.
 pub(super) const JOB_FIELDS: [&str; 15] = [
@@ -104,17 +104,6 @@ impl JobFields {
         let facts = self.facts.clone().map(decode).transpose()?;
         self.damaged.map_or(Ok(facts), |what| Err(StoreError::CorruptJob { id, what }))
     }
-
-    /// How far the job has come, with its error as it was before it was sealed.
-    pub(super) fn progress_of(&self, id: JobId, keys: &Keyring) -> Progress {
-        opened(self.progress.clone(), id, keys)
-    }
-}
-
-/// The progress of a job with its error as it was before it was sealed.
-pub(super) fn opened(mut progress: Progress, id: JobId, keys: &Keyring) -> Progress {
-    progress.last_error = progress.last_error.map(|error| open_text(keys, &error_context(&id), error));
-    progress
 }
 
 /// The first part of a job that was found to be damaged.

@@ -17,6 +17,7 @@ use crate::failure::chain;
 use crate::job::{JobId, Outcome, Progress, Reach, Verdict};
 use crate::pacing::Terms;
 use crate::store::locked::LOOK_AGAIN_AFTER;
+use crate::store::record::with_opened_error;
 use crate::store::{BATCH_LIMIT, Lease, LeasedJob, StoreError};
 
 /// Orders up to `max` jobs of a queue. A caller that goes away while it waits loses none: they are given back.
@@ -125,7 +126,7 @@ fn usable(shared: &Shared, queue: &Queue, job: &HandedOutJob) -> Result<LeasedJo
     let token = token.parse().map_err(|_| not_a_request())?;
     let progress = Progress {
         retried: charged(fields.progress.retried, &message.known),
-        ..fields.progress_of(job_id, &shared.keys)
+        ..with_opened_error(job_id, &shared.keys, fields.progress.clone())
     };
     let revoked = CancellationToken::new();
     let held = Held {

@@ -5,7 +5,7 @@ use prost::Message;
 use redis::Pipeline;
 
 use super::envelope::{body_in, read_result};
-use super::fields::{JOB_FIELDS, JobFields, number, opened, word};
+use super::fields::{JOB_FIELDS, JobFields, number, word};
 use super::foreign::{self, Unusable};
 use super::message::TaskMessage;
 use super::queues::Queue;
@@ -13,8 +13,8 @@ use super::scripts::Stats;
 use super::shared::Shared;
 use crate::forward::headers::strip_response;
 use crate::job::{Body, CredentialHash, Job, JobId, QueueName, State, StoredResponse};
-use crate::sealing::{Keyring, open_text};
-use crate::store::record::{Head, Record, error_context, unopened};
+use crate::sealing::Keyring;
+use crate::store::record::{Head, Record, opened_error, unopened, with_opened_error};
 use crate::store::{Content, Owner, QueueStats, StoreError};
 
 /// The job as it stands, without bodies.
@@ -47,9 +47,11 @@ pub(super) async fn job_of(
     let Some(state) = fields.state else { return Ok(None) };
     let ended_elsewhere = matches!(state, State::Completed | State::Archived) && fields.progress.ended_at.is_none();
     match facts {
-        Some(facts) if !ended_elsewhere => {
-            Ok(Some(Job { request: facts.request, state, progress: fields.progress_of(id, &shared.keys) }))
-        }
+        Some(facts) if !ended_elsewhere => Ok(Some(Job {
+            request: facts.request,
+            state,
+            progress: with_opened_error(id, &shared.keys, fields.progress.clone()),
+        })),
         facts => {
             let Some((message, due)) = asynqs_view(shared, queue, id, state).await? else { return Ok(None) };
             let known = foreign::progress(&message, state, due);
@@ -71,7 +73,7 @@ pub(super) async fn job_of(
                     Err(Unusable::NoRequest { .. }) => return Err(StoreError::CorruptJob { id, what: "request" }),
                 },
             };
-            Ok(Some(Job { request, state, progress: opened(progress, id, &shared.keys) }))
+            Ok(Some(Job { request, state, progress: with_opened_error(id, &shared.keys, progress) }))
         }
     }
 }
@@ -114,7 +116,7 @@ pub(super) async fn response(shared: &Shared, id: JobId) -> Result<Content, Stor
                     .map(|(message, _)| message.error_msg)
                     .unwrap_or_default(),
             };
-            Ok(Content::Failed { error: open_text(&shared.keys, &error_context(&id), error) })
+            Ok(Content::Failed { error: opened_error(id, &shared.keys, error) })
         }
         Some(State::Completed) => stored(&shared.keys, id, head, result).map(Content::Ready),
     }

@@ -11,9 +11,8 @@ use super::leases::{Held, charged};
 use super::message::{StoredTask, TaskMessage, tag};
 use super::scripts::{Archive, By, Complete, Release, ResultPlace, Retry};
 use super::shared::Shared;
-use crate::job::{Body, JobId, Outcome, Reach, StoredResponse, Verdict};
-use crate::sealing::seal_text;
-use crate::store::record::{BodyFields, Facts, Head, Record, Secrets, error_context};
+use crate::job::{Body, Outcome, Reach, StoredResponse, Verdict};
+use crate::store::record::{BodyFields, Facts, Head, Record, Secrets, sealed_error};
 use crate::store::{Lease, StoreError};
 
 /// Ends a lease with a verdict.
@@ -26,11 +25,11 @@ pub(super) async fn settle(shared: &Shared, lease: &Lease, verdict: Verdict) -> 
     let settled = match verdict {
         Verdict::Complete(response) => complete(shared, lease, &held, &response, frees_claim, ends_call).await?,
         Verdict::RetryAfter { pause, error, reach, charged } => {
-            let error = sealed_error(shared, lease.id, error);
+            let error = sealed_error(lease.id, &shared.keys, error);
             retry(shared, lease, &held, pause, error, reach, charged).await?
         }
         Verdict::Fail { error, reach, outcome } => {
-            let error = sealed_error(shared, lease.id, error);
+            let error = sealed_error(lease.id, &shared.keys, error);
             fail(shared, lease, &held, Failure { error, reach, outcome, frees_claim, ends_call }).await?
         }
         Verdict::Release => {
@@ -48,11 +47,6 @@ pub(super) async fn settle(shared: &Shared, lease: &Lease, verdict: Verdict) -> 
     } else {
         Err(StoreError::LeaseLost { id: lease.id })
     }
-}
-
-/// Why a job failed, as it is stored.
-pub(super) fn sealed_error(shared: &Shared, id: JobId, error: String) -> String {
-    seal_text(&shared.keys, &error_context(&id), error)
 }
 
 /// Reads what is needed to end a lease that a former run of this process was given.
@@ -105,7 +99,7 @@ async fn complete(
         head: Head { head: response.head.clone(), body: fields }.encode(lease.id, keys),
         status: response.head.status,
         result: match &response.body {
-            Body::Inline(_) if keys.seals() => ResultPlace::Inline(beside.to_vec()),
+            Body::Inline(_) if keys.seals() => ResultPlace::Inline(beside.into()),
             Body::Inline(bytes) => ResultPlace::Inline(result(&response.head, bytes)),
             Body::Blob(blob) => ResultPlace::Blob(blob.id),
         },

@@ -14,9 +14,8 @@ use super::row::{JobRow, number};
 use crate::clock::Timestamp;
 use crate::job::{JobId, State};
 use crate::lock::lock;
-use crate::sealing::open_text;
 use crate::store::locked::LOOK_AGAIN_AFTER;
-use crate::store::record::{encode_progress, error_context};
+use crate::store::record::{encode_progress, with_opened_error};
 use crate::store::signals::{Effect, QueueSignal};
 use crate::store::{BATCH_LIMIT, LEASE_TERM, Lease, LeasedJob, StoreError};
 
@@ -134,7 +133,7 @@ pub(super) fn hand_out(tx: &mut Tx<'_>, row: &JobRow) -> Result<Option<LeasedJob
     let revoked = CancellationToken::new();
     tx.tell(Effect::Leased(row.id, revoked.clone()));
     tx.tell(Effect::Changed(row.id));
-    progress.last_error = progress.last_error.map(|error| open_text(&tx.shared.keys, &error_context(&row.id), error));
+    let progress = with_opened_error(row.id, &tx.shared.keys, progress);
     let (request, progress) = (tx.shared.time.request_shown(facts.request), tx.shared.time.progress_shown(progress));
     let waited = Some(tx.now.since(row.due));
     Ok(Some(LeasedJob { lease: Lease { id: row.id, token }, request, body, progress, left, waited, revoked }))

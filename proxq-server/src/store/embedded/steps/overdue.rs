@@ -7,8 +7,7 @@ use super::bounds;
 use super::end::{end, let_others_try};
 use super::row::JobRow;
 use crate::job::{Progress, State, TimeBounds, judge_overdue};
-use crate::sealing::open_text;
-use crate::store::record::error_context;
+use crate::store::record::opened_error;
 use crate::store::signals::Effect;
 
 /// Whether an attempt at a job begins.
@@ -43,7 +42,7 @@ pub(super) fn end_overdue(
 ) -> rusqlite::Result<()> {
     let overdue = judge_overdue(bounds, &progress);
     let (attempt, outcome) = (progress.attempts, overdue.outcome);
-    let error = open_text(&tx.shared.keys, &error_context(&row.id), overdue.error.clone());
+    let error = opened_error(row.id, &tx.shared.keys, overdue.error.clone());
     tracing::warn!(job.id = %row.id, attempt, %outcome, error, "job failed");
     overdue.note_in(&mut progress);
     progress.ended_at = Some(tx.now);

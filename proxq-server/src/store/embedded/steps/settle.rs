@@ -9,8 +9,8 @@ use super::lease::{holds, lost};
 use super::row::{JobRow, refer_to_blob};
 use crate::failure::chain;
 use crate::job::{Body, Outcome, Progress, Reach, State, Verdict};
-use crate::sealing::{Keyring, seal_text};
-use crate::store::record::{BodyFields, Head, Record, error_context};
+use crate::sealing::Keyring;
+use crate::store::record::{BodyFields, Head, Record, sealed_error};
 use crate::store::signals::Effect;
 use crate::store::{Lease, StoreError};
 
@@ -45,7 +45,7 @@ impl Settle {
                 })
             }
             Verdict::RetryAfter { error, .. } | Verdict::Fail { error, .. } => {
-                *error = seal_text(keys, &error_context(&lease.id), std::mem::take(error));
+                *error = sealed_error(lease.id, keys, std::mem::take(error));
                 None
             }
             Verdict::Release => None,

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::*;
 use crate::store::KeyUse;
-use crate::store::contract::sealed::{self, Rekeyed, SECRETS, jobs_of_all_kinds, secret_job};
+use crate::store::contract::sealed::{self, Rekeyed, SECRETS, Sealed, jobs_of_all_kinds, secret_job};
 
 #[async_trait]
 impl Rekeyed for Embedded {
@@ -14,36 +14,8 @@ impl Rekeyed for Embedded {
     }
 }
 
-/// A store that seals, whenever it is opened.
-struct Sealed(Embedded);
-
-fn keys() -> Arc<Keyring> {
-    Arc::new(Keyring::of(&["a key"]))
-}
-
-async fn sealed_embedded() -> Sealed {
-    let mut embedded = embedded().await;
-    embedded.reopen_with(&keys()).await;
-    Sealed(embedded)
-}
-
-#[async_trait]
-impl Backend for Sealed {
-    fn store(&self) -> &dyn JobStore {
-        &self.0.store
-    }
-
-    async fn advance(&self, span: Duration) {
-        self.0.advance(span).await;
-    }
-
-    async fn set_wall(&self, wall: Timestamp) {
-        self.0.set_wall(wall).await;
-    }
-
-    async fn reopen(&mut self) {
-        self.0.reopen_with(&keys()).await;
-    }
+async fn sealed_embedded() -> Sealed<Embedded> {
+    Sealed::new(embedded().await).await
 }
 
 mod contract {

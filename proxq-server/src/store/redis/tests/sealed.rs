@@ -4,7 +4,7 @@ use super::super::key_use::count_keys;
 use super::*;
 use crate::config::{Config, StoreConfig, UpstreamUrl};
 use crate::store::KeyUse;
-use crate::store::contract::sealed::{self, Rekeyed, SECRETS, jobs_of_all_kinds, secret_job};
+use crate::store::contract::sealed::{self, Rekeyed, SECRETS, Sealed, jobs_of_all_kinds, own_keys, secret_job};
 
 #[async_trait]
 impl Rekeyed for InRedis {
@@ -14,40 +14,8 @@ impl Rekeyed for InRedis {
     }
 }
 
-/// A store that seals, whenever it is opened.
-struct Sealed(InRedis);
-
-fn keys() -> Arc<Keyring> {
-    Arc::new(Keyring::of(&["a key"]))
-}
-
-async fn sealed_in_redis() -> Sealed {
-    let mut redis = in_redis().await;
-    redis.reopen_with(&keys()).await;
-    Sealed(redis)
-}
-
-#[async_trait]
-impl Backend for Sealed {
-    fn store(&self) -> &dyn JobStore {
-        &self.0.store
-    }
-
-    fn grain(&self) -> Duration {
-        self.0.grain()
-    }
-
-    async fn advance(&self, span: Duration) {
-        self.0.advance(span).await;
-    }
-
-    async fn set_wall(&self, wall: Timestamp) {
-        self.0.set_wall(wall).await;
-    }
-
-    async fn reopen(&mut self) {
-        self.0.reopen_with(&keys()).await;
-    }
+async fn sealed_in_redis() -> Sealed<InRedis> {
+    Sealed::new(in_redis().await).await
 }
 
 mod contract {
@@ -109,7 +77,7 @@ async fn a_value_of_another_name_is_not_taken_for_this_one() {
     let store = sealed_in_redis().await;
     let values = store.0.store.shared_values().unwrap();
     values.put("a:one", "of one".into(), Duration::from_mins(1)).await.unwrap();
-    let [one, two] = ["one", "two"].map(|name| format!("a:{}", keys().hidden_name(name).unwrap()));
+    let [one, two] = ["one", "two"].map(|name| format!("a:{}", own_keys().hidden_name(name).unwrap()));
     let _moved: String = store.0.server.run(&["RENAME", &one, &two]).await;
     assert_eq!(values.get("a:two").await.unwrap(), None);
 }
