@@ -121,6 +121,8 @@ mod routing;
 #[cfg(test)]
 mod sdks;
 #[cfg(test)]
+mod sealed;
+#[cfg(test)]
 mod shutdown;
 #[cfg(test)]
 mod status;

@@ -55,7 +55,8 @@ pub struct JobRequest {
     pub upstream: String,
     /// Method, sent as it came.
     pub method: Method,
-    /// The submitted path as it came, without the query; for people.
+    /// The submitted path as it came, without the query; for people. Empty where it is sealed with a key that this process does not
+    /// have.
     pub path: String,
     /// The URL that is called: the upstream's URL, the rest of the path, and the query as it came.
     pub target: Uri,

@@ -15,7 +15,7 @@ pub(crate) fn job_info(job: &Job, config: &Config, gates: &Gates) -> JobInfo {
     let shows_error = matches!(state, State::Retry | State::Archived);
     let mut info = JobInfo::new(request.id, state.status());
     info.method = Some(request.method.to_string());
-    info.path = Some(request.path.clone());
+    info.path = Some(request.path.clone()).filter(|path| !path.is_empty());
     info.created_at = Some(request.created_at.to_string());
     info.started_at = progress.started_at.map(|instant| instant.to_string());
     info.completed_at = ended_at.clone().filter(|_| *state == State::Completed);

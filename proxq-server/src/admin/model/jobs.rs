@@ -36,7 +36,7 @@ pub(crate) struct JobSummary {
     /// The request's method.
     #[schema(example = "POST")]
     pub method: String,
-    /// The request's path, without the query.
+    /// The request's path, without the query. Empty where it is sealed with a key that the server does not have.
     #[schema(example = "/api/report")]
     pub path: String,
     /// When it was taken in.

@@ -1,5 +1,6 @@
 //! What a file means, and what is said about one that means nothing.
 
+mod encryption;
 mod flow;
 mod meaning;
 mod mistakes;
