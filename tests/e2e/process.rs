@@ -167,7 +167,7 @@ fn what_cannot_be_a_configuration_ends_it_with_2() {
 #[test]
 fn a_key_whose_feature_is_not_there_yet_is_refused_as_such() {
     harness::run(async {
-        for section in ["redis: {sentinel: {}}", "redis: {durability: fsync}", "auth: {tokens: []}", "schedules: []"] {
+        for section in ["redis: {sentinel: {}}", "redis: {durability: fsync}", "callbacks: {}", "schedules: []"] {
             let exit = refused(&format!("{section}\n{UPSTREAM}")).await;
             assert!(exit.log.contains("not supported yet"), "{section}: {}", exit.log);
         }

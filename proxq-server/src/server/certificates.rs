@@ -4,6 +4,7 @@
 //! certificate stays, and the log says why.
 
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,20 +107,33 @@ async fn keep_renewed(tls: Arc<ListenerTls>, clock: Clock) {
     loop {
         // Watched before they are read, so that no change is missed.
         let watch = watch(&tls).await;
-        renew(&tls, clock, &mut complaint).await;
-        let changed = async {
-            match &watch {
-                Some(watch) => watch.changed().await,
-                None => std::future::pending().await,
+        let problem = renew(&tls, clock).await.err();
+        let mut change = pin!(change(&tls, watch.as_ref()));
+        // What changes right now is read again before anybody complains: what was read may be half of the old and half of the new.
+        if tokio::time::timeout(SETTLE, change.as_mut()).await.is_err() {
+            if let Some(error) = problem.as_ref().filter(|_| problem != complaint) {
+                tracing::error!(section = tls.section(), error, "certificate not renewed: the former one stays");
             }
-        };
-        tokio::select! {
-            changed = changed => if let Err(error) = changed {
-                tracing::warn!(%error, "read what has changed of the files of certificates");
-            },
-            () = tls.moved() => {}
+            complaint = problem;
+            change.await;
         }
         tokio::time::sleep(SETTLE).await;
+    }
+}
+
+/// Returns when the files may have other contents, or others are to be read.
+async fn change(tls: &ListenerTls, watch: Option<&FileWatch>) {
+    let changed = async {
+        match watch {
+            Some(watch) => watch.changed().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        changed = changed => if let Err(error) = changed {
+            tracing::warn!(%error, "read what has changed of the files of certificates");
+        },
+        () = tls.moved() => {}
     }
 }
 
@@ -135,28 +149,18 @@ async fn watch(tls: &ListenerTls) -> Option<FileWatch> {
         .ok()
 }
 
-/// Takes over what the files have. Says once why it cannot.
-async fn renew(tls: &Arc<ListenerTls>, clock: Clock, complaint: &mut Option<String>) {
+/// Takes over what the files have, or gives why it cannot.
+async fn renew(tls: &Arc<ListenerTls>, clock: Clock) -> Result<(), String> {
     let (now, section, read) = (clock.wall(), tls.section(), Arc::clone(tls));
     let renewal = tasks::blocking(move || read.renewal(&read.files(), now));
-    match renewal.await.expect("reading certificates does not panic") {
-        Ok(renewal) => {
-            *complaint = None;
-            let Some(renewal) = renewal else { return };
-            let (from, until) = (renewal.not_before(now), renewal.not_after());
-            tls.take_over(renewal);
-            let until = until.map(tracing::field::display);
-            tracing::info!(section, expires = until, "certificate renewed");
-            if let Some(from) = from {
-                tracing::warn!(section, %from, "the new certificate is not valid yet");
-            }
-        }
-        Err(error) => {
-            let error = chain(&error);
-            if complaint.as_ref() != Some(&error) {
-                tracing::error!(section, error, "certificate not renewed: the former one stays");
-                *complaint = Some(error);
-            }
-        }
+    let renewal = renewal.await.expect("reading certificates does not panic").map_err(|error| chain(&error))?;
+    let Some(renewal) = renewal else { return Ok(()) };
+    let (from, until) = (renewal.not_before(now), renewal.not_after());
+    tls.take_over(renewal);
+    let until = until.map(tracing::field::display);
+    tracing::info!(section, expires = until, "certificate renewed");
+    if let Some(from) = from {
+        tracing::warn!(section, %from, "the new certificate is not valid yet");
     }
+    Ok(())
 }
