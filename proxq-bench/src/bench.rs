@@ -1,5 +1,7 @@
 //! What all measures use: the upstream, a folder, how much effort is made, and the progress bar.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,11 +14,14 @@ use crate::progress::Progress;
 use crate::server::{Launch, Program, Server};
 use crate::upstream::Upstream;
 
+/// Any 32 bytes: it is the work that is measured, not the secrecy.
+const ENCRYPTION_KEY: &[u8; 32] = b"a key of the bench, 32 bytes all";
+
 /// How thoroughly everything is measured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Effort {
     /// Each measures everything once, in turn; figures are medians.
-    pub(crate) rounds: usize,
+    pub(crate) rounds: u32,
     /// How long one row is measured in one round.
     pub(crate) phase: Duration,
     /// How many requests a row is measured with, where it is their number that is fixed.
@@ -28,10 +33,10 @@ pub(crate) struct Effort {
 }
 
 impl Effort {
-    /// At most twenty minutes.
+    /// At most half an hour.
     pub(crate) const FULL: Self =
         Self { rounds: 5, phase: Duration::from_secs(2), requests: 20_000, wait: Duration::from_secs(5), shrink: 1 };
-    /// All measures in two minutes, the long ones at a tenth of their size.
+    /// All measures in three minutes, the long ones at a tenth of their size.
     pub(crate) const QUICK: Self = Self {
         rounds: 3,
         phase: Duration::from_millis(400),
@@ -86,8 +91,15 @@ impl Bench {
 
     /// A warm-up round, and those that count.
     pub(crate) fn rounds(&self) -> impl Iterator<Item = Round> + use<> {
+        self.rounds_split(1)
+    }
+
+    /// The same, each split into so many: rows have their turns sooner, for differences that are smaller than what the
+    /// machine does from one second to the next.
+    pub(crate) fn rounds_split(&self, parts: u32) -> impl Iterator<Item = Round> + use<> {
         let Effort { rounds, phase, requests, .. } = self.effort;
-        (0..=rounds).map(move |number| match number {
+        let (phase, requests) = (phase / parts, requests / parts);
+        (0..=rounds * parts).map(move |number| match number {
             0 => Round { is_warm_up: true, phase: phase / 3, requests: requests / 3 },
             _ => Round { is_warm_up: false, phase, requests },
         })
@@ -104,16 +116,8 @@ impl Bench {
     pub(crate) async fn peers(&self, concurrency: u32) -> Result<Vec<Server>, Problem> {
         let mut servers = Vec::new();
         for (number, line) in (1..).zip(&self.peers) {
-            let launch = Launch {
-                name: format!("peer {number}, Redis"),
-                program: Program::Peer(line.clone()),
-                redis: Some(Redis::start_tcp()),
-                concurrency,
-                flow: &[],
-                log: None,
-                operators: None,
-            };
-            servers.push(self.server(launch).await?);
+            let proxq = Launch::proxq(format!("peer {number}, Redis"), Some(Redis::start_tcp()), concurrency);
+            servers.push(self.server(Launch { program: Program::Peer(line.clone()), ..proxq }).await?);
         }
         Ok(servers)
     }
@@ -122,18 +126,17 @@ impl Bench {
     pub(crate) async fn proxqs(&self, concurrency: u32) -> Result<Vec<Server>, Problem> {
         let mut servers = Vec::new();
         for (name, redis) in [("proxq, Redis", Some(Redis::start_tcp())), ("proxq, embedded", None)] {
-            let launch = Launch {
-                name: name.to_owned(),
-                program: Program::Proxq,
-                redis,
-                concurrency,
-                flow: &[],
-                log: None,
-                operators: None,
-            };
-            servers.push(self.server(launch).await?);
+            servers.push(self.server(Launch::proxq(name, redis, concurrency)).await?);
         }
         Ok(servers)
+    }
+
+    /// The section of the configuration with which a server seals what it stores.
+    pub(crate) fn encryption(&self) -> Result<String, Problem> {
+        let file = self.folder().join("encryption.key");
+        fs::write(&file, ENCRYPTION_KEY)?;
+        fs::set_permissions(&file, Permissions::from_mode(0o600))?;
+        Ok(format!("encryption:\n  keyFile: {}\n", file.display()))
     }
 
     pub(crate) async fn server(&self, launch: Launch) -> Result<Server, Problem> {

@@ -2,7 +2,10 @@
 
 mod at_rest;
 mod backlog;
+mod beside;
 mod direct;
+mod encryption;
+mod encryption_large;
 mod first_event;
 mod idle;
 mod jobs;
@@ -14,6 +17,7 @@ mod pick_up;
 mod read;
 mod sdk;
 mod submit;
+mod tokens;
 mod uploads;
 
 use clap::ValueEnum;
@@ -37,6 +41,9 @@ pub(crate) enum Measure {
     LongPolls,
     Idle,
     Limits,
+    Tokens,
+    Encryption,
+    EncryptionLarge,
     Backlog,
     Operators,
 }
@@ -67,6 +74,9 @@ impl Measure {
             Self::Large => large::ABOUT,
             Self::LongPolls => long_polls::ABOUT,
             Self::Limits => limits::ABOUT,
+            Self::Tokens => tokens::ABOUT,
+            Self::Encryption => encryption::ABOUT,
+            Self::EncryptionLarge => encryption_large::ABOUT,
             Self::Backlog => backlog::ABOUT,
             Self::Operators => operators::ABOUT,
             Self::Idle => idle::ABOUT,
@@ -86,6 +96,9 @@ impl Measure {
             Self::Large => large::run(bench).await,
             Self::LongPolls => long_polls::run(bench).await,
             Self::Limits => limits::run(bench).await,
+            Self::Tokens => tokens::run(bench).await,
+            Self::Encryption => encryption::run(bench).await,
+            Self::EncryptionLarge => encryption_large::run(bench).await,
             Self::Backlog => backlog::run(bench).await,
             Self::Operators => operators::run(bench).await,
             Self::Idle => idle::run(bench).await,

@@ -15,6 +15,8 @@ use crate::Problem;
 const BUFFER_BYTES: usize = 8 * 1024;
 /// The largest head, and the largest body that is read as a whole. Larger bodies are discarded piece by piece.
 const KEPT_BYTES: usize = 1 << 20;
+/// What large bodies are sent in.
+static PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
 
 /// One connection, read message by message.
 #[derive(Debug)]
@@ -45,13 +47,19 @@ impl Messages {
         Ok(Self { stream, buffer: Vec::with_capacity(BUFFER_BYTES), taken: 0 })
     }
 
-    /// The connection itself, to be written to.
-    pub(crate) fn stream(&mut self) -> &mut TcpStream {
-        &mut self.stream
-    }
-
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<(), Problem> {
         Ok(self.stream.write_all(bytes).await?)
+    }
+
+    /// Sends a body of so many bytes, or the rest of one.
+    pub(crate) async fn send_body(&mut self, bytes: u64) -> Result<(), Problem> {
+        let mut missing = bytes;
+        while missing > 0 {
+            let piece = usize::try_from(missing).map_or(PIECE.len(), |missing| missing.min(PIECE.len()));
+            self.send(&PIECE[..piece]).await?;
+            missing -= u64::try_from(piece)?;
+        }
+        Ok(())
     }
 
     /// Reads the next head; `None` where the connection ends before it. Its body must be taken before the next head.

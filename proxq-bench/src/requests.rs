@@ -11,6 +11,11 @@ pub(crate) fn post(path: &str, headers: &str) -> Vec<u8> {
     [head.as_bytes(), &[b'x'; BODY_BYTES]].concat()
 }
 
+/// The head of a request whose body of so many bytes is sent after it.
+pub(crate) fn post_head(path: &str, body_bytes: u64) -> Vec<u8> {
+    format!("POST {path} HTTP/1.1\r\nHost: proxq\r\nContent-Length: {body_bytes}\r\n\r\n").into_bytes()
+}
+
 /// A request without a body, and with these further header lines.
 pub(crate) fn get(path: &str, headers: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: proxq\r\n{headers}\r\n").into_bytes()

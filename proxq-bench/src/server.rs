@@ -17,6 +17,9 @@ use crate::target::Target;
 /// The folder of the embedded store, in the server's own.
 const DATA: &str = "data";
 
+/// The largest body that is queued, in bytes.
+const LARGEST_BODY: u64 = 1 << 30;
+
 /// How a server is started.
 #[derive(Clone, Debug)]
 pub(crate) struct Launch {
@@ -31,6 +34,8 @@ pub(crate) struct Launch {
     pub(crate) log: Option<&'static str>,
     /// Where operators are listened to, if they are.
     pub(crate) operators: Option<SocketAddr>,
+    /// Further sections of the configuration, as lines of YAML.
+    pub(crate) sections: String,
 }
 
 /// What is run.
@@ -86,6 +91,20 @@ impl Server {
 }
 
 impl Launch {
+    /// proxq, with everything else as it is by default.
+    pub(crate) fn proxq(name: impl Into<String>, redis: Option<Arc<Redis>>, concurrency: u32) -> Self {
+        Self {
+            name: name.into(),
+            program: Program::Proxq,
+            redis,
+            concurrency,
+            flow: &[],
+            log: None,
+            operators: None,
+            sections: String::new(),
+        }
+    }
+
     fn command(&self, config: &Path) -> Result<Command, Problem> {
         let mut command = match &self.program {
             Program::Proxq => {
@@ -133,10 +152,11 @@ fn configuration(launch: &Launch, address: SocketAddr, data: &Path, upstream: So
         Some(redis) => format!("redis:\n  addr: {}", redis.host_and_port()),
         None => format!("dataDir: {}", data.display()),
     };
-    let concurrency = launch.concurrency;
+    let Launch { concurrency, sections, .. } = launch;
+    let room = LARGEST_BODY;
     let flow = launch.flow.iter().fold(String::new(), |lines, key| lines + "    " + key + "\n");
     format!(
         "listenAddress: \"{address}\"\nconcurrency: {concurrency}\n{store}\nupstreams:\n  - prefix: /\n    \
-         url: http://{upstream}\n    timeout: 30m\n    maxBodySize: 1000000000\n    directProxyThreshold: 1000000000\n{flow}"
+         url: http://{upstream}\n    timeout: 30m\n    maxBodySize: {room}\n    directProxyThreshold: {room}\n{flow}{sections}"
     )
 }

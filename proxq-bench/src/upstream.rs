@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -20,8 +19,6 @@ use crate::{BODY_BYTES, Problem};
 
 /// Far beyond what any number of requests takes that is waited for.
 const PATIENCE: Duration = Duration::from_mins(5);
-/// What a large body is sent in.
-static PIECE: [u8; 64 * 1024] = [b'y'; 64 * 1024];
 
 /// The beginning of a stream, and its first event.
 const FIRST_EVENT: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n\
@@ -135,7 +132,10 @@ async fn answer_all(stream: TcpStream, usual: &[u8], shared: &Shared) -> Result<
         is_open.wait_for(|is_open| *is_open).await?;
         match answer {
             Answer::Usual => messages.send(usual).await?,
-            Answer::Bytes(bytes) => send_large(messages.stream(), bytes).await?,
+            Answer::Bytes(bytes) => {
+                messages.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n").as_bytes()).await?;
+                messages.send_body(bytes).await?;
+            }
             Answer::FirstEvent => messages.send(FIRST_EVENT).await?,
         }
         let answers = shared.answered.fetch_add(1, Ordering::SeqCst) + 1;
@@ -152,16 +152,6 @@ fn answer(head: &str) -> Answer {
         "/events" => Answer::FirstEvent,
         path => path.strip_prefix("/bytes/").and_then(|bytes| bytes.parse().ok()).map_or(Answer::Usual, Answer::Bytes),
     }
-}
-
-async fn send_large(stream: &mut TcpStream, mut missing: u64) -> Result<(), Problem> {
-    stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {missing}\r\n\r\n").as_bytes()).await?;
-    while missing > 0 {
-        let piece = usize::try_from(missing).map_or(PIECE.len(), |missing| missing.min(PIECE.len()));
-        stream.write_all(&PIECE[..piece]).await?;
-        missing -= u64::try_from(piece)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::bench::Bench;
 use crate::load::{Limit, Requests, closed};
 use crate::metric::Metric;
 use crate::requests::post;
-use crate::server::{Launch, Program};
+use crate::server::Launch;
 use crate::table::Table;
 use crate::{Problem, usage};
 
@@ -32,16 +32,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
     // Squared, so that a quick run fills the queue in seconds.
     let backlog = BACKLOG / bench.effort.shrink.pow(2);
     let long = format!("{backlog} jobs waiting");
-    let launch = Launch {
-        name: SHORT.to_owned(),
-        program: Program::Proxq,
-        redis: Some(redis),
-        concurrency: CONCURRENCY,
-        flow: &[],
-        log: None,
-        operators: None,
-    };
-    let server = bench.server(launch).await?;
+    let server = bench.server(Launch::proxq(SHORT, Some(redis), CONCURRENCY)).await?;
     for row in [SHORT, long.as_str()] {
         bench.progress.step(row);
         if row != SHORT {
@@ -51,7 +42,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
             closed(server.target.address, requests, Limit::Count(backlog)).await?;
         }
         for round in bench.rounds() {
-            let rates = complete(bench, &server, round).await?;
+            let rates = complete(bench, &server, "", round).await?;
             if !round.is_warm_up {
                 table.keep(row, Metric::Rate, rates.submissions_per_second);
                 table.keep(row, Metric::JobRate, rates.jobs_per_second);

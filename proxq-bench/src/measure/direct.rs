@@ -9,7 +9,7 @@ use crate::load::Requests;
 use crate::metric::Metric;
 use crate::nginx::nginx;
 use crate::requests::{DIRECT, post};
-use crate::server::{Launch, Program};
+use crate::server::Launch;
 use crate::table::Table;
 use crate::target::{Target, open_loop_rate};
 
@@ -27,16 +27,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
     let mut targets = vec![of_nginx];
     let mut servers = Vec::new();
     for (name, log) in [("proxq, default log", None), ("proxq, RUST_LOG=warn", Some("warn"))] {
-        let launch = Launch {
-            name: name.to_owned(),
-            program: Program::Proxq,
-            redis: None,
-            concurrency: 10,
-            flow: &[],
-            log,
-            operators: None,
-        };
-        let server = bench.server(launch).await?;
+        let server = bench.server(Launch { log, ..Launch::proxq(name, None, 10) }).await?;
         targets.push(server.target.clone());
         servers.push(server);
     }

@@ -8,7 +8,7 @@ use crate::bench::Bench;
 use crate::latencies::Latencies;
 use crate::messages::Messages;
 use crate::requests::{DIRECT, get};
-use crate::server::{Launch, Program};
+use crate::server::Launch;
 use crate::table::Table;
 use crate::target::Target;
 
@@ -21,10 +21,7 @@ pub(super) const ABOUT: About = About {
 
 pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
     let mut table = Table::new(ABOUT);
-    let name = "through proxq".to_owned();
-    let launch =
-        Launch { name, program: Program::Proxq, redis: None, concurrency: 10, flow: &[], log: None, operators: None };
-    let server = bench.server(launch).await?;
+    let server = bench.server(Launch::proxq("through proxq", None, 10)).await?;
     let direct = "direct".to_owned();
     let direct = Target { name: direct, address: bench.upstream.address(), pid: None, redis_pid: None };
     let request = get("/events", DIRECT);

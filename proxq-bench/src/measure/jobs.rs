@@ -41,7 +41,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
     for round in bench.rounds() {
         for server in &servers {
             bench.progress.step(&server.target.name);
-            let rates = complete(bench, server, round).await?;
+            let rates = complete(bench, server, "", round).await?;
             if !round.is_warm_up {
                 table.keep(&server.target.name, Metric::Rate, rates.jobs_per_second);
                 rates.cpu.keep(&mut table, &server.target.name, rates.counted);
@@ -73,11 +73,12 @@ pub(super) struct Rates {
 
 /// Lets jobs pile up while the upstream holds its answers back, and measures how as many are worked off after that.
 ///
-/// The upstream's answers are what is counted. Nobody but this server may send it requests.
-pub(super) async fn complete(bench: &Bench, server: &Server, round: Round) -> Result<Rates, Problem> {
+/// The upstream's answers are what is counted. Nobody but this server may send it requests. `headers` are header lines of
+/// the submissions.
+pub(super) async fn complete(bench: &Bench, server: &Server, headers: &str, round: Round) -> Result<Rates, Problem> {
     let held = bench.upstream.hold();
     let before = bench.upstream.answered();
-    let request = [post("/job", "")];
+    let request = [post("/job", headers)];
     let requests = Requests { bytes: &request, status: 202 };
     let submitted = closed(server.target.address, requests, Limit::Count(round.requests)).await?;
     let edge = round.requests / LEFT_OUT;

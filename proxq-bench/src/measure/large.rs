@@ -8,7 +8,7 @@ use crate::messages::Messages;
 use crate::metric::Metric;
 use crate::nginx::nginx;
 use crate::requests::{DIRECT, get};
-use crate::server::{Launch, Program};
+use crate::server::Launch;
 use crate::table::Table;
 use crate::target::Target;
 use crate::{Problem, usage};
@@ -29,10 +29,7 @@ const BYTES: u64 = 1 << 30;
 pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
     let mut table = Table::new(ABOUT);
     let (_nginx, of_nginx) = nginx(bench.upstream.address(), NGINX_BUFFERS);
-    let name = "proxq".to_owned();
-    let launch =
-        Launch { name, program: Program::Proxq, redis: None, concurrency: 10, flow: &[], log: None, operators: None };
-    let server = bench.server(launch).await?;
+    let server = bench.server(Launch::proxq("proxq", None, 10)).await?;
     let alone = "no proxy: the bench alone".to_owned();
     let alone = Target { name: alone, address: bench.upstream.address(), pid: None, redis_pid: None };
     for round in bench.rounds() {

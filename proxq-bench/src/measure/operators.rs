@@ -13,7 +13,7 @@ use crate::latencies::Latencies;
 use crate::load::{Limit, Requests, closed};
 use crate::messages::Messages;
 use crate::requests::post;
-use crate::server::{Launch, Program, Server, free_address};
+use crate::server::{Launch, Server, free_address};
 use crate::table::Table;
 
 pub(super) const ABOUT: About = About {
@@ -64,15 +64,8 @@ async fn filled(
     backlog: u32,
 ) -> Result<(Server, SocketAddr), Problem> {
     let operators = free_address()?;
-    let launch = Launch {
-        name: store.to_owned(),
-        program: Program::Proxq,
-        redis,
-        concurrency: 0, // nobody works on them
-        flow: &[],
-        log: Some("warn"),
-        operators: Some(operators),
-    };
+    let proxq = Launch::proxq(store, redis, 0); // nobody works on them
+    let launch = Launch { log: Some("warn"), operators: Some(operators), ..proxq };
     let server = bench.server(launch).await?;
     let request = [post("/job", "")];
     let requests = Requests { bytes: &request, status: 202 };

@@ -28,7 +28,7 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
     let servers = bench.queues(10).await?;
     let mut rows = Vec::new();
     for server in &servers {
-        let ids = completed(bench, server).await?;
+        let ids = completed(bench, server, "").await?;
         for (what, below) in [("status", ""), ("content", "/content")] {
             let requests: Vec<_> = ids.iter().map(|id| get(&format!("/__jobs/{id}{below}"), "")).collect();
             let name = format!("{}: {what}", server.target.name);
@@ -53,18 +53,18 @@ pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
     Ok(table)
 }
 
-/// The ids of some jobs whose content is there.
-async fn completed(bench: &Bench, server: &Server) -> Result<Vec<String>, Problem> {
+/// The ids of some jobs whose content is there, submitted and read with these header lines.
+pub(super) async fn completed(bench: &Bench, server: &Server, headers: &str) -> Result<Vec<String>, Problem> {
     let mut client = Messages::connect(server.target.address).await?;
     let mut ids = Vec::new();
     for _ in 0..JOBS {
-        let accepted = client.expect(&post("/job", ""), 202).await?;
+        let accepted = client.expect(&post("/job", headers), 202).await?;
         ids.push(job_id(accepted).ok_or("the answer to a submission has no id")?.to_owned());
     }
     bench.progress.step("completes the jobs that are read");
     for id in &ids {
         // Some servers can only be asked again and again.
-        let request = get(&format!("/__jobs/{id}/content"), "");
+        let request = get(&format!("/__jobs/{id}/content"), headers);
         harness::eventually("a job is completed", async || {
             client.exchange(&request).await.is_ok_and(|(status, _)| status == 200)
         })

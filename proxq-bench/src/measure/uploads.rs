@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use harness::outlast;
 use rustix::process::Signal;
-use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
 
 use super::About;
 use crate::bench::Bench;
 use crate::messages::Messages;
 use crate::metric::Metric;
+use crate::requests::post_head;
 use crate::server::Server;
 use crate::table::Table;
 use crate::{Problem, usage};
@@ -23,14 +23,11 @@ pub(super) const ABOUT: About = About {
     target: "≤ 48 MiB for 20 × 100 MiB, ≤ 96 MiB for 300 × 4 MiB and 200 × 2 MB; 5 s later ≤ 10 MiB",
 };
 
-/// What bodies are sent in.
-static PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
-
 /// Uploads at once.
 #[derive(Clone, Copy, Debug)]
 struct Uploads {
     count: u32,
-    bytes: usize,
+    bytes: u64,
 }
 
 pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
@@ -73,14 +70,8 @@ impl Uploads {
         for _ in 0..self.count {
             running.spawn(async move {
                 let mut client = Messages::connect(server).await?;
-                let head = format!("POST /job HTTP/1.1\r\nHost: proxq\r\nContent-Length: {}\r\n\r\n", self.bytes);
-                client.send(head.as_bytes()).await?;
-                let mut missing = self.bytes;
-                while missing > 0 {
-                    let piece = missing.min(PIECE.len());
-                    client.stream().write_all(&PIECE[..piece]).await?;
-                    missing -= piece;
-                }
+                client.send(&post_head("/job", self.bytes)).await?;
+                client.send_body(self.bytes).await?;
                 let (status, body) = client.exchange(b"").await?;
                 Ok((status, String::from_utf8_lossy(body).into_owned()))
             });
