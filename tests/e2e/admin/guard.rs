@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use harness::{Launch, Proxq, Request, Store, Upstream, get, request};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{act, config, order, start, started};
 
@@ -122,4 +122,27 @@ async fn what_is_not_there_is_said_to_be_so() {
         operators.send(bad(body)).await.refused(400, "BAD_BODY");
     }
     operators.send(bad(&" ".repeat(70_000))).await.refused(400, "BAD_BODY");
+}
+
+#[tokio::test]
+async fn a_reload_changes_what_a_token_may_do() {
+    let upstream = Upstream::start().await;
+    let open = config(Store::Embedded, &upstream);
+    let token = |role: Value| json!([{ "name": "operator", "token": TOKEN, "admin": role }]);
+    let (proxq, operators) = started(open.clone().set("auth.tokens", token(json!("read")))).await;
+    let shown = |request: Request| operators.send(request.header("X-Proxq-Token", TOKEN));
+    let pause = || order("POST", "/api/v1/queues/default/pause", &json!({}));
+    assert_eq!(shown(get("/api/v1/overview")).await.status, 200);
+    shown(pause()).await.refused(403, "FORBIDDEN");
+    proxq.reload(open.clone().set("auth.tokens", token(json!("write")))).await;
+    assert_eq!(shown(pause()).await.status, 200);
+    proxq.reload(open.clone().set("auth.tokens", token(json!(false)))).await;
+    // The last role is gone, and with it the question; whoever reaches a loopback address is let in.
+    assert_eq!(operators.send(get("/api/v1/overview")).await.status, 200);
+    let both = json!([
+        { "name": "operator", "token": TOKEN, "admin": false },
+        { "name": "another", "token": "another-operator", "admin": "read" },
+    ]);
+    proxq.reload(open.set("auth.tokens", both)).await;
+    shown(get("/api/v1/overview")).await.refused(401, "UNAUTHORIZED");
 }
