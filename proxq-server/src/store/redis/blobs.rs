@@ -22,6 +22,9 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// A piece of this length is written as it is. Below that, a command costs more than it takes to gather its bytes.
 const PIECE_BYTES: usize = CHUNK_BYTES / 2;
 
+/// The chunks of a blob that are asked for at once while it is checked, so that Redis and this side work at the same time.
+const AHEAD: usize = 4;
+
 /// A blob while it is written.
 pub(super) struct HashWriter {
     shared: Arc<Shared>,
@@ -140,19 +143,24 @@ pub(super) async fn stream(shared: &Arc<Shared>, blob: BlobRef) -> Result<BlobSt
         return Ok(stream::iter([Ok(first)]).boxed());
     }
     drop(first);
+    let read = {
+        let (shared, key) = (Arc::clone(shared), key);
+        move |number| {
+            let (shared, key) = (Arc::clone(&shared), key.clone());
+            async move { chunk(&shared, &key, blob.id, number).await }
+        }
+    };
     let mut chunks = 1;
+    let mut later = Box::pin(stream::iter(chunks..).map(&read).buffered(AHEAD));
     while length < blob.length {
-        let bytes = chunk(shared, &key, blob.id, chunks).await?;
+        let bytes = later.try_next().await?.expect("chunks are counted without an end");
         length += bytes.len() as u64;
         checksum.update(&bytes);
         chunks += 1;
     }
+    drop(later);
     verify(&blob, length, checksum.finalize())?;
-    let shared = Arc::clone(shared);
-    let read = move |number| {
-        let (shared, key) = (Arc::clone(&shared), key.clone());
-        async move { chunk(&shared, &key, blob.id, number).await }
-    };
+    // One after the other: what is ahead would take room for as long as its reader takes for what comes before it.
     Ok(stream::iter(0..chunks).map(Ok).and_then(read).boxed())
 }
 

@@ -30,7 +30,7 @@ async fn read(redis: &InRedis, blob: &BlobRef) -> Result<Vec<u8>, StoreError> {
 #[tokio::test]
 async fn chunks_of_any_length_are_read() {
     let redis = in_redis().await;
-    for lengths in [&[0][..], &[7], &[1 << 20, 1 << 20, 9], &[1, 64 << 10, 3]] {
+    for lengths in [&[0][..], &[7], &[1 << 20, 1 << 20, 9], &[1, 64 << 10, 3], &[2; 10]] {
         let (blob, bytes) = blob_of(&redis, lengths).await;
         assert!(read(&redis, &blob).await.unwrap() == bytes, "{lengths:?}");
     }
