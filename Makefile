@@ -34,7 +34,7 @@ test-faults: ## the long form of the trials by kill -9, large bodies, closing co
 	PROXQ_TEST_KILLS=25 PROXQ_TEST_BODIES=20 PROXQ_TEST_BODY_MIB=100 PROXQ_TEST_DIRECT_MIB=1024 PROXQ_TEST_CASES=5000 PROXQ_TEST_REUSES=1000 \
 		$(CARGO) test --locked -p proxq-tests --test e2e -- --nocapture recovery memory direct::large differential kept_connections
 
-bench: dep bench-build ## proxq beside nginx, Redis, SQLite and direct requests, in half an hour
+bench: dep bench-build ## proxq beside nginx, Redis, SQLite and direct requests, in 20 minutes
 	target/release/proxq-bench
 
 bench-quick: dep bench-build ## the same in three minutes, with shorter rounds and smaller bodies and queues

@@ -33,7 +33,7 @@ pub(crate) struct Effort {
 }
 
 impl Effort {
-    /// At most half an hour.
+    /// Some twenty minutes.
     pub(crate) const FULL: Self =
         Self { rounds: 5, phase: Duration::from_secs(2), requests: 20_000, wait: Duration::from_secs(5), shrink: 1 };
     /// All measures in three minutes, the long ones at a tenth of their size.

@@ -13,7 +13,7 @@ use crate::measure::Measure;
 pub(crate) struct Cli {
     /// What is measured; everything, if nothing is named
     pub(crate) measures: Vec<Measure>,
-    /// Measure for three minutes instead of thirty: fewer and shorter rounds, smaller bodies and queues
+    /// Measure for three minutes instead of twenty: fewer and shorter rounds, smaller bodies and queues
     #[arg(long)]
     pub(crate) quick: bool,
     /// Another server that takes proxq's configuration and requests, measured beside it on a Redis of its own. In the
