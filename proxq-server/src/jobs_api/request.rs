@@ -124,14 +124,11 @@ impl JobsCall {
 
 /// Whether anybody may ask this, without a token: a probe, and a signed URL, which is judged by itself.
 pub(crate) fn is_open(head: &Parts, jobs_path: &Prefix, result_urls: ResultUrls) -> bool {
-    let mut below = path::segments(head.uri.path()).skip(jobs_path.depth());
+    let below: Vec<_> = path::segments(head.uri.path()).skip(jobs_path.depth()).collect();
+    let below: Vec<&[u8]> = below.iter().map(AsRef::as_ref).collect();
     let has_signature = || values(head.uri.query().unwrap_or_default(), "signature").next().is_some();
-    // One more than what is looked for, so that nothing lies behind it.
-    match [below.next(), below.next(), below.next()].each_ref().map(Option::as_deref) {
-        [Some(b"healthz" | b"readyz"), None, None] => true,
-        [Some(_), Some(b"content"), None] => result_urls == ResultUrls::On && has_signature(),
-        _ => false,
-    }
+    matches!(below[..], [b"healthz" | b"readyz"])
+        || result_urls == ResultUrls::On && is_content(&below) && has_signature()
 }
 
 fn is_content(below: &[&[u8]]) -> bool {
