@@ -149,11 +149,6 @@ impl Cable {
         self.orders.send_modify(|orders| orders.kept_back = Some(gate.clone()));
     }
 
-    /// Keeps nothing back on connections that begin from now on.
-    pub fn carry_new_ones(&self) {
-        self.orders.send_modify(|orders| orders.kept_back = None);
-    }
-
     /// Carries what is sent there, and loses what comes back, until [`Cable::carry_answers`].
     pub fn lose_answers(&self) {
         self.orders.send_modify(|orders| orders.answers = Answers::Lost);
