@@ -131,6 +131,16 @@ impl Messages {
         Ok(())
     }
 
+    /// Sends a request that must be answered with so many bytes, and forgets them as they come.
+    pub(crate) async fn fetch(&mut self, request: &[u8], bytes: u64) -> Result<(), Problem> {
+        self.send(request).await?;
+        let head = self.head().await?.ok_or("the connection ended before the answer")?;
+        if head.body_bytes != bytes {
+            return Err(format!("a body of {} bytes in place of {bytes}", head.body_bytes).into());
+        }
+        self.discard(head).await
+    }
+
     /// Sends a request, and gives the status and the body of the answer.
     pub(crate) async fn exchange(&mut self, request: &[u8]) -> Result<(u16, &[u8]), Problem> {
         self.send(request).await?;

@@ -1,5 +1,7 @@
 //! The requests that are measured, as bytes.
 
+use std::fmt::Display;
+
 use crate::BODY_BYTES;
 
 /// The header lines with which a request bypasses the queue, that of proxq and one that older servers know.
@@ -7,18 +9,26 @@ pub(crate) const DIRECT: &str = "X-Proxq-Mode: direct\r\nAccept: text/event-stre
 
 /// A request with a body of [`BODY_BYTES`], and with these further header lines.
 pub(crate) fn post(path: &str, headers: &str) -> Vec<u8> {
-    let head = format!("POST {path} HTTP/1.1\r\nHost: proxq\r\n{headers}Content-Length: {BODY_BYTES}\r\n\r\n");
-    [head.as_bytes(), &[b'x'; BODY_BYTES]].concat()
+    [&post_head(path, headers, BODY_BYTES)[..], &[b'x'; BODY_BYTES]].concat()
 }
 
-/// The head of a request whose body of so many bytes is sent after it.
-pub(crate) fn post_head(path: &str, body_bytes: u64) -> Vec<u8> {
-    format!("POST {path} HTTP/1.1\r\nHost: proxq\r\nContent-Length: {body_bytes}\r\n\r\n").into_bytes()
+/// The head of a request with these further header lines, whose body of so many bytes is sent after it.
+pub(crate) fn post_head(path: &str, headers: &str, body_bytes: impl Display) -> Vec<u8> {
+    format!("POST {path} HTTP/1.1\r\nHost: proxq\r\n{headers}Content-Length: {body_bytes}\r\n\r\n").into_bytes()
 }
 
 /// A request without a body, and with these further header lines.
 pub(crate) fn get(path: &str, headers: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nHost: proxq\r\n{headers}\r\n").into_bytes()
+    without_body("GET", path, headers)
+}
+
+/// The request that deletes what it names.
+pub(crate) fn delete(path: &str) -> Vec<u8> {
+    without_body("DELETE", path, "")
+}
+
+fn without_body(method: &str, path: &str, headers: &str) -> Vec<u8> {
+    format!("{method} {path} HTTP/1.1\r\nHost: proxq\r\n{headers}\r\n").into_bytes()
 }
 
 /// The id of the job in the body of a `202`.

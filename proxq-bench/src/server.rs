@@ -135,6 +135,14 @@ impl Drop for Server {
     }
 }
 
+/// A Redis that never rewrites its append-only file. A rewrite takes a core for as long as it lasts, and comes more often the
+/// more is written.
+pub(crate) fn redis_without_rewrites() -> Arc<Redis> {
+    let redis = Redis::start_tcp();
+    redis.run(&["CONFIG", "SET", "auto-aof-rewrite-percentage", "0"]);
+    redis
+}
+
 /// An address of this machine that nobody listens at.
 pub(crate) fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()

@@ -1,14 +1,12 @@
 //! A long queue in Redis: what a million waiting jobs cost the rates, and the memory of proxq.
 
-use harness::Redis;
-
 use super::About;
 use super::jobs::complete;
 use crate::bench::Bench;
 use crate::load::{Limit, Requests, closed};
 use crate::metric::Metric;
 use crate::requests::post;
-use crate::server::Launch;
+use crate::server::{Launch, redis_without_rewrites};
 use crate::table::Table;
 use crate::{Problem, usage};
 
@@ -26,9 +24,7 @@ const SHORT: &str = "short queue";
 
 pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
     let mut table = Table::new(ABOUT);
-    let redis = Redis::start_tcp();
-    // A rewrite of the append-only file takes a core for as long as it lasts, and comes more often the more is written.
-    redis.run(&["CONFIG", "SET", "auto-aof-rewrite-percentage", "0"]);
+    let redis = redis_without_rewrites();
     // Squared, so that a quick run fills the queue in seconds.
     let backlog = BACKLOG / bench.effort.shrink.pow(2);
     let long = format!("{backlog} jobs waiting");

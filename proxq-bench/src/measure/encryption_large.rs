@@ -1,15 +1,16 @@
 //! Encryption at rest: what it costs a job whose request and response are large.
 
-use harness::Redis;
+use std::time::Duration;
+
 use memchr::memmem;
 use tokio::time::Instant;
 
 use super::About;
-use crate::bench::{Bench, Round};
+use crate::bench::Bench;
 use crate::messages::Messages;
 use crate::metric::Metric;
-use crate::requests::{get, job_id, post_head};
-use crate::server::{Launch, Server};
+use crate::requests::{delete, get, job_id, post_head};
+use crate::server::{Launch, Server, redis_without_rewrites};
 use crate::table::Table;
 use crate::{Problem, usage};
 
@@ -25,45 +26,47 @@ const BYTES: u64 = 1 << 30;
 /// Rounds of a full run: four times the bytes pass in each.
 const ROUNDS: usize = 3;
 
+const PLAIN: &str = "plain";
+const SEALED: &str = "sealed";
+/// What is done to a job, one after the other.
+const STEPS: [&str; 3] = ["submitted", "completed", "content read"];
+
 pub(super) async fn run(bench: &Bench) -> Result<Table, Problem> {
     let mut table = Table::new(ABOUT);
     let bytes = BYTES / u64::from(bench.effort.shrink);
     for store in ["Redis", "embedded"] {
         let mut servers = Vec::new();
-        for (how, sections) in [("plain", String::new()), ("sealed", bench.encryption()?)] {
-            let redis = (store == "Redis").then(Redis::start_tcp);
-            if let Some(redis) = &redis {
-                // It would take a core, and come at any time.
-                redis.run(&["CONFIG", "SET", "auto-aof-rewrite-percentage", "0"]);
-            }
-            servers
-                .push(bench.server(Launch { sections, ..Launch::proxq(format!("{store}, {how}"), redis, 10) }).await?);
+        for (how, sections) in [(PLAIN, String::new()), (SEALED, bench.encryption()?)] {
+            let redis = (store == "Redis").then(redis_without_rewrites);
+            let server = bench.server(Launch { sections, ..Launch::proxq(how, redis, 10) }).await?;
+            servers.push(server);
         }
-        let baseline = servers[0].target.name.clone();
         for round in bench.rounds().take(ROUNDS + 1) {
             let bytes = if round.is_warm_up { bytes / 10 } else { bytes };
             for server in &servers {
-                bench.progress.step(&server.target.name);
-                complete(server, bytes, round, &mut table).await?;
+                let how = &server.target.name;
+                bench.progress.step(&format!("{store}, {how}"));
+                let spans = complete(server, bytes).await?;
+                for (step, span) in STEPS.iter().zip(spans).filter(|_| !round.is_warm_up) {
+                    let rate = usage::mib(bytes) / span.as_secs_f64();
+                    table.keep(&format!("{store}, {step}: {how}"), Metric::MibPerSecond, rate);
+                }
             }
             servers.reverse();
         }
-        for (metric, ratio) in [
-            (Metric::SubmitMibPerSecond, Metric::SubmitMibRatio),
-            (Metric::JobMibPerSecond, Metric::JobMibRatio),
-            (Metric::MibPerSecond, Metric::MibRatio),
-        ] {
-            table.compare(store, metric, &baseline, ratio);
+        for step in STEPS {
+            let part = format!("{store}, {step}: ");
+            table.compare(&part, Metric::MibPerSecond, &(part.clone() + PLAIN), Metric::RateRatio);
         }
     }
     Ok(table)
 }
 
-/// Takes one job from its submission to the end of its content, and deletes it.
-async fn complete(server: &Server, bytes: u64, round: Round, table: &mut Table) -> Result<(), Problem> {
+/// Takes one job from its submission to the end of its content, and deletes it. Gives how long each of the [`STEPS`] took.
+async fn complete(server: &Server, bytes: u64) -> Result<[Duration; 3], Problem> {
     let mut client = Messages::connect(server.target.address).await?;
     let began = Instant::now();
-    client.send(&post_head(&format!("/bytes/{bytes}"), bytes)).await?;
+    client.send(&post_head(&format!("/bytes/{bytes}"), "", bytes)).await?;
     client.send_body(bytes).await?;
     let accepted = client.expect(b"", 202).await?;
     let job = format!("/__jobs/{}", job_id(accepted).ok_or("the answer to a submission has no id")?);
@@ -73,22 +76,8 @@ async fn complete(server: &Server, bytes: u64, round: Round, table: &mut Table) 
         return Err(format!("a large job was not completed: {}", String::from_utf8_lossy(status)).into());
     }
     let completed = Instant::now();
-    client.send(&get(&format!("{job}/content"), "")).await?;
-    let head = client.head().await?.ok_or("the connection ended before the content")?;
-    if head.body_bytes != bytes {
-        return Err(format!("a content of {} bytes in place of {bytes}", head.body_bytes).into());
-    }
-    client.discard(head).await?;
+    client.fetch(&get(&format!("{job}/content"), ""), bytes).await?;
     let read = Instant::now();
-    client.expect(format!("DELETE {job} HTTP/1.1\r\nHost: proxq\r\n\r\n").as_bytes(), 200).await?;
-    if !round.is_warm_up {
-        for (metric, span) in [
-            (Metric::SubmitMibPerSecond, submitted - began),
-            (Metric::JobMibPerSecond, completed - submitted),
-            (Metric::MibPerSecond, read - completed),
-        ] {
-            table.keep(&server.target.name, metric, usage::mib(bytes) / span.as_secs_f64());
-        }
-    }
-    Ok(())
+    client.expect(&delete(&job), 200).await?;
+    Ok([submitted - began, completed - submitted, read - completed])
 }

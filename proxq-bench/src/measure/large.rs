@@ -52,12 +52,7 @@ async fn fetch(target: &Target, bytes: u64, round: Round, table: &mut Table) -> 
     }
     let idle = pid.map(usage::resident_bytes).transpose()?;
     let began = Instant::now();
-    client.send(&get(&format!("/bytes/{bytes}"), DIRECT)).await?;
-    let head = client.head().await?.ok_or("the connection ended before the answer")?;
-    if head.body_bytes != bytes {
-        return Err(format!("{}: a body of {} bytes", target.name, head.body_bytes).into());
-    }
-    client.discard(head).await?;
+    client.fetch(&get(&format!("/bytes/{bytes}"), DIRECT), bytes).await?;
     let elapsed = began.elapsed();
     if round.is_warm_up {
         return Ok(());

@@ -70,7 +70,7 @@ impl Uploads {
         for _ in 0..self.count {
             running.spawn(async move {
                 let mut client = Messages::connect(server).await?;
-                client.send(&post_head("/job", self.bytes)).await?;
+                client.send(&post_head("/job", "", self.bytes)).await?;
                 client.send_body(self.bytes).await?;
                 let (status, body) = client.exchange(b"").await?;
                 Ok((status, String::from_utf8_lossy(body).into_owned()))
