@@ -24,12 +24,13 @@ function watch(page, problems) {
   });
 }
 
-async function open(path, { server = busy, width = 1440, scheme = "light" } = {}) {
+async function open(path, { server = busy, width = 1440, scheme = "light", isLive = true } = {}) {
   const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme: scheme, reducedMotion: "reduce" });
   const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(60_000); // as the events that the tests in Rust wait for
   page.problems = [];
   watch(page, page.problems);
+  if (!isLive) await page.route((url) => url.pathname === "/live", () => {}); // is never answered
   await page.goto(server + path);
   return page;
 }
@@ -48,7 +49,7 @@ const steps = {
   async "every screen is readable and accessible at every width, light and dark"() {
     for (const [width, scheme] of [[1440, "light"], [1440, "dark"], [1024, "light"], [390, "light"], [390, "dark"]]) {
       for (const [name, path] of Object.entries(screens)) {
-        const page = await open(path, { width, scheme });
+        const page = await open(path, { width, scheme, isLive: false }); // what axe examines stays as it is
         await page.locator("h1").waitFor();
         const what = `${name} at ${width}, ${scheme}`;
         const wider = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
@@ -87,6 +88,34 @@ const steps = {
     await page.getByRole("button", { name: "Live" }).click();
     await page.getByText("/api/news/2").waitFor();
     await done(other);
+    await done(page);
+  },
+
+  async "what somebody presses or marks is not replaced meanwhile"() {
+    const page = await open("/upstreams");
+    const changes = async () => {
+      const update = page.evaluate(() => new Promise((resolve) => source.addEventListener("page", () => resolve(), { once: true })));
+      await fetch(`${clients}/api/presses`, { method: "POST", body: "x" });
+      await update;
+    };
+    await changes(); // the first update is the page as it is
+    const pause = page.getByRole("region", { name: "Upstream /api" }).getByRole("button", { name: "Pause" });
+    const same = await pause.elementHandle();
+    await pause.hover();
+    await page.mouse.down();
+    await changes();
+    await page.mouse.up();
+    await page.getByRole("dialog").waitFor();
+    assert.ok(await same.evaluate((button) => button.isConnected), "the page has changed behind the dialog");
+    await page.keyboard.press("Escape");
+    await page.waitForFunction((button) => !button.isConnected, same);
+
+    const heading = await page.getByRole("heading", { name: "/api" }).elementHandle();
+    await heading.evaluate((element) => getSelection().selectAllChildren(element));
+    await changes();
+    assert.ok(await heading.evaluate((element) => element.isConnected), "what was marked is gone");
+    await page.evaluate(() => getSelection().removeAllRanges());
+    await page.waitForFunction((element) => !element.isConnected, heading);
     await done(page);
   },
 
@@ -166,8 +195,13 @@ const steps = {
     const dialog = page.getByRole("dialog");
     await dialog.getByText(/^\d+ jobs\./).waitFor();
     await dialog.getByRole("checkbox").check();
+    // It is told for a few seconds.
+    await page.evaluate(() => {
+      window.told = [];
+      new MutationObserver(() => window.told.push(find("toast").textContent)).observe(find("toast"), { childList: true });
+    });
     await dialog.getByRole("button", { name: "Retry these" }).click();
-    await page.getByText("done in the background").waitFor();
+    await page.waitForFunction(() => window.told.some((text) => text.includes("done in the background")));
     await page.getByText(/retry\s+done/).waitFor();
     await done(page);
   },

@@ -19,7 +19,7 @@ find("theme-toggle").addEventListener("click", () => {
 // Live updates: the server sends the part of the page that has changed.
 let source = null;
 let isWanted = true;
-let lastEvent = null;
+let latest = null; // not shown yet
 
 function show(html) {
   const focused = document.activeElement;
@@ -58,19 +58,39 @@ function connect() {
   });
   source.addEventListener("page", (event) => {
     find("lost").hidden = true;
-    lastEvent = JSON.parse(event.data);
-    if (!find("ask").open && !isSelecting()) show(lastEvent);
+    latest = JSON.parse(event.data);
+    update();
   });
 }
 function disconnect() {
   source?.close();
   source = null;
 }
+// Shows what came last, as soon as that is in nobody's way.
+function update() {
+  if (latest === null || find("ask").open || isSelecting() || isPressing) return;
+  const html = latest;
+  latest = null;
+  show(html);
+}
 // Somebody who marks text would lose it.
 function isSelecting() {
   const selection = getSelection();
   return selection && !selection.isCollapsed && main.contains(selection.anchorNode);
 }
+document.addEventListener("selectionchange", update);
+// A button that is replaced between its press and its release is not clicked.
+let isPressing = false;
+function press() { isPressing = true; }
+function release() {
+  // The click comes after the release.
+  setTimeout(() => { isPressing = false; update(); });
+}
+document.addEventListener("pointerdown", (event) => { if (event.isPrimary && event.button === 0) press(); });
+for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, release);
+document.addEventListener("keydown", (event) => { if (event.key === " ") press(); });
+document.addEventListener("keyup", (event) => { if (event.key === " ") release(); });
+addEventListener("blur", release);
 find("live-toggle").addEventListener("click", (event) => {
   isWanted = !isWanted;
   event.currentTarget.setAttribute("aria-pressed", String(isWanted));
@@ -123,7 +143,7 @@ async function carryOut(button) {
   ask.returnValue = "";
   ask.showModal();
   await new Promise((resolve) => ask.addEventListener("close", resolve, { once: true }));
-  if (lastEvent) show(lastEvent);
+  update();
   if (ask.returnValue !== "yes") return;
   if (member) body[member] = find("ask-box").checked;
   const said = await send(url, body);
