@@ -2,21 +2,25 @@
 
 use std::time::Duration;
 
-use harness::{Client, Limited, Limits, Proxq, Store, count_for, on_every_store, post};
+use harness::{Client, Limited, Limits, Proxq, Store, count_for, eventually, get, on_every_store, post};
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::config_for_url;
 
 /// How long the upstream takes for a request while the number at once is looked for: it rises by one in that time.
-const TAKES: Duration = Duration::from_millis(150);
-/// How long when it is found: long beside the time from the end of an attempt to the begin of the next, in which it is one less.
+const TAKES: Duration = Duration::from_millis(200);
+/// How long when it is found: few requests, so that a busy machine keeps up, too.
 const TAKES_LONGER: Duration = Duration::from_secs(1);
 /// How many jobs more than those that are done have been submitted at any time: enough for the highest limit.
-const BACKLOG: usize = 220;
-/// By how much of what the upstream bears the average may be above or below. The limit goes a tenth down and back up: that is a
-/// twentieth on average. Between two attempts some 15 ms pass in which a place is not in use at the upstream, and more on a busy
-/// machine.
+const BACKLOG: usize = 100;
+/// By how much of what the upstream bears the average limit may be above or below. It goes a tenth down and back up.
 const TOLERANCE: f64 = 0.1;
+/// The lowest share of the limit that is in use on average. From the end of an attempt to the begin of the next some 15 ms pass,
+/// and many times that on a busy machine.
+const USED_MIN: f64 = 0.6;
+/// How often the limit is read: many times between two changes.
+const READ_EVERY: Duration = Duration::from_millis(50);
 
 /// Keeps the queue filled, with four clients.
 async fn keep_busy(client: &Client, upstream: &Limited) {
@@ -29,35 +33,64 @@ async fn keep_busy(client: &Client, upstream: &Limited) {
     tokio::join!(fill(0), fill(1), fill(2), fill(3));
 }
 
-/// The average number at once when it has settled, at an upstream that bears so many.
-async fn settles_at(upstream: &Limited, bears: usize) -> f64 {
-    let limits = |takes| Limits::none(takes).at_once(bears).refusing_with(503);
+/// How many attempts may run at once, as the metrics have it.
+async fn limit(operators: &Client) -> f64 {
+    let metrics = operators.send(get("/metrics")).await.text();
+    let limit =
+        metrics.lines().find_map(|line| line.strip_prefix(r#"proxq_attempts_limit{queue="adapts"} "#)?.parse().ok());
+    limit.unwrap_or_else(|| panic!("no limit in: {metrics}"))
+}
+
+/// The average limit over a time.
+async fn mean_limit(operators: &Client, span: Duration) -> f64 {
+    let (until, mut sum, mut count) = (Instant::now() + span, 0.0, 0.0);
+    while Instant::now() < until {
+        sum += limit(operators).await;
+        count += 1.0;
+        count_for(READ_EVERY).await;
+    }
+    sum / count
+}
+
+/// Whether a number is as near to what the upstream bears as it has to be.
+fn is_near(number: f64, bears: u32) -> bool {
+    (number - f64::from(bears)).abs() <= TOLERANCE * f64::from(bears)
+}
+
+/// Asserts that the limit comes to what an upstream bears and stays there, and that it is in use.
+async fn settles_at(operators: &Client, upstream: &Limited, bears: u32) {
+    let limits = |takes| Limits::none(takes).at_once(bears as usize).refusing_with(503);
     upstream.change(limits(TAKES));
-    let refused = upstream.tally().refused();
-    // It rises until it is refused some.
-    upstream.counts("it is refused some", |tally| tally.refused() > refused).await;
+    // On the way up every step of ten has a deadline of its own: to 40 it takes some 800 requests.
+    for step in (10..bears).step_by(10) {
+        eventually(&format!("the limit is above {step}"), async || limit(operators).await > f64::from(step)).await;
+    }
+    eventually(&format!("the limit is near {bears}"), async || is_near(limit(operators).await, bears)).await;
     upstream.change(limits(TAKES_LONGER));
-    count_for(TAKES_LONGER * 2).await;
+    count_for(TAKES_LONGER).await; // those that began before end
     let settled = upstream.tally();
-    count_for(TAKES_LONGER * 5).await;
+    let mean = mean_limit(operators, TAKES_LONGER * 5).await;
     let tally = upstream.tally();
-    let mean = tally.mean_at_once_since(&settled);
+    let used = tally.mean_at_once_since(&settled);
     let (requests, refused) = (tally.seen.len() - settled.seen.len(), tally.refused() - settled.refused());
-    eprintln!("of {bears} at once {mean:.1} are used; {refused} of {requests} requests were refused");
-    mean
+    eprintln!(
+        "of {bears} at once {mean:.1} are allowed and {used:.1} used; {refused} of {requests} requests were refused"
+    );
+    assert!(is_near(mean, bears), "{mean} of {bears}");
+    assert!(used >= USED_MIN * mean, "{used} of {mean}");
 }
 
 on_every_store! {
     async fn the_number_at_once_follows_what_the_upstream_bears(store: Store) {
         let upstream = Limited::start(Limits::none(TAKES)).await;
-        let config = config_for_url(store, &upstream.url()).upstream("adaptive", json!({"min": 1, "max": 200}));
+        let config = config_for_url(store, &upstream.url()).upstream("adaptive", json!({"min": 1, "max": 90}));
         let config = config.upstream("retryOn", vec![503]).upstream("maxRetries", 1000).upstream("retryDelay", "1ms");
+        let config = config.upstream("queue", "adapts").set("admin.listenAddress", "127.0.0.1:0");
         let proxq = Proxq::start(config).await;
+        let operators = proxq.operators().await;
         let followed = async {
-            for bears in [37, 12, 90] {
-                let mean = settles_at(&upstream, bears).await;
-                let bears = f64::from(u32::try_from(bears).expect("a small number"));
-                assert!((mean - bears).abs() <= TOLERANCE * bears, "{mean} of {bears}");
+            for bears in [20, 8, 40] {
+                settles_at(&operators, &upstream, bears).await;
             }
         };
         tokio::select! {
