@@ -53,9 +53,9 @@ pub(crate) trait Record: Sized {
     /// The fields of this part.
     fn to_fields(&self) -> (Self::Open, Self::Hidden);
 
-    /// The part with these fields; `None` if no version of the program would have written them. Hidden fields of which this
-    /// process does not have the key have their defaults.
-    fn from_fields(open: Self::Open, hidden: Self::Hidden) -> Option<Self>;
+    /// The part with these fields, of a record with a seal or without one; `None` if no version of the program would have written
+    /// them. Hidden fields of which this process does not have the key have their defaults.
+    fn from_fields(fields: Fields<Self>) -> Option<Self>;
 
     /// The record of this part of the job `id`.
     fn encode(&self, id: JobId, keys: &Keyring) -> Vec<u8> {
@@ -66,16 +66,15 @@ pub(crate) trait Record: Sized {
     fn decode(id: JobId, record: Bytes, keys: &Keyring) -> Result<Self, StoreError> {
         let corrupt = || StoreError::CorruptJob { id, what: Self::NAME };
         match decode_fields::<Self>(id, record, keys)? {
-            (open, Ok(hidden)) => Self::from_fields(open, hidden).ok_or_else(corrupt),
-            (_, Err(key)) => Err(StoreError::KeyUnknown { id, key }),
+            (_, Some(key)) => Err(StoreError::KeyUnknown { id, key }),
+            (fields, None) => Self::from_fields(fields).ok_or_else(corrupt),
         }
     }
 
     /// The same, as far as it can be read without a key that this process does not have.
     fn decode_open(id: JobId, record: Bytes, keys: &Keyring) -> Result<Self, StoreError> {
-        let (open, hidden) = decode_fields::<Self>(id, record, keys)?;
-        let corrupt = StoreError::CorruptJob { id, what: Self::NAME };
-        Self::from_fields(open, hidden.unwrap_or_default()).ok_or(corrupt)
+        let (fields, _missing) = decode_fields::<Self>(id, record, keys)?;
+        Self::from_fields(fields).ok_or(StoreError::CorruptJob { id, what: Self::NAME })
     }
 }
 
@@ -102,28 +101,40 @@ fn encode_as<R: Record>(part: &R, id: JobId, keys: &Keyring, version: u32) -> Ve
     record
 }
 
-type Fields<R> = (<R as Record>::Open, Result<<R as Record>::Hidden, KeyId>);
+/// The fields of a record.
+#[derive(Debug)]
+pub(crate) struct Fields<R: Record> {
+    open: R::Open,
+    hidden: R::Hidden,
+    is_sealed: bool,
+}
 
-/// The fields of a record, or in place of the hidden ones the key that is missing.
-fn decode_fields<R: Record>(id: JobId, record: Bytes, keys: &Keyring) -> Result<Fields<R>, StoreError> {
+/// The fields of a record, and the key that is missing, if one is.
+fn decode_fields<R: Record>(
+    id: JobId,
+    record: Bytes,
+    keys: &Keyring,
+) -> Result<(Fields<R>, Option<KeyId>), StoreError> {
     let corrupt = || StoreError::CorruptJob { id, what: R::NAME };
     let (version, mut fields) = intact(R::NAME, id, record).ok_or_else(corrupt)?;
     match version {
         PLAIN => {
             let open = R::Open::decode(fields.clone()).map_err(|_| corrupt())?;
-            Ok((open, Ok(R::Hidden::decode(fields).map_err(|_| corrupt())?)))
+            let hidden = R::Hidden::decode(fields).map_err(|_| corrupt())?;
+            Ok((Fields { open, hidden, is_sealed: false }, None))
         }
         SEALED => {
             let length =
                 prost::encoding::decode_varint(&mut fields).ok().and_then(|length| usize::try_from(length).ok());
             let length = length.filter(|length| *length <= fields.len()).ok_or_else(corrupt)?;
             let open = fields.split_to(length);
-            let hidden = match keys.open(&[R::NAME.as_bytes(), id.as_bytes(), &open], fields.into()) {
-                Ok(hidden) => Ok(R::Hidden::decode(hidden).map_err(|_| corrupt())?),
-                Err(Unopened::UnknownKey(key)) => Err(key),
+            let (hidden, missing) = match keys.open(&[R::NAME.as_bytes(), id.as_bytes(), &open], fields.into()) {
+                Ok(hidden) => (R::Hidden::decode(hidden).map_err(|_| corrupt())?, None),
+                Err(Unopened::UnknownKey(key)) => (R::Hidden::default(), Some(key)),
                 Err(Unopened::Broken) => return Err(corrupt()),
             };
-            Ok((R::Open::decode(open).map_err(|_| corrupt())?, hidden))
+            let open = R::Open::decode(open).map_err(|_| corrupt())?;
+            Ok((Fields { open, hidden, is_sealed: true }, missing))
         }
         0 | 3.. => Err(StoreError::NewerRecord { id, version }),
     }
@@ -170,8 +181,8 @@ impl Record for Progress {
         (progress::ProgressFields::of(self), NoFields {})
     }
 
-    fn from_fields(open: Self::Open, _: NoFields) -> Option<Self> {
-        open.into_progress()
+    fn from_fields(fields: Fields<Self>) -> Option<Self> {
+        fields.open.into_progress()
     }
 }
 

@@ -7,7 +7,7 @@ use super::vault;
 use crate::job::JobId;
 use crate::sealing::Keyring;
 use crate::store::SubmittedRequest;
-use crate::store::record::{Facts, Record, Secrets, unopened};
+use crate::store::record::{Facts, Record, unopened};
 
 /// The request of a job, its secrets and its body. All of it is read at once, as the job may end meanwhile.
 pub(super) fn submitted(
@@ -24,13 +24,14 @@ pub(super) fn submitted(
         .optional()
         .map_err(of_job(id))?;
     let Some((facts, beside, slot, secrets)) = columns else { return Ok(None) };
-    let Facts { mut request, body } = Facts::decode(id, facts.unwrap_or_default().into(), keys)?;
+    let mut facts = Facts::decode(id, facts.unwrap_or_default().into(), keys)?;
     if slot.is_some() {
         let record = vault::record_in(secrets.unwrap_or_default());
-        Secrets::decode(id, record.into(), keys)?.put_back(&mut request);
+        facts.put_back(record.into(), keys)?;
     }
-    let body = body.body(beside.unwrap_or_default(), keys).map_err(|error| unopened(id, "request body", error))?;
-    Ok(Some(SubmittedRequest { request, body }))
+    let body =
+        facts.body.body(beside.unwrap_or_default(), keys).map_err(|error| unopened(id, "request body", error))?;
+    Ok(Some(SubmittedRequest { request: facts.request, body }))
 }
 
 pub(super) const SUBMITTED: &str = "SELECT facts, body, secrets, bytes FROM jobs

@@ -4,12 +4,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Uri};
+use http::{HeaderName, Method, Uri};
 
-use super::Record;
-use super::fields::{BodyFields, HeaderField, header_fields, header_map};
+use super::fields::{BodyFields, HeaderField, body_of, header_fields, header_map};
+use super::{Fields, Record, Secrets};
 use crate::clock::Timestamp;
 use crate::job::{CredentialHash, Delivery, JobId, JobRequest, Priority, TimeBounds};
+use crate::sealing::Keyring;
+use crate::store::StoreError;
 
 /// A job's request without its secret headers, and where its body is.
 #[derive(Clone, Debug)]
@@ -18,12 +20,30 @@ pub(crate) struct Facts {
     pub(crate) request: JobRequest,
     /// What the body must be.
     pub(crate) body: BodyFields,
+    /// Whether they were read from a record with a seal.
+    is_sealed: bool,
 }
 
 impl Facts {
     /// The facts of a request that [`super::Secrets::take`] has been through.
     pub(crate) fn new(request: JobRequest, body: BodyFields) -> Self {
-        Self { request, body }
+        Self { request, body, is_sealed: false }
+    }
+
+    /// Puts back the secret headers in this record, and gives their names.
+    ///
+    /// # Errors
+    /// As [`Record::decode`]. Facts without a seal do not get what is sealed: somebody else may have written them, to have the
+    /// secrets sent elsewhere.
+    pub(crate) fn put_back(&mut self, secrets: Bytes, keys: &Keyring) -> Result<Vec<HeaderName>, StoreError> {
+        let id = self.request.id;
+        let secrets = Secrets::decode(id, secrets, keys)?;
+        if secrets.is_sealed() != self.is_sealed {
+            return Err(StoreError::CorruptJob { id, what: Secrets::NAME });
+        }
+        let names = secrets.names();
+        secrets.put_back(&mut self.request);
+        Ok(names)
     }
 
     /// What was asked for.
@@ -153,7 +173,7 @@ impl Record for Facts {
         (open, hidden)
     }
 
-    fn from_fields(open: OpenFacts, hidden: HiddenFacts) -> Option<Self> {
+    fn from_fields(Fields { open, hidden, is_sealed }: Fields<Self>) -> Option<Self> {
         if open.kind != KIND_HTTP {
             return None;
         }
@@ -188,7 +208,7 @@ impl Record for Facts {
             },
             secret_names: hidden.secret_names.iter().map(|name| name.parse()).collect::<Result<_, _>>().ok()?,
         };
-        Some(Self { request, body: open.body? })
+        Some(Self { request, body: body_of(open.body, is_sealed)?, is_sealed })
     }
 }
 

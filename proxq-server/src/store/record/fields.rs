@@ -48,6 +48,12 @@ pub(super) fn header_map(fields: Vec<HeaderField>) -> Option<HeaderMap> {
     Some(headers)
 }
 
+/// The body that a record names. One without a seal names none that has one: bodies are bound to their jobs by the seals of
+/// records.
+pub(super) fn body_of(body: Option<BodyFields>, record_is_sealed: bool) -> Option<BodyFields> {
+    body.filter(|body| record_is_sealed || body.seal_key.is_none())
+}
+
 /// Where a body is, and what it must hash to. The bytes themselves are kept outside the record, as they are or sealed.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub(crate) struct BodyFields {

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use http::StatusCode;
 use hyper::ext::ReasonPhrase;
 
-use super::Record;
-use super::fields::{BodyFields, HeaderField, header_fields, header_map};
+use super::fields::{BodyFields, HeaderField, body_of, header_fields, header_map};
+use super::{Fields, Record};
 use crate::job::ResponseHead;
 
 /// The head of a response, and where its body is.
@@ -50,11 +50,14 @@ impl Record for Head {
         (OpenHead { body: Some(self.body) }, hidden)
     }
 
-    fn from_fields(open: OpenHead, hidden: HiddenHead) -> Option<Self> {
+    fn from_fields(Fields { open, hidden, is_sealed }: Fields<Self>) -> Option<Self> {
         let is_locked = hidden == HiddenHead::default();
         let status =
             if is_locked { StatusCode::OK } else { StatusCode::from_u16(u16::try_from(hidden.status).ok()?).ok()? };
         let reason = hidden.reason.map(ReasonPhrase::try_from).transpose().ok()?;
-        Some(Self { head: ResponseHead { status, reason, headers: header_map(hidden.headers)? }, body: open.body? })
+        Some(Self {
+            head: ResponseHead { status, reason, headers: header_map(hidden.headers)? },
+            body: body_of(open.body, is_sealed)?,
+        })
     }
 }

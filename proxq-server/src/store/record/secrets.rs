@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName};
 
 use super::fields::{HeaderField, header_fields, header_map};
-use super::{NoFields, Record};
+use super::{Fields, NoFields, Record};
 use crate::config::SecretHeaders;
 use crate::job::JobRequest;
 
@@ -12,6 +12,7 @@ use crate::job::JobRequest;
 pub(crate) struct Secrets {
     headers: HeaderMap,
     added_headers: HeaderMap,
+    is_sealed: bool,
 }
 
 impl Secrets {
@@ -20,6 +21,7 @@ impl Secrets {
         let secrets = Self {
             headers: names.split_off(&mut request.headers),
             added_headers: names.split_off(&mut request.added_headers),
+            is_sealed: false,
         };
         request.secret_names = secrets.names();
         (secrets != Self::default()).then_some(secrets)
@@ -29,6 +31,11 @@ impl Secrets {
     pub(crate) fn names(&self) -> Vec<HeaderName> {
         let only_added = self.added_headers.keys().filter(|name| !self.headers.contains_key(*name));
         self.headers.keys().chain(only_added).cloned().collect()
+    }
+
+    /// Whether they were read from a record with a seal.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.is_sealed
     }
 
     /// Puts the secrets back into the request that they were taken from.
@@ -57,7 +64,8 @@ impl Record for Secrets {
         (NoFields {}, hidden)
     }
 
-    fn from_fields(_: NoFields, hidden: SecretsFields) -> Option<Self> {
-        Some(Self { headers: header_map(hidden.headers)?, added_headers: header_map(hidden.added_headers)? })
+    fn from_fields(Fields { hidden, is_sealed, .. }: Fields<Self>) -> Option<Self> {
+        let (headers, added_headers) = (header_map(hidden.headers)?, header_map(hidden.added_headers)?);
+        Some(Self { headers, added_headers, is_sealed })
     }
 }

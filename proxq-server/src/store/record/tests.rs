@@ -178,7 +178,7 @@ proptest! {
 
         let mut read = Facts::decode(id, facts.into(), &keys).unwrap();
         if let Some(secrets) = secrets {
-            Secrets::decode(id, secrets.encode(id, &keys).into(), &keys).unwrap().put_back(&mut read.request);
+            prop_assert_eq!(&read.put_back(secrets.encode(id, &keys).into(), &keys).unwrap(), &names);
         }
         for (read, request) in [
             (&read.request.headers, &request.headers),
@@ -318,6 +318,34 @@ fn a_sealed_record_belongs_to_its_job_whatever_its_checksum_says() {
     assert!(Facts::decode(id, with_checksum(name, id, &record).into(), &keys).is_ok());
     let moved = Facts::decode(other, with_checksum(name, other, &record).into(), &keys);
     assert!(matches!(moved, Err(StoreError::CorruptJob { .. })), "{moved:?}");
+}
+
+#[test]
+fn what_is_sealed_stands_in_and_beside_sealed_records_only() {
+    let (id, keys, none) = (JobId::new(), Keyring::of(&["a key"]), Keyring::default());
+    let mut request = crate::store::contract::request(id);
+    request.headers.insert("authorization", HeaderValue::from_static("hush"));
+    let secrets = Secrets::take(&mut request, &SecretHeaders::default()).unwrap();
+    let [open, sealed] = [&none, &keys].map(|keys| BodyFields::of(&Body::Inline("{}".into()), keys).0);
+
+    let forged = Facts::new(request.clone(), sealed).encode(id, &none);
+    assert!(matches!(Facts::decode(id, forged.into(), &keys), Err(StoreError::CorruptJob { .. })));
+    let head = ResponseHead { status: StatusCode::OK, reason: None, headers: HeaderMap::new() };
+    let forged = Head { head, body: sealed }.encode(id, &none);
+    assert!(matches!(Head::decode(id, forged.into(), &keys), Err(StoreError::CorruptJob { .. })));
+
+    let facts = |body, keys: &Keyring| Facts::new(request.clone(), body).encode(id, keys);
+    for (facts, secrets_keys, fits) in [
+        (facts(open, &none), &none, true),
+        (facts(open, &none), &keys, false),
+        (facts(sealed, &keys), &keys, true),
+        (facts(sealed, &keys), &none, false),
+    ] {
+        let mut facts = Facts::decode(id, facts.into(), &keys).unwrap();
+        let put_back = facts.put_back(secrets.encode(id, secrets_keys).into(), &keys);
+        assert_eq!(put_back.is_ok(), fits, "{put_back:?}");
+        assert_eq!(facts.request.headers.contains_key("authorization"), fits);
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::foreign::{self, Unusable};
 use super::message::{StoredTask, TaskMessage};
 use super::shared::Shared;
 use crate::job::{Body, JobId, JobRequest};
-use crate::store::record::{Facts, Record, Secrets, unopened};
+use crate::store::record::{Facts, Record, unopened};
 use crate::store::{StoreError, SubmittedRequest};
 
 /// What is to be sent.
@@ -39,17 +39,14 @@ pub(super) fn whole_request(
     message: &TaskMessage,
     secrets: Option<Bytes>,
 ) -> Result<WholeRequest, NotUsable> {
-    let Some(facts) = facts else {
+    let Some(mut facts) = facts else {
         let (mut request, body) = foreign::request(message, shared.clock.wall(), shared)?;
         let mut secrets = shared.settings.get().secret_headers.names().to_vec();
         secrets.retain(|name| request.headers.contains_key(name));
         request.secret_names.clone_from(&secrets);
         return Ok(WholeRequest { request, body, secrets, upstream: None });
     };
-    let mut request = facts.request;
-    let secrets = secrets.map(|secrets| Secrets::decode(id, secrets, &shared.keys)).transpose()?.unwrap_or_default();
-    let names = secrets.names();
-    secrets.put_back(&mut request);
+    let secrets = secrets.map(|secrets| facts.put_back(secrets, &shared.keys)).transpose()?.unwrap_or_default();
     let corrupt = || StoreError::CorruptJob { id, what: "body" };
     let beside = if facts.body.blob().is_some() {
         Vec::new()
@@ -59,8 +56,8 @@ pub(super) fn whole_request(
         message.payload.to_vec()
     };
     let body = facts.body.body(beside, &shared.keys).map_err(|error| unopened(id, "body", error))?;
-    let upstream = Some(request.upstream.clone());
-    Ok(WholeRequest { request, body, secrets: names, upstream })
+    let upstream = Some(facts.request.upstream.clone());
+    Ok(WholeRequest { request: facts.request, body, secrets, upstream })
 }
 
 /// What was submitted as this job; `None` for what is no job of proxq's.

@@ -12,7 +12,7 @@ use super::bounds;
 use crate::clock::Timestamp;
 use crate::job::{Body, JobId, Priority, Progress, State};
 use crate::store::StoreError;
-use crate::store::record::{Facts, Record, Secrets, decode_progress, unopened};
+use crate::store::record::{Facts, Record, decode_progress, unopened};
 use crate::store::signals::QueueSignal;
 
 /// The number of a state in the database.
@@ -133,7 +133,7 @@ impl JobRow {
         let body = facts.body.body(beside, keys).map_err(|error| unopened(self.id, "request body", error))?;
         if let Some(slot) = self.secrets {
             let secrets = vault::read(tx.connection, slot)?;
-            Secrets::decode(self.id, secrets.into(), keys)?.put_back(&mut facts.request);
+            facts.put_back(secrets.into(), keys)?;
         }
         Ok((facts, body))
     }
