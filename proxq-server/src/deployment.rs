@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::chain;
+use crate::sealing::KeyId;
 use crate::store::{Deployment, StoreControl, StoreError, StorePauses};
 
 /// The longest pause between two questions to a store that does not answer: submissions are refused meanwhile.
@@ -38,13 +39,26 @@ impl KnownDeployment {
         self.known.get().map(|deployment| &deployment.credential_key)
     }
 
+    /// The key that is missing where nothing can be recognized that was hashed before this process began: whose a job is, and
+    /// which idempotency keys are taken.
+    pub(crate) fn missing_key(&self) -> Option<KeyId> {
+        self.known.get().and_then(|deployment| deployment.missing_key)
+    }
+
     /// Asks the store once.
     ///
     /// # Errors
     /// Where it does not say.
     pub(crate) async fn ask(&self, store: &dyn StoreControl) -> Result<(), StoreError> {
         let deployment = store.deployment().await?;
-        self.known.get_or_init(|| deployment);
+        let missing = deployment.missing_key;
+        if let (Ok(()), Some(key)) = (self.known.set(deployment), missing) {
+            tracing::error!(
+                %key,
+                "the deployment's secrets are sealed with a key that is not configured here: nobody's jobs and no idempotency \
+                 key can be recognized, so requests that depend on it are refused"
+            );
+        }
         Ok(())
     }
 

@@ -32,11 +32,12 @@ pub(crate) use self::submitter::{IdOrigin, NewSubmission, Submitter};
 use crate::admit::Bypass;
 use crate::arrival::Arrival;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Ownership};
 use crate::deployment::KnownDeployment;
 use crate::direct::{BegunBody, ClientBody, Direct, DirectRequest};
 use crate::ended::JobWaiters;
 use crate::failure::chain;
+use crate::job::JobRequest;
 use crate::reply::body::Body as ReplyBody;
 use crate::reply::{self, Problem};
 use crate::store::{JobStore, Turn};
@@ -135,6 +136,9 @@ impl Intake {
         if !secrets_known {
             return Queued::refused(body, Problem::store_not_ready());
         }
+        if self.deployment.missing_key().is_some() && self.must_be_recognized(&request, &controls) {
+            return Queued::refused(body, Problem::not_recognizable());
+        }
         let body = match self.submitter.receive(&request, length, begun, body, controls.call).await {
             Ok(received) => received,
             Err(error) => return Queued::Answered(not_received(error)),
@@ -159,6 +163,15 @@ impl Intake {
             Ok(job) => Queued::Submitted { job, turn, controls, asked },
             Err(error) => Queued::Answered(Some(Problem::from(error).into_response())),
         }
+    }
+
+    /// Whether it matters, when this process is gone, too, who sent a request: it may repeat another one, or its job has an owner.
+    fn must_be_recognized(&self, request: &JobRequest, controls: &Controls) -> bool {
+        request.idempotency_key.is_some()
+            || controls.job_id.is_some()
+            || controls.call.is_some_and(|call| call.joins)
+            || controls.result_url.is_some()
+            || self.config.auth.owner == Ownership::Credential
     }
 
     /// Submits a job whose client waits for the final answer. Goes on when the client goes away, as its turn may have begun.

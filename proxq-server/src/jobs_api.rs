@@ -90,6 +90,9 @@ impl JobsApi {
             tracing::warn!(error = chain(&error), "not ready");
             Problem::store_not_ready_for(&error)
         })?;
+        if self.deployment.missing_key().is_some() {
+            return Err(Problem::not_recognizable());
+        }
         Ok(reply::healthy("ready"))
     }
 

@@ -4,7 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use harness::{Answer, Config, Exit, Launch, Proxq, Route, Store, Upstream, eventually, get, on_every_store, post};
+use harness::{
+    Answer, Config, Exit, Launch, Proxq, Request, Route, Store, Upstream, eventually, get, on_every_store, post,
+};
 use proxq_protocol::JobStatus;
 use serde_json::json;
 use tempfile::TempDir;
@@ -145,6 +147,30 @@ on_every_store! {
         assert!(checked.output.contains("which is not configured: 1 job that cannot be read"), "{}", checked.output);
     }
 
+    async fn without_its_key_jobs_keep_their_owners(store: Store) {
+        let (upstream, keys) = (Upstream::start().await, Keys::new());
+        upstream.answers(200, "sealed");
+        let config = store.config_for(&upstream).set("auth.owner", "credential");
+        let mut proxq = Proxq::start(keys.seal(config.clone(), "old", &[])).await;
+        let own = |request: Request| request.header("Authorization", "Bearer own").header("Idempotency-Key", "a");
+        let job = proxq.submit(own(post("/x"))).await;
+        let status = async |proxq: &Proxq| proxq.send(own(get(&job.location))).await;
+        proxq.send(own(get(&format!("{}/content?wait=20s", job.location)))).await.from_upstream(200);
+        proxq.stop().await;
+        proxq.expect_error("which this proxq does not have");
+        proxq.expect_error("sealed with a key that is not configured");
+        proxq.start_again_with(keys.seal(config.clone(), "new", &[])).await;
+        status(&proxq).await.refused(503, "KEY_UNKNOWN");
+        proxq.send(own(post("/x"))).await.refused(503, "KEY_UNKNOWN");
+        proxq.send(post("/x")).await.refused(503, "KEY_UNKNOWN");
+        proxq.send(get("/__jobs/readyz")).await.refused(503, "KEY_UNKNOWN");
+        proxq.stop().await;
+        proxq.start_again_with(keys.seal(config.clone(), "new", &["old"])).await;
+        assert_eq!(status(&proxq).await.status, 200);
+        assert_eq!(proxq.submit(own(post("/x"))).await.id, job.id, "it is known by its key");
+        assert_eq!(upstream.deliveries(job.id), 1);
+    }
+
     async fn a_job_waits_for_its_key(store: Store) {
         let (upstream, keys) = (Upstream::start().await, Keys::new());
         upstream.answers(200, "sealed");
@@ -165,6 +191,10 @@ on_every_store! {
         let status = proxq.status(&waiting).await;
         assert_eq!((status.status, status.attempts), (JobStatus::Queued, Some(0)));
         assert_eq!(proxq.through_queue(post("/other")).await.text(), "sealed", "nobody else is touched");
+        // Nobody can tell whether these were sent before.
+        for field in [("Idempotency-Key", "a"), ("X-Proxq-Job-Id", "550e8400-e29b-41d4-a716-446655440000")] {
+            proxq.send(post("/x").header(field.0, field.1)).await.refused(503, "KEY_UNKNOWN");
+        }
         assert_eq!(upstream.deliveries(waiting.id), 0);
         proxq.cancel(&waiting).await;
         proxq.send(get(&waiting.location)).await.refused(404, "NOT_FOUND");

@@ -54,6 +54,7 @@ impl JobsApi {
         if let Some(signed) = &call.signed {
             let Some(Ok(id)) = call.resource.job() else { return Err(Problem::url_forged()) };
             let key = self.deployment.credential_key().ok_or_else(Problem::store_not_ready)?;
+            self.can_recognize()?;
             return result_url::check(key, *id, signed, self.clock.wall());
         }
         let (Visitor::Someone { credential, nobody, role }, Some(Ok(id))) = (visitor, call.resource.job()) else {
@@ -64,6 +65,7 @@ impl JobsApi {
         if *role >= needed {
             return Ok(());
         }
+        self.can_recognize()?;
         let is_theirs = match self.store.owner(*id).await.map_err(|error| store_problem(*id, &error))? {
             Owner::NoJob => false,
             Owner::Unknown => true,
@@ -71,5 +73,9 @@ impl JobsApi {
             Owner::Credential(owner) => owner == *credential || owner == *nobody,
         };
         if is_theirs { Ok(()) } else { Err(call.resource.unknown(*id)) }
+    }
+
+    fn can_recognize(&self) -> Result<(), Problem> {
+        self.deployment.missing_key().map_or(Ok(()), |_| Err(Problem::not_recognizable()))
     }
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{SharedValues, StoreError, StoreSettings};
 use crate::random::random_bytes;
+use crate::sealing::KeyId;
 
 /// How often [`StoreControl::upkeep`] is called.
 pub const UPKEEP_EVERY: Duration = Duration::from_secs(1);
@@ -47,13 +48,16 @@ pub struct Deployment {
     pub via_name: String,
     /// Keys the hashes of credentials.
     pub credential_key: [u8; 32],
+    /// Where the deployment's key of these hashes is sealed with a key that this process does not have: that key. The one above
+    /// is then this process' own, and recognizes nothing that was hashed before.
+    pub missing_key: Option<KeyId>,
 }
 
 impl Deployment {
     /// Secrets that nobody has had before, from the operating system's generator.
     pub(crate) fn made_now() -> Self {
         let (random, ..) = Uuid::new_v4().as_fields();
-        Self { via_name: format!("proxq-{random:08x}"), credential_key: random_bytes() }
+        Self { via_name: format!("proxq-{random:08x}"), credential_key: random_bytes(), missing_key: None }
     }
 }
 

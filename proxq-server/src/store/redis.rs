@@ -52,7 +52,7 @@ mod whole_request;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -202,6 +202,7 @@ impl RedisStore {
             instance: Instance { id: instance, name: options.instance },
             keys: options.keys,
             locked: LockedJobs::default(),
+            deployment: OnceLock::new(),
         });
         shared.tasks.spawn(oddities::look_over(Arc::clone(&shared), closing.clone()));
         shared.tasks.spawn(events::listen(Arc::clone(&shared), client.clone(), closing.clone()));
@@ -222,9 +223,12 @@ impl RedisStore {
     async fn register(&self) -> Result<(), StoreError> {
         let generation = self.shared.commands.generation();
         let known_before = std::mem::replace(&mut lock(&self.rounds).registered, generation) == generation;
-        if submit::register(&self.shared, &self.shared.queues.all()).await? && known_before {
-            tracing::warn!("Redis has forgotten the queues: it was flushed, or lost what it had");
-            self.shared.signals.all_changed();
+        if submit::register(&self.shared, &self.shared.queues.all()).await? {
+            deployment::keep_on(&self.shared).await?;
+            if known_before {
+                tracing::warn!("Redis has forgotten the queues: it was flushed, or lost what it had");
+                self.shared.signals.all_changed();
+            }
         }
         Ok(())
     }
@@ -392,7 +396,8 @@ impl BlobStore for RedisStore {
 #[async_trait]
 impl StoreControl for RedisStore {
     async fn deployment(&self) -> Result<Deployment, StoreError> {
-        deployment::deployment(&self.shared).await
+        let deployment = deployment::deployment(&self.shared).await?;
+        Ok(self.shared.deployment.get_or_init(|| deployment).clone())
     }
 
     async fn upkeep(&self) -> Result<Upkept, StoreError> {

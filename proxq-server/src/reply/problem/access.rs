@@ -3,7 +3,7 @@
 use http::StatusCode;
 use proxq_protocol::ErrorCode;
 
-use super::{Challenge, Problem};
+use super::{Challenge, Problem, STORE_RETRY_AFTER};
 use crate::config::{NotLetIn, Prefix, TokenScope};
 
 impl From<NotLetIn> for Problem {
@@ -33,6 +33,14 @@ impl Problem {
     pub(crate) fn url_expired(until: &str) -> Self {
         let detail = format!("the URL was valid until {until}; ask whoever submitted the job for another");
         Self::new(StatusCode::FORBIDDEN, ErrorCode::Forbidden, detail)
+    }
+
+    /// A request that depends on whose it is, or on whether it was sent before, which nobody can tell here.
+    pub(crate) fn not_recognizable() -> Self {
+        let detail = "whose this is, or whether it was sent before, cannot be told: that is sealed with a key which this proxq does \
+                      not have; its operator can configure it (encryption.previousKeyFiles), and the log names it";
+        let refusal = Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::KeyUnknown, detail);
+        Self { retry_after: Some(STORE_RETRY_AFTER), should_retry: true, ..refusal }
     }
 
     /// A URL whose signature is none of this deployment's.

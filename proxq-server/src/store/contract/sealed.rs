@@ -194,6 +194,26 @@ pub(in crate::store) async fn without_its_key_a_job_waits_and_says_what_is_open(
     }
 }
 
+/// A key in place of the one that cannot be opened would make the jobs nobody's.
+pub(in crate::store) async fn without_its_key_the_deployment_keeps_its_secrets(backend: &mut dyn Rekeyed) {
+    let (right, wrong) = (Arc::new(Keyring::of(&["right"])), Arc::new(Keyring::of(&["wrong"])));
+    backend.reopen_with(&right).await;
+    let before = backend.store().deployment().await.unwrap();
+    assert_eq!(before.missing_key, None);
+    for keys in [wrong.clone(), Arc::default(), wrong.clone()] {
+        backend.reopen_with(&keys).await;
+        let meanwhile = backend.store().deployment().await.unwrap();
+        assert_eq!(meanwhile.missing_key, right.sealing_id(), "{keys:?}");
+        assert_ne!(meanwhile.credential_key, before.credential_key);
+        assert_eq!(meanwhile.via_name, before.via_name);
+    }
+    for keys in [Arc::new(Keyring::of(&["wrong", "right"])), wrong, right] {
+        backend.reopen_with(&keys).await;
+        let after = backend.store().deployment().await.unwrap();
+        assert_eq!((after.credential_key, after.missing_key), (before.credential_key, None), "{keys:?}");
+    }
+}
+
 /// That a locked job can be cancelled is its owner's way out.
 pub(in crate::store) async fn without_its_key_a_job_can_be_cancelled(backend: &mut dyn Rekeyed) {
     backend.reopen_with(&Arc::new(Keyring::of(&["right"]))).await;

@@ -308,13 +308,19 @@ pub(super) fn deployment(connection: &mut Connection, keys: &Keyring) -> rusqlit
         .prepare("SELECT key, value FROM meta WHERE key LIKE ?1 || '%'")?
         .query_map((PLAIN_ENTRY,), |row| row.try_into())?
         .collect::<Result<_, _>>()?;
-    let credential_key = kept_key::find(keys, &entries).unwrap_or(made_now.credential_key);
-    kept(&kept_key::entry(keys), &kept_key::kept(keys, &credential_key))?;
-    if keys.seals() {
-        transaction.execute("DELETE FROM meta WHERE key = ?1", (PLAIN_ENTRY,))?;
-    }
+    let (credential_key, missing_key) = match kept_key::find(keys, &entries) {
+        Ok(found) => {
+            let credential_key = found.unwrap_or(made_now.credential_key);
+            kept(&kept_key::entry(keys), &kept_key::kept(keys, &credential_key))?;
+            for (name, _) in entries.iter().filter(|(name, _)| kept_key::is_outdated(keys, name)) {
+                transaction.execute("DELETE FROM meta WHERE key = ?1", (name,))?;
+            }
+            (credential_key, None)
+        }
+        Err(missing) => (made_now.credential_key, Some(missing)),
+    };
     transaction.commit()?;
     let wrong = |error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, error);
     let via_name = String::from_utf8(name).map_err(|error| wrong(error.into()))?;
-    Ok(Deployment { via_name, credential_key })
+    Ok(Deployment { via_name, credential_key, missing_key })
 }

@@ -6,38 +6,74 @@ use super::answer::Answer;
 use super::error::unexpected;
 use super::keys;
 use super::shared::Shared;
-use crate::store::kept_key::{self, PLAIN_ENTRY};
+use crate::store::kept_key;
 use crate::store::{Deployment, StoreError};
 
 /// The deployment's secrets; made now if there are none.
 pub(super) async fn deployment(shared: &Shared) -> Result<Deployment, StoreError> {
-    let (made_now, keyring) = (Deployment::made_now(), &*shared.keys);
-    let mut commands = Pipeline::with_capacity(2);
-    commands.cmd("HSETNX").arg(keys::DEPLOYMENT).arg("via_name").arg(made_now.via_name).ignore();
-    commands.cmd("HGETALL").arg(keys::DEPLOYMENT);
-    let entries = fields(shared.commands.run_all("HGETALL", &commands).await?)?;
-    let credential_key = kept_key::find(keyring, &entries).unwrap_or(made_now.credential_key);
+    let made_now = Deployment::made_now();
+    let entries = entries(shared).await?;
+    let credential_key = match kept_key::find(&shared.keys, &entries) {
+        Ok(found) => found.unwrap_or(made_now.credential_key),
+        Err(missing) => {
+            let via_name = text(&entries, "via_name").unwrap_or(made_now.via_name);
+            return Ok(Deployment { via_name, missing_key: Some(missing), ..made_now });
+        }
+    };
+    let outdated = entries.iter().map(|(name, _)| name).filter(|name| kept_key::is_outdated(&shared.keys, name));
+    keep(shared, &Deployment { credential_key, ..made_now }, outdated).await?;
     // Others may have been first: what they kept counts.
-    let entry = kept_key::entry(keyring);
-    let mut commands = Pipeline::with_capacity(3);
-    commands.cmd("HSETNX").arg(keys::DEPLOYMENT).arg(&entry).arg(kept_key::kept(keyring, &credential_key)).ignore();
-    if keyring.seals() {
-        commands.cmd("HDEL").arg(keys::DEPLOYMENT).arg(PLAIN_ENTRY).ignore();
-    }
-    commands.cmd("HGETALL").arg(keys::DEPLOYMENT);
-    let entries = fields(shared.commands.run_all("HGETALL", &commands).await?)?;
-    let value = |wanted: &str| entries.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone());
-    let (Some(via_name), Some(kept)) = (value("via_name"), value(&entry)) else { return Err(unexpected("HGETALL")) };
-    Ok(Deployment {
-        via_name: String::from_utf8(via_name).map_err(|_| unexpected("HGETALL"))?,
-        credential_key: kept_key::read(keyring, kept)?,
-    })
+    let entries = self::entries(shared).await?;
+    let (Some(via_name), Ok(Some(credential_key))) =
+        (text(&entries, "via_name"), kept_key::find(&shared.keys, &entries))
+    else {
+        return Err(unexpected("HGETALL"));
+    };
+    Ok(Deployment { via_name, credential_key, missing_key: None })
 }
 
-/// The fields of a hash, from the last answer.
-fn fields(mut answers: Vec<Answer>) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-    let flat = answers.pop().map_or(Ok(Vec::new()), Answer::fields)?;
-    let mut flat = flat.into_iter().map(Option::unwrap_or_default);
+/// Writes the secrets that this process goes by where Redis has lost them, before an instance that starts makes others.
+pub(super) async fn keep_on(shared: &Shared) -> Result<(), StoreError> {
+    let Some(known) = shared.deployment.get().filter(|known| known.missing_key.is_none()) else { return Ok(()) };
+    keep(shared, known, [].iter()).await?;
+    if kept_key::find(&shared.keys, &entries(shared).await?) != Ok(Some(known.credential_key)) {
+        tracing::error!(
+            "Redis had lost the deployment's secrets, and another instance made new ones: restart this one"
+        );
+    }
+    Ok(())
+}
+
+/// Writes what is not there, and removes outdated entries.
+async fn keep(
+    shared: &Shared,
+    deployment: &Deployment,
+    outdated: impl Iterator<Item = &String>,
+) -> Result<(), StoreError> {
+    let mut commands = Pipeline::with_capacity(3);
+    let entry = kept_key::entry(&shared.keys);
+    let kept = kept_key::kept(&shared.keys, &deployment.credential_key);
+    commands.cmd("HSETNX").arg(keys::DEPLOYMENT).arg("via_name").arg(&deployment.via_name);
+    commands.cmd("HSETNX").arg(keys::DEPLOYMENT).arg(entry).arg(kept);
+    for name in outdated {
+        commands.cmd("HDEL").arg(keys::DEPLOYMENT).arg(name);
+    }
+    let answers = shared.commands.run_all("HSETNX", &commands).await?;
+    answers.into_iter().try_for_each(|answer| answer.number().map(drop))
+}
+
+async fn entries(shared: &Shared) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    fields(shared.commands.run("HGETALL", redis::cmd("HGETALL").arg(keys::DEPLOYMENT)).await?)
+}
+
+fn text(entries: &[(String, Vec<u8>)], wanted: &str) -> Option<String> {
+    let (_, value) = entries.iter().find(|(name, _)| name == wanted)?;
+    String::from_utf8(value.clone()).ok()
+}
+
+/// The fields of a hash.
+fn fields(answer: Answer) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    let mut flat = answer.fields()?.into_iter().map(Option::unwrap_or_default);
     let mut fields = Vec::new();
     while let (Some(name), Some(value)) = (flat.next(), flat.next()) {
         fields.push((String::from_utf8_lossy(&name).into_owned(), value.to_vec()));

@@ -1,6 +1,6 @@
 //! What all verbs of the store work with.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use redis::Pipeline;
@@ -21,7 +21,7 @@ use crate::job::JobId;
 use crate::sealing::Keyring;
 use crate::store::locked::LockedJobs;
 use crate::store::signals::{Effect, Signals};
-use crate::store::{StoreError, StoreSettings};
+use crate::store::{Deployment, StoreError, StoreSettings};
 use crate::tasks::Tasks;
 
 /// What the store and its tasks share: the connection, what this process knows and holds, and what it tells those who wait.
@@ -44,6 +44,8 @@ pub(super) struct Shared {
     pub(super) instance: Instance,
     pub(super) keys: Arc<Keyring>,
     pub(super) locked: LockedJobs,
+    /// The deployment's secrets, once they are known.
+    pub(super) deployment: OnceLock<Deployment>,
 }
 
 /// Who this process is.

@@ -35,6 +35,11 @@ async fn without_its_key_a_job_waits_and_says_what_is_open() {
 }
 
 #[tokio::test]
+async fn without_its_key_the_deployment_keeps_its_secrets() {
+    sealed::without_its_key_the_deployment_keeps_its_secrets(&mut embedded().await).await;
+}
+
+#[tokio::test]
 async fn without_its_key_a_job_can_be_cancelled() {
     sealed::without_its_key_a_job_can_be_cancelled(&mut embedded().await).await;
 }

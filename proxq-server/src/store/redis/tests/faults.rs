@@ -215,9 +215,12 @@ async fn a_flushed_redis_hides_no_new_jobs() {
     let id = submitted(&redis.store).await;
     redis.store.upkeep().await.unwrap();
     let watch = redis.store.watch(id).await.unwrap();
+    let key = redis.store.deployment().await.unwrap().credential_key;
     let () = redis.server.run(&["FLUSHALL"]).await;
     redis.server.set_time(START).await;
     redis.store.upkeep().await.unwrap();
+    let later = open(&redis.server, redis.time).await;
+    assert_eq!(later.deployment().await.unwrap().credential_key, key, "all instances go by the same secrets");
     tokio::time::timeout(PATIENCE, watch).await.expect("is told");
     assert_eq!(state_of(&redis.store, id).await, None);
     let again = submitted(&redis.store).await;
