@@ -13,6 +13,7 @@ use http::{Method, Response};
 use tokio_util::sync::CancellationToken;
 
 use self::request::{JobsCall, Resource};
+use self::visitor::Access;
 use crate::clock::Clock;
 use crate::config::{Config, FOLLOW_HOPS, FOLLOW_WAIT, Upstream};
 use crate::deployment::KnownDeployment;
@@ -54,7 +55,7 @@ impl JobsApi {
         let is_probe = call.as_ref().is_ok_and(|(call, _)| call.resource.is_probe());
         let answer = match call {
             Ok((call, visitor)) => match self.check(&call, &method, &visitor).await {
-                Ok(()) => self.answer(call, &method).await,
+                Ok(access) => self.answer(call, &method, access).await,
                 Err(problem) => Err(problem),
             },
             Err(problem) => Err(problem),
@@ -66,7 +67,7 @@ impl JobsApi {
         answer
     }
 
-    async fn answer(&self, call: JobsCall, method: &Method) -> Result<Response<Body>, Problem> {
+    async fn answer(&self, call: JobsCall, method: &Method, access: Access) -> Result<Response<Body>, Problem> {
         match call.resource {
             Resource::Health => Ok(reply::healthy("ok")),
             Resource::Readiness => self.readiness().await,
@@ -76,7 +77,7 @@ impl JobsApi {
             Resource::Retry(id) => self.retry(id?, call.confirmed).await,
             Resource::Content(id) if *method == Method::DELETE => self.cancel(id?).await,
             Resource::Content(id) => self.content(id?, call.wait, call.redirects.as_ref(), method).await,
-            Resource::Hop(id, number) => self.hop(id?, number, method).await,
+            Resource::Hop(id, number) => self.hop(id?, number, method, access).await,
             Resource::Monitor(id) if *method == Method::DELETE => self.cancel_or_gone(id?).await,
             Resource::Monitor(id) => self.monitor(id?, method).await,
         }
@@ -129,7 +130,7 @@ impl JobsApi {
     }
 
     /// The final answer of a job for a follower, held for as long as its upstream says; else where to go on.
-    async fn hop(&self, id: JobId, number: u32, method: &Method) -> Result<Response<Body>, Problem> {
+    async fn hop(&self, id: JobId, number: u32, method: &Method, access: Access) -> Result<Response<Body>, Problem> {
         let watched = self.waiters.watch(id).await.map_err(|error| store_problem(id, &error))?;
         let upstream = watched.job().and_then(|job| self.config.upstream(&job.request.upstream));
         let (wait, hops) = upstream.map_or((FOLLOW_WAIT, FOLLOW_HOPS), |own| (own.follow_wait, own.follow_hops));
@@ -140,7 +141,7 @@ impl JobsApi {
         }
         // Whoever asks for the head alone has no answer yet.
         let is_turn = *method != Method::HEAD || watched.job().is_some_and(|job| job.request.method == Method::HEAD);
-        let tracks = is_turn && upstream.is_some_and(Upstream::tracks_turns);
+        let tracks = is_turn && access == Access::Own && upstream.is_some_and(Upstream::tracks_turns);
         let resumed = async { if tracks { self.turns.resume(id).await } else { None } };
         let (turn, job) = tokio::join!(resumed, self.waiters.watched_when_ended(watched, wait));
         let job = job.map_err(|error| store_problem(id, &error))?;

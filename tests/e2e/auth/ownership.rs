@@ -4,7 +4,8 @@ use std::fs;
 use std::time::Duration;
 
 use harness::{
-    Answer, Gate, Job, Proxq, Request, Store, Upstream, delete, get, head, on_every_store, on_the_store, post,
+    Answer, Gate, Job, Proxq, Request, Store, Upstream, delete, eventually, get, head, on_every_store, on_the_store,
+    post,
 };
 use proxq_protocol::JobId;
 use serde_json::json;
@@ -65,6 +66,34 @@ on_every_store! {
         proxq.send(other(delete(&job.location))).await.refused(404, "NOT_FOUND");
         gate.open();
         assert_eq!(wire.reply().await.text(), "late");
+    }
+
+    async fn an_operator_who_looks_on_is_not_the_client(store: Store) {
+        let (upstream, gate) = (Upstream::start().await, Gate::new());
+        upstream.always(Answer::status(200).body("late").wait(&gate));
+        let roles = json!([{ "name": "a", "token": OWN }, { "name": "b", "token": OTHER, "admin": "read" }]);
+        let config = with_owners(store.config_for(&upstream)).set("auth.tokens", roles).upstream("mode", "follow");
+        let proxq = Proxq::start(config.set("admin.listenAddress", "127.0.0.1:0")).await;
+        let operators = proxq.operators().await;
+        let nth_try = |number: &str| own(post("/x").header("X-Stainless-Retry-Count", number));
+
+        let client = proxq.begin(nth_try("0")).await;
+        upstream.arrivals(1).await;
+        let id = upstream.request().await.job_id().unwrap();
+        let onlooker = proxq.begin(other(get(&format!("/__jobs/{id}/content?hop=1")))).await;
+        eventually("both wait", async || {
+            operators.send(other(get("/metrics"))).await.text().contains("\nproxq_wait_subscribers 2\n")
+        })
+        .await;
+        drop(client);
+        proxq.log().line("client went away before its answer").await.expect("the client's end is noted");
+        let (reply, ()) = tokio::join!(proxq.send(nth_try("1")), async {
+            proxq.log().line("joined the job of an earlier try").await.expect("nobody holds the call");
+            gate.open();
+        });
+        assert_eq!((reply.status, reply.text().as_str()), (200, "late"), "{reply}");
+        assert_eq!(upstream.deliveries(id), 1);
+        drop(onlooker);
     }
 
     async fn without_tokens_a_job_belongs_to_its_api_key(store: Store) {
