@@ -41,7 +41,8 @@ impl Spool {
         self.file.as_ref().map_or(0, SpoolFile::length) + self.memory.len() as u64
     }
 
-    /// Appends a chunk. It is kept even if this fails, for want of room or the like; then nothing more should be appended.
+    /// Appends a chunk. It is kept even if this fails, for want of room or the like. Once the file has failed, all later
+    /// ones do too, with the same error.
     pub(super) async fn append(&mut self, chunk: &[u8]) -> io::Result<()> {
         self.memory.extend_from_slice(chunk);
         let length = self.memory.len();
@@ -118,13 +119,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_chunk_that_the_file_does_not_take_is_kept() {
-        let mut spool = Spool::new(3, false, enough());
-        spool.append(b"in the file, ").await.unwrap();
-        spool.file.as_mut().unwrap().lose();
-        spool.append(b"not in it").await.unwrap_err();
-        assert_eq!(spool.length(), 13 + 9);
-        assert_eq!(&spool.memory[..], b"not in it");
+    async fn a_chunk_that_the_file_does_not_take_is_kept_and_none_is_taken_after_it() {
+        for seals in [false, true] {
+            let mut spool = Spool::new(3, seals, enough());
+            spool.append(b"in the file, ").await.unwrap();
+            let file = spool.file.as_mut().unwrap().fill();
+            spool.append(b"not in it, ").await.unwrap_err();
+            spool.file.as_mut().unwrap().restore(file, b"not");
+            assert_eq!(spool.length(), 13 + 11);
+            assert_eq!(&spool.memory[..], b"not in it, ");
+            let error = spool.append(b"after it").await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+            assert_eq!(read(spool).await, b"in the file, not in it, after it", "sealed: {seals}");
+        }
     }
 
     #[tokio::test]

@@ -31,6 +31,8 @@ pub(super) struct SpoolFile {
     /// Pieces that were appended, and how long they are together.
     pieces: u64,
     length: u64,
+    /// Why a piece was not written. Part of it may be at the end of the file.
+    failure: Option<Arc<io::Error>>,
 }
 
 impl SpoolFile {
@@ -38,7 +40,7 @@ impl SpoolFile {
     pub(super) async fn new(is_sealed: bool) -> io::Result<Self> {
         let file = tasks::blocking(tempfile::tempfile).await.map_err(io::Error::other)??;
         let cipher = is_sealed.then(|| Arc::new(ChunkCipher::ephemeral()));
-        Ok(Self { file: Arc::new(file), cipher, pieces: 0, length: 0 })
+        Ok(Self { file: Arc::new(file), cipher, pieces: 0, length: 0, failure: None })
     }
 
     /// How long all that was appended is, in bytes.
@@ -46,9 +48,24 @@ impl SpoolFile {
         self.length
     }
 
-    /// Appends a piece. If this fails, part of it may be in the file; it does not count, and nothing more should be appended.
+    /// Appends a piece. If this fails, the piece does not count, and all later ones are refused with the same error: they would
+    /// come to stand behind a part of it, sealed with a number that was used.
     pub(super) async fn append(&mut self, piece: Bytes) -> io::Result<()> {
-        let (file, cipher, number, length) = (Arc::clone(&self.file), self.cipher.clone(), self.pieces, piece.len());
+        let length = piece.len() as u64;
+        if self.failure.is_none() {
+            self.failure = self.write(piece).await.err().map(Arc::new);
+        }
+        if let Some(failure) = &self.failure {
+            return Err(io::Error::new(failure.kind(), Arc::clone(failure)));
+        }
+        self.pieces += 1;
+        self.length += length;
+        Ok(())
+    }
+
+    /// Writes a piece at the end of the file.
+    async fn write(&self, piece: Bytes) -> io::Result<()> {
+        let (file, cipher, number) = (Arc::clone(&self.file), self.cipher.clone(), self.pieces);
         // Not by tokio's file, which would keep a buffer of this length.
         let write = move || match cipher {
             None => (&*file).write_all(&piece),
@@ -60,10 +77,7 @@ impl SpoolFile {
                 (&*file).write_all(&sealed)
             }
         };
-        tasks::blocking(write).await.map_err(io::Error::other)??;
-        self.pieces += 1;
-        self.length += length as u64;
-        Ok(())
+        tasks::blocking(write).await.map_err(io::Error::other)?
     }
 
     /// All that was appended, in order.
@@ -114,9 +128,16 @@ impl Reading {
 
 #[cfg(test)]
 impl SpoolFile {
-    /// Has it take nothing more.
-    pub(super) fn lose(&mut self) {
-        self.file = Arc::new(File::open("/dev/full").expect("every system has it"));
+    /// Has its device be full, and gives the file that there was.
+    pub(super) fn fill(&mut self) -> Arc<File> {
+        let full = File::options().write(true).open("/dev/full").expect("every system has it");
+        std::mem::replace(&mut self.file, Arc::new(full))
+    }
+
+    /// Has it be this file again, to which a part of a piece was written.
+    pub(super) fn restore(&mut self, file: Arc<File>, part: &[u8]) {
+        (&*file).write_all(part).expect("there is room");
+        self.file = file;
     }
 }
 
@@ -142,6 +163,22 @@ mod tests {
             assert_eq!(shows, !is_sealed);
             let read: Vec<Bytes> = file.into_stream().try_collect().await.unwrap();
             assert_eq!(read.concat(), pieces.concat(), "sealed: {is_sealed}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_appended_behind_a_part_of_a_piece() {
+        for is_sealed in [false, true] {
+            let mut file = SpoolFile::new(is_sealed).await.unwrap();
+            file.append(Bytes::from("whole")).await.unwrap();
+            let on_disk = file.fill();
+            let error = file.append(Bytes::from("broken off")).await.unwrap_err();
+            file.restore(on_disk, b"broken");
+            let later = file.append(Bytes::from("later")).await.unwrap_err();
+            assert_eq!((later.kind(), later.to_string()), (io::ErrorKind::StorageFull, error.to_string()));
+            assert_eq!((file.pieces, file.length()), (1, 5));
+            let read: Vec<Bytes> = file.into_stream().try_collect().await.unwrap();
+            assert_eq!(read.concat(), b"whole", "sealed: {is_sealed}");
         }
     }
 }
