@@ -37,8 +37,10 @@ pub(super) fn header_fields(headers: &HeaderMap) -> Vec<HeaderField> {
     headers.iter().map(field).collect()
 }
 
+/// The headers of these fields; `None` if they are none, or more names than a map can hold.
 pub(super) fn header_map(fields: Vec<HeaderField>) -> Option<HeaderMap> {
-    let mut headers = HeaderMap::with_capacity(fields.len());
+    // More fields than a map has room for may still have few names.
+    let mut headers = HeaderMap::try_with_capacity(fields.len()).unwrap_or_default();
     for field in fields {
         let name = HeaderName::from_bytes(&field.name).ok()?;
         let mut value = HeaderValue::from_maybe_shared(field.value).ok()?;
@@ -173,5 +175,21 @@ pub(super) fn outcome(number: u32) -> Option<Outcome> {
         2 => Some(Outcome::NotSent),
         3 => Some(Outcome::Indeterminate),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_with_many_values_are_read_and_those_with_too_many_names_are_refused() {
+        let field = |name: String| HeaderField { name: name.into(), value: Bytes::from("v"), sensitive: false };
+        let values = (0..40_000).map(|_| field("x-same".to_owned())).collect();
+        let read = header_map(values).unwrap();
+        assert_eq!((read.keys_len(), read.len()), (1, 40_000));
+        assert_eq!(header_fields(&read).len(), 40_000);
+        let names = (0..40_000).map(|number| field(format!("x-{number}"))).collect();
+        assert!(header_map(names).is_none());
     }
 }
