@@ -25,6 +25,8 @@ const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 #[derive(Clone)]
 pub(super) struct Identity {
     pub(super) config: Arc<ServerConfig>,
+    /// The certificate without its chain.
+    pub(super) certificate: Option<CertificateDer<'static>>,
     /// When the certificate is valid, where that can be read.
     pub(super) validity: Option<Validity>,
     /// A fingerprint of the contents of all files.
@@ -111,7 +113,8 @@ impl Identity {
     pub(super) fn load(files: &ServerTls, section: &str) -> Result<Self, TlsFileError> {
         let material = Material::read(files, section)?;
         let certified = material.certified_key()?;
-        let validity = certified.cert.first().and_then(Validity::of);
+        let certificate = certified.cert.first().cloned();
+        let validity = certificate.as_ref().and_then(Validity::of);
         let builder = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .expect("ring supports the default protocol versions");
@@ -132,7 +135,7 @@ impl Identity {
             config.ticketer =
                 Ticketer::new().map_err(|error| material.error(&files.key_file, "keyFile", FileProblem::Tls(error)))?;
         }
-        Ok(Self { config: Arc::new(config), validity, digest: material.digest() })
+        Ok(Self { config: Arc::new(config), certificate, validity, digest: material.digest() })
     }
 }
 

@@ -71,14 +71,14 @@ impl ListenerTls {
         self.shown.get().files.clone()
     }
 
-    /// What these files give; `None` where it is what is shown already. An expired certificate is refused: the present one
-    /// is hardly worse. Reads files.
+    /// What these files give; `None` where it is what is shown already. Another certificate that has expired is refused:
+    /// the present one is hardly worse. With the present one, expired or not, other authorities are taken over. Reads files.
     pub(crate) fn renewal(&self, files: &ServerTls, now: Timestamp) -> Result<Option<Renewal>, TlsFileError> {
         let (present, identity) = (self.shown.get(), Identity::load(files, self.section)?);
         if identity.digest == present.identity.digest && *files == present.files {
             return Ok(None);
         }
-        if identity.digest != present.identity.digest
+        if identity.certificate != present.identity.certificate
             && let Some(validity) = identity.validity.filter(|validity| validity.is_over(now))
         {
             let problem = FileProblem::Expired { since: validity.not_after };

@@ -144,6 +144,24 @@ fn a_renewal_is_what_differs_and_can_be_used() {
 }
 
 #[test]
+fn other_authorities_are_taken_over_though_the_certificate_has_expired_meanwhile() {
+    let folder = Folder::new();
+    folder.write("authorities.pem", folder.read("cert.pem"));
+    folder.issue((2001, 2002));
+    let files = ServerTls { client_ca_file: Some(folder.path("authorities.pem")), ..folder.files() };
+    let tls = ListenerTls::load(&files, "tls").unwrap();
+    folder.write("authorities.pem", folder.read("cert.pem"));
+    let renewal = tls.renewal(&files, now()).unwrap().unwrap();
+    tls.take_over(renewal);
+    assert!(tls.renewal(&files, now()).unwrap().is_none());
+    folder.write("chain.pem", folder.read("cert.pem") + &folder.read("authorities.pem"));
+    let with_chain = ServerTls { cert_file: folder.path("chain.pem"), ..files.clone() };
+    assert!(tls.renewal(&with_chain, now()).unwrap().is_some(), "it is the same certificate");
+    folder.issue((2001, 2002));
+    assert!(tls.renewal(&files, now()).is_err(), "it is another one");
+}
+
+#[test]
 fn a_key_is_never_written_to_a_log() {
     let folder = Folder::new();
     let shown = format!("{:?}", ListenerTls::load(&folder.files(), "tls").unwrap());
