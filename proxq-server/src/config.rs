@@ -12,6 +12,7 @@ mod encryption;
 mod error;
 mod example;
 mod form;
+mod hiding;
 mod keys;
 pub(crate) mod listen_address;
 mod listing;

@@ -8,7 +8,8 @@ mod values;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use super::error::{Found, Place, hide_in_url, hide_in_urls, is_url_key};
+use super::error::{Found, Place};
+use super::hiding::{hide_in_url, hide_in_urls, is_url_key};
 use super::raw::{Entry, Kind, Node, Scalar, Value};
 use super::substitute::substitute;
 use super::suggest;
