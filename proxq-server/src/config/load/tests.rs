@@ -5,6 +5,7 @@ mod flow;
 mod meaning;
 mod mistakes;
 mod tls;
+mod tokens;
 
 use super::*;
 use crate::config::Upstream;
