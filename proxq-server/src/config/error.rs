@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::hiding::{hide_at, hide_secrets};
+use super::hiding::{hide_at, hide_below_tokens, hide_secrets};
 
 /// Where something stands in a text, from 1; `width` in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +48,7 @@ impl ConfigErrors {
     pub(super) fn in_text(source_name: &str, text: &str, mut found: Vec<Found>) -> Self {
         found.sort_by_key(|mistake| mistake.place);
         let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        hide_below_tokens(&mut lines);
         for Found { place, path, .. } in &found {
             let Some(Place { line, column, width }) = *place else { continue };
             if let Some(line) = line.checked_sub(1).and_then(|index| lines.get_mut(index)) {

@@ -2,8 +2,8 @@
 
 /// Hides in a line what the path of a mistake shows to be secret. The mistake stands at this column, from 1, and is so wide.
 pub(super) fn hide_at(path: &str, column: usize, width: usize, line: &mut String) {
-    if is_of_headers(path) {
-        hide_behind(column, width, line);
+    if is_secret(path) {
+        *line = hide_values(line);
     } else if is_url_key(path) {
         hide_url_at(column, width, line);
     }
@@ -14,10 +14,7 @@ pub(super) fn hide_at(path: &str, column: usize, width: usize, line: &mut String
 pub(super) fn hide_secrets(line: &str) -> String {
     let line = hide_in_urls(line);
     let is_secret = |key: &str| {
-        let key = key.trim_end().trim_end_matches(['"', '\'']).to_lowercase();
-        ["password", "secret", "token", "tokens", "tokenhash", "key", "authorization"]
-            .iter()
-            .any(|word| key.ends_with(word))
+        ends_with_word(key, &["password", "secret", "token", "tokens", "tokenhash", "key", "authorization"])
     };
     // A mapping of headers has their values, a list of headers only names.
     let has_values =
@@ -28,21 +25,57 @@ pub(super) fn hide_secrets(line: &str) -> String {
     line[..=colon].chars().chain(hidden).collect()
 }
 
+/// Whether a key, perhaps in quotes, ends with one of these words.
+fn ends_with_word(key: &str, words: &[&str]) -> bool {
+    let key = key.trim_end().trim_end_matches(['"', '\'']).to_lowercase();
+    words.iter().any(|word| key.ends_with(word))
+}
+
 /// Whether the value of this key is a URL, also where it lacks what would show that.
 pub(super) fn is_url_key(path: &str) -> bool {
     ["url", "addr"].contains(&path.rsplit('.').next().unwrap_or_default())
 }
 
-/// Whether this is the key of a header, whose value is secret.
-fn is_of_headers(path: &str) -> bool {
-    path.contains(".headers.")
+/// Whether all values at this place are secret: those of headers, and whatever is written about access tokens, as a token may
+/// have come to the wrong place.
+pub(super) fn is_secret(path: &str) -> bool {
+    path.contains(".headers.") || path.starts_with("auth.tokens")
 }
 
-/// Hides what is behind the key at this place.
-fn hide_behind(column: usize, width: usize, line: &mut String) {
-    let end = column.saturating_sub(1).saturating_add(width);
-    let hide = |(at, c): (usize, char)| if at < end || c.is_whitespace() || c == ':' { c } else { '*' };
-    *line = line.chars().enumerate().map(hide).collect();
+/// Hides the values in the lines below a key `tokens`. Where a text is not YAML, no path says what its lines are.
+pub(super) fn hide_below_tokens(lines: &mut [String]) {
+    let mut tokens_at = None;
+    for line in lines {
+        let column = line.chars().take_while(|c| c.is_whitespace()).count();
+        let is_other_key = |tokens_at| column <= tokens_at && key_end(line).is_some() && !line.trim().starts_with('-');
+        if tokens_at.is_some_and(|tokens_at| !is_other_key(tokens_at)) {
+            *line = hide_values(line);
+        } else {
+            let has_tokens = line.match_indices(':').any(|(colon, _)| ends_with_word(&line[..colon], &["tokens"]));
+            tokens_at = has_tokens.then_some(column);
+        }
+    }
+}
+
+/// Hides what is behind the first key of a line; all of it where it does not begin with a key.
+fn hide_values(line: &str) -> String {
+    let shown = key_end(line).unwrap_or_else(|| begin(line));
+    let hidden = line[shown..].chars().map(|c| if c.is_whitespace() { c } else { '*' });
+    line[..shown].chars().chain(hidden).collect()
+}
+
+/// Where the first key of a line ends, with its colon, if the line begins with a key without quotes.
+fn key_end(line: &str) -> Option<usize> {
+    let begin = begin(line);
+    let is_of_key = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+    let end = begin + line[begin..].find(|c| !is_of_key(c))?;
+    let behind = line[end..].strip_prefix(':')?;
+    (end > begin && (behind.is_empty() || behind.starts_with(char::is_whitespace))).then_some(end + 1)
+}
+
+/// Where the first value or key of a line begins.
+fn begin(line: &str) -> usize {
+    line.find(|c: char| !c.is_whitespace() && !matches!(c, '-' | '[' | '{')).unwrap_or(line.len())
 }
 
 /// Hides what may be secret in the URL at this place.
@@ -141,11 +174,42 @@ mod tests {
         assert_eq!(hide_secrets("{headers: [X-Team], x: y}"), "{headers: [X-Team], x: y}");
     }
 
+    #[test]
+    fn values_are_not_shown_whatever_stands_beside_them() {
+        for (line, hidden) in [
+            ("  - my-secret-token", "  - ***************"),
+            ("  - web: my-secret-token # mine", "  - web: *************** * ****"),
+            ("- {web: a, b: c}", "- {web: ** ** **"),
+            ("  - \"a: b\"", "  - *** **"),
+            ("  -a:b", "  -***"),
+            ("  tokens:", "  tokens:"),
+            ("  - a ${B}: c", "  - * ***** *"),
+            ("", ""),
+        ] {
+            assert_eq!(hide_values(line), hidden);
+        }
+    }
+
+    #[test]
+    fn what_stands_below_tokens_is_not_shown() {
+        for (text, hidden) in [
+            ("a: b\n tokens:\n - c\n\n  d\n owner: e\n- f", "a: b\n tokens:\n - *\n\n  *\n owner: e\n- f"),
+            ("auth: {tokens: [\n a,\nb\n]}\nc: d", "auth: {tokens: [\n **\n*\n**\nc: d"),
+            ("\"tokens\" :\n- a: b\n-c\nd: e", "\"tokens\" :\n- a: *\n-*\nd: e"),
+        ] {
+            let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+            hide_below_tokens(&mut lines);
+            assert_eq!(lines.join("\n"), hidden);
+        }
+    }
+
     proptest! {
         #[test]
         fn no_place_panics(line in ".{0,200}", column: usize, width: usize) {
             for path in ["a.url", "a.headers.b"] {
-                hide_at(path, column, width, &mut line.clone());
+                let mut hidden = line.clone();
+                hide_at(path, column, width, &mut hidden);
+                prop_assert_eq!(hidden.chars().count(), line.chars().count());
             }
         }
     }

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::error::{Found, Place};
-use super::hiding::{hide_in_url, hide_in_urls, is_url_key};
+use super::hiding::{hide_in_url, hide_in_urls, is_secret, is_url_key};
 use super::raw::{Entry, Kind, Node, Scalar, Value};
 use super::substitute::substitute;
 use super::suggest;
@@ -58,9 +58,15 @@ pub(super) fn shown(text: &str) -> String {
     quoted(&hide_in_urls(text))
 }
 
-/// The value of a key as messages show it.
-fn shown_at(at: &At, text: &str) -> String {
-    if is_url_key(&at.path) { shown_url(text) } else { shown(text) }
+/// The value at a place as messages show it, or `the value` where it is secret.
+pub(super) fn shown_at(at: &At, text: &str) -> String {
+    if is_secret(&at.path) {
+        "the value".to_owned()
+    } else if is_url_key(&at.path) {
+        shown_url(text)
+    } else {
+        shown(text)
+    }
 }
 
 /// A URL as messages show it, valid or not.
@@ -100,7 +106,7 @@ impl<'a> Section<'a> {
             Some(Value::Map(entries)) => entries,
             None | Some(Value::Null) => &[],
             Some(other) => {
-                reading.note(&at, format!("expected a mapping (key: value), found {}", kind_of(other)));
+                reading.note(&at, format!("expected a mapping (key: value), found {}", kind_of(other, &at)));
                 &[]
             }
         };
@@ -220,7 +226,7 @@ impl<'a> Section<'a> {
                 Some(items.iter().enumerate().map(at_item).collect())
             }
             other @ (Value::Scalar(_) | Value::Map(_)) => {
-                self.reading.note(&at, format!("expected a list, found {}", kind_of(other)));
+                self.reading.note(&at, format!("expected a list, found {}", kind_of(other, &at)));
                 None
             }
         }
@@ -239,7 +245,7 @@ impl<'a> Section<'a> {
 
     fn scalar_of(&self, node: &Node, at: &At, expected: &str) -> Option<Scalar> {
         let Value::Scalar(scalar) = &node.value else {
-            self.reading.note(at, format!("expected {expected}, found {}", kind_of(&node.value)));
+            self.reading.note(at, format!("expected {expected}, found {}", kind_of(&node.value, at)));
             return None;
         };
         if scalar.kind != Kind::Text {
@@ -249,6 +255,7 @@ impl<'a> Section<'a> {
             Ok(text) if text == scalar.text => Some(scalar.clone()),
             Ok(text) => Some(Scalar { kind: kind_of_substituted(&text), text: text.into_owned() }),
             Err(error) => {
+                let error = if is_secret(&at.path) { error.without_values() } else { error };
                 self.reading.note(at, error.to_string());
                 None
             }
@@ -289,18 +296,19 @@ fn kind_of_substituted(text: &str) -> Kind {
     }
 }
 
-fn kind_of(value: &Value) -> String {
+fn kind_of(value: &Value, at: &At) -> String {
     match value {
         Value::Null => "nothing".to_owned(),
-        Value::Scalar(scalar) => scalar.describe(),
+        Value::Scalar(scalar) => scalar.describe(at),
         Value::List(_) => "a list".to_owned(),
         Value::Map(_) => "a mapping".to_owned(),
     }
 }
 
 impl Scalar {
-    fn describe(&self) -> String {
+    fn describe(&self, at: &At) -> String {
         match self.kind {
+            _ if is_secret(&at.path) => "a single value".to_owned(),
             Kind::Text => format!("the text {}", shown(&self.text)),
             Kind::Bool(_) => self.text.clone(),
             Kind::Integer(_) | Kind::Fraction => format!("the number {}", self.text),

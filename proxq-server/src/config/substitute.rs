@@ -58,6 +58,16 @@ pub(super) enum SubstituteError {
     Unclosed,
 }
 
+impl SubstituteError {
+    /// The same without what is no name, and may be part of a secret.
+    pub(super) fn without_values(self) -> Self {
+        match self {
+            Self::BadName { .. } => Self::BadName { name: "…".to_owned() },
+            Self::Unset { .. } | Self::Unclosed => self,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -4,7 +4,7 @@ use crate::access_token::TokenDigest;
 use crate::config::keys::admin::NEEDS_TOKEN;
 use crate::config::keys::globals::Globals;
 use crate::config::keys::upstreams::ReadUpstream;
-use crate::config::section::{Reading, Written, shown};
+use crate::config::section::{Reading, Written, shown, shown_at};
 use crate::config::{AdminRole, Config, DirectMode, Prefix, Routing};
 
 /// What a mistake ends with that is none with another `routing`.
@@ -28,7 +28,7 @@ fn check_tokens(reading: &Reading<'_>, read: &Globals) {
             if let (Some(at), Some(_)) = (&token.name_at, &other.name_at)
                 && token.token.name() == other.token.name()
             {
-                let name = shown(token.token.name());
+                let name = shown_at(at, token.token.name());
                 reading
                     .note(at, format!("{name} is the name of auth.tokens[{earlier}], too; each needs one of its own"));
             }
@@ -53,7 +53,7 @@ fn check_scopes(reading: &Reading<'_>, read: &Globals) {
     let listed = known.iter().map(|prefix| prefix.value.as_str()).collect::<Vec<_>>().join(", ");
     for prefix in read.tokens.iter().flat_map(|token| &token.upstreams) {
         if !known.iter().any(|known| known.value == prefix.value) {
-            let wrong = shown(prefix.value.as_str());
+            let wrong = shown_at(&prefix.at, prefix.value.as_str());
             reading.note(&prefix.at, format!("{wrong} is the prefix of no upstream; there are {listed}"));
         }
     }

@@ -169,11 +169,8 @@ fn of_reader(error: &Error) -> Option<Cow<'static, str>> {
             "a * stands for the value that has an anchor (&) of the same name, and there is none above; quote a value that \
              begins with *"
         }
-        Error::UnsupportedTag { tag, .. } => {
-            return Some(
-                format!("{tag} is a tag, and there is none in a configuration; quote a value that begins with !")
-                    .into(),
-            );
+        Error::UnsupportedTag { .. } => {
+            "a tag (!…) stands here, and there is none in a configuration; quote a value that begins with !"
         }
         Error::Unexpected { expected: "string scalar", .. } => {
             "expected a key, found a list or a mapping; quote a value that begins with [ or {"
@@ -365,7 +362,7 @@ mod tests {
             "a * stands for the value that has an anchor (&) of the same name, and there is none above",
         ),
         ("a: &\nb: 1\n", (1, 4), "a name is missing behind this sign"),
-        ("queue: !env X\n", (1, 13), "!env is a tag, and there is none in a configuration"),
+        ("queue: !env X\n", (1, 13), "a tag (!…) stands here, and there is none in a configuration"),
         ("queue: \"a\"#x\n", (1, 11), "a space is missing before the # of this comment"),
         ("a: 1\n<<: 2\n", (2, 5), "<< takes the keys of a mapping"),
         ("a: &a [*a]\n", (1, 8), "this * is part of the value that it stands for"),

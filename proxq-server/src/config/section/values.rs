@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderName;
 use proxq_protocol::GoDuration;
 
-use super::{At, Section, Written, shown, shown_at};
+use super::{At, Section, Written, shown_at};
 use crate::config::raw::{Entry, Kind, Node, Scalar};
 use crate::config::{HeaderPattern, size, suggest};
 
@@ -63,7 +63,7 @@ impl Section<'_> {
         for Written { value, at } in self.texts(key).unwrap_or_default() {
             match HeaderName::from_bytes(value.as_bytes()) {
                 Ok(name) => names.push(name),
-                Err(_) => self.reading.note(&at, format!("{} is not the name of a header", shown(&value))),
+                Err(_) => self.reading.note(&at, format!("{} is not the name of a header", shown_at(&at, &value))),
             }
         }
         names
@@ -146,7 +146,7 @@ impl Section<'_> {
             Ok(None) => "must not be negative".to_owned(),
             Err(error) => format!("is not a duration: {error}"),
         };
-        self.reading.note(&at, format!("{} {problem}", shown(&scalar.text)));
+        self.reading.note(&at, format!("{} {problem}", shown_at(&at, &scalar.text)));
         default
     }
 
@@ -192,7 +192,7 @@ impl Section<'_> {
             Kind::Text | Kind::Bool(_) | Kind::Fraction => size::parse(&scalar.text),
         };
         read.map(|value| Written { value, at: at.clone() })
-            .map_err(|error| self.reading.note(&at, format!("{} is not a size: {error}", shown(&scalar.text))))
+            .map_err(|error| self.reading.note(&at, format!("{} is not a size: {error}", shown_at(&at, &scalar.text))))
             .ok()
     }
 
@@ -230,7 +230,7 @@ impl Section<'_> {
         if let Kind::Integer(number) = scalar.kind {
             return Some(number);
         }
-        self.reading.note(at, format!("expected a whole number, found {}", scalar.describe()));
+        self.reading.note(at, format!("expected a whole number, found {}", scalar.describe(at)));
         None
     }
 
@@ -241,7 +241,7 @@ impl Section<'_> {
             Kind::Integer(1) => Some(1.0), // as 0x1, too
             Kind::Integer(_) | Kind::Fraction => scalar.text.parse().ok(),
             Kind::Text | Kind::Bool(_) => {
-                self.reading.note(&at, format!("expected a number such as 0.5, found {}", scalar.describe()));
+                self.reading.note(&at, format!("expected a number such as 0.5, found {}", scalar.describe(&at)));
                 return None;
             }
         };
@@ -258,7 +258,7 @@ impl Section<'_> {
         if let Kind::Bool(value) = scalar.kind {
             return value;
         }
-        self.reading.note(&at, format!("expected true or false, found {}", scalar.describe()));
+        self.reading.note(&at, format!("expected true or false, found {}", scalar.describe(&at)));
         default
     }
 }

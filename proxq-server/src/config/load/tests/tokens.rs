@@ -14,7 +14,7 @@ fn bad_access_tokens_are_refused() {
     refused_one("token: 0123456789abcdef", "name: is required");
     let name = "is not a name for a token: up to 64 letters, digits and . _ - make one";
     refused_one("name: '', token: 0123456789abcdef", "name: is required, but empty");
-    refused_one("name: a b, token: 0123456789abcdef", &format!("name: \"a b\" {name}"));
+    refused_one("name: a b, token: 0123456789abcdef", &format!("name: the value {name}"));
     refused_one("name: a", "name: has no token; write one of token, tokenFile, tokenHash");
     refused_one("name: a, token: short", "token: has 5 characters, too few: a token has at least 16");
     refused_one(
@@ -40,19 +40,19 @@ fn bad_access_tokens_are_refused() {
             .starts_with("auth.tokens[0].tokenFile: cannot be read: ")
     );
     let token = "name: a, token: 0123456789abcdef";
-    refused_one(&format!("{token}, admin: all"), "admin: \"all\" is none of true, false, read, write");
+    refused_one(&format!("{token}, admin: all"), "admin: the value is none of true, false, read, write");
     refused_one(
         &format!("{token}, admin: writ"),
-        "admin: \"writ\" is none of true, false, read, write; did you mean \"write\"?",
+        "admin: the value is none of true, false, read, write; did you mean \"write\"?",
     );
     refused_one(
         &format!("{token}, upstreams: []"),
         "upstreams: lists nothing; leave it out where the token is for all upstreams",
     );
-    refused_one(&format!("{token}, upstreams: [api]"), "upstreams[0]: \"api\" must start with /");
+    refused_one(&format!("{token}, upstreams: [api]"), "upstreams[0]: the value must start with /");
     refused_one(
         &format!("{token}, upstreams: [/ap]"),
-        "upstreams[0]: \"/ap\" is the prefix of no upstream; there are /",
+        "upstreams[0]: the value is the prefix of no upstream; there are /",
     );
     refused_one(&format!("{token}, upstream: [/api]"), "upstream: unknown key; did you mean upstreams?");
 }
@@ -63,7 +63,7 @@ fn no_two_access_tokens_are_alike() {
     assert_eq!(
         mistakes(&tokens(&format!("{{name: a, token: 0123456789abcdef}}, {{name: a, tokenHash: {hash}}}"))),
         [
-            "auth.tokens[1].name: \"a\" is the name of auth.tokens[0], too; each needs one of its own",
+            "auth.tokens[1].name: the value is the name of auth.tokens[0], too; each needs one of its own",
             "auth.tokens[1].tokenHash: is the same token as that of auth.tokens[0]; each is to be another",
         ]
     );
@@ -111,4 +111,35 @@ fn a_token_that_is_refused_is_not_shown() {
             assert!(!message.contains("hush"), "{message}");
         }
     }
+}
+
+#[test]
+fn a_token_in_the_wrong_place_is_not_shown() {
+    for (written, path) in [
+        ("hush", "auth.tokens"),
+        ("[hush]", "auth.tokens[0]"),
+        ("[\n    hush,\n    1234]", "auth.tokens[0]"),
+        ("\n  - hush", "auth.tokens[0]"),
+        ("\n  - 'hush: hush'", "auth.tokens[0]"),
+        ("\n  - web: hush", "auth.tokens[0].web"),
+        ("\n  - {web: hush}", "auth.tokens[0].web"),
+        ("\n  - name: a\n    token: hush\n    token: hush", "auth.tokens[0].token"),
+        ("\n  - name: a\n    token: 'x${hush hush}'", "auth.tokens[0].token"),
+        ("\n  - name: hush hush", "auth.tokens[0].name"),
+        ("\n  - name: hush\n    token: 0123456789abcdef\n    upstreams: [/hush]", "auth.tokens[0].upstreams[0]"),
+        ("\n  - name: a\n    token: 0123456789abcdef\n    admin: hush", "auth.tokens[0].admin"),
+        ("\n  -hush\n  - name: a", "not readable as YAML"),
+        ("\n  - hush: hush: hush", "not readable as YAML"),
+        ("\n  - name: a\n    token: @hush", "not readable as YAML"),
+        ("\n  - name: a\n    token: !hush", "not readable as YAML"),
+        ("[\n    - hush,\n  ]", "not readable as YAML"),
+    ] {
+        let text = top(&format!("auth:\n  tokens: {written}"));
+        let said = load("x", &text, &env).unwrap_err().to_string();
+        let shows = said.replace("hush: ", "").contains("hush");
+        assert!(said.contains(path) && !shows && !said.contains("1234"), "{text}\n{said}");
+    }
+    let list = "x-them: &them\n- hush\nauth: {tokens: *them}";
+    let said = load("x", &top(list), &env).unwrap_err().to_string();
+    assert!(said.contains("auth.tokens[0]") && !said.contains("hush"), "{said}");
 }
