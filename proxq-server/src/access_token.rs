@@ -43,7 +43,14 @@ impl TokenDigest {
             let pair = std::str::from_utf8(pair).expect("hexadecimal digits are ASCII");
             *byte = u8::from_str_radix(pair, 16).expect("two hexadecimal digits are a byte");
         }
-        Ok(Self(digest))
+        let digest = Self(digest);
+        if ["", "\n"].into_iter().any(|nothing| digest == Self::of(nothing)) {
+            return Err(
+                "is the SHA-256 of nothing: what it was made from was empty, perhaps a variable that is not set"
+                    .to_owned(),
+            );
+        }
+        Ok(digest)
     }
 
     /// The digest as a configuration has it: `sha256:` and 64 hexadecimal digits.
@@ -194,6 +201,14 @@ mod tests {
             assert!(TokenDigest::parse(bad).unwrap_err().contains("64 hexadecimal digits"), "{bad}");
         }
         assert_eq!(format!("{digest:?}"), "***");
+    }
+
+    #[test]
+    fn the_digest_of_nothing_is_that_of_no_token() {
+        for nothing in ["", "\n"] {
+            let refused = TokenDigest::parse(&TokenDigest::of(nothing).written());
+            assert!(refused.unwrap_err().contains("SHA-256 of nothing"), "{nothing:?}");
+        }
     }
 
     #[test]

@@ -91,14 +91,14 @@ fn check_intent(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// The token in the only `X-Proxq-Token`, else in `Authorization`.
+/// The token in the only `X-Proxq-Token`, else in `Authorization`. An empty one is none.
 fn shown_token(headers: &HeaderMap) -> Option<Vec<u8>> {
     let mut own = headers.get_all(header::TOKEN).iter();
-    if let Some(token) = own.next() {
-        return own.next().is_none().then(|| token.as_bytes().to_vec());
-    }
-    let authorization = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    authorized_token(authorization).map(String::into_bytes)
+    let token = match own.next() {
+        Some(token) => own.next().is_none().then(|| token.as_bytes().to_vec()),
+        None => authorized_token(headers.get(AUTHORIZATION)?.to_str().ok()?).map(String::into_bytes),
+    };
+    token.filter(|token| !token.is_empty())
 }
 
 /// The token in `Authorization`: a bearer token (RFC 6750 §2.1), or the password of Basic credentials (RFC 7617 §2).
@@ -187,6 +187,18 @@ mod tests {
             assert!(!with(wrong), "{wrong}");
         }
         assert!(guard.check(&head("GET", &[("host", "localhost")]), &AuthConfig::default()).is_err());
+    }
+
+    #[test]
+    fn an_empty_token_is_none() {
+        for (name, value) in [
+            ("x-proxq-token", ""),
+            ("authorization", "Basic Og=="),
+            ("authorization", "Bearer "),
+            ("authorization", ""),
+        ] {
+            assert_eq!(shown_token(&head("GET", &[(name, value)]).headers), None, "{name}: {value}");
+        }
     }
 
     #[test]
