@@ -1,5 +1,7 @@
 //! Warnings about a valid configuration, and where the Go proxq reads it differently.
 
+mod scopes;
+
 use std::cmp::Ordering;
 
 use proxq_protocol::GoDuration;
@@ -25,6 +27,7 @@ pub(crate) fn warnings(config: &Config) -> Vec<String> {
             warnings.push(format!("listenAddress: {address} may be reached from other machines, and {open}"));
         }
     }
+    warnings.extend(scopes::warnings(config));
     warnings.extend(tls_warnings(config));
     warnings.extend(store_warnings(config));
     let key_files = config.encryption.iter().flat_map(EncryptionConfig::files);
