@@ -199,7 +199,8 @@ impl Submitter {
         let (gate, metrics) = (self.gates.of(&request.upstream), self.gates.metrics_of(&request.upstream));
         let queue = self.queue_of(gate.as_deref());
         let max_queued = gate.as_ref().and_then(|gate| gate.max_queued());
-        let job = NewJob { queue, request, body, delay, claim, max_queued, call };
+        let id_is_proposed = matches!(id_origin, IdOrigin::Client { .. });
+        let job = NewJob { queue, request, id_is_proposed, body, delay, claim, max_queued, call };
         let (id, outcome) = match &id_origin {
             IdOrigin::Client { known_redirects } => self.submit_proposed(job, known_redirects.as_ref()).await?,
             IdOrigin::Server => (job.request.id, self.submit_or_join(job, held.as_ref(), &mut memory).await?),

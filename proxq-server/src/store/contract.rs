@@ -197,6 +197,7 @@ macro_rules! keeps_the_contract {
             a_released_job_comes_first_again
             a_full_queue_takes_nothing_more
             queues_of_former_configurations_are_found
+            an_id_is_one_jobs_in_all_queues
             // time
             a_delayed_job_is_never_early
             upkeep_wakes_what_is_due
@@ -290,6 +291,7 @@ pub(super) fn job() -> NewJob {
     NewJob {
         queue: queue(),
         request: request(JobId::new()),
+        id_is_proposed: false,
         body: Body::Inline("{}".into()),
         delay: None,
         claim: None,

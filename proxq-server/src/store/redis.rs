@@ -32,6 +32,7 @@ mod orders;
 mod overdue;
 mod overseeing;
 mod pausing;
+mod proposed;
 mod queues;
 mod read;
 mod room;

@@ -25,6 +25,8 @@ pub struct NewJob {
     pub queue: QueueName,
     /// What is to be sent, secret headers included.
     pub request: JobRequest,
+    /// Whether a client chose the id: then another job may have it.
+    pub id_is_proposed: bool,
     /// The request's body.
     pub body: Body,
     /// Not before this span from now has passed, by the store's clock.

@@ -28,6 +28,7 @@ impl Bench {
         let job = NewJob {
             queue: config.queue,
             request,
+            id_is_proposed: false,
             body: JobBody::Inline(Bytes::new()),
             delay: None,
             claim: None,

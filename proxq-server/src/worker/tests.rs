@@ -78,7 +78,7 @@ impl Bench {
         let config = self.config();
         let queue = config.queue_of(&config.upstreams[0]);
         let body = Body::Inline(Bytes::new());
-        NewJob { queue, request, body, delay: None, claim: None, max_queued: None, call: None }
+        NewJob { queue, request, id_is_proposed: false, body, delay: None, claim: None, max_queued: None, call: None }
     }
 
     async fn submit(&self, job: NewJob) -> JobId {

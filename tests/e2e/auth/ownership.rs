@@ -4,8 +4,8 @@ use std::fs;
 use std::time::Duration;
 
 use harness::{
-    Answer, Gate, Job, Proxq, Request, Store, Upstream, delete, eventually, get, head, on_every_store, on_the_store,
-    post,
+    Answer, Gate, Job, Proxq, Request, Route, Store, Upstream, delete, eventually, get, head, on_every_store,
+    on_the_store, post,
 };
 use proxq_protocol::JobId;
 use serde_json::json;
@@ -66,6 +66,40 @@ on_every_store! {
         proxq.send(other(delete(&job.location))).await.refused(404, "NOT_FOUND");
         gate.open();
         assert_eq!(wire.reply().await.text(), "late");
+    }
+
+    async fn an_id_is_its_owners_whatever_upstream_it_is_proposed_for(store: Store) {
+        let (upstream, gate) = (Upstream::start().await, Gate::new());
+        upstream.always(Answer::status(200).body("own").wait(&gate));
+        let limited = Route::new("/limited", &upstream.url()).set("concurrency", 1);
+        let config = store.config().route(Route::new("/plain", &upstream.url())).route(limited);
+        let proxq = Proxq::start(with_owners(config)).await;
+        for (first, second) in [("/plain/x", "/limited/x"), ("/limited/y", "/plain/y")] {
+            let id = JobId::new();
+            let under = |path: &str| post(path).header("X-Proxq-Job-Id", id.to_string());
+            assert_eq!(proxq.submit(own(under(first))).await.id, id);
+            for path in [first, second] {
+                proxq.send(other(under(path).header("X-Proxq-Wait", "30s"))).await.refused(409, "JOB_ID_TAKEN");
+            }
+            proxq.send(own(under(second))).await.refused(409, "JOB_ID_TAKEN");
+            assert_eq!(proxq.submit(own(under(first))).await.id, id);
+        }
+        gate.open();
+    }
+
+    async fn nobody_else_follows_a_redirect(store: Store) {
+        let upstream = Upstream::start().await;
+        upstream.once(Answer::status(307).header("Location", "/on"));
+        upstream.answers(200, "there");
+        let proxq = Proxq::start(with_owners(store.config_for(&upstream))).await;
+        let id = JobId::new();
+        let under = |path: &str| post(path).header("X-Proxq-Job-Id", id.to_string());
+        assert_eq!(proxq.send(own(under("/x").header("X-Proxq-Wait", "30s"))).await.status, 307);
+        for path in ["/on", "/x", "/z"] {
+            proxq.send(other(under(path))).await.refused(409, "JOB_ID_TAKEN");
+        }
+        let reply = proxq.send(own(under("/on").header("X-Proxq-Wait", "30s"))).await;
+        assert_eq!((reply.status, reply.text().as_str()), (200, "there"), "{reply}");
     }
 
     async fn an_operator_who_looks_on_is_not_the_client(store: Store) {

@@ -428,3 +428,24 @@ pub(in super::super) async fn queues_of_former_configurations_are_found(backend:
     let known = [queue(), limited()];
     assert_eq!(store.leftover_queues(&known).await.unwrap(), [former]);
 }
+
+pub(in super::super) async fn an_id_is_one_jobs_in_all_queues(backend: &mut impl Backend) {
+    let store = backend.store();
+    submitted_of(backend, &[1]).await;
+    for (first, second) in [(queue(), limited()), (limited(), queue())] {
+        let there = NewJob { queue: first, id_is_proposed: true, ..job() };
+        let id = there.request.id;
+        assert_eq!(store.submit(there.clone()).await.unwrap(), Submitted::New);
+        let elsewhere = NewJob { queue: second.clone(), ..there.clone() };
+        assert_eq!(store.submit(elsewhere.clone()).await.unwrap(), Submitted::Existing(id), "its upstream has moved");
+        let request = JobRequest { credential: of(9), ..elsewhere.request.clone() };
+        assert_eq!(store.submit(NewJob { request, ..elsewhere.clone() }).await.unwrap(), Submitted::Taken);
+        let mut other = elsewhere.clone();
+        other.request.path = "/other".to_owned();
+        assert_eq!(store.submit(other).await.unwrap(), Submitted::Taken);
+        assert_eq!(store.submit(there).await.unwrap(), Submitted::Existing(id));
+        assert!(store.cancel(id).await.unwrap());
+        assert!(store.get(id).await.unwrap().is_none());
+        assert_eq!(store.submit(elsewhere).await.unwrap(), Submitted::New, "it is nobody's again");
+    }
+}

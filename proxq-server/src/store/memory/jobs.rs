@@ -73,7 +73,7 @@ impl Jobs {
     }
 
     pub(super) fn submit(&mut self, job: NewJob) -> Submitted {
-        let NewJob { queue, mut request, body, delay, claim, max_queued, call } = job;
+        let NewJob { queue, mut request, body, delay, claim, max_queued, call, .. } = job;
         let (id, priority, now) = (request.id, request.priority, self.now());
         let secrets = Secrets::take(&mut request, &self.settings.secret_headers);
         let there = self.entries.get(&id);

@@ -1,7 +1,9 @@
 //! The queues that this process knows, and their keys.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::keys::Keys;
@@ -26,6 +28,8 @@ impl Queue {
 #[derive(Debug)]
 pub(super) struct Queues {
     known: Mutex<Vec<Queue>>,
+    /// Whether Redis has said which queues the deployment has had.
+    are_learned: AtomicBool,
     /// Told when one becomes known.
     added: Notify,
 }
@@ -35,7 +39,7 @@ impl Queues {
     pub(super) fn new(home: &str, own: &[QueueName]) -> Self {
         let own = own.iter().map(|queue| Queue::new(queue.as_str()));
         let known = [Queue::new(home)].into_iter().chain(own).collect();
-        Self { known: Mutex::new(known), added: Notify::new() }
+        Self { known: Mutex::new(known), are_learned: AtomicBool::new(false), added: Notify::new() }
     }
 
     /// Returns when another queue becomes known. Cancel safe: one that nobody waited for is told, too.
@@ -50,6 +54,21 @@ impl Queues {
 
     pub(super) fn all(&self) -> Vec<Queue> {
         lock(&self.known).clone()
+    }
+
+    /// Knows all queues that the deployment has had, by their names.
+    pub(super) fn learn(&self, names: Vec<Option<Bytes>>) {
+        for name in names.into_iter().flatten() {
+            if let Some(queue) = std::str::from_utf8(&name).ok().and_then(QueueName::new) {
+                self.named(queue.as_str());
+            }
+        }
+        self.are_learned.store(true, Ordering::Release);
+    }
+
+    /// Whether they are known, as far as there are any.
+    pub(super) fn are_learned(&self) -> bool {
+        self.are_learned.load(Ordering::Acquire)
     }
 
     /// The queue with this name, which is known from now on.

@@ -57,6 +57,9 @@ pub(super) struct Instance {
     pub(super) name: String,
 }
 
+/// The queue where a job is, and the fields that were asked for.
+type Found = (Queue, Vec<Option<Bytes>>);
+
 impl Shared {
     /// Lets workers know that a job of a queue is pending.
     pub(super) fn ready(&self, queue: &Queue) {
@@ -93,11 +96,19 @@ impl Shared {
     }
 
     /// The queue where a job is, with some fields of it. One round trip.
-    pub(super) async fn find(
-        &self,
-        id: JobId,
-        fields: &[&str],
-    ) -> Result<Option<(Queue, Vec<Option<Bytes>>)>, StoreError> {
+    pub(super) async fn find(&self, id: JobId, fields: &[&str]) -> Result<Option<Found>, StoreError> {
+        match self.find_in_known(id, fields).await? {
+            None if !self.queues.are_learned() => {
+                let all = self.queues.home().keys.queues();
+                let names = self.commands.run("SMEMBERS", redis::cmd("SMEMBERS").arg(all)).await?.fields()?;
+                self.queues.learn(names);
+                self.find_in_known(id, fields).await
+            }
+            found => Ok(found),
+        }
+    }
+
+    async fn find_in_known(&self, id: JobId, fields: &[&str]) -> Result<Option<Found>, StoreError> {
         let queues = self.queues.all();
         let mut commands = Pipeline::with_capacity(2 * queues.len());
         for queue in &queues {

@@ -9,16 +9,18 @@ use super::envelope::{BEYOND_GO, REQUEST, payload};
 use super::error::unexpected;
 use super::keys;
 use super::message::TaskMessage;
+use super::proposed;
 use super::queues::Queue;
 use super::scripts::{CallOf, Submit, Taken};
 use super::shared::Shared;
+use crate::failure::chain;
 use crate::job::{Body, JobRequest, Reach, TimeBounds, may_send_again};
 use crate::store::record::{BodyFields, Facts, Record, Secrets};
 use crate::store::{NewJob, StoreError, Submitted};
 
 /// Takes a job in.
 pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, StoreError> {
-    let NewJob { queue, mut request, body, delay, claim, max_queued, call } = job;
+    let NewJob { queue, mut request, id_is_proposed, body, delay, claim, max_queued, call } = job;
     let queue = shared.queues.named(queue.as_str());
     let (id, priority, credential) = (request.id, request.priority, request.credential);
     let _room = shared.room.take(body.bytes_in_memory()).await;
@@ -28,6 +30,9 @@ pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, St
     let message = message(&request, &body, &beside, &queue, (keys.seals(), max_retries));
     let secrets = Secrets::take(&mut request, &shared.settings.get().secret_headers);
     let facts = Facts::new(request, fields);
+    if id_is_proposed && let Some(found) = proposed::elsewhere(shared, &queue, id).await? {
+        return Ok(if found.is_same(&facts, shared) { Submitted::Existing(id) } else { Submitted::Taken });
+    }
     let call = Submit {
         id,
         message: message.encode_to_vec(),
@@ -44,6 +49,12 @@ pub(super) async fn submit(shared: &Shared, job: NewJob) -> Result<Submitted, St
         call: call.map(|call| CallOf { call, instance: &shared.instance.id }),
     };
     let (taken, facts_there) = shared.commands.call(&queue.keys, call).await?;
+    if id_is_proposed
+        && matches!(taken, Taken::In { .. } | Taken::Existing)
+        && let Err(error) = proposed::release(shared, id).await
+    {
+        tracing::debug!(error = chain(&error), "release the reservation of a proposed id, which ends by itself");
+    }
     // The facts of a job never change, so it does no harm to compare them after the script.
     let facts_there = facts_there.and_then(|record| Facts::decode(id, record, keys).ok());
     if facts_there.is_some_and(|there| there.asked() != facts.asked()) {
@@ -111,19 +122,21 @@ fn message(
     }
 }
 
-/// Makes these queues known to asynq's tools, and to later runs of this deployment. Gives whether one of them was unknown to the
-/// tools.
+/// Makes these queues known to asynq's tools, and to all runs of this deployment; and knows those of others from now on: a queue
+/// that no upstream has any more has jobs until they are past their retention. Gives whether one of them was unknown to the tools.
 pub(super) async fn register(shared: &Shared, queues: &[Queue]) -> Result<bool, StoreError> {
     let home = shared.queues.home();
     let names: Vec<&str> = queues.iter().map(|queue| queue.name.as_str()).collect();
     let others: Vec<&str> = names.iter().copied().filter(|name| *name != home.name).collect();
-    let mut commands = Pipeline::with_capacity(2);
+    let mut commands = Pipeline::with_capacity(3);
     commands.cmd("SADD").arg(keys::ASYNQ_QUEUES).arg(&names);
+    commands.cmd("SMEMBERS").arg(home.keys.queues());
     if !others.is_empty() {
         commands.cmd("SADD").arg(home.keys.queues()).arg(&others);
     }
     let mut answers = shared.commands.run_all("SADD", &commands).await?.into_iter();
     let added = answers.next().ok_or_else(|| unexpected("SADD"))?.number()?;
+    shared.queues.learn(answers.next().ok_or_else(|| unexpected("SMEMBERS"))?.fields()?);
     answers.try_for_each(|answer| answer.number().map(drop))?;
     Ok(added > 0)
 }

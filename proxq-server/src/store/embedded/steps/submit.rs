@@ -40,7 +40,7 @@ pub(in super::super) struct Submit {
 
 impl Submit {
     pub(in super::super) fn new(job: NewJob, secret_headers: &SecretHeaders, keys: &Keyring, time: &StoreTime) -> Self {
-        let NewJob { queue, mut request, body, delay, claim, max_queued, call } = job;
+        let NewJob { queue, mut request, body, delay, claim, max_queued, call, .. } = job;
         let secrets = Secrets::take(&mut request, secret_headers);
         request.created_at = time.of_wall(request.created_at);
         let (id, priority, credential, bounds) = (request.id, request.priority, request.credential.0, request.bounds);

@@ -168,6 +168,41 @@ async fn ids_and_claims_of_another_queue_are_free() {
 }
 
 #[tokio::test]
+async fn an_id_that_is_proposed_for_two_queues_at_once_is_one_jobs() {
+    let redis = in_redis().await;
+    let there = open(&redis.server, redis.time).await;
+    let own = QueueName::new("default:own").unwrap();
+    redis.store.submit(NewJob { queue: own.clone(), ..job() }).await.unwrap();
+    there.upkeep().await.unwrap(); // knows the queue from now on
+    for _ in 0..100 {
+        let here = NewJob { id_is_proposed: true, ..job() };
+        let mut elsewhere = NewJob { queue: own.clone(), ..here.clone() };
+        elsewhere.request.path = "/elsewhere".to_owned();
+        let (one, other) = tokio::join!(redis.store.submit(here), there.submit(elsewhere));
+        let mut both = [one.unwrap(), other.unwrap()];
+        both.sort_by_key(|submitted| *submitted == Submitted::Taken);
+        assert_eq!(both, [Submitted::New, Submitted::Taken]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_in_a_queue_of_a_former_configuration_is_found_until_its_retention_is_over() {
+    let redis = in_redis().await;
+    let former = QueueName::new("default:former").unwrap();
+    let new = NewJob { queue: former.clone(), ..job() };
+    let id = new.request.id;
+    redis.store.submit(new).await.unwrap();
+    let job = redis.store.lease(&former, 1).await.unwrap().pop().unwrap();
+    redis.store.settle(&job.lease, Verdict::Complete(response(200, "kept"))).await.unwrap();
+    let later = open(&redis.server, redis.time).await;
+    assert!(matches!(later.response(id).await.unwrap(), Content::Ready(_)));
+    redis.advance(RETENTION * 2).await;
+    later.upkeep().await.unwrap();
+    assert!(matches!(later.response(id).await.unwrap(), Content::Unknown));
+    assert_eq!(redis.server.run::<i64>(&["EXISTS", &format!("asynq:{{default:former}}:t:{id}")]).await, 0);
+}
+
+#[tokio::test]
 async fn cancelling_a_job_ends_no_attempt_at_one_of_another_queue_with_the_same_id() {
     let redis = in_redis().await;
     let (there, other) = of_another_queue(&redis).await;
@@ -221,6 +256,7 @@ async fn an_instance_asks_for_a_job_once() {
         };
         (of("hmget"), of("smembers"))
     };
+    redis.store.upkeep().await.unwrap(); // knows all queues
     let () = redis.server.run(&["CONFIG", "RESETSTAT"]).await;
     assert_eq!(state_of(&redis.store, JobId::new()).await, None);
     assert_eq!(calls().await, (1, 0));
