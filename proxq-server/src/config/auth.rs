@@ -171,6 +171,11 @@ impl AuthConfig {
         !self.tokens.is_empty()
     }
 
+    /// Whether it matters who a client is.
+    pub(crate) fn tells_clients_apart(&self) -> bool {
+        self.asks_for_tokens() || self.owner == Ownership::Credential
+    }
+
     /// The token that a client shows; none where nobody has to show one.
     pub(crate) fn token_of(&self, headers: &HeaderMap) -> Result<Option<&AccessToken>, NotLetIn> {
         if !self.asks_for_tokens() {

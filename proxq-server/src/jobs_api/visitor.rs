@@ -41,8 +41,7 @@ impl JobsApi {
     /// Lets a visitor in, who may then ask about some jobs and not about others.
     pub(super) fn let_in(&self, head: &Parts) -> Result<Visitor, Problem> {
         let auth = &self.config.auth;
-        let asks_nobody = !auth.asks_for_tokens() && auth.owner == Ownership::Open;
-        if asks_nobody || request::is_open(head, &self.config.jobs_path, auth.result_urls) {
+        if !auth.tells_clients_apart() || request::is_open(head, &self.config.jobs_path, auth.result_urls) {
             return Ok(Visitor::Anybody);
         }
         let token = auth.token_of(&head.headers)?;

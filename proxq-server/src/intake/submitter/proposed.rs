@@ -15,8 +15,8 @@ const FOLLOWED_MAX: usize = 64;
 enum Found {
     /// No job.
     Nothing,
-    /// A job without a redirect for this request: it has no response yet, its response is no redirect, or it sent the same
-    /// request with other credentials.
+    /// A job without a redirect for this request: it has no response yet, its response is no redirect, it sent the same request
+    /// with other credentials, or it is another client's.
     Job,
     /// The redirect to which this very request has led.
     OwnRedirect,
@@ -79,9 +79,11 @@ impl Submitter {
             Content::Ready(response) if response.head.is_redirect() => {
                 let again = is_repetition(&job.request, request, &self.config.secret_headers);
                 match (again, job.request.credential == request.credential) {
-                    (false, _) => Found::FollowedRedirect, // a client drops its credentials on the way to another origin
                     (true, true) => Found::OwnRedirect,
-                    (true, false) => Found::Job,
+                    (false, true) => Found::FollowedRedirect,
+                    // A client drops its credentials on the way to another origin, but keeps its access token.
+                    (false, false) if !self.config.auth.tells_clients_apart() => Found::FollowedRedirect,
+                    (_, false) => Found::Job,
                 }
             }
             Content::Ready(_) | Content::Unknown | Content::NotReady | Content::Failed { .. } => Found::Job,
