@@ -43,7 +43,7 @@ fn terms(max: usize, limits: QueueLimits) -> Terms {
     Terms { max, limits, running: HashMap::new() }
 }
 
-async fn asked(store: &dyn JobStore, max: usize, limits: QueueLimits) -> Leased {
+pub(super) async fn asked(store: &dyn JobStore, max: usize, limits: QueueLimits) -> Leased {
     store.lease_within(&limited(), &terms(max, limits)).await.unwrap()
 }
 
@@ -55,14 +55,14 @@ fn pick(ids: &[JobId], places: &[usize]) -> Vec<JobId> {
     places.iter().map(|place| ids[*place]).collect()
 }
 
-const NONE: QueueLimits = QueueLimits {
+pub(super) const NONE: QueueLimits = QueueLimits {
     rate: None,
     shared_concurrency: None,
     fairness: Fairness::None,
     per_credential: PerCredential { concurrency: None, rate: None },
 };
 
-fn at_rate(text: &str) -> QueueLimits {
+pub(super) fn at_rate(text: &str) -> QueueLimits {
     QueueLimits { rate: Some(Pace::steady(text.parse().unwrap())), ..NONE }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::TryStreamExt;
 
 use super::*;
+use crate::pacing::{PerCredential, QueueLimits};
 use crate::sealing::Keyring;
 use crate::store::locked::LOOK_AGAIN_AFTER;
 use crate::store::{Content, StoreError};
@@ -211,6 +212,37 @@ pub(in crate::store) async fn without_its_key_the_deployment_keeps_its_secrets(b
         backend.reopen_with(&keys).await;
         let after = backend.store().deployment().await.unwrap();
         assert_eq!((after.credential_key, after.missing_key), (before.credential_key, None), "{keys:?}");
+    }
+}
+
+pub(in crate::store) async fn without_its_key_a_job_takes_nothing_of_a_limit(backend: &mut dyn Rekeyed) {
+    let of_each = PerCredential { rate: Some("1/m".parse().unwrap()), concurrency: None };
+    for limits in [at_rate("1/m"), QueueLimits { per_credential: of_each, ..NONE }] {
+        backend.reopen_with(&Arc::new(Keyring::of(&["right"]))).await;
+        let mut waiting = Vec::new();
+        for _ in 0..20 {
+            let job = NewJob { queue: limited(), ..secret_job() };
+            waiting.push(job.request.id);
+            backend.store().submit(job).await.unwrap();
+        }
+        backend.reopen_with(&Arc::new(Keyring::of(&["wrong"]))).await;
+        // They come up again and again.
+        for _ in 0..3 {
+            let other = NewJob { queue: limited(), ..job() };
+            backend.store().submit(other.clone()).await.unwrap();
+            let leases: Vec<_> =
+                asked(backend.store(), 10, limits).await.jobs.into_iter().map(|job| job.lease).collect();
+            assert_eq!(leases.iter().map(|lease| lease.id).collect::<Vec<_>>(), [other.request.id], "{limits:?}");
+            backend.store().settle(&leases[0], Verdict::Complete(response(200, "ok"))).await.unwrap();
+            for id in &waiting {
+                assert_eq!(state_of(backend.store(), *id).await, Some(State::Scheduled));
+            }
+            backend.advance(LOOK_AGAIN_AFTER * 2).await;
+            backend.store().upkeep().await.unwrap();
+        }
+        for id in waiting {
+            assert!(backend.store().cancel(id).await.unwrap());
+        }
     }
 }
 

@@ -9,15 +9,17 @@ use super::leases::{Held, charged};
 use super::message::StoredTask;
 use super::overdue;
 use super::queues::Queue;
-use super::scripts::{AdmittedBy, Archive, By, HandedOutJob, LeaseJobs, LeaseName, LeaseWithin, Postpone, Renew};
+use super::scripts::{
+    AdmittedBy, Archive, By, HandedOutJob, LeaseJobs, LeaseName, LeaseWithin, LockedJob, Postpone, Renew,
+};
 use super::settle;
-use super::shared::Shared;
+use super::shared::{Instance, Shared};
 use super::whole_request::{NotUsable, WholeRequest, whole_request};
 use crate::failure::chain;
 use crate::job::{JobId, Outcome, Progress, Reach, Verdict};
 use crate::pacing::Terms;
 use crate::store::locked::LOOK_AGAIN_AFTER;
-use crate::store::record::with_opened_error;
+use crate::store::record::{Facts, Record, sealed_with, with_opened_error};
 use crate::store::{BATCH_LIMIT, Lease, LeasedJob, StoreError};
 
 /// Orders up to `max` jobs of a queue. A caller that goes away while it waits loses none: they are given back.
@@ -61,8 +63,12 @@ async fn ordered(
 
 /// Checks that jobs can be leased. Asks for none.
 pub(super) async fn can_lease(shared: &Shared) -> Result<(), StoreError> {
-    let call = LeaseJobs { max: 0, instance: &shared.instance.id, name: &shared.instance.name, order: "probe" };
-    shared.commands.call(&shared.queues.home().keys, call).await.map(drop)
+    shared.commands.call(&shared.queues.home().keys, lease_jobs(shared, 0, "probe")).await.map(drop)
+}
+
+fn lease_jobs<'a>(shared: &'a Shared, max: usize, order: &'a str) -> LeaseJobs<'a> {
+    let Instance { id, name } = &shared.instance;
+    LeaseJobs { max, instance: id, name, order, keys: &shared.keys }
 }
 
 async fn carry_out(
@@ -72,7 +78,7 @@ async fn carry_out(
     what: Order,
 ) -> Result<(HandedOut, AdmittedBy), StoreError> {
     let order = shared.leases.next_order(&queue.name);
-    let lease = LeaseJobs { max, instance: &shared.instance.id, name: &shared.instance.name, order: &order };
+    let lease = lease_jobs(shared, max, &order);
     let answered = match &what {
         Order::All => shared.commands.call(&queue.keys, lease).await.map(|leased| (leased, AdmittedBy::All)),
         Order::Within(terms) => shared.commands.call(&queue.keys, LeaseWithin { lease, terms }).await,
@@ -87,6 +93,9 @@ async fn carry_out(
     };
     shared.next_due(queue, leased.next_due);
     overdue::tell(shared, &leased.overdue);
+    for job in leased.locked {
+        tell_locked(shared, job);
+    }
     shared.waiting_workers.of(&queue.name).set_paused(leased.paused);
     let mut handed_out = HandedOut { jobs: Vec::new(), shared: Arc::clone(shared) };
     for job in leased.jobs {
@@ -101,6 +110,16 @@ async fn carry_out(
         drop(HandedOut { jobs: surplus.into_iter().collect(), shared: Arc::clone(shared) });
     }
     Ok((handed_out, held))
+}
+
+/// Says that a job waits for its key. Where its facts are damaged, so may be what they say of their key.
+fn tell_locked(shared: &Shared, LockedJob { id, facts }: LockedJob) {
+    let Ok(job_id) = id.parse::<JobId>() else { return };
+    if let Some(key) = sealed_with(Facts::NAME, job_id, facts) {
+        shared.locked.met(job_id, key, shared.clock);
+    } else {
+        tracing::error!(job.id = id, "job is damaged, and waits for a key that may not exist");
+    }
 }
 
 async fn hand_out(handed_out: &mut HandedOut, queue: &Queue, job: HandedOutJob) -> Result<(), StoreError> {

@@ -25,7 +25,7 @@ use redis::{Pipeline, Script as Compiled};
 pub(super) use self::arguments::{Arguments, LeaseName};
 pub(super) use self::blobs::{Chunk, DropBlob, Sweep};
 pub(super) use self::end::{Archive, By, Complete, ResultPlace};
-pub(super) use self::lease::{HandedOutJob, LeaseJobs, Peek, Renew};
+pub(super) use self::lease::{HandedOutJob, LeaseJobs, LockedJob, Peek, Renew};
 pub(super) use self::limits::{Admit, AdmittedBy, AllHeldBack, LeaseWithin, Park, Places, credential_name};
 pub(super) use self::orders::{Cancel, Cancelled, Rerun, Watch};
 pub(super) use self::overdue::{EndOverdue, OverdueJob};
@@ -94,12 +94,12 @@ impl Script {
         let shared =
             [include_str!("lua/common.lua"), include_str!("lua/priorities.lua"), include_str!("lua/bounds.lua")];
         // Each of them takes Redis some time, so only those have them who need them.
-        let (filing, leasing, pacing) =
-            (include_str!("lua/filing.lua"), include_str!("lua/leasing.lua"), include_str!("lua/pacing.lua"));
+        let (filing, pacing) = (include_str!("lua/filing.lua"), include_str!("lua/pacing.lua"));
+        let leasing = [include_str!("lua/sealing.lua"), include_str!("lua/leasing.lua")].concat();
         let some_share = match name {
             "age" | "cancel" | "overdue" | "park" => filing.to_owned(),
-            "lease" => leasing.to_owned(),
-            "lease_within" => [filing, leasing, pacing].concat(),
+            "lease" => leasing,
+            "lease_within" => [filing, &leasing, pacing].concat(),
             "admit" => [filing, pacing].concat(),
             _ => String::new(),
         };

@@ -40,6 +40,11 @@ async fn without_its_key_the_deployment_keeps_its_secrets() {
 }
 
 #[tokio::test]
+async fn without_its_key_a_job_takes_nothing_of_a_limit() {
+    sealed::without_its_key_a_job_takes_nothing_of_a_limit(&mut embedded().await).await;
+}
+
+#[tokio::test]
 async fn without_its_key_a_job_can_be_cancelled() {
     sealed::without_its_key_a_job_can_be_cancelled(&mut embedded().await).await;
 }

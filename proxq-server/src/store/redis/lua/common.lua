@@ -99,6 +99,17 @@ local function changed(job, id)
   end
 end
 
+-- Has a job wait for a pause in milliseconds: it is scheduled. Due in a whole second, never early. Gives when, in milliseconds. The
+-- caller takes the job from where it is. `job` needs x_watch.
+local function postpone(job, id, pause)
+  local second = math.ceil((now + pause) / 1000)
+  redis.call('ZADD', A .. 'scheduled', second, id)
+  redis.call('HSET', task(id), 'state', 'scheduled', 'x_due', whole(second * 1000))
+  redis.call('HDEL', task(id), 'pending_since')
+  changed(job, id)
+  return second * 1000
+end
+
 -- Protobuf fields of asynq's message, to be appended to it: of a field that is there twice, the last one counts.
 local function varint(number)
   local bytes = {}

@@ -9,13 +9,13 @@
 --
 -- ARGV: those of leasing.lua · names of the fields to give…
 -- Returns {1 if the queue is paused, now, when the next job is due or -1, 1 if there is more, {{id, token, {fields}}…},
--- {jobs that ended instead, for their time was over…}}
-first_field = 12
+-- {jobs that ended instead, for their time was over…}, {of the jobs whose key is missing one for each key, {id, facts}…}}
+first_field = 14
 local high, low = waiting('high'), waiting('low') -- how many wait in the sets
 
 local function answer(paused)
   local more = redis.call('LLEN', A .. 'pending') + high + low > 0
-  return { paused and 1 or 0, now, next_due(), more and 1 or 0, jobs, overdue }
+  return { paused and 1 or 0, now, next_due(), more and 1 or 0, jobs, overdue, locked }
 end
 
 local wrong = wrong_kind()

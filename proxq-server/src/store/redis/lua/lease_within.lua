@@ -5,18 +5,18 @@
 -- number) · 1 if credentials take turns · how many attempts run at once of a credential ('' for any number) · pace of each
 -- credential ('' for none) · how many run here, 'credential count …' · names of the fields to give…
 -- Returns {1 if the queue is paused, now, when the next job is due or -1, 1 if there is more, {{id, token, {fields}}…},
--- {jobs that ended instead, for their time was over…}, what holds back the whole queue: 0 nothing | 1 its rate | 2 the number at
--- once, until when or -1}
-first_field = 18
-local pace, shared, fair = pace_of(ARGV[12]), tonumber(ARGV[13]), ARGV[14] == '1'
-local at_once, credential_pace = tonumber(ARGV[15]), pace_of(ARGV[16])
+-- {jobs that ended instead, for their time was over…}, {of the jobs whose key is missing one for each key, {id, facts}…}, what holds
+-- back the whole queue: 0 nothing | 1 its rate | 2 the number at once, until when or -1}
+first_field = 20
+local pace, shared, fair = pace_of(ARGV[14]), tonumber(ARGV[15]), ARGV[16] == '1'
+local at_once, credential_pace = tonumber(ARGV[17]), pace_of(ARGV[18])
 local NOTHING, RATE, LIMIT = 0, 1, 2
 local hold, hold_until = NOTHING, -1
 local more = false
 
 local function answer(paused)
   -- Nobody is woken by what is due in a paused queue.
-  return { paused and 1 or 0, now, paused and -1 or next_due(RESTING), more and 1 or 0, jobs, overdue, hold, hold_until }
+  return { paused and 1 or 0, now, paused and -1 or next_due(RESTING), more and 1 or 0, jobs, overdue, locked, hold, hold_until }
 end
 
 local wrong = wrong_kind()
@@ -110,7 +110,7 @@ if not (fair or at_once or credential_pace or any_filed or any_parked) and high 
   return conclude()
 end
 
-local running = at_once and running_of(ARGV[17], shared) or {}
+local running = at_once and running_of(ARGV[19], shared) or {}
 
 -- The first job that is not filed: {id, job, order, credential, key of its set, or nil in asynq's list}.
 local front
@@ -194,7 +194,7 @@ local function can_be_filed()
 end
 
 -- Where other limits hold than at the last call, each credential is looked at again.
-local holds = ARGV[14] .. ' ' .. ARGV[16]
+local holds = ARGV[16] .. ' ' .. ARGV[18]
 local held_before = any_filed and redis.call('GET', P .. 'holds')
 if any_filed and held_before ~= holds then
   redis.call('SET', P .. 'holds', holds)

@@ -1,14 +1,21 @@
 -- What the scripts that hand out jobs share, between the common parts and their own text.
 --
 -- ARGV: at most how many · instance · its name · order · highest version of a record · term of a lease in ms · how many ids
--- are looked at beyond what is asked for · the words of `end_overdue`, 4 · …
+-- are looked at beyond what is asked for · the words of `end_overdue`, 4 · ids of the keys that the instance has, 8 bytes each ·
+-- for how long a job waits whose key it does not have, in ms · …
 local max, instance, name, order = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local version, term, beyond, words = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), { unpack(ARGV, 8, 11) }
+local own_keys, look_again_after = ARGV[12], tonumber(ARGV[13])
 local ORDER_SECONDS = 120 -- how long an order may be repeated: far longer than an instance goes on asking
 local last_order = P .. 'order:' .. instance
 local expiry = lease_expiry(term)
-local jobs, overdue, handed, token = {}, {}, { order }, 0
+local jobs, overdue, locked, handed, token = {}, {}, {}, { order }, 0
 local first_field -- from where on ARGV names the fields to give
+
+local has_key, named = {}, {}
+for key in string.gmatch(own_keys, KEY_ID) do
+  has_key[key] = true
+end
 
 local BEGIN_FIELDS = { 'x_started', 'pending_since', 'x_token', unpack(OVERDUE_FIELDS) }
 
@@ -53,7 +60,8 @@ local function close_order()
   redis.call('SET', last_order, table.concat(handed, '\n') .. '\n', 'EX', ORDER_SECONDS)
 end
 
--- Begins an attempt at a job that was taken from where it waited `since`. Gives whether it begins. `job` needs BEGIN_FIELDS.
+-- Begins an attempt at a job that was taken from where it waited `since`. Gives whether it begins: one whose key the instance does
+-- not have waits on, and never has a lease that could be lost. `job` needs BEGIN_FIELDS.
 local function begin(id, job, since)
   if job.foreign then
     return false -- what it is, nobody knows; it is left alone
@@ -71,6 +79,15 @@ local function begin(id, job, since)
     return false
   elseif (ends(job, number(job.x_attempts)) or math.huge) <= now then
     overdue[#overdue + 1] = end_overdue(job, id, words)
+    return false
+  end
+  local key = key_of(job.x_facts)
+  if key and not has_key[key] then
+    postpone(job, id, look_again_after)
+    if not named[key] then
+      named[key] = true
+      locked[#locked + 1] = { id, job.x_facts }
+    end
     return false
   end
   token = token + 1

@@ -6,6 +6,8 @@ use bytes::Bytes;
 
 use super::{Arguments, Call, LeaseName, OverdueJob, Script, Scripts};
 use crate::clock::Timestamp;
+use crate::sealing::Keyring;
+use crate::store::locked::LOOK_AGAIN_AFTER;
 use crate::store::redis::answer::{Answer, RedisInstant};
 use crate::store::redis::fields::{JOB_FIELDS, JobFields, LEASE_FIELDS};
 use crate::store::{BATCH_LIMIT, LEASE_TERM, Lease, StoreError, record};
@@ -20,6 +22,8 @@ pub(crate) struct LeaseJobs<'a> {
     pub(crate) name: &'a str,
     /// Names this call: repeated, it hands out the same jobs.
     pub(crate) order: &'a str,
+    /// With which the jobs can be opened.
+    pub(crate) keys: &'a Keyring,
 }
 
 /// What a queue handed out.
@@ -35,6 +39,23 @@ pub(crate) struct LeasedJobs {
     pub(crate) jobs: Vec<Result<HandedOutJob, StoreError>>,
     /// Those that ended instead, because their time was over. An order that is repeated does not name them again.
     pub(crate) overdue: Vec<OverdueJob>,
+    /// Of those that wait on because their key is missing, one for each key. An order that is repeated does not name them again.
+    pub(crate) locked: Vec<LockedJob>,
+}
+
+/// A job whose facts name a key that is missing.
+#[derive(Debug)]
+pub(crate) struct LockedJob {
+    pub(crate) id: String,
+    /// Their record.
+    pub(crate) facts: Bytes,
+}
+
+impl LockedJob {
+    fn read(answer: Answer) -> Result<Self, StoreError> {
+        let [id, facts] = answer.array()?;
+        Ok(Self { id: id.text()?, facts: facts.bytes()?.unwrap_or_default() })
+    }
 }
 
 /// A job under a new lease.
@@ -91,8 +112,8 @@ impl Call for LeaseJobs<'_> {
     }
 
     fn output(answer: Answer) -> Result<LeasedJobs, StoreError> {
-        let [paused, now, due, more, jobs, overdue] = answer.array()?;
-        LeasedJobs::read(paused, now.number()?, due, more, jobs, overdue)
+        let [paused, now, due, more, jobs, overdue, locked] = answer.array()?;
+        LeasedJobs::read(paused, now.number()?, due, more, jobs, overdue, locked)
     }
 }
 
@@ -108,6 +129,8 @@ impl LeaseJobs<'_> {
             .millis(LEASE_TERM)
             .shown(beyond)
             .overdue_words()
+            .with(self.keys.ids().flat_map(|key| key.0.to_be_bytes()).collect::<Vec<u8>>())
+            .millis(LOOK_AGAIN_AFTER)
     }
 }
 
@@ -119,6 +142,7 @@ impl LeasedJobs {
         more: Answer,
         jobs: Answer,
         overdue: Answer,
+        locked: Answer,
     ) -> Result<Self, StoreError> {
         let job = |job| HandedOutJob::read(job, now_ms);
         Ok(Self {
@@ -127,6 +151,7 @@ impl LeasedJobs {
             more: more.flag()?,
             jobs: jobs.list()?.into_iter().map(job).collect(),
             overdue: overdue.list()?.into_iter().map(OverdueJob::read).collect::<Result<_, _>>()?,
+            locked: locked.list()?.into_iter().map(LockedJob::read).collect::<Result<_, _>>()?,
         })
     }
 }

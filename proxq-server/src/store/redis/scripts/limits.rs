@@ -70,9 +70,9 @@ impl Call for LeaseWithin<'_> {
 
     fn output(answer: Answer) -> Result<Self::Output, StoreError> {
         let command = answer.command;
-        let [paused, now, due, more, jobs, overdue, held, until] = answer.array()?;
+        let [paused, now, due, more, jobs, overdue, locked, held, until] = answer.array()?;
         let now_ms = now.number()?;
-        let leased = LeasedJobs::read(paused, now_ms, due, more, jobs, overdue)?;
+        let leased = LeasedJobs::read(paused, now_ms, due, more, jobs, overdue, locked)?;
         let held = AdmittedBy::read(held.number()?, RedisInstant::of(until.number()?, now_ms), command)?;
         Ok((leased, held))
     }

@@ -137,7 +137,7 @@ async fn an_order_whose_answer_was_lost_hands_out_the_same_jobs_and_uses_up_no_r
     let (shared, terms) = (&redis.store.shared, terms(limits));
     let queue = shared.queues.named(limited().as_str());
     for _ in 0..3 {
-        let lease = LeaseJobs { max: 10, instance: "one", name: "host:1", order: "7" };
+        let lease = LeaseJobs { max: 10, instance: "one", name: "host:1", order: "7", keys: &Keyring::default() };
         let (leased, _) = shared.commands.call(&queue.keys, LeaseWithin { lease, terms: &terms }).await.unwrap();
         let handed_out: Vec<_> = leased.jobs.into_iter().map(|job| job.unwrap().lease.id).collect();
         assert_eq!(handed_out, [ids[0].to_string()]);

@@ -1,10 +1,13 @@
 //! Jobs that are sealed before this store has them.
 
 use super::super::key_use::count_keys;
+use super::layout::task;
 use super::*;
 use crate::config::{Config, StoreConfig, UpstreamUrl};
+use crate::job::{JobId, State};
 use crate::store::KeyUse;
 use crate::store::contract::sealed::{self, Rekeyed, SECRETS, Sealed, jobs_of_all_kinds, own_keys, secret_job};
+use crate::store::contract::{lease_ids, state_of};
 
 #[async_trait]
 impl Rekeyed for InRedis {
@@ -37,6 +40,11 @@ async fn without_its_key_a_job_waits_and_says_what_is_open() {
 #[tokio::test]
 async fn without_its_key_the_deployment_keeps_its_secrets() {
     sealed::without_its_key_the_deployment_keeps_its_secrets(&mut in_redis().await).await;
+}
+
+#[tokio::test]
+async fn without_its_key_a_job_takes_nothing_of_a_limit() {
+    sealed::without_its_key_a_job_takes_nothing_of_a_limit(&mut in_redis().await).await;
 }
 
 #[tokio::test]
@@ -85,6 +93,41 @@ async fn a_value_of_another_name_is_not_taken_for_this_one() {
     let [one, two] = ["one", "two"].map(|name| format!("a:{}", own_keys().hidden_name(name).unwrap()));
     let _moved: String = store.0.server.run(&["RENAME", &one, &two]).await;
     assert_eq!(values.get("a:two").await.unwrap(), None);
+}
+
+/// A job whose key the store does not have.
+async fn locked_job(redis: &mut InRedis) -> JobId {
+    redis.reopen_with(&Arc::new(Keyring::of(&["right"]))).await;
+    let job = secret_job();
+    let id = job.request.id;
+    redis.store.submit(job).await.unwrap();
+    redis.reopen_with(&Arc::new(Keyring::of(&["wrong"]))).await;
+    id
+}
+
+#[tokio::test]
+async fn a_job_whose_key_is_missing_never_has_a_lease() {
+    let mut redis = in_redis().await;
+    let id = locked_job(&mut redis).await;
+    assert_eq!(lease_ids(&redis.store, 10).await, []);
+    assert_eq!(state_of(&redis.store, id).await, Some(State::Scheduled));
+    let order: String =
+        redis.server.run(&["GET", &format!("proxq:{{default}}:order:{}", redis.store.shared.instance.id)]).await;
+    assert!(!order.contains(&id.to_string()), "a crash of its instance would lose it: {order}");
+}
+
+#[tokio::test]
+async fn damaged_facts_name_no_missing_key() {
+    let mut redis = in_redis().await;
+    let id = locked_job(&mut redis).await;
+    let mut facts: Vec<u8> = redis.server.run(&["HGET", &task(id), "x_facts"]).await;
+    *facts.last_mut().unwrap() ^= 1;
+    let mut set = redis::cmd("HSET");
+    set.arg(task(id)).arg("x_facts").arg(facts);
+    let _added: i64 = set.query_async(&mut redis.server.connection()).await.unwrap();
+    assert_eq!(lease_ids(&redis.store, 10).await, []);
+    assert_eq!(redis.store.stats(&queue()).await.unwrap().count(State::Scheduled), 1, "it is out of the way");
+    redis.store.ready().await.unwrap();
 }
 
 #[tokio::test]
