@@ -38,6 +38,7 @@ mod read;
 mod room;
 mod scripts;
 mod seen_states;
+mod set_aside;
 mod settle;
 mod shared;
 mod submit;

@@ -8,7 +8,6 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Client, Cmd, Pipeline, RedisError, Value};
@@ -23,9 +22,9 @@ use super::error::{
 };
 use super::keys::Keys;
 use super::scripts::{Call, Scripts};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::metrics::StoreMetrics;
-use crate::store::StoreError;
+use crate::store::{RECLAIM_AFTER_OUTAGE, StoreError};
 use crate::tasks::{PerCore, Tasks};
 
 /// The most commands that wait for their answers at once; others wait for their turn here. So when thousands of clients ask
@@ -118,11 +117,15 @@ impl Commands {
         self.lines.all().find_map(usable).unwrap_or(0)
     }
 
-    /// For how long Redis has answered every command; `None` if it did not answer the last one.
-    pub(super) fn answering_for(&self) -> Option<Duration> {
+    /// Whether Redis has answered every command for so long that owners of leases that live have renewed them.
+    pub(super) fn is_well(&self) -> bool {
         let since = self.answering_since.load(Ordering::Acquire);
-        let now = self.clock.steady().as_millis();
-        (since != SILENT).then(|| Duration::from_millis(u64::try_from(now - since).unwrap_or(0)))
+        since != SILENT && self.clock.steady().since(Timestamp::from_millis(since)) >= RECLAIM_AFTER_OUTAGE
+    }
+
+    /// Returns when nothing is sent any more.
+    pub(super) async fn closed(&self) {
+        self.closing.cancelled().await;
     }
 
     /// Runs a command that may be repeated.

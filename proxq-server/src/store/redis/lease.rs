@@ -9,16 +9,14 @@ use super::leases::{Held, charged};
 use super::message::StoredTask;
 use super::overdue;
 use super::queues::Queue;
-use super::scripts::{
-    AdmittedBy, Archive, By, HandedOutJob, LeaseJobs, LeaseName, LeaseWithin, LockedJob, Postpone, Renew,
-};
+use super::scripts::{AdmittedBy, HandedOutJob, LeaseJobs, LeaseName, LeaseWithin, LockedJob, Renew};
+use super::set_aside::{UnusableJob, set_aside};
 use super::settle;
 use super::shared::{Instance, Shared};
 use super::whole_request::{NotUsable, WholeRequest, whole_request};
 use crate::failure::chain;
-use crate::job::{JobId, Outcome, Progress, Reach, Verdict};
+use crate::job::{JobId, Progress, Verdict};
 use crate::pacing::Terms;
-use crate::store::locked::LOOK_AGAIN_AFTER;
 use crate::store::record::{Facts, Record, sealed_with, with_opened_error};
 use crate::store::{BATCH_LIMIT, Lease, LeasedJob, StoreError};
 
@@ -97,10 +95,7 @@ async fn carry_out(
         tell_locked(shared, job);
     }
     shared.waiting_workers.of(&queue.name).set_paused(leased.paused);
-    let mut handed_out = HandedOut { jobs: Vec::new(), shared: Arc::clone(shared) };
-    for job in leased.jobs {
-        hand_out(&mut handed_out, queue, job?).await?;
-    }
+    let mut handed_out = hand_out(shared, queue, leased.jobs).await;
     if leased.more && !leased.paused {
         shared.ready(queue);
     }
@@ -122,15 +117,23 @@ fn tell_locked(shared: &Shared, LockedJob { id, facts }: LockedJob) {
     }
 }
 
-async fn hand_out(handed_out: &mut HandedOut, queue: &Queue, job: HandedOutJob) -> Result<(), StoreError> {
-    let shared = Arc::clone(&handed_out.shared);
-    match usable(&shared, queue, &job) {
-        Ok(job) => {
-            handed_out.jobs.push(job);
-            Ok(())
+/// Takes jobs into this process's hands. What nobody can work on is set aside, whatever becomes of that.
+async fn hand_out(
+    shared: &Arc<Shared>,
+    queue: &Queue,
+    jobs: impl IntoIterator<Item = Result<HandedOutJob, StoreError>>,
+) -> HandedOut {
+    let mut handed_out = HandedOut { jobs: Vec::new(), shared: Arc::clone(shared) };
+    let mut unusable_jobs = Vec::new();
+    for job in jobs {
+        match job.map(|job| (usable(shared, queue, &job), job)) {
+            Ok((Ok(usable), _)) => handed_out.jobs.push(usable),
+            Ok((Err(why), job)) => unusable_jobs.push(UnusableJob::new(job, why)),
+            Err(error) => tracing::error!(queue = queue.name, error = chain(&error), "read a job that was leased"),
         }
-        Err(unusable) => set_aside(&shared, queue, job, &unusable).await,
     }
+    set_aside(shared, queue, unusable_jobs).await;
+    handed_out
 }
 
 fn usable(shared: &Shared, queue: &Queue, job: &HandedOutJob) -> Result<LeasedJob, NotUsable> {
@@ -163,45 +166,6 @@ fn usable(shared: &Shared, queue: &Queue, job: &HandedOutJob) -> Result<LeasedJo
     shared.leases.hold(job_id, held);
     shared.changed(job_id);
     Ok(LeasedJob { lease: Lease { id: job_id, token }, request, body, progress, left: *left, waited: *waited, revoked })
-}
-
-/// Archives a job that nobody can work on, so that it does not hold up others. Its damaged parts stay as they are. One whose key
-/// is missing waits for it.
-async fn set_aside(shared: &Shared, queue: &Queue, job: HandedOutJob, why: &NotUsable) -> Result<(), StoreError> {
-    let HandedOutJob { lease, fields, .. } = job;
-    if let NotUsable::Damaged(StoreError::KeyUnknown { id, key }) = *why {
-        shared.locked.met(id, key, shared.clock);
-        if let Some(due) = shared.commands.call(&queue.keys, Postpone { lease, pause: LOOK_AGAIN_AFTER }).await? {
-            shared.due_at(queue, due);
-        }
-        shared.changed(id);
-        return Ok(());
-    }
-    let id = lease.id.clone();
-    match why {
-        NotUsable::Damaged(error) => tracing::error!(job.id = id, error = chain(error), "job is damaged and given up"),
-        NotUsable::Foreign(error) => tracing::warn!(job.id = id, error = chain(error), "task is not ours and given up"),
-    }
-    let outcome = match fields.progress.reach {
-        None | Some(Reach::NotSent) if fields.damaged.is_none() => Outcome::NotSent,
-        None | Some(_) => Outcome::Indeterminate,
-    };
-    let call = Archive {
-        lease,
-        by: By::Owner,
-        error: why.to_string(),
-        reach: Reach::NotSent,
-        outcome,
-        retention: shared.settings.get().retention,
-        frees_claim: outcome == Outcome::NotSent,
-        ends_call: outcome == Outcome::NotSent,
-        max_retries: None,
-    };
-    shared.commands.call(&queue.keys, call).await?;
-    if let Ok(id) = id.parse() {
-        shared.changed(id);
-    }
-    Ok(())
 }
 
 /// Leased jobs on their way to a worker. If it is gone when they arrive, they are given back.

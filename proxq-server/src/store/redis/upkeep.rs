@@ -17,7 +17,7 @@ use super::scripts::{Age, Archive, By, Expire, Heal, LeaseName, LostJob, LostJob
 use super::shared::Shared;
 use crate::failure::chain;
 use crate::job::{JobId, Outcome, Reach, Verdict, judge_lost_lease};
-use crate::store::{BATCH_LIMIT, Lease, RECLAIM_AFTER_OUTAGE, StoreError, UPKEEP_EVERY, Upkept};
+use crate::store::{BATCH_LIMIT, Lease, StoreError, UPKEEP_EVERY, Upkept};
 
 /// Brings all queues up to date. Where servers of asynq work on a queue, too, failed jobs are kept within asynq's limits.
 pub(super) async fn upkeep(shared: &Arc<Shared>, beside_asynq: &[Queue]) -> Result<Upkept, StoreError> {
@@ -43,7 +43,7 @@ pub(super) async fn upkeep(shared: &Arc<Shared>, beside_asynq: &[Queue]) -> Resu
 async fn round(shared: &Arc<Shared>, queue: &Queue, beside_asynq: bool) -> Result<(Upkept, usize), StoreError> {
     let commands = &shared.commands;
     // After an outage the owners that live renew their leases first.
-    let may_reclaim = commands.answering_for().is_some_and(|span| span >= RECLAIM_AFTER_OUTAGE);
+    let may_reclaim = commands.is_well();
     // The calls are made at once, so that they share a round trip.
     let has_limits = shared.has_limits(queue);
     let (overdue, woken, aged, lost, expired, trimmed, ()) = tokio::try_join!(

@@ -1,10 +1,12 @@
 //! Fields and keys that are not what proxq or asynq wrote.
 
+use super::super::fields::outcome_number;
 use super::super::message::TaskMessage;
+use super::faults::PATIENCE;
 use super::from_go::go_message;
 use super::layout::{key, task};
 use super::*;
-use crate::job::{JobId, State, Verdict};
+use crate::job::{JobId, Outcome, State, Verdict};
 use crate::store::contract::{failure, job, job_in, lease_ids, leased, response, state_of, submitted};
 use crate::store::{Claim, JobOrder, NewJob, Requeued, StoreError, Submitted};
 
@@ -108,6 +110,23 @@ async fn damaged_jobs_do_not_stand_in_the_way_of_others() {
         assert!(store.cancel(*id).await.unwrap());
     }
     assert_eq!(redis.server.run::<String>(&["GET", &task(no_hash)]).await, "nonsense", "it is left alone");
+}
+
+#[tokio::test]
+async fn a_damaged_job_that_cannot_be_set_aside_yet_strands_no_other() {
+    let redis = in_redis().await;
+    let store = &redis.store;
+    let [damaged, whole] = [submitted(store).await, submitted(store).await];
+    redis.set(damaged, "x_facts", "\u{1}nonsense").await;
+    let () = redis.server.run(&["SET", &key("archived"), "nonsense"]).await;
+    assert_eq!(lease_ids(store, 10).await, [whole]);
+    assert_eq!(redis.ids("active").await.len(), 2, "it is not set aside yet");
+    let set_aside = store.watch(damaged).await.unwrap();
+    let _removed: i64 = redis.server.run(&["DEL", &key("archived")]).await;
+    tokio::time::timeout(PATIENCE, set_aside).await.expect("it is tried again");
+    assert_eq!(redis.ids("archived").await, [damaged.to_string()]);
+    let outcome: u8 = redis.server.run(&["HGET", &task(damaged), "x_outcome"]).await;
+    assert_eq!(outcome, outcome_number(Outcome::NotSent));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::store::contract::{found, job, lease_ids, leased, response, state_of, 
 use crate::store::{Content, RECLAIM_AFTER_OUTAGE, RENEW_EVERY, Requeued, StoreError, Submitted};
 
 /// Longer than Redis needs to come back.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Tries until it succeeds.
 pub(super) async fn in_the_end<T>(step: impl AsyncFn() -> Result<T, StoreError>) -> T {

@@ -3,11 +3,12 @@
 use super::super::key_use::count_keys;
 use super::layout::task;
 use super::*;
-use crate::config::{Config, StoreConfig, UpstreamUrl};
+use crate::config::{Config, SecretHeaders, StoreConfig, UpstreamUrl};
 use crate::job::{JobId, State};
-use crate::store::KeyUse;
 use crate::store::contract::sealed::{self, Rekeyed, SECRETS, Sealed, jobs_of_all_kinds, own_keys, secret_job};
-use crate::store::contract::{lease_ids, state_of};
+use crate::store::contract::{found, lease_ids, state_of};
+use crate::store::record::{Record, Secrets};
+use crate::store::{KeyUse, StoreError};
 
 #[async_trait]
 impl Rekeyed for InRedis {
@@ -128,6 +129,23 @@ async fn damaged_facts_name_no_missing_key() {
     assert_eq!(lease_ids(&redis.store, 10).await, []);
     assert_eq!(redis.store.stats(&queue()).await.unwrap().count(State::Scheduled), 1, "it is out of the way");
     redis.store.ready().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_waits_for_the_key_of_each_of_its_parts() {
+    let redis = sealed_in_redis().await.0;
+    let (mut job, other) = (secret_job(), Keyring::of(&["other"]));
+    let id = job.request.id;
+    redis.store.submit(job.clone()).await.unwrap();
+    let secrets = Secrets::take(&mut job.request, &SecretHeaders::default()).unwrap();
+    let mut set = redis::cmd("HSET");
+    set.arg(task(id)).arg("x_secrets").arg(secrets.encode(id, &other));
+    let _added: i64 = set.query_async(&mut redis.server.connection()).await.unwrap();
+    assert_eq!(lease_ids(&redis.store, 10).await, []);
+    let job = found(&redis.store, id).await;
+    assert_eq!((job.state, job.progress.attempts, job.progress.started_at), (State::Scheduled, 0, None));
+    let ready = redis.store.ready().await;
+    assert!(matches!(ready, Err(StoreError::KeyMissing { key }) if Some(key) == other.sealing_id()), "{ready:?}");
 }
 
 #[tokio::test]
