@@ -1,5 +1,7 @@
 //! Counts the jobs that each key seals, on a connection of its own: for `proxq check --store`. Changes nothing.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use redis::RedisError;
 use redis::aio::MultiplexedConnection;
@@ -8,7 +10,7 @@ use super::OpenError;
 use super::address;
 use super::keys::Keys;
 use crate::config::{Config, RedisConfig};
-use crate::job::JobId;
+use crate::job::{JobId, QueueName};
 use crate::sealing::text_key;
 use crate::store::KeyUse;
 use crate::store::record::{Facts, Head, Record, sealed_with};
@@ -33,7 +35,7 @@ pub enum CountError {
     },
 }
 
-/// Looks at every job of this configuration's queues.
+/// Looks at every job of the deployment: also those in queues of former configurations, which servers work on until nothing is left.
 ///
 /// # Errors
 /// Where Redis cannot be asked.
@@ -42,10 +44,20 @@ pub async fn count_keys(server: &RedisConfig, config: &Config) -> Result<KeyUse,
     let failed = |source| CountError::Redis { server: server.to_string(), source };
     let mut connection = client.get_multiplexed_async_connection().await.map_err(failed)?;
     let mut found = KeyUse::default();
-    for queue in [config.queue.clone()].into_iter().chain(config.own_queues()) {
+    for queue in all_queues(&mut connection, config).await.map_err(failed)? {
         count_queue(&mut connection, &Keys::of(queue.as_str()), &mut found).await.map_err(failed)?;
     }
     Ok(found)
+}
+
+async fn all_queues(connection: &mut MultiplexedConnection, config: &Config) -> Result<HashSet<QueueName>, RedisError> {
+    let known = Keys::of(config.queue.as_str()).queues();
+    let names: Vec<Vec<u8>> = redis::cmd("SMEMBERS").arg(known).query_async(connection).await?;
+    let mut queues: HashSet<_> =
+        names.iter().filter_map(|name| QueueName::new(std::str::from_utf8(name).ok()?)).collect();
+    queues.insert(config.queue.clone());
+    queues.extend(config.own_queues());
+    Ok(queues)
 }
 
 async fn count_queue(

@@ -6,9 +6,9 @@ use super::*;
 use crate::config::{Config, SecretHeaders, StoreConfig, UpstreamUrl};
 use crate::job::{JobId, State};
 use crate::store::contract::sealed::{self, Rekeyed, SECRETS, Sealed, jobs_of_all_kinds, own_keys, secret_job};
-use crate::store::contract::{found, lease_ids, state_of};
+use crate::store::contract::{found, lease_ids, limited, state_of};
 use crate::store::record::{Record, Secrets};
-use crate::store::{KeyUse, StoreError};
+use crate::store::{KeyUse, NewJob, StoreError};
 
 #[async_trait]
 impl Rekeyed for InRedis {
@@ -155,9 +155,11 @@ async fn a_check_counts_the_jobs_of_each_key() {
     let new = Arc::new(Keyring::of(&["new"]));
     redis.reopen_with(&new).await;
     redis.store.submit(secret_job()).await.unwrap();
+    // Of a former configuration: no upstream has it now.
+    redis.store.submit(NewJob { queue: limited(), ..secret_job() }).await.unwrap();
     let server = redis.server.config();
     let upstream = UpstreamUrl::new("http://api:3000").unwrap();
     let config = Config { queue: queue(), store: StoreConfig::Redis(server.clone()), ..Config::for_upstream(upstream) };
-    let expected = KeyUse { jobs: [(None, 8), (new.sealing_id(), 1)].into() };
+    let expected = KeyUse { jobs: [(None, 8), (new.sealing_id(), 2)].into() };
     assert_eq!(count_keys(&server, &config).await.unwrap(), expected);
 }
