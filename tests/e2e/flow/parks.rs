@@ -65,7 +65,8 @@ on_every_store! {
     async fn a_direct_response_with_nothing_left_parks_jobs(store: Store) {
         let (proxq, upstream) = says_to_a(store, Answer::status(429).header("Retry-After", "3600")).await;
         proxq.send(job_of("a").header("X-Proxq-Mode", "direct")).await.from_upstream(429);
-        let next = proxq.submit(job_of("a")).await;
+        // The client has the answer no later for the park, which is stored meanwhile.
+        let next = proxq.submit(job_of("a").header("X-Proxq-Delay", "1s")).await;
         waits(&proxq, &next, Waiting::Parked).await;
         assert_eq!(upstream.deliveries(next.id), 0);
         proxq.send(job_of("a").header("X-Proxq-Mode", "direct")).await.from_upstream(429);

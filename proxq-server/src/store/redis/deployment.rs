@@ -12,7 +12,7 @@ use crate::store::{Deployment, StoreError};
 /// The deployment's secrets; made now if there are none.
 pub(super) async fn deployment(shared: &Shared) -> Result<Deployment, StoreError> {
     let made_now = Deployment::made_now();
-    let entries = entries(shared).await?;
+    let entries = fields(shared.commands.run("HGETALL", redis::cmd("HGETALL").arg(keys::DEPLOYMENT)).await?)?;
     let credential_key = match kept_key::find(&shared.keys, &entries) {
         Ok(found) => found.unwrap_or(made_now.credential_key),
         Err(missing) => {
@@ -21,9 +21,8 @@ pub(super) async fn deployment(shared: &Shared) -> Result<Deployment, StoreError
         }
     };
     let outdated = entries.iter().map(|(name, _)| name).filter(|name| kept_key::is_outdated(&shared.keys, name));
-    keep(shared, &Deployment { credential_key, ..made_now }, outdated).await?;
     // Others may have been first: what they kept counts.
-    let entries = self::entries(shared).await?;
+    let entries = keep(shared, &Deployment { credential_key, ..made_now }, outdated).await?;
     let (Some(via_name), Ok(Some(credential_key))) =
         (text(&entries, "via_name"), kept_key::find(&shared.keys, &entries))
     else {
@@ -35,8 +34,8 @@ pub(super) async fn deployment(shared: &Shared) -> Result<Deployment, StoreError
 /// Writes the secrets that this process goes by where Redis has lost them, before an instance that starts makes others.
 pub(super) async fn keep_on(shared: &Shared) -> Result<(), StoreError> {
     let Some(known) = shared.deployment.get().filter(|known| known.missing_key.is_none()) else { return Ok(()) };
-    keep(shared, known, [].iter()).await?;
-    if kept_key::find(&shared.keys, &entries(shared).await?) != Ok(Some(known.credential_key)) {
+    let entries = keep(shared, known, [].iter()).await?;
+    if kept_key::find(&shared.keys, &entries) != Ok(Some(known.credential_key)) {
         tracing::error!(
             "Redis had lost the deployment's secrets, and another instance made new ones: restart this one"
         );
@@ -44,13 +43,15 @@ pub(super) async fn keep_on(shared: &Shared) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Writes what is not there, and removes outdated entries.
+type Entries = Vec<(String, Vec<u8>)>;
+
+/// Writes what is not there, and removes outdated entries. Gives all that there are then.
 async fn keep(
     shared: &Shared,
     deployment: &Deployment,
     outdated: impl Iterator<Item = &String>,
-) -> Result<(), StoreError> {
-    let mut commands = Pipeline::with_capacity(3);
+) -> Result<Entries, StoreError> {
+    let mut commands = Pipeline::with_capacity(4);
     let entry = kept_key::entry(&shared.keys);
     let kept = kept_key::kept(&shared.keys, &deployment.credential_key);
     commands.cmd("HSETNX").arg(keys::DEPLOYMENT).arg("via_name").arg(&deployment.via_name);
@@ -58,12 +59,11 @@ async fn keep(
     for name in outdated {
         commands.cmd("HDEL").arg(keys::DEPLOYMENT).arg(name);
     }
-    let answers = shared.commands.run_all("HSETNX", &commands).await?;
-    answers.into_iter().try_for_each(|answer| answer.number().map(drop))
-}
-
-async fn entries(shared: &Shared) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-    fields(shared.commands.run("HGETALL", redis::cmd("HGETALL").arg(keys::DEPLOYMENT)).await?)
+    commands.cmd("HGETALL").arg(keys::DEPLOYMENT);
+    let mut answers = shared.commands.run_all("HGETALL", &commands).await?;
+    let all = answers.pop().ok_or_else(|| unexpected("HGETALL"))?;
+    answers.into_iter().try_for_each(|answer| answer.number().map(drop))?;
+    fields(all)
 }
 
 fn text(entries: &[(String, Vec<u8>)], wanted: &str) -> Option<String> {
@@ -72,7 +72,7 @@ fn text(entries: &[(String, Vec<u8>)], wanted: &str) -> Option<String> {
 }
 
 /// The fields of a hash.
-fn fields(answer: Answer) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+fn fields(answer: Answer) -> Result<Entries, StoreError> {
     let mut flat = answer.fields()?.into_iter().map(Option::unwrap_or_default);
     let mut fields = Vec::new();
     while let (Some(name), Some(value)) = (flat.next(), flat.next()) {
