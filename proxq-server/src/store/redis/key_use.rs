@@ -9,6 +9,7 @@ use redis::aio::MultiplexedConnection;
 use super::OpenError;
 use super::address;
 use super::keys::Keys;
+use super::queues::with_names;
 use crate::config::{Config, RedisConfig};
 use crate::job::{JobId, QueueName};
 use crate::sealing::text_key;
@@ -53,8 +54,7 @@ pub async fn count_keys(server: &RedisConfig, config: &Config) -> Result<KeyUse,
 async fn all_queues(connection: &mut MultiplexedConnection, config: &Config) -> Result<HashSet<QueueName>, RedisError> {
     let known = Keys::of(config.queue.as_str()).queues();
     let names: Vec<Vec<u8>> = redis::cmd("SMEMBERS").arg(known).query_async(connection).await?;
-    let mut queues: HashSet<_> =
-        names.iter().filter_map(|name| QueueName::new(std::str::from_utf8(name).ok()?)).collect();
+    let mut queues: HashSet<_> = with_names(names).into_iter().collect();
     queues.insert(config.queue.clone());
     queues.extend(config.own_queues());
     Ok(queues)

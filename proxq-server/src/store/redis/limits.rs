@@ -100,11 +100,8 @@ pub(super) async fn ask_who_is_held_back(shared: &Shared, queue: &Queue) -> Resu
 /// Queues of this deployment that no upstream has any more, and that have jobs. Those of others on the same Redis, whatever their
 /// names, are not among them.
 pub(super) async fn leftover_queues(shared: &Shared, known: &[QueueName]) -> Result<Vec<QueueName>, StoreError> {
-    let all = shared.queues.home().keys.queues();
-    let names = shared.commands.run("SMEMBERS", redis::cmd("SMEMBERS").arg(all)).await?.fields()?;
-    let names = names.into_iter().flatten().filter_map(|name| QueueName::new(std::str::from_utf8(&name).ok()?));
     let mut left = Vec::new();
-    for queue in names.filter(|queue| !known.contains(queue)) {
+    for queue in shared.queues_of_all_time().await?.into_iter().filter(|queue| !known.contains(queue)) {
         let stats = read::stats(shared, &queue).await?;
         if State::ALL.into_iter().any(|state| !state.status().is_final() && stats.count(state) > 0) {
             left.push(queue);

@@ -3,7 +3,6 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::keys::Keys;
@@ -21,6 +20,11 @@ impl Queue {
     pub(super) fn new(name: &str) -> Self {
         Self { name: name.to_owned(), keys: Keys::of(name) }
     }
+}
+
+/// The queues with these names, as [`Keys::queues`] has them.
+pub(super) fn with_names<N: AsRef<[u8]>>(names: impl IntoIterator<Item = N>) -> Vec<QueueName> {
+    names.into_iter().filter_map(|name| QueueName::new(std::str::from_utf8(name.as_ref()).ok()?)).collect()
 }
 
 /// The queues in which this instance's jobs may be, the configured one first. Queues of other deployments on the same Redis are
@@ -56,12 +60,10 @@ impl Queues {
         lock(&self.known).clone()
     }
 
-    /// Knows all queues that the deployment has had, by their names.
-    pub(super) fn learn(&self, names: Vec<Option<Bytes>>) {
-        for name in names.into_iter().flatten() {
-            if let Some(queue) = std::str::from_utf8(&name).ok().and_then(QueueName::new) {
-                self.named(queue.as_str());
-            }
+    /// Knows these queues, which are all that the deployment has had.
+    pub(super) fn learn(&self, queues: &[QueueName]) {
+        for queue in queues {
+            self.named(queue.as_str());
         }
         self.are_learned.store(true, Ordering::Release);
     }

@@ -11,13 +11,13 @@ use super::error::is_wrong_type;
 use super::held_blobs::HeldBlobs;
 use super::known_held_back::KnownHeldBack;
 use super::leases::Leases;
-use super::queues::{Queue, Queues};
+use super::queues::{self, Queue, Queues};
 use super::room::Room;
 use super::seen_states::SeenStates;
 use super::waiting_workers::WaitingWorkers;
 use crate::clock::Clock;
 use crate::current::Current;
-use crate::job::JobId;
+use crate::job::{JobId, QueueName};
 use crate::sealing::Keyring;
 use crate::store::locked::LockedJobs;
 use crate::store::signals::{Effect, Signals};
@@ -99,13 +99,18 @@ impl Shared {
     pub(super) async fn find(&self, id: JobId, fields: &[&str]) -> Result<Option<Found>, StoreError> {
         match self.find_in_known(id, fields).await? {
             None if !self.queues.are_learned() => {
-                let all = self.queues.home().keys.queues();
-                let names = self.commands.run("SMEMBERS", redis::cmd("SMEMBERS").arg(all)).await?.fields()?;
-                self.queues.learn(names);
+                self.queues.learn(&self.queues_of_all_time().await?);
                 self.find_in_known(id, fields).await
             }
             found => Ok(found),
         }
+    }
+
+    /// All queues that the deployment has had, beside the home queue.
+    pub(super) async fn queues_of_all_time(&self) -> Result<Vec<QueueName>, StoreError> {
+        let all = self.queues.home().keys.queues();
+        let names = self.commands.run("SMEMBERS", redis::cmd("SMEMBERS").arg(all)).await?.fields()?;
+        Ok(queues::with_names(names.into_iter().flatten()))
     }
 
     async fn find_in_known(&self, id: JobId, fields: &[&str]) -> Result<Option<Found>, StoreError> {

@@ -10,7 +10,7 @@ use super::error::unexpected;
 use super::keys;
 use super::message::TaskMessage;
 use super::proposed;
-use super::queues::Queue;
+use super::queues::{self, Queue};
 use super::scripts::{CallOf, Submit, Taken};
 use super::shared::Shared;
 use crate::failure::chain;
@@ -136,7 +136,8 @@ pub(super) async fn register(shared: &Shared, queues: &[Queue]) -> Result<bool, 
     }
     let mut answers = shared.commands.run_all("SADD", &commands).await?.into_iter();
     let added = answers.next().ok_or_else(|| unexpected("SADD"))?.number()?;
-    shared.queues.learn(answers.next().ok_or_else(|| unexpected("SMEMBERS"))?.fields()?);
+    let of_all_time = answers.next().ok_or_else(|| unexpected("SMEMBERS"))?.fields()?;
+    shared.queues.learn(&queues::with_names(of_all_time.into_iter().flatten()));
     answers.try_for_each(|answer| answer.number().map(drop))?;
     Ok(added > 0)
 }
