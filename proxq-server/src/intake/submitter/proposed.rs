@@ -81,7 +81,7 @@ impl Submitter {
                 match (again, job.request.credential == request.credential) {
                     (true, true) => Found::OwnRedirect,
                     (false, true) => Found::FollowedRedirect,
-                    // A client drops its credentials on the way to another origin, but keeps its access token.
+                    // It may be the same client, which drops its credentials on the way to another origin.
                     (false, false) if !self.config.auth.tells_clients_apart() => Found::FollowedRedirect,
                     (_, false) => Found::Job,
                 }
