@@ -38,6 +38,7 @@ mod config;
 mod costs;
 mod credential;
 mod current;
+mod default_port;
 mod deployment;
 mod direct;
 mod ended;

@@ -7,10 +7,10 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use http::Uri;
-use http::uri::Scheme;
 use rustix::io::Errno;
 use tokio::net::UdpSocket;
 
+use crate::default_port::default_port;
 use crate::failure::{causes, chain};
 use crate::process::file_limit;
 use crate::seldom::Seldom;
@@ -101,8 +101,8 @@ fn has_no_address(error: &(dyn StdError + 'static)) -> bool {
 /// datagram socket sends nothing and needs no port of its own.
 async fn can_be_reached(upstream: &Uri) -> bool {
     let host = upstream.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let default_port = if upstream.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
-    let Ok(addresses) = tokio::net::lookup_host((host, upstream.port_u16().unwrap_or(default_port))).await else {
+    let port = upstream.port_u16().unwrap_or_else(|| default_port(upstream.scheme()));
+    let Ok(addresses) = tokio::net::lookup_host((host, port)).await else {
         return false;
     };
     for address in addresses {

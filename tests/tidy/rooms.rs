@@ -63,6 +63,7 @@ const ROOMS: [&[&str]; 3] = [
         "tls",
         "key_file",
         "current",
+        "default_port",
         "trust",
         "path",
         "pacing",

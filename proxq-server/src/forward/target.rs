@@ -4,6 +4,7 @@ use http::Uri;
 use http::uri::{PathAndQuery, Scheme};
 
 use crate::config::UpstreamUrl;
+use crate::default_port::default_port;
 
 /// The upstream's URL with the rest of a request's path, byte for byte, and its query.
 ///
@@ -42,9 +43,8 @@ pub(crate) fn own_host(target: &Uri) -> Option<http::HeaderValue> {
 /// The target's own name, without the scheme's default port (RFC 9110 §7.2).
 pub(crate) fn host(target: &Uri) -> Option<http::HeaderValue> {
     let authority = target.authority()?;
-    let default_port = if target.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
     let host = match authority.port_u16() {
-        Some(port) if port != default_port => authority.as_str(),
+        Some(port) if port != default_port(target.scheme()) => authority.as_str(),
         _ => authority.host(),
     };
     http::HeaderValue::from_str(host).ok()

@@ -1,12 +1,12 @@
 //! A span under way, and what spans say.
 
-use http::uri::Scheme;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Span as _, SpanContext, Status};
 use opentelemetry_sdk::trace::Span;
 
 use super::context;
+use crate::default_port::default_port;
 
 /// As much of a path as a span has, in bytes: clients choose it, and spans wait in memory.
 const PATH_BYTES_MAX: usize = 1024;
@@ -74,8 +74,7 @@ impl Drop for ActiveSpan {
 /// What the span of a request to an upstream says of it (semantic conventions of HTTP clients). The URL lacks its query.
 pub(super) fn of_client(method: &Method, target: &Uri) -> Vec<KeyValue> {
     let host = target.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let default_port = if target.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
-    let port = target.port_u16().unwrap_or(default_port);
+    let port = target.port_u16().unwrap_or_else(|| default_port(target.scheme()));
     let origin = crate::forward::target::origin(target);
     vec![
         KeyValue::new("http.request.method", method_word(method)),

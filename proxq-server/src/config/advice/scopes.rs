@@ -3,6 +3,7 @@
 use http::uri::Scheme;
 
 use crate::config::{AccessToken, Config, TokenScope, Upstream, UpstreamUrl};
+use crate::default_port::default_port;
 use crate::path;
 
 /// A line for every upstream that a token is not for, below the URL of one that it is for.
@@ -34,9 +35,12 @@ fn contains(own: &UpstreamUrl, other: &UpstreamUrl) -> bool {
 
 /// Scheme, host and port.
 fn server(url: &UpstreamUrl) -> (&Scheme, String, u16) {
-    let default_port = if *url.scheme() == Scheme::HTTPS { 443 } else { 80 };
     let authority = url.authority();
-    (url.scheme(), authority.host().to_ascii_lowercase(), authority.port_u16().unwrap_or(default_port))
+    (
+        url.scheme(),
+        authority.host().to_ascii_lowercase(),
+        authority.port_u16().unwrap_or_else(|| default_port(Some(url.scheme()))),
+    )
 }
 
 #[cfg(test)]
