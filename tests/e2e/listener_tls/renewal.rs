@@ -13,17 +13,16 @@ use super::{Bench, HERE, showing};
 /// How soon a renewed certificate is in place.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Returns when this certificate is shown; waits for that.
-async fn shows(what: &str, client: &TlsClient, proxq: &Proxq, certificate: &[u8]) {
-    within(what, async { while client.certificate_at(proxq.address()).await != certificate {} }).await;
-}
-
 /// Asserts that this certificate is shown soon after an action.
 async fn shows_soon(what: &str, client: &TlsClient, proxq: &Proxq, certificate: &[u8], action: impl FnOnce()) {
     let began = Instant::now();
     action();
-    shows(what, client, proxq, certificate).await;
-    assert!(began.elapsed() < SOON, "{what}: another one was shown for {:?}", began.elapsed());
+    within(what, async {
+        while client.certificate_at(proxq.address()).await != certificate {
+            assert!(began.elapsed() < SOON, "{what}: another one is shown after {:?}", began.elapsed());
+        }
+    })
+    .await;
 }
 
 /// Puts the files of `new` in the place of those of `old`, as certificate managers do: each in one step.
@@ -149,8 +148,7 @@ once! {
             assert_eq!(bench.shown().await, first, "{what}");
             let good = bench.authority.issue_files("new", &HERE);
             let (client, authority) = (bench.client(), &bench.authority);
-            rename(authority, "server", "new");
-            shows("a good one", &client, &bench.proxq, &good).await;
+            shows_soon("a good one", &client, &bench.proxq, &good, || rename(authority, "server", "new")).await;
             first = good;
         }
     }
